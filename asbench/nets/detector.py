@@ -1,0 +1,98 @@
+"""The contract of a detector: what one loop needs to train any of them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a training step sees; everything on the training device.
+
+    image, clean: float32 (B, 3, H, W) in [0, 1], RGB; mask: float32 (B, 1, H, W) in {0, 1}.
+    For a normal item image equals clean and the mask is zero.
+    """
+
+    image: Tensor
+    clean: Tensor
+    mask: Tensor
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a detector's authors train it.
+
+    Exactly one of `steps` and `epochs` is set; an epoch is one pass over the category's normals.
+    `ratio`: their share of anomalous items. `augment`: their change of the base image, alike on
+    image, clean and mask; draws from the (CPU) generator alone; None where they do nothing.
+    """
+
+    batch: int
+    ratio: float
+    steps: int | None = None
+    epochs: int | None = None
+    augment: Callable[[Batch, torch.Generator], Batch] | None = None
+
+    def steps_for(self, normals: int) -> int:
+        """Return the number of optimiser steps for a category of `normals` training images."""
+        if self.steps is not None:
+            return self.steps
+        assert self.epochs is not None
+        return self.epochs * -(-normals // self.batch)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One leg of training. Its length is `share` of all steps; the shares of a detector add to 1.
+
+    `trains` are put in train mode, everything else in eval mode. `loss` maps a batch to a scalar.
+    `schedules` are stepped once after every optimiser step; they are made for `steps` steps.
+    """
+
+    name: str
+    share: float
+    trains: tuple[nn.Module, ...]
+    optimizers: tuple[Optimizer, ...]
+    schedules: tuple[LRScheduler, ...]
+    loss: Callable[[Batch], Tensor]
+
+
+class Detector(nn.Module, ABC):
+    """An anomaly detector. Its constructor's keyword arguments are its parameters.
+
+    Weights are initialised from torch's default generator: the training stage seeds it (inside a
+    fork of the global state) before it builds the detector.
+    """
+
+    title: ClassVar[str]
+    paper: ClassVar[str]
+    url: ClassVar[str]
+    protocol: ClassVar[Protocol]
+    stride: ClassVar[int]
+    """Both image sides must be multiples of this."""
+
+    @abstractmethod
+    def stages(self, steps: int) -> tuple[Stage, ...]:
+        """Return the legs of a training of `steps` steps in all."""
+
+    @abstractmethod
+    def forward(self, images: Tensor) -> Tensor:
+        """Map float32 (B, 3, H, W) images in [0, 1] to anomaly maps (B, H, W), higher = worse."""
+
+    @abstractmethod
+    def image_scores(self, maps: Tensor) -> Tensor:
+        """Map anomaly maps (B, H, W) to one score per image (B,), by the authors' rule."""
+
+    def prepare(self, normals: Tensor, generator: torch.Generator) -> None:  # noqa: B027
+        """Look at the training normals, uint8 (N, 3, H, W), before the first step.
+
+        What is kept (a memory bank) must be a buffer, so that checkpoints carry it.
+        """

@@ -1,0 +1,66 @@
+"""Plugins: a file's name is the plugin's name; entry points serve packages of others.
+
+A plugin module holds one public class of its kind. Beside it may stand `VARIANTS`, named parameter
+sets, and `CATEGORIES`, settings for single categories.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+from importlib.metadata import entry_points
+from types import ModuleType
+from typing import TypeVar
+
+from synth_store.types import UserError, check_name
+
+T = TypeVar("T")
+
+GROUPS = {
+    "asbench.synthesizers": "method",
+    "asbench.detectors": "detector",
+    "asbench.datasets": "data set",
+}
+"""The package of each kind, which is also its entry-point group, and what people call the kind."""
+
+
+def names(package: str) -> list[str]:
+    """Return the names of a kind's plugins, sorted, without importing any of them."""
+    spec = importlib.util.find_spec(package)
+    path = spec.submodule_search_locations if spec else None
+    ours = {m.name for m in pkgutil.iter_modules(path) if not m.name.startswith("_")}
+    return sorted(ours | {e.name for e in entry_points(group=package)})
+
+
+def module(package: str, name: str) -> ModuleType:
+    """Import the module of plugin `name` (variant or not); raises UserError with the nearest."""
+    plain = check_name(name, GROUPS[package]).partition("@")[0]
+    known = names(package)
+    if plain not in known:
+        near = difflib.get_close_matches(plain, known, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(known)}."
+        raise UserError(f"{GROUPS[package]} {plain!r} is unknown: {hint}")
+    for entry in entry_points(group=package):
+        if entry.name == plain:
+            return importlib.import_module(entry.module)
+    return importlib.import_module(f"{package}.{plain}")
+
+
+def load(package: str, name: str, base: type[T]) -> type[T]:
+    """Return the class of plugin `name`; raises TypeError if its file is not a plugin of `base`."""
+    found = module(package, name)
+    own = [
+        c
+        for c in vars(found).values()
+        if inspect.isclass(c)
+        and c.__module__ == found.__name__
+        and issubclass(c, base)
+        and not inspect.isabstract(c)
+        and not c.__name__.startswith("_")
+    ]
+    if len(own) != 1:
+        raise TypeError(f"{found.__name__} must define one {base.__name__}, not {len(own)}")
+    return own[0]

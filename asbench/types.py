@@ -1,0 +1,186 @@
+"""The contracts: data sets, canvases, synthesizers. Detectors have theirs in `detectors`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from synth_store.types import Image, Mask, Sample
+
+GOOD = "good"
+"""The defect type of a normal image."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Item:
+    """One image of a data set.
+
+    id: unique and stable within the category (a relative path for files); label: 1 if anomalous;
+    defect: the defect type, `good` for normals; few_shot: True for the lowest third (by id) of
+    every defect type, the only real defects that may ever train anything.
+    """
+
+    id: str
+    category: str
+    split: Literal["train", "test"]
+    label: int
+    defect: str = GOOD
+    few_shot: bool = False
+
+
+class Dataset(ABC):
+    """Normals to synthesize on and real images to be scored on.
+
+    `name` keys the data set in a store. Items come in a fixed order (sorted by id), whatever the
+    file system; labels come from folders or tables, never from mask content.
+    """
+
+    name: str
+
+    @abstractmethod
+    def categories(self) -> tuple[str, ...]:
+        """Return the categories, in a fixed order."""
+
+    @abstractmethod
+    def items(self, category: str) -> tuple[Item, ...]:
+        """Return all items of a category, train and test; raises UserError for an unknown one."""
+
+    @abstractmethod
+    def image(self, item: Item) -> Image:
+        """Return the item's image at its native size: uint8 (h, w, 3), RGB."""
+
+    @abstractmethod
+    def mask(self, item: Item) -> Mask | None:
+        """Return the item's defect mask at native size: bool (h, w).
+
+        All False for normals; None for an anomalous image that has no mask on record.
+        """
+
+    def train(self, category: str) -> tuple[Item, ...]:
+        """Return the normals that may be trained and synthesized on."""
+        return tuple(i for i in self.items(category) if i.split == "train")
+
+    def test(self, category: str) -> tuple[Item, ...]:
+        """Return the images that are scored."""
+        return tuple(i for i in self.items(category) if i.split == "test")
+
+
+def mark_few_shot(items: Sequence[Item]) -> tuple[Item, ...]:
+    """Return the items sorted by id, the lowest third of every defect type marked `few_shot`.
+
+    A third is rounded down, as the published few-shot protocols do.
+    """
+    left = {d: n // 3 for d, n in Counter(i.defect for i in items if i.label).items()}
+    marked = []
+    for item in sorted(items):
+        few = bool(item.label) and left[item.defect] > 0
+        if few:
+            left[item.defect] -= 1
+        marked.append(
+            Item(item.id, item.category, item.split, item.label, item.defect, few_shot=few)
+        )
+    return tuple(marked)
+
+
+@dataclass(frozen=True)
+class Material:
+    """What one category offers to a synthesizer; read-only, lazy, picklable.
+
+    normals: uint8 (H, W, 3) images at the store's geometry; foregrounds: bool (H, W), one beside
+    each normal; textures: uint8 (H, W, 3) images, empty for methods that need none.
+    """
+
+    dataset: str
+    category: str
+    normals: Sequence[Image]
+    foregrounds: Sequence[Mask] = ()
+    textures: Sequence[Image] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Canvas:
+    """The normal image that one sample is drawn on, with the material around it."""
+
+    material: Material
+    source: int
+
+    @property
+    def normal(self) -> Image:
+        """The source image: uint8 (H, W, 3). Never write into it."""
+        return self.material.normals[self.source]
+
+    @property
+    def foreground(self) -> Mask:
+        """Where the object is on the source image: bool (H, W). Never write into it."""
+        return self.material.foregrounds[self.source]
+
+    def another(self, rng: np.random.Generator) -> Image:
+        """Return a normal drawn uniformly from the others; the source itself if it is alone."""
+        others = len(self.material.normals) - 1
+        if others == 0:
+            return self.normal
+        drawn = int(rng.integers(others))
+        return self.material.normals[drawn + (drawn >= self.source)]
+
+    def texture(self, rng: np.random.Generator) -> Image:
+        """Return a texture drawn uniformly from the bank: uint8 (H, W, 3)."""
+        return self.material.textures[int(rng.integers(len(self.material.textures)))]
+
+
+Need = Literal["foreground", "another", "textures"]
+
+
+@dataclass(frozen=True)
+class Synthesizer(ABC):
+    """Turns canvases into samples. Parameters are the fields of a frozen dataclass.
+
+    Every draw comes from the generators passed in. `None` in place of a sample says that nothing
+    is visible on that canvas: the generation stage draws again on another one.
+    """
+
+    title: ClassVar[str]
+    """The method's name as its authors write it."""
+    paper: ClassVar[str]
+    """Authors, title, venue and year."""
+    url: ClassVar[str]
+    paradigm: ClassVar[Literal["hand-crafted", "generative"]]
+    family: ClassVar[str]
+    """The paper's Table 2: patch augmentation, random shape noise, GAN-based, diffusion-based."""
+    needs: ClassVar[frozenset[Need]] = frozenset()
+    local: ClassVar[bool] = True
+    """Outside its mask the image equals the clean image exactly."""
+    encoding: ClassVar[Literal["residual", "plain"]] = "residual"
+    shard: ClassVar[int] = 256
+    """Samples in one shard of the store, so in one job."""
+    pixel_version: ClassVar[int] = 1
+    """Raised whenever the method's golden digest changes: part of a stored set's identity."""
+
+    @abstractmethod
+    def render(
+        self, canvases: Sequence[Canvas], rngs: Sequence[np.random.Generator]
+    ) -> list[Sample | None]:
+        """Return one sample per canvas, each drawn from the generator at its own place."""
+
+
+class PerSample(Synthesizer):
+    """The contract authors of hand-crafted methods write to: one canvas, one sample."""
+
+    @abstractmethod
+    def __call__(self, canvas: Canvas, rng: np.random.Generator) -> Sample | None:
+        """Return a sample on `canvas`, or None where nothing is visible."""
+
+    def render(
+        self, canvases: Sequence[Canvas], rngs: Sequence[np.random.Generator]
+    ) -> list[Sample | None]:
+        """Call the method canvas by canvas."""
+        return [self(canvas, rng) for canvas, rng in zip(canvases, rngs, strict=True)]
+
+
+def parameter(default: Any, doc: str) -> Any:
+    """Return a dataclass field with its documentation: shown by `methods show` and in the docs."""
+    return field(default=default, metadata={"doc": doc})
