@@ -91,7 +91,7 @@ class Detector(nn.Module, ABC):
     def image_scores(self, maps: Tensor) -> Tensor:
         """Map anomaly maps (B, H, W) to one score per image (B,), by the authors' rule."""
 
-    def prepare(self, normals: Tensor, generator: torch.Generator) -> None:  # noqa: B027
+    def prepare(self, normals: Tensor, generator: torch.Generator) -> None:
         """Look at the training normals, uint8 (N, 3, H, W), before the first step.
 
         What is kept (a memory bank) must be a buffer, so that checkpoints carry it.
