@@ -1,0 +1,101 @@
+"""The store's `zarr.json` files: written whole, replaced at once, checked when read."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from synth_store.types import StoreError
+
+VERSION = 1
+"""Version of the store's format: one number for layout, codecs and attributes."""
+
+ATTRIBUTES = "asbench"
+"""Under this name stand the store's own attributes in a group's `attributes`."""
+
+Json = dict[str, Any]
+
+
+def encode(document: Mapping[str, Any]) -> bytes:
+    """Return the one way a document is written, so that every changed byte shows."""
+    return (json.dumps(document, indent=1, ensure_ascii=True) + "\n").encode()
+
+
+def group(attributes: Mapping[str, Any] | None = None) -> Json:
+    """Return the `zarr.json` of a group; its attributes carry their own SHA-256."""
+    document: Json = {"zarr_format": 3, "node_type": "group", "attributes": {}}
+    if attributes is not None:
+        document["attributes"] = {ATTRIBUTES: dict(attributes), "sha256": _digest(attributes)}
+    return document
+
+
+def _digest(attributes: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(attributes, sort_keys=True).encode()).hexdigest()
+
+
+def read_attributes(folder: Path) -> Json:
+    """Return the store's attributes of a group; raises StoreError if missing or damaged."""
+    path = folder / "zarr.json"
+    try:
+        found = path.read_bytes()
+        document = json.loads(found)
+        attributes: Json = document["attributes"][ATTRIBUTES]
+        undamaged = encode(group(attributes)) == found
+    except FileNotFoundError:
+        raise StoreError(f"{path} is missing.") from None
+    except (ValueError, KeyError, TypeError):
+        raise StoreError(f"{path} is damaged: it is not a group of this store.") from None
+    if not undamaged:
+        raise StoreError(f"{path} is damaged: its attributes do not match their checksum.")
+    return attributes
+
+
+@contextmanager
+def locked(root: Path) -> Iterator[None]:
+    """Hold the store's metadata lock; the system releases it when a process dies.
+
+    Only metadata is changed under it, so it is never held for long; samples need no lock.
+    """
+    with (root / ".lock").open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file under a temporary name and rename it into place; leaves nothing else behind.
+
+    Raises StoreError naming the place when the disk is full or refuses.
+    """
+    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise StoreError(f"cannot write {path}: {error.strerror or error}.") from error
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Delete the temporary files that killed processes of this host left below `folder`."""
+    for path in folder.rglob(f".*.{socket.gethostname()}.*.partial"):
+        process = path.name.rsplit(".", 2)[1]
+        if process.isdecimal() and not _alive(int(process)):
+            path.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

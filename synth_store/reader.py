@@ -1,0 +1,226 @@
+"""Reading a store: straight from the mapped shards into the caller's arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numcodecs import zstd
+
+from synth_store.metadata import Json, read_attributes
+from synth_store.shards import Shard, checked_frame
+from synth_store.types import Geometry, Image, Mask, Sample, StoreError, StoreKey
+
+Vector = npt.NDArray[np.int32]
+
+
+class ShardedArray:
+    """One sharded array of a store, read sample by sample; shards are mapped when first touched."""
+
+    def __init__(self, folder: Path, capacity: int, shape: tuple[int, ...], dtype: Any) -> None:
+        self.folder = folder
+        self.capacity = capacity
+        self.shape = shape
+        """Shape of one sample."""
+        self.dtype = np.dtype(dtype)
+        self._shards: dict[int, Shard] = {}
+
+    def path(self, number: int) -> Path:
+        """Return the file of a shard: zarr's default chunk key."""
+        return self.folder.joinpath("c", str(number), *["0"] * len(self.shape))
+
+    def shard(self, number: int) -> Shard:
+        """Map a shard; raises StoreError if it is missing or damaged."""
+        if number not in self._shards:
+            self._shards[number] = Shard.map(self.path(number), self.capacity)
+        return self._shards[number]
+
+    def read(self, index: int, out: npt.NDArray[Any]) -> None:
+        """Inflate one sample into `out`, C-contiguous, of this array's shape and dtype."""
+        number, place = divmod(index, self.capacity)
+        self.shard(number).read(place, out)
+
+    def encoded(self, number: int, count: int) -> list[bytes]:
+        """Return the first `count` chunks of a shard as stored, their checksums checked."""
+        if not count:
+            return []
+        shard = self.shard(number)
+        chunks = [bytes(shard.encoded(place)) for place in range(count)]
+        for place, chunk in enumerate(chunks):
+            checked_frame(memoryview(chunk), f"{shard.where}, chunk {place},")
+        return chunks
+
+
+def image_array(folder: Path, name: str, capacity: int, geometry: Geometry) -> ShardedArray:
+    """Return the uint8 array `name` of a category's folder."""
+    return ShardedArray(folder / name, capacity, (geometry.height, geometry.width, 3), np.uint8)
+
+
+def mask_array(folder: Path, name: str, capacity: int, geometry: Geometry) -> ShardedArray:
+    """Return the bool array `name` of a category's folder."""
+    return ShardedArray(folder / name, capacity, (geometry.height, geometry.width), np.bool_)
+
+
+class Normals:
+    """A category's training normals at the store's geometry, inflated once and then remembered.
+
+    A sequence of read-only uint8 (H, W, 3) images; picklable (as its place, not its pixels).
+    """
+
+    def __init__(self, folder: Path, geometry: Geometry) -> None:
+        self.folder = folder
+        self.geometry = geometry
+        self.attributes: Json = read_attributes(folder)
+        self.ids: tuple[str, ...] = tuple(self.attributes["ids"])
+        self.digest: str = self.attributes["digest"]
+        capacity = self.attributes["shard"]
+        self.image = image_array(folder, "image", capacity, geometry)
+        self.foreground = mask_array(folder, "foreground", capacity, geometry)
+        count = len(self.ids)
+        # Untouched pages of an empty array cost no memory: only what is inflated is held.
+        self._images = np.empty((count, *self.image.shape), np.uint8)
+        self._inflated = np.zeros(count, np.bool_)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Normals, (self.folder, self.geometry)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> Image:
+        if not 0 <= index < len(self):
+            raise IndexError(f"normal {index} of {len(self)}")
+        if not self._inflated[index]:
+            self.image.read(index, self._images[index])
+            self._inflated[index] = True
+        view: Image = self._images[index]
+        view.flags.writeable = False
+        return view
+
+    def __iter__(self) -> Iterator[Image]:
+        return (self[i] for i in range(len(self)))
+
+
+class Foregrounds:
+    """The foregrounds beside a category's normals: a sequence of bool (H, W) masks."""
+
+    def __init__(self, normals: Normals) -> None:
+        self.normals = normals
+
+    def __len__(self) -> int:
+        return len(self.normals)
+
+    def __getitem__(self, index: int) -> Mask:
+        if not 0 <= index < len(self):
+            raise IndexError(f"foreground {index} of {len(self)}")
+        out = np.empty(self.normals.foreground.shape, np.bool_)
+        self.normals.foreground.read(index, out)
+        return out
+
+    def __iter__(self) -> Iterator[Mask]:
+        return (self[i] for i in range(len(self)))
+
+
+class StoredSet:
+    """One category of one synthetic set. Reading raises StoreError for any wrong or missing byte.
+
+    key, category: its address; count: samples that may be read; digest: of their pixels;
+    attributes: everything recorded when it was made.
+    """
+
+    def __init__(self, folder: Path, key: StoreKey, category: str, normals: Normals) -> None:
+        self.folder = folder
+        self.key = key
+        self.category = category
+        self.normals = normals
+        self.attributes: Json = read_attributes(folder)
+        self.count: int = self.attributes["count"]
+        self.digest: str | None = self.attributes["digest"]
+        self.encoding: str = self.attributes["encoding"]
+        capacity: int = self.attributes["shard"]
+        geometry = normals.geometry
+        self.image = image_array(folder, "image", capacity, geometry)
+        self.mask = mask_array(folder, "mask", capacity, geometry)
+        generated: bool = self.attributes["generated"]
+        self.clean = image_array(folder, "clean", capacity, geometry) if generated else None
+        self._sources: dict[int, Vector] = {}
+        if self.attributes["normals"] != normals.digest:
+            raise StoreError(
+                f"{key}/{category} was drawn on other normals ({self.attributes['normals'][:12]}) "
+                f"than the store holds ({normals.digest[:12]}): generate it anew with --replace."
+            )
+
+    def __len__(self) -> int:
+        return self.count
+
+    @property
+    def source(self) -> Vector:
+        """int32 (count,): the normal each sample was drawn on; -1 where it made its own."""
+        return np.array([self.source_of(index) for index in range(self.count)], np.int32)
+
+    def source_of(self, index: int) -> int:
+        """Return the normal one sample was drawn on; -1 where it made its own."""
+        number, place = divmod(index, self.image.capacity)
+        if number not in self._sources:
+            path = self.folder / "source" / "c" / str(number)
+            self._sources[number] = read_vector(path, self.image.capacity)
+        return int(self._sources[number][place])
+
+    def read_stored(self, index: int, image: Image, mask: Mask) -> None:
+        """Inflate what is stored of one sample: the residual, where that is the encoding."""
+        if not 0 <= index < self.count:
+            raise IndexError(
+                f"sample {index} of {self.key}/{self.category}, which has {self.count}"
+            )
+        self.image.read(index, image)
+        self.mask.read(index, mask)
+
+    def read_into(self, index: int, image: Image, mask: Mask, clean: Image | None = None) -> None:
+        """Read one sample into C-contiguous arrays: (H, W, 3), (H, W) and, if wanted, (H, W, 3)."""
+        self.read_stored(index, image, mask)
+        if self.clean is None:
+            background = self.normals[self.source_of(index)]
+            if clean is not None:
+                np.copyto(clean, background)
+        else:
+            background = np.empty_like(image) if clean is None else clean
+            if clean is not None or self.encoding == "residual":
+                self.clean.read(index, background)
+        if self.encoding == "residual":
+            np.add(image, background, out=image)  # uint8 wraps: (residual + clean) mod 256
+
+    def read_batch(
+        self, indices: Iterable[int], image: Image, mask: Mask, clean: Image | None = None
+    ) -> None:
+        """Read samples into the rows of (B, H, W, 3), (B, H, W) and, if wanted, (B, H, W, 3)."""
+        for row, index in enumerate(indices):
+            self.read_into(index, image[row], mask[row], None if clean is None else clean[row])
+
+    def __getitem__(self, index: int) -> Sample:
+        """Return one sample with its clean image."""
+        shape = self.image.shape
+        image, clean = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
+        mask = np.empty(self.mask.shape, np.bool_)
+        self.read_into(index, image, mask, clean)
+        return Sample(image, mask, clean)
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self[i] for i in range(self.count))
+
+
+def read_vector(path: Path, capacity: int) -> Vector:
+    """Read one chunk of a `source` vector; raises StoreError if missing or damaged."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise StoreError(f"{path} is missing.") from None
+    out = np.empty(capacity, "<i4")
+    frame = checked_frame(memoryview(data), str(path))
+    try:
+        zstd.decompress(frame, out)
+    except (RuntimeError, ValueError) as error:
+        raise StoreError(f"{path} is damaged: it does not inflate: {error}.") from error
+    return out

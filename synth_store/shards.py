@@ -1,0 +1,178 @@
+"""The Zarr v3 shard: written whole, read one sample at a time without its neighbours.
+
+A shard file is its encoded chunks one after the other, then the index: for every chunk its offset
+and length (uint64, little endian; both 2**64 - 1 where the chunk is absent), then the index's
+CRC-32C. An encoded chunk is a zstd frame followed by its own CRC-32C. So every byte of the file is
+under a checksum, and every zarr implementation reads it: the codecs are core codecs of the
+specification.
+
+The chunk's CRC-32C stands in place of zstd's content checksum. It covers the frame's header too
+(zstd ignores one of its bits), and costs 0.6 us a chunk where zstd's costs 13 us.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import google_crc32c
+import numpy as np
+import numpy.typing as npt
+from numcodecs import zstd
+
+from synth_store.types import StoreError
+
+LEVEL = 3
+"""zstd level: 1 inflates more slowly for as many bytes, 9 gains 4 % of them at twice the time."""
+
+ABSENT = np.uint64(2**64 - 1)
+Array = npt.NDArray[Any]
+
+
+def encode_chunk(chunk: Array) -> bytes:
+    """Return one chunk as stored: a zstd frame and its CRC-32C."""
+    frame: bytes = zstd.compress(np.ascontiguousarray(chunk), LEVEL)
+    checksum: int = google_crc32c.value(frame)
+    return frame + checksum.to_bytes(4, "little")
+
+
+def checked_frame(encoded: memoryview, where: str) -> memoryview:
+    """Return the zstd frame of a stored chunk; raises StoreError if a bit of it is wrong."""
+    frame, stored = encoded[:-4], int.from_bytes(encoded[-4:], "little")
+    found = google_crc32c.value(bytes(frame))
+    if found != stored:
+        raise StoreError(
+            f"{where} is damaged: its checksum is {found:#010x}, stored with it is {stored:#010x}."
+        )
+    return frame
+
+
+def encode_shard(chunks: Sequence[bytes], capacity: int) -> bytes:
+    """Return the shard file of these encoded chunks; the places up to `capacity` stay absent."""
+    lengths = np.array([len(c) for c in chunks], np.uint64)
+    index = np.full((capacity, 2), ABSENT, "<u8")
+    index[: len(chunks), 0] = np.concatenate([[0], np.cumsum(lengths)[:-1]]) if len(chunks) else 0
+    index[: len(chunks), 1] = lengths
+    packed = index.tobytes()
+    return b"".join([*chunks, packed, google_crc32c.value(packed).to_bytes(4, "little")])
+
+
+class Shard:
+    """A shard's bytes, mapped from a file or fetched from elsewhere, and the index over them.
+
+    Raises StoreError, naming `where`, for anything that is not a whole, undamaged shard.
+    """
+
+    def __init__(self, data: bytes | mmap.mmap | memoryview, capacity: int, where: str) -> None:
+        self.where = where
+        self._data = memoryview(data)
+        size = 16 * capacity
+        self._end = len(self._data) - size - 4
+        if self._end < 0:
+            raise StoreError(
+                f"{where} is damaged: {len(self._data)} bytes cannot hold its index of {size + 4}."
+            )
+        packed = bytes(self._data[self._end : self._end + size])
+        stored = int.from_bytes(self._data[-4:], "little")
+        if google_crc32c.value(packed) != stored:
+            raise StoreError(f"{where} is damaged: its index does not match its checksum.")
+        index = np.frombuffer(packed, "<u8").reshape(capacity, 2)
+        self._places: list[tuple[int, int]] = [(int(o), int(n)) for o, n in index]
+        self.present: int = int(np.count_nonzero(index[:, 0] != ABSENT))
+
+    @classmethod
+    def map(cls, path: Path, capacity: int) -> Self:
+        """Map a shard file; raises StoreError if it is missing, empty or damaged."""
+        try:
+            with path.open("rb") as file:
+                data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except FileNotFoundError:
+            raise StoreError(f"{path} is missing.") from None
+        except ValueError:
+            raise StoreError(f"{path} is damaged: it is empty.") from None
+        return cls(data, capacity, str(path))
+
+    def encoded(self, place: int) -> memoryview:
+        """Return the stored bytes of the chunk at `place`, unchecked."""
+        offset, length = self._places[place]
+        if offset == ABSENT:
+            raise StoreError(f"{self.where} is incomplete: it has no chunk {place}.")
+        if offset + length > self._end or length < 5:
+            raise StoreError(f"{self.where} is damaged: chunk {place} lies outside of it.")
+        return self._data[offset : offset + length]
+
+    def read(self, place: int, out: Array) -> None:
+        """Inflate the chunk at `place` into `out` (C-contiguous); raises StoreError if damaged."""
+        frame = checked_frame(self.encoded(place), f"{self.where}, chunk {place},")
+        try:
+            zstd.decompress(frame, out)
+        except (RuntimeError, ValueError) as error:
+            raise StoreError(
+                f"{self.where}, chunk {place}, is damaged: it does not inflate: {error}."
+            ) from error
+
+
+def shard_metadata(
+    shape: tuple[int, ...], dtype: str, capacity: int, names: Sequence[str]
+) -> dict[str, Any]:
+    """Return the `zarr.json` of a sharded array: one sample a chunk, `capacity` samples a shard."""
+    codecs = [
+        {"name": "bytes"},
+        {"name": "zstd", "configuration": {"level": LEVEL, "checksum": False}},
+        {"name": "crc32c"},
+    ]
+    sharding = {
+        "name": "sharding_indexed",
+        "configuration": {
+            "chunk_shape": [1, *shape[1:]],
+            "codecs": codecs,
+            "index_codecs": [
+                {"name": "bytes", "configuration": {"endian": "little"}},
+                {"name": "crc32c"},
+            ],
+            "index_location": "end",
+        },
+    }
+    return _array_metadata(
+        shape,
+        dtype,
+        [capacity, *shape[1:]],
+        [sharding],
+        names,
+        fill=False if dtype == "bool" else 0,
+    )
+
+
+def vector_metadata(length: int, capacity: int) -> dict[str, Any]:
+    """Return the `zarr.json` of an int32 vector beside sharded arrays: one shard's part a chunk."""
+    codecs: list[dict[str, Any]] = [
+        {"name": "bytes", "configuration": {"endian": "little"}},
+        {"name": "zstd", "configuration": {"level": LEVEL, "checksum": False}},
+        {"name": "crc32c"},
+    ]
+    return _array_metadata((length,), "int32", [capacity], codecs, ["sample"], fill=-1)
+
+
+def _array_metadata(
+    shape: tuple[int, ...],
+    dtype: str,
+    chunk: Sequence[int],
+    codecs: list[dict[str, Any]],
+    names: Sequence[str],
+    fill: int | bool,
+) -> dict[str, Any]:
+    return {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": list(shape),
+        "data_type": dtype,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(chunk)}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "fill_value": fill,
+        "codecs": codecs,
+        "attributes": {},
+        "dimension_names": list(names),
+        "storage_transformers": [],
+    }

@@ -1,0 +1,440 @@
+"""The store: created, filled shard by shard, finished, verified.
+
+    <root>/<dataset>/normal/<category>/        image, foreground
+    <root>/<dataset>/<method>/<seed>/<category>/   image, mask, source (, clean)
+
+`create` writes all metadata of a set before any job runs; jobs write shards and touch no metadata;
+`finish` reads everything back and records the count and the digest. Several processes may do any
+of this at once, on one key too.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from synth_store.digest import combine, image_digest, samples_digest
+from synth_store.identity import refuse_other_identity, refuse_other_versions
+from synth_store.metadata import (
+    VERSION,
+    Json,
+    encode,
+    group,
+    locked,
+    read_attributes,
+    remove_abandoned,
+    write_atomically,
+)
+from synth_store.reader import (
+    Normals,
+    ShardedArray,
+    StoredSet,
+    image_array,
+    mask_array,
+    read_vector,
+)
+from synth_store.shards import encode_chunk, encode_shard, shard_metadata, vector_metadata
+from synth_store.types import (
+    Geometry,
+    Image,
+    Mask,
+    Sample,
+    StoreError,
+    StoreKey,
+    check_category,
+    check_name,
+)
+
+NORMALS_PER_SHARD = 256
+ARITHMETIC = {
+    "residual": "image = (stored + clean) mod 256; clean = normal[source], or `clean` if present",
+    "plain": "image = stored; clean = normal[source], or `clean` if present",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What one shard still lacks: samples start..stop of the set, `number` counting shards."""
+
+    number: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class SynthStore:
+    """A store at `root`, whose images all share one geometry. Pickles as its place."""
+
+    root: Path
+    geometry: Geometry
+
+    @classmethod
+    def open(cls, root: Path | str, geometry: Geometry | None = None) -> Self:
+        """Open a store; raises StoreError if none is there or its geometry or version differs."""
+        root = Path(root)
+        if not (root / "zarr.json").exists():
+            raise StoreError(
+                f"there is no store at {root}: make one with `asbench generate --store {root}`."
+            )
+        attributes = read_attributes(root)
+        if attributes.get("version") != VERSION:
+            raise StoreError(
+                f"the store at {root} has format version {attributes.get('version')}; "
+                f"this release reads version {VERSION}."
+            )
+        stored = Geometry(**attributes["geometry"])
+        if geometry is not None and geometry != stored:
+            raise StoreError(
+                f"the store at {root} holds {stored} images, not {geometry}: one store has one "
+                "geometry. Leave the size out, or name another store with --store."
+            )
+        return cls(root, stored)
+
+    @classmethod
+    def create(cls, root: Path | str, geometry: Geometry | None = None) -> Self:
+        """Open the store at `root`, or make an empty one (256x256 unless `geometry` says else)."""
+        root = Path(root)
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"cannot make a store at {root}: {error.strerror}.") from error
+        with locked(root):
+            if not (root / "zarr.json").exists():
+                attributes = {"version": VERSION, "geometry": asdict(geometry or Geometry())}
+                write_atomically(root / "zarr.json", encode(group(attributes)))
+        return cls.open(root, geometry)
+
+    # --- normals ---------------------------------------------------------------------------------
+
+    def normals_folder(self, dataset: str, category: str) -> Path:
+        """Return the folder of a category's normals."""
+        check_name(dataset, "data set")
+        return self.root / dataset / "normal" / check_category(category)
+
+    def has_normals(self, dataset: str, category: str) -> bool:
+        """Say whether the category's normals are stored, wholly."""
+        return (self.normals_folder(dataset, category) / "zarr.json").exists()
+
+    def normals(self, dataset: str, category: str) -> Normals:
+        """Return the stored normals of a category; raises StoreError if there are none."""
+        folder = self.normals_folder(dataset, category)
+        if not (folder / "zarr.json").exists():
+            raise StoreError(
+                f"the store at {self.root} holds no normals of {dataset}/{category}: run "
+                f"`asbench generate --dataset {dataset} --category {category}`."
+            )
+        return _normals(folder, self.geometry, (folder / "zarr.json").stat().st_mtime_ns)
+
+    def write_normals(
+        self,
+        dataset: str,
+        category: str,
+        ids: Sequence[str],
+        images: Iterable[tuple[Image, Mask]],
+        attributes: Mapping[str, Any],
+    ) -> Normals:
+        """Store a category's normals with their foregrounds; `attributes` are kept beside them.
+
+        The group's metadata comes last: without it there are no normals. Raises StoreError if
+        others stand there already (their digest differs), and leaves those as they are.
+        """
+        folder = self.normals_folder(dataset, category)
+        if self.has_normals(dataset, category):
+            stored = self.normals(dataset, category)
+            digest = combine(image_digest(image) for image, _ in images)
+            if digest != stored.digest:
+                raise StoreError(
+                    f"{dataset}/{category} in the store at {self.root} has other normals "
+                    f"({len(stored)}, digest {stored.digest[:12]}) than these ({len(ids)}, digest "
+                    f"{digest[:12]}): give this folder its own name with --name, or remove "
+                    f"the old with `asbench store rm {dataset}`."
+                )
+            self._replace_attributes(folder, {**stored.attributes, **attributes})
+            return self.normals(dataset, category)
+        capacity, digests, foreground_digests = NORMALS_PER_SHARD, [], []
+        image_out = image_array(folder, "image", capacity, self.geometry)
+        mask_out = mask_array(folder, "foreground", capacity, self.geometry)
+        for number, part in enumerate(_batched(images, capacity)):
+            for image, foreground in part:
+                digests.append(image_digest(image))
+                foreground_digests.append(image_digest(foreground))
+            masks = [encode_chunk(foreground) for _, foreground in part]
+            write_atomically(mask_out.path(number), encode_shard(masks, capacity))
+            chunks = [encode_chunk(image) for image, _ in part]
+            write_atomically(image_out.path(number), encode_shard(chunks, capacity))
+        if len(digests) != len(ids):
+            raise ValueError(f"{len(ids)} ids for {len(digests)} images of {dataset}/{category}")
+        with locked(self.root):
+            self._write_parents(folder)
+            for array in (image_out, mask_out):
+                _write_array(array, len(ids))
+            kept = {
+                **attributes,
+                "kind": "normals",
+                "ids": list(ids),
+                "shard": capacity,
+                "digest": combine(digests),
+                "foreground_digest": combine(foreground_digests),
+            }
+            write_atomically(folder / "zarr.json", encode(group(kept)))
+        return self.normals(dataset, category)
+
+    # --- sets ------------------------------------------------------------------------------------
+
+    def folder(self, key: StoreKey, category: str) -> Path:
+        """Return the folder of one category of a set."""
+        return self.root / str(key) / check_category(category)
+
+    def has(self, key: StoreKey, category: str) -> bool:
+        """Say whether the set was created, finished or not."""
+        return (self.folder(key, category) / "zarr.json").exists()
+
+    def create_set(
+        self,
+        key: StoreKey,
+        category: str,
+        count: int,
+        *,
+        identity: Mapping[str, Any],
+        versions: Mapping[str, str],
+        shard: int = 256,
+        replace: bool = False,
+    ) -> list[Job]:
+        """Write the metadata of a set that is to hold `count` samples; return the jobs left to do.
+
+        `identity` says what makes the set this set: at least `encoding` (residual or plain),
+        `generated` (samples bring their own clean image) and `normals` (their digest), and
+        whatever else decides its pixels. A set under the same key with another identity is refused,
+        naming the difference. So is growing or resuming one under other library versions, whose
+        pixels could differ. A smaller `count` than stored leaves the set as it is. `shard` counts
+        samples in a shard of a new set; it plays no part in the pixels. `replace` removes what is
+        there first.
+        """
+        folder = self.folder(key, category)
+        with locked(self.root):
+            if replace and folder.exists():
+                shutil.rmtree(folder)
+            if self.has(key, category):
+                stored = read_attributes(folder)
+                refuse_other_identity(f"{key}/{category}", stored, identity)
+                target = max(count, stored["target"])
+                if target > stored["count"]:
+                    refuse_other_versions(f"{key}/{category}", stored["versions"], versions)
+                attributes = {**stored, "target": target, "complete": stored["count"] == target}
+            else:
+                attributes = {
+                    "kind": "set",
+                    **identity,
+                    "identity": sorted(identity),
+                    "shard": shard,
+                    "arithmetic": ARITHMETIC[identity["encoding"]],
+                    "versions": dict(versions),
+                    "created": datetime.now(UTC).isoformat(timespec="seconds"),
+                    "target": count,
+                    "count": 0,
+                    "digest": None,
+                    "complete": False,
+                }
+            self._write_parents(folder)
+            remove_abandoned(folder)
+            for array in self._arrays(folder, attributes):
+                _write_array(array, attributes["target"])
+            vector = vector_metadata(attributes["target"], attributes["shard"])
+            _write_if_other(folder / "source" / "zarr.json", encode(vector))
+            _write_if_other(folder / "zarr.json", encode(group(attributes)))
+        return self.missing(key, category, count)
+
+    def missing(self, key: StoreKey, category: str, count: int | None = None) -> list[Job]:
+        """Return what the first `count` samples (default: all intended) still lack, by shard."""
+        folder = self.folder(key, category)
+        attributes = read_attributes(folder)
+        capacity: int = attributes["shard"]
+        wanted = attributes["target"] if count is None else count
+        jobs = []
+        for number in range(-(-wanted // capacity)):
+            first, stop = number * capacity, min((number + 1) * capacity, wanted)
+            start = first + self._present(folder, attributes, number)
+            if start < stop:
+                jobs.append(Job(number, start, stop))
+        return jobs
+
+    def write(
+        self,
+        key: StoreKey,
+        category: str,
+        job: Job,
+        samples: Sequence[Sample],
+        sources: Sequence[int],
+    ) -> None:
+        """Store the samples of one job, keeping what its shard holds already.
+
+        The image shard is renamed into place last and is the commit mark: a killed writer leaves
+        a shard that counts as missing. Raises StoreError when the disk is full, ValueError when
+        the samples are not what the set was created for.
+        """
+        if len(samples) != job.stop - job.start or len(sources) != len(samples):
+            raise ValueError(f"{job} got {len(samples)} samples and {len(sources)} sources")
+        folder = self.folder(key, category)
+        attributes = read_attributes(folder)
+        capacity: int = attributes["shard"]
+        kept = job.start - job.number * capacity
+        normals = self.normals(key.dataset, category)
+        residual = attributes["encoding"] == "residual"
+        arrays = {array.folder.name: array for array in self._arrays(folder, attributes)}
+        chunks = {name: array.encoded(job.number, kept) for name, array in arrays.items()}
+        for sample, source in zip(samples, sources, strict=True):
+            if sample.mask.shape != (self.geometry.height, self.geometry.width):
+                raise ValueError(f"{key} made a {sample.mask.shape} sample for {self.geometry}")
+            if (sample.clean is not None) != attributes["generated"] or (source < 0) != (
+                sample.clean is not None
+            ):
+                raise ValueError(f"{key}: a sample's source is -1 exactly where it has its clean")
+            clean = normals[source] if sample.clean is None else sample.clean
+            chunks["image"].append(encode_chunk(sample.image - clean if residual else sample.image))
+            chunks["mask"].append(encode_chunk(sample.mask))
+            if sample.clean is not None:
+                chunks["clean"].append(encode_chunk(sample.clean))
+        vector = np.full(capacity, -1, "<i4")
+        path = folder / "source" / "c" / str(job.number)
+        if kept:
+            vector[:kept] = read_vector(path, capacity)[:kept]
+        vector[kept : kept + len(sources)] = sources
+        write_atomically(path, encode_chunk(vector))
+        for name in ("mask", "clean", "image"):
+            if name in arrays:
+                shard = encode_shard(chunks[name], capacity)
+                write_atomically(arrays[name].path(job.number), shard)
+
+    def finish(self, key: StoreKey, category: str, count: int) -> StoredSet:
+        """Read the first `count` samples back and record their number and digest.
+
+        Raises StoreError if any is missing or damaged. Never lowers the recorded count.
+        """
+        folder = self.folder(key, category)
+        left = self.missing(key, category, count)
+        if left:
+            raise StoreError(
+                f"{key}/{category} lacks {sum(j.stop - j.start for j in left)} of {count} samples: "
+                "run the same `asbench generate` again to render them."
+            )
+        count = max(count, read_attributes(folder)["count"])
+        digest = samples_digest(self._reader(key, category), count)
+        with locked(self.root):
+            attributes = read_attributes(folder)
+            if count >= attributes["count"]:
+                attributes |= {
+                    "count": count,
+                    "digest": digest,
+                    "complete": count == attributes["target"],
+                }
+                write_atomically(folder / "zarr.json", encode(group(attributes)))
+        return self.read(key, category)
+
+    def read(self, key: StoreKey, category: str) -> StoredSet:
+        """Return a set for reading; raises StoreError if it is absent or holds nothing yet."""
+        if not self.has(key, category):
+            raise StoreError(
+                f"{key}/{category} is not in the store at {self.root}: make it with "
+                f"`{self.generate_line(key, category)}`."
+            )
+        found = self._reader(key, category)
+        if not found.count:
+            raise StoreError(
+                f"{key}/{category} was begun but not finished (0 of {found.attributes['target']} "
+                f"samples): finish it with `{self.generate_line(key, category)}`."
+            )
+        return found
+
+    def generate_line(self, key: StoreKey, category: str) -> str:
+        """Return the command that makes a set."""
+        return (
+            f"asbench generate --store {self.root} --dataset {key.dataset} --category {category} "
+            f"--method {key.method} --seed {key.seed}"
+        )
+
+    def sets(self) -> list[tuple[StoreKey, str]]:
+        """Return the key and category of every set, sorted; unfinished ones too."""
+        found = []
+        for path in self.root.glob("*/*/*/*/zarr.json"):
+            dataset, method, seed, category = path.parent.relative_to(self.root).parts
+            if method != "normal" and seed.isdecimal():
+                found.append((StoreKey(dataset, method, int(seed)), category))
+        return sorted(found, key=lambda f: (f[0].dataset, f[0].method, f[0].seed, f[1]))
+
+    def stored_normals(self) -> list[tuple[str, str]]:
+        """Return data set and category of all stored normals, sorted."""
+        paths = self.root.glob("*/normal/*/zarr.json")
+        return sorted((p.parts[-4], p.parts[-2]) for p in paths)
+
+    # --- within ----------------------------------------------------------------------------------
+
+    def _reader(self, key: StoreKey, category: str) -> StoredSet:
+        normals = self.normals(key.dataset, category)
+        return StoredSet(self.folder(key, category), key, category, normals)
+
+    def _arrays(self, folder: Path, attributes: Json) -> list[ShardedArray]:
+        capacity = attributes["shard"]
+        arrays = [
+            image_array(folder, "image", capacity, self.geometry),
+            mask_array(folder, "mask", capacity, self.geometry),
+        ]
+        if attributes["generated"]:
+            arrays.append(image_array(folder, "clean", capacity, self.geometry))
+        return arrays
+
+    def _present(self, folder: Path, attributes: Json, number: int) -> int:
+        """Return how many samples of a shard stand, in all of its arrays; 0 if one is unreadable.
+
+        What is damaged counts as absent here, so that it is rendered anew.
+        """
+        try:
+            arrays = self._arrays(folder, attributes)
+            read_vector(folder / "source" / "c" / str(number), attributes["shard"])
+            return min(array.shard(number).present for array in arrays)
+        except StoreError:
+            return 0
+
+    def _write_parents(self, folder: Path) -> None:
+        """Write an empty group at every level between the root and `folder`."""
+        for parent in folder.relative_to(self.root).parents:
+            if parent != Path():
+                _write_if_other(self.root / parent / "zarr.json", encode(group()))
+
+    def _replace_attributes(self, folder: Path, attributes: Json) -> None:
+        with locked(self.root):
+            _write_if_other(folder / "zarr.json", encode(group(attributes)))
+
+
+@lru_cache(maxsize=8)
+def _normals(folder: Path, geometry: Geometry, changed: int) -> Normals:
+    """Return one object per stored normals and process, so that each is inflated once."""
+    return Normals(folder, geometry)
+
+
+def _write_if_other(path: Path, data: bytes) -> None:
+    if not path.exists() or path.read_bytes() != data:
+        write_atomically(path, data)
+
+
+def _write_array(array: ShardedArray, count: int) -> None:
+    names = ["sample", "y", "x", "c"][: len(array.shape) + 1]
+    document = shard_metadata((count, *array.shape), array.dtype.name, array.capacity, names)
+    _write_if_other(array.folder / "zarr.json", encode(document))
+
+
+def _batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    batch = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
