@@ -6,7 +6,8 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 import numpy as np
 
@@ -61,6 +62,10 @@ class Dataset(ABC):
         All False for normals; None for an anomalous image that has no mask on record.
         """
 
+    def path(self, item: Item) -> Path | None:
+        """Return the item's image file; None where images are drawn, not read."""
+        return None
+
     def train(self, category: str) -> tuple[Item, ...]:
         """Return the normals that may be trained and synthesized on."""
         return tuple(i for i in self.items(category) if i.split == "train")
@@ -87,6 +92,16 @@ def mark_few_shot(items: Sequence[Item]) -> tuple[Item, ...]:
     return tuple(marked)
 
 
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Indexed(Protocol[T_co]):
+    """Things counted and taken by number: a list will do, and so do the store's lazy readers."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> T_co: ...
+
+
 @dataclass(frozen=True)
 class Material:
     """What one category offers to a synthesizer; read-only, lazy, picklable.
@@ -97,9 +112,9 @@ class Material:
 
     dataset: str
     category: str
-    normals: Sequence[Image]
-    foregrounds: Sequence[Mask] = ()
-    textures: Sequence[Image] = ()
+    normals: Indexed[Image]
+    foregrounds: Indexed[Mask] = ()
+    textures: Indexed[Image] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +169,8 @@ class Synthesizer(ABC):
     needs: ClassVar[frozenset[Need]] = frozenset()
     local: ClassVar[bool] = True
     """Outside its mask the image equals the clean image exactly."""
+    generates: ClassVar[bool] = False
+    """Makes its own background: every sample brings its `clean` image."""
     encoding: ClassVar[Literal["residual", "plain"]] = "residual"
     shard: ClassVar[int] = 256
     """Samples in one shard of the store, so in one job."""

@@ -204,6 +204,7 @@ class SynthStore:
         *,
         identity: Mapping[str, Any],
         versions: Mapping[str, str],
+        record: Mapping[str, Any] | None = None,
         shard: int = 256,
         replace: bool = False,
     ) -> list[Job]:
@@ -213,9 +214,9 @@ class SynthStore:
         `generated` (samples bring their own clean image) and `normals` (their digest), and
         whatever else decides its pixels. A set under the same key with another identity is refused,
         naming the difference. So is growing or resuming one under other library versions, whose
-        pixels could differ. A smaller `count` than stored leaves the set as it is. `shard` counts
-        samples in a shard of a new set; it plays no part in the pixels. `replace` removes what is
-        there first.
+        pixels could differ. `record` is kept beside it and never compared. A smaller `count` than
+        stored leaves the set as it is. `shard` counts samples in a shard of a new set; it plays no
+        part in the pixels. `replace` removes what is there first.
         """
         folder = self.folder(key, category)
         with locked(self.root):
@@ -234,6 +235,7 @@ class SynthStore:
                     **identity,
                     "identity": sorted(identity),
                     "shard": shard,
+                    "record": dict(record or {}),
                     "arithmetic": ARITHMETIC[identity["encoding"]],
                     "versions": dict(versions),
                     "created": datetime.now(UTC).isoformat(timespec="seconds"),

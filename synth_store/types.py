@@ -75,6 +75,14 @@ class Geometry:
     def __str__(self) -> str:
         return f"{self.height}x{self.width} ({self.resize})"
 
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read what `str` gives: `256x256 (stretch)`."""
+        found = re.fullmatch(r"(\d+)x(\d+) \((\w+)\)", text)
+        if found is None or found[3] not in ("stretch", "pad"):
+            raise UserError(f"{text!r} is not a geometry such as '256x256 (stretch)'.")
+        return cls(int(found[1]), int(found[2]), "pad" if found[3] == "pad" else "stretch")
+
 
 @dataclass(frozen=True, slots=True)
 class StoreKey:

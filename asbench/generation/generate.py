@@ -1,0 +1,125 @@
+"""The generation stage: normals in, synthetic sets in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from asbench import grid
+from asbench.datasets import open_dataset
+from asbench.generation.plan import SetPlan, plan_set
+from asbench.generation.render import render_job
+from asbench.ingest import Progress, ensure_normals, quiet
+from asbench.synthesizers import resolve
+from synth_store import Geometry, StoredSet, StoreKey, SynthStore
+from synth_store.types import UserError
+
+TEXTURES = "procedural"
+"""The texture bank of methods that need one, unless another is named: drawn, not photographed."""
+
+
+def generate(
+    dataset: str = "demo",
+    method: str | Sequence[str] = "fractal",
+    *,
+    category: str | Sequence[str] | None = None,
+    n: int = 1000,
+    seed: int = 0,
+    store: Path | str = "asbench-store",
+    size: int | tuple[int, int] | None = None,
+    resize: str | None = None,
+    textures: str = TEXTURES,
+    settings: Mapping[str, Any] | None = None,
+    variant: str | None = None,
+    name: str | None = None,
+    replace: bool = False,
+    workers: int | None = None,
+    progress: Progress = quiet,
+) -> list[StoredSet]:
+    """Render synthetic anomalies into a store; what is there already is not rendered again.
+
+    Args:
+        dataset: a name (`demo`, `mtd`) or the path of a folder of photographs.
+        method: one method or several, each with its variant if any: `cutpaste@asbench`.
+        category: one, several, or None for all.
+        n: samples per category. A larger n later continues the same set.
+        seed: the set's seed: another seed is another set.
+        store: where the store is or is to be.
+        size: side or (height, width) in pixels of a new store; None for 256, or the store's own.
+        resize: `stretch` or `pad`, for a new store.
+        textures: the data set whose images methods like draem draw textures from.
+        settings: parameters that differ from the method's own; needs `variant`.
+        variant: the name of that parameter set, as in `nsa@three`.
+        name: the key of a folder in the store; by default its slug.
+        replace: render anew what stands under the key.
+        workers: processes; None for one per core.
+        progress: called as work is done.
+
+    Returns the finished sets, method by method and category by category. Raises UserError for what
+    the caller can mend; what was stored until then stays, and the same call continues.
+    """
+    data = open_dataset(dataset, name=name)
+    opened = SynthStore.create(store, _geometry(store, size, resize))
+    categories = _chosen(data.categories(), category, data.name)
+    methods = [method] if isinstance(method, str) else list(method)
+    if variant is not None:
+        methods = [f"{m}@{variant}" for m in methods]
+    synthesizers = {
+        (m, c): resolve(m, dataset=data.name, category=c, settings=settings)
+        for m in methods
+        for c in categories
+    }
+    keys = {m: StoreKey(data.name, m, seed) for m in methods}
+    for c in categories:
+        ensure_normals(opened, data, c, progress)
+    bank = None
+    if any("textures" in s.needs for s in synthesizers.values()):
+        bank = open_dataset(textures)
+        ensure_normals(opened, bank, "all", progress)
+    plans = [
+        plan_set(opened, keys[m], c, s, n, textures=bank.name if bank else None, replace=replace)
+        for (m, c), s in synthesizers.items()
+    ]
+    _render(plans, workers, progress)
+    return [opened.finish(p.key, p.category, p.count) for p in plans]
+
+
+def _render(plans: Sequence[SetPlan], workers: int | None, progress: Progress) -> None:
+    """Run all jobs of all sets as one list, reporting each set's samples as they are stored."""
+    done = {p: p.count - p.left for p in plans}
+    plan_of = {(job.key, job.category): p for p in plans for job in p.jobs}
+    for p in plans:
+        progress(f"{p.key}/{p.category}", done[p], p.count)
+    for job, rendered in grid.run(render_job, [job for p in plans for job in p.jobs], workers):
+        p = plan_of[job.key, job.category]
+        done[p] += rendered.samples
+        progress(f"{p.key}/{p.category}", done[p], p.count)
+
+
+def _geometry(
+    store: Path | str, size: int | tuple[int, int] | None, resize: str | None
+) -> Geometry | None:
+    """Return the geometry asked for, or None where nothing was."""
+    if size is None and resize is None:
+        return None
+    exists = (Path(store) / "zarr.json").exists()
+    known = SynthStore.open(store).geometry if exists else Geometry()
+    height, width = (size, size) if isinstance(size, int) else size or (known.height, known.width)
+    rule = resize or known.resize
+    return Geometry.parse(f"{height}x{width} ({rule})")
+
+
+def _chosen(
+    categories: Sequence[str], wanted: str | Sequence[str] | None, dataset: str
+) -> list[str]:
+    """Return the wanted categories, all of them for None; raises UserError for an unknown one."""
+    if wanted is None:
+        return list(categories)
+    chosen = [wanted] if isinstance(wanted, str) else list(wanted)
+    for category in chosen:
+        if category not in categories:
+            raise UserError(
+                f"category {category!r} is not in {dataset}: choose from {', '.join(categories)}."
+            )
+    return chosen

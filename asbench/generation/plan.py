@@ -1,0 +1,85 @@
+"""What is to be rendered: sets into shards, each a job; metadata is written before any of them."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import Any
+
+from asbench.generation.render import RenderJob
+from asbench.types import Synthesizer
+from synth_store import StoreKey, SynthStore
+
+LIBRARIES = ("numpy", "opencv-python-headless", "scipy")
+"""The libraries whose version may change a pixel."""
+
+
+@dataclass(frozen=True)
+class SetPlan:
+    """One category of one set: how many samples it is to have, and the jobs that are left."""
+
+    key: StoreKey
+    category: str
+    count: int
+    jobs: tuple[RenderJob, ...]
+
+    @property
+    def left(self) -> int:
+        """Samples still to be rendered."""
+        return sum(len(job) for job in self.jobs)
+
+
+def plan_set(
+    store: SynthStore,
+    key: StoreKey,
+    category: str,
+    synthesizer: Synthesizer,
+    count: int,
+    *,
+    textures: str | None = None,
+    replace: bool = False,
+) -> SetPlan:
+    """Create the set in the store, or find it there, and return what is left to render.
+
+    `textures` names the data set in the store that serves as texture bank. Raises StoreError if
+    another set stands under the key.
+    """
+    textures = textures if "textures" in synthesizer.needs else None
+    jobs = store.create_set(
+        key,
+        category,
+        count,
+        identity=identity(store, key, category, synthesizer, textures),
+        versions={library: version(library) for library in LIBRARIES},
+        record={"cpu": platform.processor() or platform.machine(), "asbench": version("asbench")},
+        shard=synthesizer.shard,
+        replace=replace,
+    )
+    return SetPlan(
+        key,
+        category,
+        count,
+        tuple(RenderJob(store.root, key, category, j, synthesizer, textures) for j in jobs),
+    )
+
+
+def identity(
+    store: SynthStore, key: StoreKey, category: str, synthesizer: Synthesizer, textures: str | None
+) -> Mapping[str, Any]:
+    """Return everything that decides a set's pixels, beside its key and category."""
+    normals = store.normals(key.dataset, category)
+    found: dict[str, Any] = {
+        "method": key.method,
+        "parameters": asdict(synthesizer),
+        "pixel_version": synthesizer.pixel_version,
+        "encoding": synthesizer.encoding,
+        "generated": synthesizer.generates,
+        "normals": normals.digest,
+    }
+    if "foreground" in synthesizer.needs:
+        found["foreground"] = normals.attributes["foreground_digest"]
+    if textures is not None:
+        found["textures"] = {"name": textures, "digest": store.normals(textures, "all").digest}
+    return found

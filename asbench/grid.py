@@ -1,0 +1,94 @@
+"""Where work runs: this process or a local pool. A grid is a list of independent jobs.
+
+Whatever the engine, a job runs on one thread (OpenCV, BLAS, torch): its result is then the same
+everywhere, and as many jobs as there are cores do not fight over them.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from multiprocessing import get_context
+from types import ModuleType
+from typing import TypeVar
+
+import cv2
+from threadpoolctl import threadpool_limits
+
+J = TypeVar("J")
+R = TypeVar("R")
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run(
+    function: Callable[[J], R], jobs: Sequence[J], workers: int | None = None
+) -> Iterator[tuple[J, R]]:
+    """Yield every job with its result as it ends; the first exception ends the rest.
+
+    `workers` processes (default: one per core, no more than jobs); 1 works in this process.
+    Interrupted, it lets the running jobs end, starts no other, and raises KeyboardInterrupt.
+    """
+    count = min(workers or cores(), len(jobs))
+    if count <= 1:
+        with one_thread():
+            for job in jobs:
+                yield job, function(job)
+        return
+    # Spawned, not forked: a forked copy of a process with threads (torch, progress bars) can hang.
+    pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_prepare)
+    try:
+        with _without_main():
+            futures = {pool.submit(function, job): job for job in jobs}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Run on one thread of OpenCV, BLAS and (if it is loaded) torch; restore the numbers after."""
+    before = cv2.getNumThreads()
+    torch = sys.modules.get("torch")
+    torch_before = torch.get_num_threads() if torch else 0
+    cv2.setNumThreads(1)
+    if torch:
+        torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        cv2.setNumThreads(before)
+        if torch:
+            torch.set_num_threads(torch_before)
+
+
+def _prepare() -> None:
+    """Make a worker run on one thread and leave Ctrl-C to the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    cv2.setNumThreads(1)
+    threadpool_limits(1)
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Keep spawned workers from importing the user's script: jobs never refer to it.
+
+    Without this, a script that calls `asbench.generate` outside of `if __name__ == "__main__"`
+    would start itself again in every worker.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main

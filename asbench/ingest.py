@@ -1,0 +1,65 @@
+"""A data set's training normals into the store, once: both stages stand on them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from asbench.imaging.foreground import FOREGROUND_VERSION, foreground
+from asbench.imaging.geometry import fit
+from asbench.types import Dataset, Item
+from synth_store import Normals, SynthStore, UserError
+from synth_store.types import Image, Mask
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is."""
+
+
+def quiet(what: str, done: int, total: int) -> None:
+    """Report no progress."""
+
+
+def ensure_normals(
+    store: SynthStore, dataset: Dataset, category: str, progress: Progress = quiet
+) -> Normals:
+    """Return the category's normals from the store, writing them there first if they are not.
+
+    Raises UserError if the data set has none, StoreError if the store holds others under its name.
+    The comparison reads pixels only when a file's name or size has changed.
+    """
+    items = dataset.train(category)
+    if not items:
+        raise UserError(
+            f"{dataset.name}/{category} has no normal training images: see what was recognised "
+            "with `asbench data check PATH`."
+        )
+    stamp = _stamp(dataset, items)
+    if store.has_normals(dataset.name, category):
+        normals = store.normals(dataset.name, category)
+        if normals.attributes["stamp"] == stamp:
+            return normals
+    rules: Counter[str] = Counter()
+
+    def images() -> Iterator[tuple[Image, Mask]]:
+        for done, item in enumerate(items):
+            progress(f"normals of {dataset.name}/{category}", done, len(items))
+            image = fit(dataset.image(item), store.geometry)
+            found = foreground(image)
+            rules[found.rule] += 1
+            yield image, found.mask
+        progress(f"normals of {dataset.name}/{category}", len(items), len(items))
+
+    attributes = {"stamp": stamp, "foreground": {"version": FOREGROUND_VERSION, "rules": rules}}
+    ids = [item.id for item in items]
+    return store.write_normals(dataset.name, category, ids, images(), attributes)
+
+
+def _stamp(dataset: Dataset, items: tuple[Item, ...]) -> str:
+    """Return a digest of names and file sizes: cheap, and enough to notice another folder."""
+    stamp = hashlib.sha256()
+    for item in items:
+        path = dataset.path(item)
+        size = path.stat().st_size if path is not None else 0
+        stamp.update(f"{item.id}\x1f{size}\x1e".encode())
+    return stamp.hexdigest()

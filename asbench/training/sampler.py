@@ -1,0 +1,135 @@
+"""From the store to batches on the training device: the same stream, resident or read ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from asbench.nets.detector import Batch
+from synth_store import Normals, Schedule, StoredSet
+from synth_store.mix import Items
+
+
+class Sampler(Protocol):
+    """Gives the batch of any training step, as a function of the step alone."""
+
+    def batch_at(self, step: int) -> Batch:
+        """Return the batch of a step, on the training device."""
+
+
+def to_batch(image: Tensor, clean: Tensor, mask: Tensor) -> Batch:
+    """Turn uint8 (B, H, W, 3) images and bool (B, H, W) masks into what a detector trains on.
+
+    The images become views of channels-last memory: no pixel is moved to change the axes' order.
+    """
+
+    def scaled(pixels: Tensor) -> Tensor:
+        return pixels.permute(0, 3, 1, 2).to(torch.float32).div_(255)
+
+    return Batch(scaled(image), scaled(clean), mask.unsqueeze(1).to(torch.float32))
+
+
+class ResidentSampler:
+    """All of a category on the device as decoded uint8, gathered there.
+
+    Images of normals and sets lie in one pool, one after the other, so that a batch of any mixture
+    is one gather for the images, one for the cleans, one for the masks.
+    """
+
+    def __init__(
+        self,
+        normals: Normals,
+        sets: Sequence[StoredSet],
+        schedule: Schedule,
+        batch: int,
+        device: torch.device,
+    ) -> None:
+        self.schedule, self.batch, self.device = schedule, batch, device
+        # Only as much of a set as the schedule draws from is read.
+        counts = [schedule.normals, *schedule.sizes]
+        self.first = np.cumsum([0, *counts])[:-1]
+        """Where each origin begins in the pool."""
+        own = sum(s for s, stored in zip(schedule.sizes, sets, strict=True) if stored.clean)
+        shape = normals.image.shape
+        pool = np.empty((sum(counts) + own, *shape), np.uint8)
+        masks = np.zeros((sum(counts), *shape[:2]), np.bool_)
+        clean = np.arange(sum(counts))
+        for i in range(schedule.normals):
+            pool[i] = normals[i]
+        spare = sum(counts)
+        for start, stored, size in zip(self.first[1:], sets, schedule.sizes, strict=True):
+            for i in range(size):
+                own_clean = None if stored.clean is None else pool[spare]
+                stored.read_into(i, pool[start + i], masks[start + i], own_clean)
+                clean[start + i] = stored.source_of(i) if own_clean is None else spare
+                spare += own_clean is not None
+        self.pool = torch.from_numpy(pool).to(device)
+        self.masks = torch.from_numpy(masks).to(device)
+        self.clean = torch.from_numpy(clean).to(device)
+
+    @staticmethod
+    def bytes_needed(schedule: Schedule, height: int, width: int) -> int:
+        """Return the device memory a resident category takes, own cleans counted."""
+        samples = sum(schedule.sizes)
+        return height * width * (3 * (schedule.normals + 2 * samples) + schedule.normals + samples)
+
+    def batch_at(self, step: int) -> Batch:
+        """Return the batch of a step, on the training device."""
+        items = self.schedule.batch_at(step, self.batch)
+        place = torch.from_numpy(self.first[items.origin] + items.index).to(self.device)
+        return to_batch(self.pool[place], self.pool[self.clean[place]], self.masks[place])
+
+
+class StreamingSampler:
+    """Reads each batch from the store, one step ahead in a thread, for what does not fit.
+
+    A thread suffices: inflating releases the interpreter lock, and worker processes would cost
+    four times the read itself in handing pixels over.
+    """
+
+    def __init__(
+        self,
+        normals: Normals,
+        sets: Sequence[StoredSet],
+        schedule: Schedule,
+        batch: int,
+        device: torch.device,
+    ) -> None:
+        self.normals, self.sets = normals, sets
+        self.schedule, self.batch, self.device = schedule, batch, device
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
+        self._ahead: tuple[int, Future[tuple[Tensor, Tensor, Tensor]]] | None = None
+
+    def batch_at(self, step: int) -> Batch:
+        """Return the batch of a step, on the training device; starts to read the next."""
+        if self._ahead is not None and self._ahead[0] == step:
+            read = self._ahead[1].result()
+        else:
+            read = self._read(step)
+        self._ahead = (step + 1, self._thread.submit(self._read, step + 1))
+        image, clean, mask = (t.to(self.device, non_blocking=True) for t in read)
+        return to_batch(image, clean, mask)
+
+    def close(self) -> None:
+        """End the reading thread."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+    def _read(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        items: Items = self.schedule.batch_at(step, self.batch)
+        shape = (self.batch, *self.normals.image.shape)
+        image, clean = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
+        mask = np.zeros(shape[:3], np.bool_)
+        for row, (origin, index) in enumerate(zip(items.origin, items.index, strict=True)):
+            if origin:
+                self.sets[origin - 1].read_into(int(index), image[row], mask[row], clean[row])
+            else:
+                image[row] = clean[row] = self.normals[int(index)]
+        tensors = [torch.from_numpy(array) for array in (image, clean, mask)]
+        if self.device.type == "cuda":
+            tensors = [t.pin_memory() for t in tensors]
+        return tensors[0], tensors[1], tensors[2]

@@ -1,0 +1,78 @@
+"""What a run trains on: a mixture's stored sets, found, counted, and the part kept back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from synth_store import Mix, Schedule, StoredSet, StoreError, StoreKey, SynthStore, UserError
+
+KEPT_BACK = Fraction(1, 10)
+KEPT_BACK_AT_MOST = 50
+"""The last tenth of every set, at most 50 samples, is never trained on: thresholds come from it."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """A mixture with its sets, in the mixture's order, and how many samples of each may train."""
+
+    mix: Mix
+    sets: tuple[StoredSet, ...]
+    sizes: tuple[int, ...]
+
+    def schedule(self, ratio: Fraction, normals: int, seed: int) -> Schedule:
+        """Return the stream of items that a training at this ratio sees."""
+        mix = self.mix if ratio else Mix()
+        return Schedule(mix, ratio, normals, self.sizes if ratio else (), seed)
+
+    def kept_back(self) -> list[tuple[StoredSet, range]]:
+        """Return the samples of every set that no training sees."""
+        return [(s, range(s.count - _kept_back(s.count), s.count)) for s in self.sets]
+
+
+def find_sources(
+    store: SynthStore, dataset: str, category: str, mix: Mix, seed: int, pool: int | None
+) -> Sources:
+    """Find a mixture's sets in the store; `pool` limits each to its first samples.
+
+    A bare name means itself; where only one variant of it is stored, it means that one. Raises
+    StoreError naming every set that is missing with the command that makes it, UserError where two
+    variants could be meant.
+    """
+    if pool is not None and pool < 1:
+        raise UserError(f"pool {pool} leaves nothing to train on: give a number from 1 up.")
+    stored = {
+        k.method for k, c in store.sets() if (k.dataset, k.seed, c) == (dataset, seed, category)
+    }
+    shares, missing = [], []
+    for name, share in mix.shares:
+        variants = sorted(m for m in stored if m.partition("@")[0] == name)
+        if name in stored:
+            shares.append((name, share))
+        elif len(variants) == 1:
+            shares.append((variants[0], share))
+        elif variants:
+            raise UserError(
+                f"mix {mix}: {name} could mean {' or '.join(variants)}, which are both stored for "
+                f"{dataset}/{category}: name the one you mean."
+            )
+        else:
+            missing.append(name)
+    if missing:
+        lines = "\n".join(
+            f"  {store.generate_line(StoreKey(dataset, name, seed), category)}" for name in missing
+        )
+        raise StoreError(
+            f"mix {mix} names {', '.join(missing)}, which the store at {store.root} does not hold "
+            f"for {dataset}/{category} (set seed {seed}). Make what is missing with\n{lines}"
+        )
+    found = Mix(tuple(sorted(shares)))
+    if len({name for name, _ in found.shares}) != len(found.shares):
+        raise UserError(f"mix {mix} comes down to one set twice ({found}): name each once.")
+    sets = tuple(store.read(StoreKey(dataset, n, seed), category) for n in found.names)
+    trained = (s.count - _kept_back(s.count) for s in sets)
+    return Sources(found, sets, tuple(min(t, pool or t) for t in trained))
+
+
+def _kept_back(count: int) -> int:
+    return min(KEPT_BACK_AT_MOST, int(count * KEPT_BACK))

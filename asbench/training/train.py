@@ -1,0 +1,321 @@
+"""One training run, top to bottom: data, stream, detector, loop, scores, record."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from fractions import Fraction
+from importlib.metadata import version
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+
+from asbench import results
+from asbench.datasets import open_dataset
+from asbench.detectors import build, protocol_of, resolve
+from asbench.evaluation.metrics import best_f1_threshold
+from asbench.evaluation.predict import predict
+from asbench.evaluation.score import TestScores, evaluate, table
+from asbench.imaging.geometry import fit, fit_mask
+from asbench.ingest import Progress, ensure_normals, quiet
+from asbench.nets.detector import Detector
+from asbench.results import SUBSETS, Decides, Gallery, Run, Scores, Threshold
+from asbench.training.loop import fit as fit_detector
+from asbench.training.loop import save_weights
+from asbench.training.sampler import ResidentSampler, Sampler, StreamingSampler
+from asbench.training.sources import Sources, find_sources
+from asbench.types import Dataset, Item
+from synth_store import Mix, Normals, SynthStore, UserError
+from synth_store.types import Geometry, Image, Mask
+
+GALLERY_DEFECTS, GALLERY_NORMALS = 9, 3
+RESIDENT_SHARE = 0.5
+"""A category is held on the device if it takes at most this share of its free memory."""
+
+
+class Interrupted(UserError):
+    """Training was stopped and saved; the same call continues it."""
+
+
+def train(
+    dataset: str = "demo",
+    mix: str | None = None,
+    *,
+    ratio: float | None = None,
+    detector: str = "draem@tiny",
+    category: str | None = None,
+    steps: int | None = None,
+    batch: int | None = None,
+    precision: str = "fp32",
+    seed: int = 0,
+    synth_seed: int = 0,
+    pool: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+    store: Path | str = "asbench-store",
+    runs: Path | str = "runs",
+    device: str | None = None,
+    untrained: bool = False,
+    name: str | None = None,
+    progress: Progress = quiet,
+    stop: Callable[[], bool] | None = None,
+) -> Run:
+    """Train a detector on stored anomalies and score it on the data set's test images.
+
+    Args:
+        dataset: a name or the path of a folder; category: one of its categories, by default the
+            first.
+        mix: the stored methods and their shares, `draem:0.5,fractal:0.5`; not needed at ratio 0.
+        ratio: share of anomalous items; None for the detector's published one.
+        detector: its name with its variant. `draem@tiny` is reduced; `draem` is the published one.
+        steps, batch: None for the detector's protocol.
+        precision: `fp32` or `bf16`.
+        seed: of the training; synth_seed: of the stored sets.
+        pool: samples read of every set; None for all.
+        settings: parameters of the detector that differ from its variant's.
+        untrained: score the detector before its first step as well.
+        device: `cpu`, `cuda`, ...; None for CUDA where there is one.
+        stop: asked at every step; when it returns True the training is saved, and Interrupted says
+            how to continue.
+
+    Returns the run, which stands in `<runs>/<run.id>`. A run that stands already is returned as it
+    is; one that was interrupted continues. Raises UserError for what the caller can mend.
+    """
+    # What the run is: everything that decides its outcome, and so its id.
+    data = open_dataset(dataset, name=name)
+    opened = SynthStore.create(store)
+    chosen = category if category is not None else data.categories()[0]
+    if chosen not in data.categories():
+        raise UserError(
+            f"category {chosen!r} is not in {data.name}: choose from "
+            f"{', '.join(data.categories())}."
+        )
+    cls, parameters = resolve(detector, settings)
+    protocol = protocol_of(detector)
+    _check_stride(cls, opened.geometry)
+    share = Fraction(str(protocol.ratio if ratio is None else ratio))
+    if share and mix is None:
+        raise UserError(
+            f"ratio {float(share):g} needs a mix of stored methods: add for example "
+            "--mix draem:0.5,fractal:0.5, or --ratio 0 to train on normals alone."
+        )
+    test = data.test(chosen)
+    if not any(item.label for item in test):
+        raise UserError(
+            f"{data.name}/{chosen} has no anomalous test images, so nothing could be scored: see "
+            "`asbench data check`."
+        )
+    normals = ensure_normals(opened, data, chosen, progress)
+    wanted = Mix.parse(mix) if mix is not None and share else Mix()
+    sources = find_sources(opened, data.name, chosen, wanted, synth_seed, pool)
+    decides = Decides(
+        dataset=data.name,
+        category=chosen,
+        geometry=str(opened.geometry),
+        normals=normals.digest,
+        mix={method: float(weight) for method, weight in sources.mix.shares},
+        sets={s.key.method: str(s.digest) for s in sources.sets},
+        ratio=float(share),
+        ratio_mode="exact",
+        pool=pool,
+        detector=detector,
+        parameters=parameters,
+        steps=steps if steps is not None else protocol.steps_for(len(normals)),
+        batch=batch if batch is not None else protocol.batch,
+        precision=precision,
+        weights=None,
+        seed=seed,
+        synth_seed=synth_seed,
+        select="last",
+    )
+    standing = results.finished(Path(runs), decides)
+    if standing is not None:
+        return standing
+    folder = Path(runs) / results.run_id(decides)
+
+    # The stream of items, and the detector that learns from it.
+    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    schedule = sources.schedule(share, len(normals), seed)
+    model = build(detector, seed, settings).to(where)
+    generator = torch.Generator().manual_seed(seed)
+    images = np.stack([normals[i] for i in range(len(normals))])
+    model.prepare(torch.from_numpy(images).permute(0, 3, 1, 2), generator)
+    scored = _Test(data, test, opened.geometry, where)
+    before = scored.metrics(model) if untrained else None
+    sampler: Sampler
+    needed = ResidentSampler.bytes_needed(schedule, opened.geometry.height, opened.geometry.width)
+    kind = ResidentSampler if needed <= RESIDENT_SHARE * _free_memory(where) else StreamingSampler
+    sampler = kind(normals, sources.sets if share else (), schedule, decides["batch"], where)
+
+    # The loop.
+    what = f"{detector} on {data.name}/{chosen}"
+    trajectory = fit_detector(
+        model,
+        sampler.batch_at,
+        steps=decides["steps"],
+        seed=seed,
+        device=where,
+        precision=precision,
+        folder=folder / "checkpoint",
+        progress=lambda done, total: progress(what, done, total),
+        stop=stop,
+    )
+    if not trajectory.done:
+        raise Interrupted(
+            f"stopped at step {trajectory.steps} of {decides['steps']}, which is saved in {folder}: "
+            "the same command continues from there."
+        )
+
+    # The scores, then the record: run.json comes last and says that the run is done.
+    start = perf_counter()
+    found = scored.scores(model, lambda done, total: progress(f"scoring {what}", done, total))
+    metrics = evaluate(found)
+    run = Run(
+        decides=decides,
+        metrics=_only_metrics(metrics),
+        counts={s: dict(metrics[s]["counts"]) for s in SUBSETS},
+        reasons={s: dict(metrics[s]["reasons"]) for s in SUBSETS},
+        untrained=before,
+        saw_defects=0,
+        realised=_realised(schedule.counts(decides["steps"] * decides["batch"]), sources, share),
+        losses=tuple(trajectory.losses),
+        threshold=_threshold(model, normals, sources, where),
+        environment=_environment(where),
+        seconds={"train": trajectory.seconds, "score": perf_counter() - start},
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    save_weights(model, folder / "model.safetensors")
+    results.write_table(folder, table(found))
+    results.write_gallery(folder, scored.gallery(found))
+    results.save(run, folder)
+    shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+    return run
+
+
+@dataclass(frozen=True)
+class _Test:
+    """A category's test images at the store's geometry, read once."""
+
+    data: Dataset
+    items: Sequence[Item]
+    geometry: Geometry
+    device: torch.device
+
+    def image(self, item: Item) -> Image:
+        return fit(self.data.image(item), self.geometry)
+
+    def mask(self, item: Item) -> Mask | None:
+        found = self.data.mask(item)
+        return None if found is None else fit_mask(found, self.geometry)
+
+    def scores(
+        self, model: Detector, progress: Callable[[int, int], None] | None = None
+    ) -> TestScores:
+        def images() -> Any:
+            for done, item in enumerate(self.items):
+                if progress is not None:
+                    progress(done, len(self.items))
+                yield self.image(item)
+
+        maps, scores = predict(model, images(), self.device)
+        return TestScores(
+            ids=[i.id for i in self.items],
+            labels=[i.label for i in self.items],
+            defects=[i.defect for i in self.items],
+            few_shot=[i.few_shot for i in self.items],
+            scores=scores,
+            maps=maps,
+            masks=[self.mask(i) for i in self.items],
+        )
+
+    def metrics(self, model: Detector) -> Scores:
+        return _only_metrics(evaluate(self.scores(model)))
+
+    def gallery(self, found: TestScores) -> Gallery:
+        """Return some defects and normals, chosen by a hash of their names: by nobody's taste."""
+        order = sorted(
+            range(len(self.items)), key=lambda i: hashlib.sha256(self.items[i].id.encode()).digest()
+        )
+        defects = [i for i in order if self.items[i].label][:GALLERY_DEFECTS]
+        chosen = defects + [i for i in order if not self.items[i].label][:GALLERY_NORMALS]
+        shape = (self.geometry.height, self.geometry.width)
+        masks = [found.masks[i] for i in chosen]
+        return Gallery(
+            ids=tuple(self.items[i].id for i in chosen),
+            images=np.stack([self.image(self.items[i]) for i in chosen]),
+            masks=np.stack([np.zeros(shape, np.bool_) if m is None else m for m in masks]),
+            maps=found.maps[chosen].astype(np.float16),
+        )
+
+
+def _only_metrics(evaluated: Mapping[str, Any]) -> Scores:
+    return {s: {m: float(evaluated[s][m]) for m in results.METRICS} for s in SUBSETS}
+
+
+def _realised(counts: Sequence[int], sources: Sources, share: Fraction) -> dict[str, int]:
+    names = ("normal", *(sources.mix.names if share else ()))
+    return dict(zip(names, counts, strict=True))
+
+
+def _threshold(
+    model: Detector, normals: Normals, sources: Sources, device: torch.device
+) -> Threshold:
+    """Choose the score from which an image counts as anomalous, without any real defect."""
+    _, normal_scores = predict(model, iter(normals), device)
+    kept = [(stored, index) for stored, part in sources.kept_back() for index in part]
+    if not kept:
+        return Threshold(
+            value=float(np.quantile(normal_scores, 0.995)),
+            rule=f"99.5 % quantile of {len(normals)} training normals: no synthetic set is at hand",
+        )
+    _, scores = predict(model, (stored[index].image for stored, index in kept), device)
+    labels = np.repeat([0, 1], [len(normal_scores), len(scores)])
+    value = best_f1_threshold(np.concatenate([normal_scores, scores]), labels)
+    return Threshold(
+        value=float(value),
+        rule=f"best F1 between {len(normals)} training normals and {len(scores)} synthetic "
+        "anomalies kept out of training",
+    )
+
+
+def _check_stride(cls: type[Detector], geometry: Geometry) -> None:
+    if geometry.height % cls.stride or geometry.width % cls.stride:
+        raise UserError(
+            f"{cls.title} needs image sides that are multiples of {cls.stride}, and the store holds "
+            f"{geometry}: make another store, as in `asbench generate --store other --size 256`."
+        )
+
+
+def _free_memory(device: torch.device) -> int:
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    import psutil
+
+    return int(psutil.virtual_memory().available)
+
+
+def _environment(device: torch.device) -> dict[str, Any]:
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
+    return {
+        "asbench": version("asbench"),
+        "commit": commit.stdout.strip() or None,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "device": f"{device.type} ({name or platform.machine()})",
+        "threads": torch.get_num_threads(),
+    }
