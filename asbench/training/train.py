@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
+import os
 import platform
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
 from importlib.metadata import version
@@ -17,28 +16,27 @@ from typing import Any
 
 import numpy as np
 import torch
+from asbench.evaluation.metrics import best_f1_threshold
+from asbench.evaluation.predict import predict
+from asbench.evaluation.score import evaluate, table
+from asbench.results import SUBSETS, Decides, Run, Threshold
+from asbench.training.loop import fit as fit_detector
+from asbench.training.loop import save_weights
 
 from asbench import results
 from asbench.datasets import open_dataset
 from asbench.detectors import build, protocol_of, resolve
-from asbench.evaluation.metrics import best_f1_threshold
-from asbench.evaluation.predict import predict
-from asbench.evaluation.score import TestScores, evaluate, table
-from asbench.imaging.geometry import fit, fit_mask
+from asbench.evaluation.testset import TestSet, only_metrics
+from asbench.evaluation.trained import Trained
 from asbench.ingest import Progress, ensure_normals, quiet
 from asbench.nets.detector import Detector
-from asbench.results import SUBSETS, Decides, Gallery, Run, Scores, Threshold
-from asbench.training.loop import fit as fit_detector
-from asbench.training.loop import save_weights
 from asbench.training.sampler import ResidentSampler, Sampler, StreamingSampler
 from asbench.training.sources import Sources, find_sources
-from asbench.types import Dataset, Item
 from synth_store import Mix, Normals, SynthStore, UserError
-from synth_store.types import Geometry, Image, Mask
+from synth_store.types import Geometry
 
-GALLERY_DEFECTS, GALLERY_NORMALS = 9, 3
 RESIDENT_SHARE = 0.5
-"""A category is held on the device if it takes at most this share of its free memory."""
+"""A category is held on the device if it takes at most this share of its memory."""
 
 
 class Interrupted(UserError):
@@ -66,7 +64,7 @@ def train(
     name: str | None = None,
     progress: Progress = quiet,
     stop: Callable[[], bool] | None = None,
-) -> Run:
+) -> Trained:
     """Train a detector on stored anomalies and score it on the data set's test images.
 
     Args:
@@ -85,8 +83,8 @@ def train(
         stop: asked at every step; when it returns True the training is saved, and Interrupted says
             how to continue.
 
-    Returns the run, which stands in `<runs>/<run.id>`. A run that stands already is returned as it
-    is; one that was interrupted continues. Raises UserError for what the caller can mend.
+    Returns the trained run, which stands in `<runs>/<id>`. One that stands already is returned as
+    it is; one that was interrupted continues. Raises UserError for what the caller can mend.
     """
     # What the run is: everything that decides its outcome, and so its id.
     data = open_dataset(dataset, name=name)
@@ -106,12 +104,8 @@ def train(
             f"ratio {float(share):g} needs a mix of stored methods: add for example "
             "--mix draem:0.5,fractal:0.5, or --ratio 0 to train on normals alone."
         )
-    test = data.test(chosen)
-    if not any(item.label for item in test):
-        raise UserError(
-            f"{data.name}/{chosen} has no anomalous test images, so nothing could be scored: see "
-            "`asbench data check`."
-        )
+    test = TestSet(data, data.test(chosen), opened.geometry)
+    test.refuse_without_anomalies()
     normals = ensure_normals(opened, data, chosen, progress)
     wanted = Mix.parse(mix) if mix is not None and share else Mix()
     sources = find_sources(opened, data.name, chosen, wanted, synth_seed, pool)
@@ -137,7 +131,7 @@ def train(
     )
     standing = results.finished(Path(runs), decides)
     if standing is not None:
-        return standing
+        return Trained(Path(runs) / standing.id)
     folder = Path(runs) / results.run_id(decides)
 
     # The stream of items, and the detector that learns from it.
@@ -147,11 +141,10 @@ def train(
     generator = torch.Generator().manual_seed(seed)
     images = np.stack([normals[i] for i in range(len(normals))])
     model.prepare(torch.from_numpy(images).permute(0, 3, 1, 2), generator)
-    scored = _Test(data, test, opened.geometry, where)
-    before = scored.metrics(model) if untrained else None
+    before = only_metrics(evaluate(test.scores(model, where))) if untrained else None
     sampler: Sampler
     needed = ResidentSampler.bytes_needed(schedule, opened.geometry.height, opened.geometry.width)
-    kind = ResidentSampler if needed <= RESIDENT_SHARE * _free_memory(where) else StreamingSampler
+    kind = ResidentSampler if needed <= RESIDENT_SHARE * _memory(where) else StreamingSampler
     sampler = kind(normals, sources.sets if share else (), schedule, decides["batch"], where)
 
     # The loop.
@@ -169,17 +162,17 @@ def train(
     )
     if not trajectory.done:
         raise Interrupted(
-            f"stopped at step {trajectory.steps} of {decides['steps']}, which is saved in {folder}: "
-            "the same command continues from there."
+            f"stopped at step {trajectory.steps} of {decides['steps']}, saved in {folder}: the same "
+            "command continues from there."
         )
 
     # The scores, then the record: run.json comes last and says that the run is done.
     start = perf_counter()
-    found = scored.scores(model, lambda done, total: progress(f"scoring {what}", done, total))
+    found = test.scores(model, where, lambda done, total: progress(f"scoring {what}", done, total))
     metrics = evaluate(found)
     run = Run(
         decides=decides,
-        metrics=_only_metrics(metrics),
+        metrics=only_metrics(metrics),
         counts={s: dict(metrics[s]["counts"]) for s in SUBSETS},
         reasons={s: dict(metrics[s]["reasons"]) for s in SUBSETS},
         untrained=before,
@@ -193,70 +186,10 @@ def train(
     )
     save_weights(model, folder / "model.safetensors")
     results.write_table(folder, table(found))
-    results.write_gallery(folder, scored.gallery(found))
+    results.write_gallery(folder, test.gallery(found))
     results.save(run, folder)
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)
-    return run
-
-
-@dataclass(frozen=True)
-class _Test:
-    """A category's test images at the store's geometry, read once."""
-
-    data: Dataset
-    items: Sequence[Item]
-    geometry: Geometry
-    device: torch.device
-
-    def image(self, item: Item) -> Image:
-        return fit(self.data.image(item), self.geometry)
-
-    def mask(self, item: Item) -> Mask | None:
-        found = self.data.mask(item)
-        return None if found is None else fit_mask(found, self.geometry)
-
-    def scores(
-        self, model: Detector, progress: Callable[[int, int], None] | None = None
-    ) -> TestScores:
-        def images() -> Any:
-            for done, item in enumerate(self.items):
-                if progress is not None:
-                    progress(done, len(self.items))
-                yield self.image(item)
-
-        maps, scores = predict(model, images(), self.device)
-        return TestScores(
-            ids=[i.id for i in self.items],
-            labels=[i.label for i in self.items],
-            defects=[i.defect for i in self.items],
-            few_shot=[i.few_shot for i in self.items],
-            scores=scores,
-            maps=maps,
-            masks=[self.mask(i) for i in self.items],
-        )
-
-    def metrics(self, model: Detector) -> Scores:
-        return _only_metrics(evaluate(self.scores(model)))
-
-    def gallery(self, found: TestScores) -> Gallery:
-        """Return some defects and normals, chosen by a hash of their names: by nobody's taste."""
-        order = sorted(
-            range(len(self.items)), key=lambda i: hashlib.sha256(self.items[i].id.encode()).digest()
-        )
-        defects = [i for i in order if self.items[i].label][:GALLERY_DEFECTS]
-        chosen = defects + [i for i in order if not self.items[i].label][:GALLERY_NORMALS]
-        shape = (self.geometry.height, self.geometry.width)
-        masks = [found.masks[i] for i in chosen]
-        return Gallery(
-            ids=tuple(self.items[i].id for i in chosen),
-            images=np.stack([self.image(self.items[i]) for i in chosen]),
-            masks=np.stack([np.zeros(shape, np.bool_) if m is None else m for m in masks]),
-            maps=found.maps[chosen].astype(np.float16),
-        )
-
-
-def _only_metrics(evaluated: Mapping[str, Any]) -> Scores:
-    return {s: {m: float(evaluated[s][m]) for m in results.METRICS} for s in SUBSETS}
+    return Trained(folder)
 
 
 def _realised(counts: Sequence[int], sources: Sources, share: Fraction) -> dict[str, int]:
@@ -288,17 +221,15 @@ def _threshold(
 def _check_stride(cls: type[Detector], geometry: Geometry) -> None:
     if geometry.height % cls.stride or geometry.width % cls.stride:
         raise UserError(
-            f"{cls.title} needs image sides that are multiples of {cls.stride}, and the store holds "
-            f"{geometry}: make another store, as in `asbench generate --store other --size 256`."
+            f"{cls.title} needs image sides that are multiples of {cls.stride}, and the store's "
+            f"are {geometry}: make another, as in `asbench generate --store other --size 256`."
         )
 
 
-def _free_memory(device: torch.device) -> int:
+def _memory(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    import psutil
-
-    return int(psutil.virtual_memory().available)
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _environment(device: torch.device) -> dict[str, Any]:

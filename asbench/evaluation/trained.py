@@ -1,0 +1,76 @@
+"""A finished run, put to use: the detector with its weights, on anyone's images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from asbench.evaluation.predict import predict
+from asbench.imaging.files import read_image
+from asbench.imaging.geometry import fit, unfit
+from asbench.training.checkpoint import load_weights
+
+from asbench import results
+from asbench.detectors import build
+from asbench.nets.detector import Detector
+from synth_store.types import Geometry, Image
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a detector says of one image.
+
+    score: higher = more anomalous; map: float32 (h, w) at the image's own size; anomalous: whether
+    the score reaches the run's threshold, None where it has none.
+    """
+
+    score: float
+    map: npt.NDArray[np.float32]
+    anomalous: bool | None
+
+
+class Trained:
+    """A finished run's folder: its record, and its detector for use.
+
+    folder: where `run.json` and `model.safetensors` stand. Raises UserError if either is missing
+    or damaged, the weights only when they are first needed.
+    """
+
+    def __init__(self, folder: Path | str, device: str | None = None) -> None:
+        self.folder = Path(folder)
+        self.run = results.read(self.folder)
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+    @property
+    def id(self) -> str:
+        """The run's id: 12 hex digits."""
+        return self.run.id
+
+    @property
+    def geometry(self) -> Geometry:
+        """Size and resize rule the detector was trained at."""
+        return Geometry.parse(self.run.decides["geometry"])
+
+    @cached_property
+    def detector(self) -> Detector:
+        """The trained detector, in eval mode, on its device."""
+        decides = self.run.decides
+        model = build(decides["detector"], decides["seed"], decides["parameters"])
+        load_weights(model, self.folder / "model.safetensors")
+        return model.to(self.device).eval()
+
+    def predict(self, image: Image | Path | str) -> Prediction:
+        """Score one image: uint8 (h, w, 3) RGB of any size, or the path of an image file."""
+        pixels = image if isinstance(image, np.ndarray) else read_image(Path(image))
+        maps, scores = predict(self.detector, iter([fit(pixels, self.geometry)]), self.device)
+        score = float(scores[0])
+        threshold = self.run.threshold
+        return Prediction(
+            score=score,
+            map=unfit(maps[0], self.geometry, *pixels.shape[:2]),
+            anomalous=None if threshold is None else score >= threshold.value,
+        )
