@@ -308,7 +308,5 @@ def _normal_pixels(images: list[tuple[Scores, Mask]], size: int) -> Iterator[Sco
 
 
 def _dtype(images: list[tuple[Scores, Mask]]) -> np.dtype[Any]:
-    """Return the one type in which all scores compare exactly."""
-    return (
-        np.result_type(*{scores.dtype for scores, _ in images}) if images else np.dtype(np.float32)
-    )
+    """Return the one type in which the scores of all images compare."""
+    return np.result_type(*{scores.dtype for scores, _ in images}, np.float16)
