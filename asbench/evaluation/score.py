@@ -1,0 +1,171 @@
+"""A detector over a test set: from what it returned to the rows of a run.
+
+Every evaluation scores two test sets from the same maps: `full`, and `held_out`, which leaves out
+the few-shot third of the defects that a learned synthesizer may have seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypedDict
+
+import numpy as np
+import numpy.typing as npt
+
+from asbench.evaluation.metrics import image_metrics, per_image_ap, pixel_metrics
+from synth_store.types import Mask, UserError
+
+
+@dataclass(frozen=True, eq=False)
+class TestScores:
+    """What a detector returned for the n images of a category's test set, beside the truth.
+
+    ids, defects: n names; labels: n of 0 and 1 (1 = anomalous); few_shot: n flags, True for defects
+    that may have trained a synthesizer; scores: real (n,), higher = more anomalous; maps: float32
+    (n, H, W); masks: n of bool (H, W), None where an image has none on record. The mask of a normal
+    image may be None or all False.
+
+    Raises ValueError where lengths or shapes differ, UserError naming the image where a score or a
+    map is not finite or where a normal image has a defect in its mask.
+    """
+
+    __test__ = False  # not a test, whatever pytest makes of its name
+
+    ids: Sequence[str]
+    labels: Sequence[int]
+    defects: Sequence[str]
+    few_shot: Sequence[bool]
+    scores: npt.NDArray[np.floating]
+    maps: npt.NDArray[np.float32]
+    masks: Sequence[Mask | None]
+
+    def __post_init__(self) -> None:
+        columns = ("ids", "labels", "defects", "few_shot", "scores", "maps", "masks")
+        lengths = {name: len(getattr(self, name)) for name in columns}
+        if len(set(lengths.values())) != 1:
+            raise ValueError(f"test scores of different lengths: {lengths}")
+        for id, label, score, scored, mask in zip(
+            self.ids, self.labels, self.scores, self.maps, self.masks, strict=True
+        ):
+            if not (np.isfinite(score) and np.isfinite(scored).all()):
+                raise UserError(
+                    f"image {id!r}: its score or anomaly map is not finite. "
+                    "Did the training diverge? Look at its losses."
+                )
+            if mask is not None and mask.shape != scored.shape:
+                raise ValueError(f"image {id!r}: mask {mask.shape} but anomaly map {scored.shape}")
+            if mask is not None and not label and mask.any():
+                raise UserError(
+                    f"image {id!r} is labelled normal, yet its mask shows a defect: "
+                    "mend the folder it stands in or its mask."
+                )
+
+    def truth(self, index: int) -> Mask | None:
+        """Return where image `index` is anomalous, bool (H, W), None where nobody knows.
+
+        Nobody does for an anomalous image without a mask, nor for one whose mask is all False:
+        taken as it stands, such a mask would call the pixels of a defect normal.
+        """
+        mask = self.masks[index]
+        if not self.labels[index]:
+            return np.broadcast_to(np.False_, self.maps.shape[1:]) if mask is None else mask
+        return mask if mask is not None and mask.any() else None
+
+
+class Counts(TypedDict):
+    """Images, but for `regions`: `anomalous` = `with_mask` + `without_mask`."""
+
+    normal: int
+    anomalous: int
+    with_mask: int
+    without_mask: int
+    regions: int
+
+
+class Evaluation(TypedDict):
+    """The metrics of one test set: in [0, 1], or NaN with the reason under the metric's name."""
+
+    image_auroc: float
+    image_ap: float
+    pixel_auroc: float
+    pixel_ap: float
+    pro: float
+    counts: Counts
+    reasons: dict[str, str]
+
+
+class Row(TypedDict):
+    """One test image; `pixel_ap` is NaN where it has no anomalous pixels on record."""
+
+    id: str
+    label: int
+    defect: str
+    few_shot: bool
+    score: float
+    pixel_ap: float
+
+
+def evaluate(scores: TestScores) -> dict[str, Evaluation]:
+    """Return the metrics of the `full` test set and of the `held_out` one (no few-shot images).
+
+    Image metrics use every image of the set; pixel metrics its normals and those anomalous images
+    whose anomalous pixels are known. The others are counted as `without_mask`.
+    """
+    every = range(len(scores.ids))
+    return {
+        "full": _evaluate(scores, every),
+        "held_out": _evaluate(scores, [i for i in every if not scores.few_shot[i]]),
+    }
+
+
+def table(scores: TestScores) -> list[Row]:
+    """Return one row per image, in the order of the test set."""
+    return [
+        Row(
+            id=scores.ids[i],
+            label=int(scores.labels[i]),
+            defect=scores.defects[i],
+            few_shot=bool(scores.few_shot[i]),
+            score=float(scores.scores[i]),
+            pixel_ap=_pixel_ap(scores, i),
+        )
+        for i in range(len(scores.ids))
+    ]
+
+
+def _pixel_ap(scores: TestScores, index: int) -> float:
+    truth = scores.truth(index)
+    if truth is None or not scores.labels[index]:
+        return np.nan
+    return per_image_ap(scores.maps[index], truth)
+
+
+def _evaluate(scores: TestScores, chosen: Sequence[int]) -> Evaluation:
+    labels = np.array([scores.labels[i] for i in chosen], np.int64)
+    masked = [(i, truth) for i in chosen if (truth := scores.truth(i)) is not None]
+    image = image_metrics(scores.scores[list(chosen)], labels)
+    # views of the chosen maps, not a copy: a test set's maps can be half a gigabyte
+    pixel = pixel_metrics([scores.maps[i] for i, _ in masked], [truth for _, truth in masked])
+
+    anomalous = int(labels.sum())
+    normal = len(labels) - anomalous
+    return Evaluation(
+        image_auroc=image.auroc,
+        image_ap=image.ap,
+        pixel_auroc=pixel.auroc,
+        pixel_ap=pixel.ap,
+        pro=pixel.pro,
+        counts=Counts(
+            normal=normal,
+            anomalous=anomalous,
+            with_mask=len(masked) - normal,
+            without_mask=len(labels) - len(masked),
+            regions=pixel.regions,
+        ),
+        reasons={f"image_{name}": reason for name, reason in image.reasons.items()}
+        | {
+            name if name == "pro" else f"pixel_{name}": reason
+            for name, reason in pixel.reasons.items()
+        },
+    )
