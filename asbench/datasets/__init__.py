@@ -1,0 +1,100 @@
+"""Data sets by name or by folder. Every module here is a plugin; `folder` reads your own."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+from asbench import plugins
+from asbench.datasets.folder import Folder
+from asbench.layout import folder_name, slug
+from asbench.types import Dataset
+from synth_store.types import UserError, check_name
+
+
+def open_dataset(name_or_path: str | Path, *, name: str | None = None) -> Dataset:
+    """Return the data set of a name, or the folder of images at a path.
+
+    A name finds its plugin; where the plugin has files, they lie at `$ASBENCH_DATA/<name>`. All
+    else is a folder (a `Path` always; relative ones also below `ASBENCH_DATA`), keyed by `name` or
+    by the slug of the folder's own name. A folder called like a plugin needs another `name`.
+    Raises UserError naming the places looked at and what to type.
+    """
+    text = os.fspath(name_or_path)
+    if isinstance(name_or_path, str) and text.partition("@")[0] in _names():
+        if name is None:
+            return _plugin(text)
+        if not Path(text).is_dir():
+            raise UserError(f"--name is for folders: data set {text!r} keeps its own name.")
+    root = _folder(text)
+    key = check_name(name, "data set") if name is not None else slug(folder_name(root))
+    if not key:
+        raise UserError(f"no name can be made from {root}: give it one with --name NAME.")
+    if (plain := key.partition("@")[0]) in _names():
+        raise UserError(
+            f"{root} would be called {key!r}, the name of a data set with its own reader: give it "
+            f"another with --name NAME, or read it as that one with ASBENCH_DATA={root.parent} "
+            f"and --dataset {plain}."
+        )
+    return Folder(root, key)
+
+
+def _names() -> list[str]:
+    """Return the names that stand for a data set; `folder` stands for none without a path."""
+    return [n for n in plugins.names(__name__) if n != "folder"]
+
+
+def _plugin(name: str) -> Dataset:
+    """Build the data set of a plugin name, a variant or not."""
+    plain, _, variant = name.partition("@")
+    cls = plugins.load(__name__, name, Dataset)  # type: ignore[type-abstract]
+    settings: dict[str, Any] = {}
+    if variant:
+        known = getattr(plugins.module(__name__, name), "VARIANTS", {})
+        if variant not in known:
+            raise UserError(
+                f"data set {plain!r} has no variant {variant!r}: choose from "
+                f"{', '.join([plain, *(f'{plain}@{v}' for v in sorted(known))])}."
+            )
+        settings.update(known[variant])
+    if any(f.name == "root" and f.default is MISSING for f in fields(cls)):  # type: ignore[arg-type]
+        settings["root"] = _root(plain)
+    dataset = cls(**settings)
+    if dataset.name != name:
+        raise TypeError(f"{cls.__name__} for {name!r} calls itself {dataset.name!r}")
+    return dataset
+
+
+def _root(plain: str) -> Path:
+    """Return where a plugin's files lie, or raise UserError saying where they were looked for."""
+    base = os.environ.get("ASBENCH_DATA")
+    mend = (
+        f"set ASBENCH_DATA to the folder that holds {plain}/, "
+        "or give a folder of your own with --dataset PATH."
+    )
+    if not base:
+        raise UserError(f"the files of data set {plain!r} are not here: {mend}")
+    root = Path(os.path.abspath(base)) / plain
+    if not root.is_dir():
+        raise UserError(f"the files of data set {plain!r} are not at {root}: {mend}")
+    return root
+
+
+def _folder(text: str) -> Path:
+    """Return the folder a path means, absolute, or raise UserError naming all that was tried."""
+    base = os.environ.get("ASBENCH_DATA")
+    tried = [Path(os.path.abspath(Path(text).expanduser()))]
+    if base and not Path(text).is_absolute():
+        tried.append(Path(os.path.abspath(base)) / text)
+    for path in tried:
+        if path.is_dir():
+            return path
+    near = difflib.get_close_matches(text, _names(), n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"names are {', '.join(_names())}."
+    raise UserError(
+        f"data set {text!r} is neither a name nor a folder (looked at "
+        f"{' and '.join(map(str, tried))}): {hint} Folders: --dataset PATH."
+    )

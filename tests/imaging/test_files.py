@@ -1,0 +1,206 @@
+"""Reading: equal to an independent decoder, whole or refused, every refusal naming its reason."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import PIL.Image
+import pytest
+
+from asbench.imaging.files import (
+    FileError,
+    read_grey,
+    read_header,
+    read_image,
+    read_mask,
+    same_size,
+)
+from synth_store.types import Image, UserError
+
+
+def noise(height: int = 20, width: int = 31) -> Image:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def save(path: Path, pixels: np.ndarray[Any, Any], mode: str | None = None, **options: Any) -> Path:
+    image = PIL.Image.fromarray(pixels)
+    (image.convert(mode) if mode else image).save(path, **options)
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.JPG", "a.jpeg", "a.bmp", "a.tif", "a.webp"])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_pixels_equal_those_of_opencv(tmp_path: Path, name: str, mode: str) -> None:
+    path = save(tmp_path / name, noise(), mode)
+    expected = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+    read = read_image(path)
+    assert read.dtype == np.uint8
+    assert read.flags.writeable
+    assert np.array_equal(read, expected)
+
+
+def test_grey_palette_and_bilevel_become_rgb(tmp_path: Path) -> None:
+    levels = noise()[..., 0]
+    assert np.array_equal(
+        read_image(save(tmp_path / "grey.png", levels)), np.stack([levels] * 3, 2)
+    )
+    few = (noise() > 127) * np.uint8(255)
+    palette = PIL.Image.fromarray(few).quantize(8)
+    palette.save(tmp_path / "palette.png")
+    assert read_header(tmp_path / "palette.png").mode == "P"
+    assert np.array_equal(read_image(tmp_path / "palette.png"), few)
+    bits = save(tmp_path / "bits.png", levels > 127)
+    assert np.array_equal(read_grey(bits), (levels > 127) * np.uint8(255))
+
+
+def test_the_camera_orientation_is_ignored(tmp_path: Path) -> None:
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6
+    plain = save(tmp_path / "plain.jpg", noise())
+    turned = save(tmp_path / "turned.jpg", noise(), exif=exif)
+    assert np.array_equal(read_image(turned), read_image(plain))
+    assert read_header(turned) == (20, 31, "RGB")
+
+
+def test_a_phone_photograph_with_previews_is_its_first_frame(tmp_path: Path) -> None:
+    first, second = (PIL.Image.fromarray(p) for p in (noise(), 255 - noise()))
+    first.save(tmp_path / "phone.jpg", "MPO", save_all=True, append_images=[second])
+    with PIL.Image.open(tmp_path / "phone.jpg") as file:
+        assert file.format == "MPO"
+        assert getattr(file, "n_frames", 1) == 2
+    assert np.array_equal(
+        read_image(tmp_path / "phone.jpg"), read_image(save(tmp_path / "plain.jpg", noise()))
+    )
+
+
+def test_masks_are_cut_above_a_level(tmp_path: Path) -> None:
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    path = save(tmp_path / "mask.png", levels)
+    assert np.array_equal(read_mask(path), levels > 127)
+    assert np.array_equal(read_mask(path, above=0), levels > 0)
+    three = save(tmp_path / "mask.bmp", levels, "RGB")
+    assert np.array_equal(read_mask(three), levels > 127)
+
+
+def test_sizes_of_mask_and_image_are_compared(tmp_path: Path) -> None:
+    image = save(tmp_path / "part.jpg", noise(20, 31))
+    same_size(save(tmp_path / "good.png", noise(20, 31)), image)
+    with pytest.raises(UserError, match=r"turned\.png is 20 x 31 pixels, .* part\.jpg is 31 x 20"):
+        same_size(save(tmp_path / "turned.png", noise(31, 20)), image)
+
+
+def _sixteen_bit_rgb(path: Path) -> None:
+    assert cv2.imwrite(str(path), noise().astype(np.uint16) * 257)
+
+
+def _animated(path: Path) -> None:
+    frames = [PIL.Image.fromarray(p) for p in (noise(), 255 - noise())]
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+
+
+def _transparent_palette(path: Path) -> None:
+    PIL.Image.fromarray(noise()).quantize(8).save(path, transparency=0)
+
+
+UNUSABLE = {
+    "missing.png": (lambda p: None, "does not exist"),
+    "empty.png": (lambda p: p.write_bytes(b""), r"is empty \(0 bytes\)"),
+    "folder.png": (lambda p: p.mkdir(), "cannot be read: Is a directory"),
+    "text.png": (lambda p: p.write_text("no image"), "is not a readable image: it is no PNG"),
+    "gif.png": (lambda p: save(p, noise(), format="GIF"), "is not a readable image: it is no PNG"),
+    "grey16.png": (
+        lambda p: save(p, noise()[..., 0].astype(np.uint16)),
+        r"more than 8 bits a channel \(mode I;16\)",
+    ),
+    "rgb16.png": (_sixteen_bit_rgb, r"more than 8 bits a channel \(mode RGB\)"),
+    "rgb16.tif": (_sixteen_bit_rgb, r"more than 8 bits a channel \(mode RGB\)"),
+    "float.tif": (
+        lambda p: save(p, noise()[..., 0].astype(np.float32)),
+        r"more than 8 bits a channel \(mode F\)",
+    ),
+    "alpha.png": (lambda p: save(p, noise(), "RGBA"), r"has an alpha channel \(mode RGBA\)"),
+    "grey_alpha.png": (lambda p: save(p, noise(), "LA"), r"has an alpha channel \(mode LA\)"),
+    "clear.png": (_transparent_palette, r"has an alpha channel \(mode P\)"),
+    "cmyk.jpg": (lambda p: save(p, noise(), "CMYK"), "has colour mode CMYK: save it as 8-bit RGB"),
+    "lab.tif": (lambda p: save(p, noise(), "LAB"), "has colour mode LAB: save it as 8-bit RGB"),
+    "moving.png": (_animated, "has 2 frames"),
+    "moving.webp": (_animated, "has 2 frames"),
+    "pages.tif": (_animated, "has 2 frames"),
+}
+
+
+@pytest.mark.parametrize("name", UNUSABLE)
+@pytest.mark.parametrize("read", [read_image, read_mask])
+def test_what_cannot_be_used_is_refused_by_name_and_reason(
+    tmp_path: Path, name: str, read: Any
+) -> None:
+    write, reason = UNUSABLE[name]
+    write(tmp_path / name)
+    with pytest.raises(UserError, match=reason) as caught:
+        read(tmp_path / name)
+    assert str(caught.value).startswith(str(tmp_path / name))
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("a.png", {}),
+        ("a.jpg", {}),
+        ("b.jpg", {"progressive": True}),
+        ("a.bmp", {}),
+        ("a.tif", {"compression": "tiff_lzw"}),
+        ("a.webp", {"lossless": True}),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Truncated File Read")
+def test_a_file_cut_anywhere_is_whole_or_refused(
+    tmp_path: Path, name: str, options: dict[str, Any]
+) -> None:
+    path = save(tmp_path / name, noise(12, 15), **options)
+    data, whole = path.read_bytes(), read_image(path)
+    refusals = []
+    for length in range(0, len(data), 7):
+        path.write_bytes(data[:length])
+        try:
+            assert np.array_equal(read_image(path), whole), length
+        except FileError as error:
+            refusals.append(error)
+    assert len(refusals) >= len(data) // 7 - 4
+    for error in refusals:
+        assert error.path == path
+        assert error.reason.startswith(("is truncated or damaged", "is not a", "is empty"))
+
+
+def test_no_flipped_bit_of_a_png_passes(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    path = save(tmp_path / "a.png", noise(12, 15))
+    data, whole = path.read_bytes(), read_image(path)
+    refused = 0
+    for _ in range(200):
+        flipped = bytearray(data)
+        flipped[rng.integers(len(data))] ^= 1 << rng.integers(8)
+        path.write_bytes(flipped)
+        try:
+            assert np.array_equal(read_image(path), whole)
+        except FileError:
+            refused += 1
+    assert refused > 150
+
+
+def test_an_image_of_hostile_size_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save(tmp_path / "huge.png", noise())
+    monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(FileError, match=r"huge\.png is too large: Image size \(620 pixels\)"):
+        read_image(path)
+
+
+def test_a_refusal_crosses_processes() -> None:
+    error = pickle.loads(pickle.dumps(FileError(Path("a/b.png"), "is empty.")))
+    assert isinstance(error, UserError)
+    assert (str(error), error.reason) == (f"{Path('a/b.png')} is empty.", "is empty.")
