@@ -59,7 +59,7 @@ def _stamp(dataset: Dataset, items: tuple[Item, ...]) -> str:
     """Return a digest of names and file sizes: cheap, and enough to notice another folder."""
     stamp = hashlib.sha256()
     for item in items:
-        path = dataset.path(item)
+        path = dataset.image_path(item)
         size = path.stat().st_size if path is not None else 0
         stamp.update(f"{item.id}\x1f{size}\x1e".encode())
     return stamp.hexdigest()

@@ -62,7 +62,7 @@ class Dataset(ABC):
         All False for normals; None for an anomalous image that has no mask on record.
         """
 
-    def path(self, item: Item) -> Path | None:
+    def image_path(self, item: Item) -> Path | None:
         """Return the item's image file; None where images are drawn, not read."""
         return None
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import torch
+
+from asbench import results
 from asbench.evaluation.predict import predict
 from asbench.evaluation.score import TestScores
 from asbench.imaging.geometry import fit, fit_mask
-
-from asbench import results
 from asbench.nets.detector import Detector
 from asbench.types import Dataset, Item
 from synth_store.types import Geometry, Image, Mask, UserError

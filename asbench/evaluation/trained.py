@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from asbench.evaluation.predict import predict
-from asbench.imaging.files import read_image
-from asbench.imaging.geometry import fit, unfit
-from asbench.training.checkpoint import load_weights
 
 from asbench import results
 from asbench.detectors import build
+from asbench.evaluation.predict import predict
+from asbench.imaging.files import read_image
+from asbench.imaging.geometry import fit, unfit
 from asbench.nets.detector import Detector
+from asbench.training.checkpoint import load_weights
 from synth_store.types import Geometry, Image
 
 

@@ -9,10 +9,11 @@ from typing import Any
 from asbench import grid
 from asbench.datasets import open_dataset
 from asbench.generation.plan import SetPlan, plan_set
-from asbench.generation.render import render_job
+from asbench.generation.render import material, render_job, render_samples
 from asbench.ingest import Progress, ensure_normals, quiet
 from asbench.synthesizers import resolve
-from synth_store import Geometry, StoredSet, StoreKey, SynthStore
+from asbench.types import Dataset
+from synth_store import Geometry, Sample, StoredSet, StoreKey, SynthStore
 from synth_store.types import UserError
 
 TEXTURES = "procedural"
@@ -123,3 +124,39 @@ def _chosen(
                 f"category {category!r} is not in {dataset}: choose from {', '.join(categories)}."
             )
     return chosen
+
+
+def samples_of(
+    store: Path | str,
+    data: Dataset,
+    method: str,
+    category: str,
+    indices: range,
+    *,
+    seed: int = 0,
+    textures: str = TEXTURES,
+) -> tuple[list[Sample], bool]:
+    """Return samples of a set with their cleans, and whether they came from the store.
+
+    What is not stored is rendered from the same addresses and kept nowhere.
+    """
+    opened = SynthStore.create(store)
+    key = StoreKey(data.name, method, seed)
+    _chosen(data.categories(), category, data.name)
+    if opened.has(key, category) and opened.read(key, category).count >= indices.stop:
+        stored = opened.read(key, category)
+        return [stored[i] for i in indices], True
+    synthesizer = resolve(method, dataset=data.name, category=category)
+    normals = ensure_normals(opened, data, category)
+    bank = None
+    if "textures" in synthesizer.needs:
+        bank = open_dataset(textures).name
+        ensure_normals(opened, open_dataset(textures), "all")
+    offered = material(opened, data.name, category, bank)
+    with grid.one_thread():
+        samples, sources, _ = render_samples(synthesizer, offered, key, category, indices)
+    shown = [
+        Sample(s.image, s.mask, normals[source] if s.clean is None else s.clean)
+        for s, source in zip(samples, sources, strict=True)
+    ]
+    return shown, False

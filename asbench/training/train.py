@@ -162,8 +162,8 @@ def train(
     )
     if not trajectory.done:
         raise Interrupted(
-            f"stopped at step {trajectory.steps} of {decides['steps']}, saved in {folder}: the same "
-            "command continues from there."
+            f"stopped at step {trajectory.steps} of {decides['steps']}, saved in {folder}: the "
+            "same command continues from there."
         )
 
     # The scores, then the record: run.json comes last and says that the run is done.

@@ -1,0 +1,117 @@
+"""The `asbench` command: names its commands, imports one only when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+SECTIONS: dict[str, dict[str, str]] = {
+    "Begin": {
+        "demo": "the whole path on drawn data, in about a minute",
+        "data": "what a folder of images holds; the data sets known here",
+        "methods": "the anomaly synthesizers and their parameters",
+    },
+    "Synthesize": {
+        "generate": "render synthetic anomalies into a store",
+        "preview": "a contact sheet of clean images, anomalies and masks",
+        "store": "list, inspect, verify, export and remove what is stored",
+    },
+    "Detect": {
+        "train": "train a detector on stored anomalies, at any ratio and mixture",
+        "evaluate": "score a trained run on test images again, or on others",
+        "predict": "score your own images and draw heat maps",
+        "report": "one HTML page, and tables, of all runs",
+    },
+}
+HELP = """ASBench renders image anomalies once into a store, and trains any detector from it at any
+anomaly ratio or mixture."""
+EXAMPLE = """
+\b
+Example, with nothing but this installation:
+  asbench generate --method draem --method fractal
+  asbench preview --method draem
+  asbench train --mix draem:0.5,fractal:0.5
+  asbench report
+"""
+
+
+class Commands(click.Group):
+    """A group that lists its commands by section without importing any of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for section in SECTIONS.values() for name in section]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in self.list_commands(ctx):
+            return None
+        command: click.Command = importlib.import_module(f"cli.{name}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in self.list_commands(ctx) and not name.startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(name, self.list_commands(ctx), n=1, cutoff=0.5)
+            hint = f"Did you mean {near[0]!r}? " if near else ""
+            raise click.UsageError(f"No command {name!r}. {hint}`asbench --help` lists them.")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, section in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl(list(section.items()))
+
+
+@click.group(
+    cls=Commands,
+    help=HELP,
+    epilog=EXAMPLE,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 96},
+)
+@click.version_option(package_name="asbench", message="asbench %(version)s")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def asbench(debug: bool) -> None:
+    pass
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit: 0, 1 after an error the user can mend, 2 for wrong usage."""
+    given = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in given
+    if debug:
+        given = ["--debug", *(a for a in given if a != "--debug")]
+    sys.exit(_status(given, debug))
+
+
+def _status(given: list[str], debug: bool) -> int:
+    from synth_store.types import UserError
+
+    try:
+        asbench.main(given, prog_name="asbench", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        _say("interrupted: what was stored until now stays; the same command continues.")
+        return 130
+    except UserError as error:
+        if debug:
+            raise
+        _say(f"error: {error}")
+        return 1
+    except (OSError, MemoryError) as error:
+        if debug:
+            raise
+        what = "out of memory: try a smaller --batch or --n" if not str(error) else str(error)
+        _say(f"error: {what}. `asbench --debug ...` shows where.")
+        return 1
+    return 0
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)

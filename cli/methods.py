@@ -1,0 +1,78 @@
+"""`asbench methods`: the anomaly synthesizers and their parameters."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from asbench.types import Synthesizer
+
+NOT_YET = "Con-GAN, Defect-GAN, DefectDiffu and AdaBLDM are not there yet."
+
+
+@click.group("methods", epilog="\b\nExample:\n  asbench methods show draem\n")
+def command() -> None:
+    """The anomaly synthesizers and their parameters."""
+
+
+def _class(name: str) -> type[Synthesizer]:
+    from asbench import plugins
+    from asbench.types import Synthesizer
+
+    return plugins.load("asbench.synthesizers", name, Synthesizer)  # type: ignore[type-abstract]
+
+
+@command.command("list", epilog="\b\nExample:\n  asbench methods list\n")
+def list_() -> None:
+    """List the methods by paradigm and family, as the paper's Table 2 does."""
+    from asbench import plugins
+    from asbench.synthesizers import variants
+    from cli import console
+
+    found: dict[tuple[str, str], list[str]] = {}
+    for name in plugins.names("asbench.synthesizers"):
+        cls = _class(name)
+        found.setdefault((cls.paradigm, cls.family), []).append(name)
+    for paradigm, family in sorted(found, key=lambda f: (f[0] != "hand-crafted", f)):
+        console.say(f"\n{paradigm}, {family}")
+        shown = console.table("  method", "needs", "variants")
+        shown.show_header = False
+        for name in found[paradigm, family]:
+            needs = ", ".join(sorted(_class(name).needs)) or "normals only"
+            others = " ".join(f"@{v}" for v in variants(name))
+            shown.add_row(f"  {name}", needs, others)
+        console.out.print(shown)
+    console.say(f"\n{NOT_YET}")
+    console.next_step("asbench methods show draem", "asbench preview --method all --compact")
+
+
+@command.command("show", epilog="\b\nExample:\n  asbench methods show cutpaste\n")
+@click.argument("name")
+def show(name: str) -> None:
+    """Show what a method does, its paper, its parameters and its variants."""
+    from asbench import plugins
+    from asbench.synthesizers import parameters
+    from cli import console
+
+    cls = _class(name)
+    module = plugins.module("asbench.synthesizers", name)
+    console.say(f"{cls.title} ({cls.paradigm}, {cls.family})\n{cls.paper}\n{cls.url}\n")
+    console.say(inspect.cleandoc(cls.__doc__ or module.__doc__ or ""))
+    console.say(f"\nneeds: {', '.join(sorted(cls.needs)) or 'normals only'}")
+    console.say(f"local: {'yes' if cls.local else 'no'} (equal to the normal outside of its mask)")
+    console.say("")
+    shown = console.table("parameter", "default")
+    shown.add_column("meaning", overflow="fold")
+    for parameter in parameters(cls):
+        shown.add_row(parameter.name, str(parameter.default), parameter.doc)
+    console.out.print(shown)
+    for variant, changes in getattr(module, "VARIANTS", {}).items():
+        listed = ", ".join(f"{k} = {v}" for k, v in changes.items())
+        console.say(f"\n{name.partition('@')[0]}@{variant}: {listed}")
+    console.next_step(
+        f"asbench preview --method {name}",
+        f"asbench generate --method {name} --set NAME=VALUE --variant mine",
+    )

@@ -1,0 +1,73 @@
+"""`asbench preview`: a contact sheet of clean images, anomalies and masks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from cli import options
+
+EPILOG = """
+\b
+Example: every method on the same eight normals, one row each
+  asbench preview --method all --compact --out methods.png
+"""
+
+
+@click.command("preview", epilog=EPILOG)
+@options.option("--method", multiple=True, required=True, help="A method, or 'all'; repeat.")
+@options.dataset
+@options.name
+@click.option("--category", help="A category.  [the first of the data set]")
+@options.option("-n", "--n", "count", default=8, help="Samples of each method.")
+@options.synth_seed
+@options.store
+@options.option("--textures", default="procedural", help="Texture bank of what is not stored yet.")
+@options.option("--side", default=128, help="Height of a cell, in pixels.")
+@click.option("--compact", is_flag=True, help="One row per method: anomalies with outlines.")
+@options.option(
+    "--out", type=click.Path(path_type=Path), default="preview.png", help="The picture."
+)
+def command(
+    method: tuple[str, ...],
+    dataset: str,
+    name: str | None,
+    category: str | None,
+    count: int,
+    seed: int,
+    store: Path,
+    textures: str,
+    side: int,
+    compact: bool,
+    out: Path,
+) -> None:
+    """Draw a contact sheet: clean images, anomalies, outlines of the masks.
+
+    What the store holds is shown from there. What it does not hold is rendered for the picture
+    alone, from the same addresses: the same pixels that `asbench generate` would store.
+    """
+    from asbench import open_dataset, plugins
+    from asbench.generation.generate import samples_of
+    from asbench.preview import Band, contact_sheet, png
+    from cli import console
+
+    data = open_dataset(dataset, name=name)
+    chosen = category or data.categories()[0]
+    every = plugins.names("asbench.synthesizers")
+    methods = every if "all" in method else list(method)
+    bands = []
+    with console.progress() as bars:
+        for done, one in enumerate(methods, 1):
+            samples, stored = samples_of(
+                store, data, one, chosen, range(count), seed=seed, textures=textures
+            )
+            note = "" if stored else ", not stored"
+            bands.append(Band(f"{one} on {data.name}/{chosen}, seed {seed}{note}", samples))
+            bars("drawing", done, len(methods))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_bytes(png(contact_sheet(bands, side=side, compact=compact)))
+    console.say(f"{out}: {len(bands)} methods, {count} samples each")
+    given = options.given(store=(store, options.STORE), dataset=(dataset, "demo"))
+    mixed = ",".join(methods[:2])
+    console.next_step(f"asbench train{given} --mix {mixed}")

@@ -1,0 +1,47 @@
+"""`asbench report`: one HTML page, and tables, of all runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from cli import options
+
+EPILOG = """
+\b
+Example: the page, and the results table for a paper
+  asbench report --out report.html --latex results.tex
+"""
+
+
+@click.command("report", epilog=EPILOG)
+@options.runs
+@options.store
+@options.option("--out", type=click.Path(path_type=Path), default="report.html", help="The page.")
+@click.option("--markdown", type=click.Path(path_type=Path), help="Results as Markdown.")
+@click.option("--latex", type=click.Path(path_type=Path), help="Results as LaTeX.")
+@click.option("--csv", type=click.Path(path_type=Path), help="Results as CSV.")
+def command(
+    runs: Path,
+    store: Path,
+    out: Path,
+    markdown: Path | None,
+    latex: Path | None,
+    csv: Path | None,
+) -> None:
+    """Write one self-contained HTML page of all runs: results, plots, galleries, provenance."""
+    from asbench import preview, results
+    from asbench.report import html, tables
+    from cli import console
+
+    found = results.runs(runs)
+    sheets = preview.sheets(store, found) if (store / "zarr.json").exists() else {}
+    page = html.write(runs, out, sheets=sheets)
+    rows = tables.results(found)
+    for path, render in ((markdown, tables.markdown), (latex, tables.latex), (csv, tables.csv)):
+        if path is not None:
+            path.write_text(render(rows))
+            console.say(f"{path}")
+    console.say(f"{len(found)} runs: {page}")
+    console.next_step(f"open {page} in a browser")
