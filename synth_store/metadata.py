@@ -59,11 +59,16 @@ def read_attributes(folder: Path) -> Json:
 
 @contextmanager
 def locked(root: Path) -> Iterator[None]:
-    """Hold the store's metadata lock; the system releases it when a process dies.
+    """Hold the store's lock; the system releases it when a process dies.
 
-    Only metadata is changed under it, so it is never held for long; samples need no lock.
+    Metadata is changed, and finished shards are put in place, under it; samples are rendered and
+    encoded outside of it, so it is never held for long. Raises StoreError where it cannot be taken.
     """
-    with (root / ".lock").open("ab") as file:
+    try:
+        file = (root / ".lock").open("ab")
+    except OSError as error:
+        raise StoreError(f"cannot write to the store at {root}: {error.strerror}.") from error
+    with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -76,10 +81,12 @@ def write_atomically(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(data)
-        temporary.replace(path)
+        try:
+            temporary.write_bytes(data)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise StoreError(f"cannot write {path}: {error.strerror or error}.") from error
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from threading import Lock
 from typing import Self
 
 import numpy as np
@@ -162,12 +163,14 @@ class _Given:
     """Cumulative counts of each origin at block ends, computed as far as anyone has asked."""
 
     def __init__(self, shares: tuple[Fraction, ...], normals: int) -> None:
+        self._lock = Lock()  # a prefetch thread asks too
         self._known = [[0] * len(shares)]
         self._further = _apportion(shares, normals)
 
     def after(self, blocks: int) -> list[int]:
-        while len(self._known) <= blocks:
-            self._known.append(next(self._further))
+        with self._lock:
+            while len(self._known) <= blocks:
+                self._known.append(next(self._further))
         return self._known[blocks]
 
 

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numcodecs import zstd
 
 from synth_store.metadata import Json, read_attributes
-from synth_store.shards import Shard, checked_frame
+from synth_store.shards import Shard, checked_frame, inflate
 from synth_store.types import Geometry, Image, Mask, Sample, StoreError, StoreKey
 
 Vector = npt.NDArray[np.int32]
 
+# Every mapped shard holds a file descriptor, and many sets of small shards hold thousands of them.
+_MAPPED = min(max(resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2, 64), 4096)
+
 
 class ShardedArray:
-    """One sharded array of a store, read sample by sample; shards are mapped when first touched."""
+    """One sharded array of a store, read sample by sample.
+
+    Shards are mapped when first touched; those least recently used are let go when they are many.
+    """
 
     def __init__(self, folder: Path, capacity: int, shape: tuple[int, ...], dtype: Any) -> None:
         self.folder = folder
@@ -26,7 +33,6 @@ class ShardedArray:
         self.shape = shape
         """Shape of one sample."""
         self.dtype = np.dtype(dtype)
-        self._shards: dict[int, Shard] = {}
 
     def path(self, number: int) -> Path:
         """Return the file of a shard: zarr's default chunk key."""
@@ -34,9 +40,7 @@ class ShardedArray:
 
     def shard(self, number: int) -> Shard:
         """Map a shard; raises StoreError if it is missing or damaged."""
-        if number not in self._shards:
-            self._shards[number] = Shard.map(self.path(number), self.capacity)
-        return self._shards[number]
+        return _mapped(self, number)
 
     def read(self, index: int, out: npt.NDArray[Any]) -> None:
         """Inflate one sample into `out`, C-contiguous, of this array's shape and dtype."""
@@ -52,6 +56,11 @@ class ShardedArray:
         for place, chunk in enumerate(chunks):
             checked_frame(memoryview(chunk), f"{shard.where}, chunk {place},")
         return chunks
+
+
+@lru_cache(maxsize=_MAPPED)
+def _mapped(array: ShardedArray, number: int) -> Shard:
+    return Shard.map(array.path(number), array.capacity)
 
 
 def image_array(folder: Path, name: str, capacity: int, geometry: Geometry) -> ShardedArray:
@@ -167,7 +176,13 @@ class StoredSet:
         if number not in self._sources:
             path = self.folder / "source" / "c" / str(number)
             self._sources[number] = read_vector(path, self.image.capacity)
-        return int(self._sources[number][place])
+        source = int(self._sources[number][place])
+        if not (source == -1 if self.clean is not None else 0 <= source < len(self.normals)):
+            raise StoreError(
+                f"{self.folder / 'source'} is damaged: sample {index} cannot have source {source}; "
+                f"there are {len(self.normals)} normals."
+            )
+        return source
 
     def read_stored(self, index: int, image: Image, mask: Mask) -> None:
         """Inflate what is stored of one sample: the residual, where that is the encoding."""
@@ -197,7 +212,7 @@ class StoredSet:
     ) -> None:
         """Read samples into the rows of (B, H, W, 3), (B, H, W) and, if wanted, (B, H, W, 3)."""
         for row, index in enumerate(indices):
-            self.read_into(index, image[row], mask[row], None if clean is None else clean[row])
+            self.read_into(int(index), image[row], mask[row], None if clean is None else clean[row])
 
     def __getitem__(self, index: int) -> Sample:
         """Return one sample with its clean image."""
@@ -217,10 +232,8 @@ def read_vector(path: Path, capacity: int) -> Vector:
         data = path.read_bytes()
     except FileNotFoundError:
         raise StoreError(f"{path} is missing.") from None
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror or error}.") from error
     out = np.empty(capacity, "<i4")
-    frame = checked_frame(memoryview(data), str(path))
-    try:
-        zstd.decompress(frame, out)
-    except (RuntimeError, ValueError) as error:
-        raise StoreError(f"{path} is damaged: it does not inflate: {error}.") from error
+    inflate(memoryview(data), out, str(path))
     return out

@@ -27,7 +27,7 @@ from synth_store.types import StoreError
 LEVEL = 3
 """zstd level: 1 inflates more slowly for as many bytes, 9 gains 4 % of them at twice the time."""
 
-ABSENT = np.uint64(2**64 - 1)
+ABSENT = 2**64 - 1
 Array = npt.NDArray[Any]
 
 
@@ -40,13 +40,40 @@ def encode_chunk(chunk: Array) -> bytes:
 
 def checked_frame(encoded: memoryview, where: str) -> memoryview:
     """Return the zstd frame of a stored chunk; raises StoreError if a bit of it is wrong."""
+    if len(encoded) < 12:
+        raise StoreError(f"{where} is damaged: {len(encoded)} bytes are no chunk.")
     frame, stored = encoded[:-4], int.from_bytes(encoded[-4:], "little")
-    found = google_crc32c.value(bytes(frame))
+    # As an array because google_crc32c takes no memoryview: so nothing is copied.
+    found = google_crc32c.value(np.frombuffer(frame, np.uint8))
     if found != stored:
         raise StoreError(
             f"{where} is damaged: its checksum is {found:#010x}, stored with it is {stored:#010x}."
         )
     return frame
+
+
+def content_size(frame: memoryview) -> int:
+    """Return how many bytes a zstd frame inflates to, from its header; -1 if it does not say."""
+    descriptor = frame[4]
+    width = 1 << (descriptor >> 6)
+    single = descriptor >> 5 & 1
+    if width == 1 and not single:
+        return -1
+    # Before it stand the magic number, the descriptor, and the window unless one segment is all.
+    start = 5 + (not single)
+    return int.from_bytes(frame[start : start + width], "little") + (256 if width == 2 else 0)
+
+
+def inflate(encoded: memoryview, out: Array, where: str) -> None:
+    """Inflate a stored chunk into `out` (C-contiguous), all of it; raises StoreError if damaged."""
+    frame = checked_frame(encoded, where)
+    # numcodecs fills only the beginning of `out` from a chunk that is too small, in silence.
+    if content_size(frame) != out.nbytes:
+        raise StoreError(f"{where} is damaged: it holds another array's chunk.")
+    try:
+        zstd.decompress(frame, out)
+    except (RuntimeError, ValueError) as error:
+        raise StoreError(f"{where} is damaged: it does not inflate: {error}.") from error
 
 
 def encode_shard(chunks: Sequence[bytes], capacity: int) -> bytes:
@@ -79,7 +106,7 @@ class Shard:
         if google_crc32c.value(packed) != stored:
             raise StoreError(f"{where} is damaged: its index does not match its checksum.")
         index = np.frombuffer(packed, "<u8").reshape(capacity, 2)
-        self._places: list[tuple[int, int]] = [(int(o), int(n)) for o, n in index]
+        self._places: list[list[int]] = index.tolist()
         self.present: int = int(np.count_nonzero(index[:, 0] != ABSENT))
 
     @classmethod
@@ -92,6 +119,8 @@ class Shard:
             raise StoreError(f"{path} is missing.") from None
         except ValueError:
             raise StoreError(f"{path} is damaged: it is empty.") from None
+        except OSError as error:
+            raise StoreError(f"{path} cannot be read: {error.strerror or error}.") from error
         return cls(data, capacity, str(path))
 
     def encoded(self, place: int) -> memoryview:
@@ -99,19 +128,13 @@ class Shard:
         offset, length = self._places[place]
         if offset == ABSENT:
             raise StoreError(f"{self.where} is incomplete: it has no chunk {place}.")
-        if offset + length > self._end or length < 5:
+        if offset + length > self._end:
             raise StoreError(f"{self.where} is damaged: chunk {place} lies outside of it.")
         return self._data[offset : offset + length]
 
     def read(self, place: int, out: Array) -> None:
         """Inflate the chunk at `place` into `out` (C-contiguous); raises StoreError if damaged."""
-        frame = checked_frame(self.encoded(place), f"{self.where}, chunk {place},")
-        try:
-            zstd.decompress(frame, out)
-        except (RuntimeError, ValueError) as error:
-            raise StoreError(
-                f"{self.where}, chunk {place}, is damaged: it does not inflate: {error}."
-            ) from error
+        inflate(self.encoded(place), out, f"{self.where}, chunk {place},")
 
 
 def shard_metadata(

@@ -161,8 +161,11 @@ class SynthStore:
         capacity, digests, foreground_digests = NORMALS_PER_SHARD, [], []
         image_out = image_array(folder, "image", capacity, self.geometry)
         mask_out = mask_array(folder, "foreground", capacity, self.geometry)
+        remove_abandoned(folder)
         for number, part in enumerate(_batched(images, capacity)):
             for image, foreground in part:
+                if image.shape != image_out.shape or foreground.shape != mask_out.shape:
+                    raise ValueError(f"a {image.shape} normal of {category} for {self.geometry}")
                 digests.append(image_digest(image))
                 foreground_digests.append(image_digest(foreground))
             masks = [encode_chunk(foreground) for _, foreground in part]
@@ -220,7 +223,8 @@ class SynthStore:
         """
         folder = self.folder(key, category)
         with locked(self.root):
-            if replace and folder.exists():
+            # Shards without their metadata (a replacement killed halfway) belong to no set.
+            if folder.exists() and (replace or not self.has(key, category)):
                 shutil.rmtree(folder)
             if self.has(key, category):
                 stored = read_attributes(folder)
@@ -278,7 +282,8 @@ class SynthStore:
         """Store the samples of one job, keeping what its shard holds already.
 
         The image shard is renamed into place last and is the commit mark: a killed writer leaves
-        a shard that counts as missing. Raises StoreError when the disk is full, ValueError when
+        a shard that counts as missing. A shard that others grew further meanwhile stays as it is:
+        its samples are the same. Raises StoreError when the disk is full, ValueError when
         the samples are not what the set was created for.
         """
         if len(samples) != job.stop - job.start or len(sources) != len(samples):
@@ -308,11 +313,14 @@ class SynthStore:
         if kept:
             vector[:kept] = read_vector(path, capacity)[:kept]
         vector[kept : kept + len(sources)] = sources
-        write_atomically(path, encode_chunk(vector))
-        for name in ("mask", "clean", "image"):
-            if name in arrays:
-                shard = encode_shard(chunks[name], capacity)
-                write_atomically(arrays[name].path(job.number), shard)
+        shards = {name: encode_shard(chunks[name], capacity) for name in arrays}
+        with locked(self.root):
+            if self._present(folder, attributes, job.number) >= kept + len(samples):
+                return
+            write_atomically(path, encode_chunk(vector))
+            for name in ("mask", "clean", "image"):
+                if name in shards:
+                    write_atomically(arrays[name].path(job.number), shards[name])
 
     def finish(self, key: StoreKey, category: str, count: int) -> StoredSet:
         """Read the first `count` samples back and record their number and digest.

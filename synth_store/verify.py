@@ -53,7 +53,10 @@ def verify_store(store: SynthStore) -> list[Fault]:
 def verify_normals(
     store: SynthStore, dataset: str, category: str, progress: Progress | None = None
 ) -> list[Fault]:
-    """Read all normals of a category and their foregrounds; return what is wrong."""
+    """Read all normals of a category and their foregrounds; return what is wrong.
+
+    `progress(done, total)` is called after every image and after every foreground.
+    """
     folder = store.normals_folder(dataset, category)
     try:
         normals = store.normals(dataset, category)
@@ -75,7 +78,7 @@ def verify_normals(
                 unreadable.append(Fault(array.path(index // array.capacity), str(error)))
             digests.append(image_digest(pixels))
             if progress is not None:
-                progress(1, count)
+                progress(1, 2 * count)
         faults += unreadable
         if not unreadable and combine(digests) != digest:
             faults.append(Fault(array.folder, "its pixels do not match the recorded digest"))
@@ -151,6 +154,8 @@ def _strangers(folder: Path, arrays: set[str]) -> Iterator[Fault]:
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         parts = path.relative_to(folder).parts
         metadata = parts == ("zarr.json",) or (parts[0] in arrays and parts[1:] == ("zarr.json",))
-        chunk = parts[0] in arrays and parts[1] == "c" and all(p.isdecimal() for p in parts[2:])
+        chunk = (
+            parts[0] in arrays and parts[1:2] == ("c",) and all(p.isdecimal() for p in parts[2:])
+        )
         if not (metadata or chunk):
             yield Fault(path, "not part of the store")
