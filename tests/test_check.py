@@ -1,0 +1,244 @@
+"""The check: counts, sizes and one line for each file that cannot be used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from asbench.check import Defects, check
+from asbench.types import Dataset, Item
+from synth_store.types import Image, Mask, UserError
+
+
+def write(path: Path, seed: int = 0, size: tuple[int, int] = (9, 12), mode: str = "RGB") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+    PIL.Image.fromarray(pixels).convert(mode).save(path)
+    return path
+
+
+def mask(path: Path, level: int, size: tuple[int, int] = (9, 12)) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.zeros(size, np.uint8)
+    pixels[2:4, 2:4] = level
+    PIL.Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Two categories in the MVTec layout, nothing wrong with them."""
+    for seed, category in ((0, "nut"), (100, "bolt")):
+        part = tmp_path / "parts" / category
+        for i in range(4):
+            write(part / f"train/good/{i}.png", seed + i)
+            write(part / f"test/dent/{i}.png", seed + 10 + i)
+            mask(part / f"ground_truth/dent/{i}_mask.png", 255)
+        write(part / "test/good/0.png", seed + 20, (11, 8), "L")
+        write(part / "test/cut/0.jpg", seed + 21)
+    return tmp_path / "parts"
+
+
+def reasons(root: Path) -> dict[str, tuple[str, str]]:
+    return {
+        Path(p.path).relative_to(root).as_posix(): (p.severity, p.reason)
+        for p in check(root).problems
+    }
+
+
+def test_a_sound_folder(root: Path) -> None:
+    calls: list[tuple[int, int]] = []
+    report = check(root, progress=lambda done, total: calls.append((done, total)))
+    assert calls == [(i, 20) for i in range(1, 21)]
+    assert (report.dataset, report.root) == ("parts", str(root))
+    assert report.recognised == "categories in sub-folders; bolt, nut: train and test folders"
+    assert report.problems == ()
+    assert report.usable
+    bolt, nut = report.categories
+    assert (bolt.category, nut.category) == ("bolt", "nut")
+    assert (nut.train, nut.test_normal) == (4, 1)
+    assert nut.defects == {
+        "cut": Defects(images=1, masks=0, empty=0, missing=1, unusable=0),
+        "dent": Defects(images=4, masks=4, empty=0, missing=0, unusable=0),
+    }
+    assert (nut.heights, nut.widths) == ((9, 11), (8, 12))
+    assert nut.modes == {"L": 1, "RGB": 9}
+    assert json.loads(json.dumps(asdict(report)))["categories"][1]["train"] == 4
+
+
+def test_the_words_for_other_layouts(tmp_path: Path) -> None:
+    write(tmp_path / "flat" / "a.png")
+    assert check(tmp_path / "flat").recognised == (
+        "one category; flat: images of good parts only, all for training"
+    )
+    for i in range(3):
+        write(tmp_path / "pair" / f"ok/{i}.png", i)
+    write(tmp_path / "pair" / "ko/0.png", 9)
+    assert check(tmp_path / "pair", name="mine").recognised == (
+        "one category; pair: normal and anomalous folders side by side, "
+        "a fifth of the normals set aside for testing"
+    )
+
+
+def _truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-60])
+
+
+def _deepen(path: Path) -> None:
+    PIL.Image.fromarray(np.zeros((9, 12), np.uint16)).save(path)
+
+
+BROKEN: dict[str, tuple[str, Callable[[Path], Any], str]] = {
+    "unreadable": ("nut/train/good/1.png", lambda p: p.write_bytes(b"no"), "is not a readable im"),
+    "empty": ("nut/train/good/1.png", lambda p: p.write_bytes(b""), "is empty (0 bytes)."),
+    "truncated": ("nut/train/good/1.png", _truncate, "is truncated or damaged: "),
+    "truncated jpeg": ("bolt/test/cut/0.jpg", _truncate, "is truncated or damaged: image file is"),
+    "16 bits": ("nut/test/good/0.png", _deepen, "has more than 8 bits a channel (mode I;16): save"),
+    "alpha": ("nut/test/dent/2.png", lambda p: write(p, mode="RGBA"), "has an alpha channel (mode"),
+    "mask size": (
+        "nut/ground_truth/dent/2_mask.png",
+        lambda p: mask(p, 255, (12, 9)),
+        "is 9 x 12 pixels, but its image 2.png is 12 x 9: a mask must",
+    ),
+    "dark mask": (
+        "nut/ground_truth/dent/2_mask.png",
+        lambda p: mask(p, 1),
+        "marks nothing above level 127 (its highest level is 1)",
+    ),
+    "damaged mask": ("nut/ground_truth/dent/2_mask.png", _truncate, "is truncated or damaged: "),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_each_unusable_file_is_named_with_its_reason(root: Path, case: str) -> None:
+    name, spoil, reason = BROKEN[case]
+    spoil(root / name)
+    found = reasons(root)
+    assert list(found) == [name]
+    assert found[name][0] == "unusable"
+    assert found[name][1].startswith(reason)
+    report = check(root)
+    assert not report.usable
+    dent = next(c for c in report.categories if c.category == "nut").defects["dent"]
+    assert (dent.images, dent.unusable) == (4, int("dent" in name))
+    assert dent.masks == 4 - dent.unusable
+
+
+def test_warnings(root: Path) -> None:
+    mask(root / "nut/ground_truth/dent/2_mask.png", 0)
+    mask(root / "nut/ground_truth/dent/9_mask.png", 255)
+    write(root / "nut/train/bad/0.png", 50)
+    write(root / "cover.png", 51)
+    write(root / "nut/test/good/7.bmp", 2)
+    report = check(root)
+    assert report.usable
+    assert reasons(root) == {
+        "nut/ground_truth/dent/2_mask.png": (
+            "warning",
+            "marks nothing: its image counts as anomalous, its pixels are not scored.",
+        ),
+        "nut/ground_truth/dent/9_mask.png": ("warning", "is a mask without an image."),
+        "nut/train/bad/0.png": (
+            "warning",
+            "lies in train, of which only a folder good, ok or normal is read.",
+        ),
+        "cover.png": ("warning", "lies outside every category."),
+        "nut/test/good/7.bmp": (
+            "warning",
+            f"has the pixels of {root / 'nut/train/good/2.png'}: train leaks into test.",
+        ),
+    }
+    nut = report.categories[1]
+    assert nut.defects["dent"] == Defects(images=4, masks=3, empty=1, missing=0, unusable=0)
+
+
+def test_equal_bytes_of_another_shape_are_no_leak(tmp_path: Path) -> None:
+    for name, size in (("good/a.png", (8, 12)), ("good/b.png", (8, 12)), ("bad/c.png", (12, 8))):
+        path = tmp_path / "p" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        PIL.Image.fromarray(np.zeros((*size, 3), np.uint8)).save(path)
+    leaks = [Path(p.path).parent.name for p in check(tmp_path / "p").problems]
+    assert leaks == ["good"], "one of the two equal normals was set aside for testing"
+
+
+def test_nothing_readable_still_gives_a_report(tmp_path: Path) -> None:
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "a.png").write_bytes(b"")
+    (category,) = check(tmp_path / "p").categories
+    assert (category.train, category.heights, category.modes) == (1, None, {})
+
+
+def test_what_is_no_data_set_raises(tmp_path: Path) -> None:
+    (tmp_path / "p").mkdir()
+    with pytest.raises(UserError, match=r"holds no image that can be read; accepted layouts"):
+        check(tmp_path / "p")
+
+
+def test_a_plugin_is_checked_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import asbench.datasets.mtd as mtd
+
+    imgs = tmp_path / "mtd" / "MT_Free" / "Imgs"
+    stems = Path(mtd.__file__).with_name("mtd_test_normals.txt").read_text().split()
+    for i, stem in enumerate([*stems, "exp9_num_0"]):
+        write(imgs / f"{stem}.jpg", i, mode="L")
+    for i, defect in enumerate(mtd.DEFECTS):
+        write(tmp_path / "mtd" / f"MT_{defect}" / "Imgs" / "exp0_num_0.jpg", 90 + i, mode="L")
+        level = 0 if defect == "Uneven" else 255
+        mask(tmp_path / "mtd" / f"MT_{defect}" / "Imgs" / "exp0_num_0.png", level)
+    monkeypatch.setenv("ASBENCH_DATA", str(tmp_path))
+    report = check("mtd")
+    assert report.recognised.startswith("The magnetic tiles under `root`")
+    (tile,) = report.categories
+    assert (tile.train, tile.test_normal) == (1, 50)
+    assert tile.defects["uneven"] == Defects(images=1, masks=0, empty=1, missing=0, unusable=0)
+    assert tile.defects["crack"] == Defects(images=1, masks=1, empty=0, missing=0, unusable=0)
+    assert [Path(p.path).parts[-3] for p in report.problems] == ["MT_Uneven"]
+    assert report.usable
+
+
+@dataclass(frozen=True)
+class Generated(Dataset):
+    """A data set without files."""
+
+    name = "generated"
+
+    def categories(self) -> tuple[str, ...]:
+        return ("a",)
+
+    def items(self, category: str) -> tuple[Item, ...]:
+        return (
+            Item("0", "a", "train", 0),
+            Item("1", "a", "test", 1, "dent"),
+            Item("2", "a", "test", 1, "dent"),
+            Item("3", "a", "test", 1, "dent"),
+            Item("4", "a", "test", 0),
+        )
+
+    def image(self, item: Item) -> Image:
+        if item.id == "4":
+            raise UserError("this one cannot be drawn.")
+        return np.full((8, 9, 3), 1 if item.id == "3" else int(item.id) + 1, np.uint8)
+
+    def mask(self, item: Item) -> Mask | None:
+        return None if item.id == "1" else np.full((8, 9), item.id == "3")
+
+
+def test_a_data_set_without_files_is_checked_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asbench.check.open_dataset", lambda *a, **k: Generated())
+    report = check("generated")
+    assert (report.root, report.recognised) == (None, "A data set without files.")
+    (category,) = report.categories
+    assert category.defects == {"dent": Defects(3, masks=1, empty=1, missing=1, unusable=0)}
+    assert category.heights == (8, 8)
+    assert [(p.path, p.reason) for p in report.problems] == [
+        ("a/4", "this one cannot be drawn."),
+        ("a/2", "marks nothing: its image counts as anomalous, its pixels are not scored."),
+        ("a/3", "has the pixels of a/0: train leaks into test."),
+    ]
