@@ -24,7 +24,8 @@ GREY_WEIGHTS = np.array([0.299, 0.587, 0.114])
 
 def _levels(values: npt.NDArray[np.floating]) -> Table:
     """Round to the nearest level and clip."""
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    table: Table = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return table
 
 
 def _look_up(image: Image, *channels: Table) -> Image:
