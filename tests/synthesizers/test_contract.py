@@ -1,0 +1,15 @@
+"""The contract, over every hand-crafted method and every variant that ships."""
+
+from __future__ import annotations
+
+import pytest
+
+from asbench.synthesizers import resolve
+from asbench.testing import SynthesizerContract, hand_crafted
+from asbench.types import Synthesizer
+
+
+class TestShipped(SynthesizerContract):
+    @pytest.fixture(params=hand_crafted())
+    def synthesizer(self, request: pytest.FixtureRequest) -> Synthesizer:
+        return resolve(request.param, dataset="testing", category="texture")
