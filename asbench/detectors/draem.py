@@ -108,9 +108,7 @@ class Draem(Detector):
         restored = restored.float()
         likeness = ssim(restored, batch.clean, published_range(restored.detach()))
         return (
-            F.mse_loss(restored, batch.clean)
-            + (1.0 - likeness)
-            + focal(probabilities, batch.mask)
+            F.mse_loss(restored, batch.clean) + (1.0 - likeness) + focal(probabilities, batch.mask)
         )
 
     def restore_and_segment(self, images: Tensor) -> tuple[Tensor, Tensor]:

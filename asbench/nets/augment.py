@@ -32,7 +32,7 @@ def random_rotation(
         torch.cat([batch.image[chosen], batch.clean[chosen], batch.mask[chosen]], dim=1),
         angles[drawn].to(device),
     )
-    image, clean, mask = turned.split([3, 3, 1], dim=1)
+    image, clean, mask = turned[:, :3], turned[:, 3:6], turned[:, 6:]
     return Batch(
         image=batch.image.index_copy(0, chosen, image),
         clean=batch.clean.index_copy(0, chosen, clean),
@@ -58,6 +58,4 @@ def rotate(images: Tensor, angles: Tensor) -> Tensor:
         dim=1,
     )
     grid = F.affine_grid(to_source, list(images.shape), align_corners=False)
-    return F.grid_sample(
-        images, grid, mode="bilinear", padding_mode="zeros", align_corners=False
-    )
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import nn
 
 
 class DoubleConv(nn.Sequential):
@@ -44,12 +44,3 @@ def init_normal(net: nn.Module) -> None:
         elif isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.weight, 1.0, 0.02)
             nn.init.zeros_(module.bias)
-
-
-def count_parameters(net: nn.Module) -> int:
-    """Return the number of trainable values of a network."""
-    return sum(_size(p) for p in net.parameters() if p.requires_grad)
-
-
-def _size(tensor: Tensor) -> int:
-    return tensor.numel()
