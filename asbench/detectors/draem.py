@@ -1,0 +1,127 @@
+"""DRAEM: reconstruct the image as if it were normal, then segment where that failed."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Adam
+from torch.optim.lr_scheduler import MultiStepLR
+
+from asbench.nets.augment import random_rotation
+from asbench.nets.blocks import DoubleConv, Up, init_normal
+from asbench.nets.detector import Batch, Detector, Protocol, Stage
+from asbench.nets.losses import focal, published_range, ssim
+from asbench.nets.unet import UNet
+
+VARIANTS = {
+    "tiny": {"width": 16, "seg_width": 16, "lr": 1e-3},
+}
+"""`tiny`: learns in a few hundred steps on two CPU cores; for demos and tests."""
+
+
+class ReconstructionNet(nn.Module):
+    """An autoencoder without skip connections: 5 levels, bottleneck 8 `width` at a 16th.
+
+    Maps float (B, 3, H, W) to (B, 3, H, W) without an output activation.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        w = width
+        self.encoder = nn.Sequential(
+            DoubleConv(3, w, w),
+            nn.MaxPool2d(2),
+            DoubleConv(w, 2 * w, 2 * w),
+            nn.MaxPool2d(2),
+            DoubleConv(2 * w, 4 * w, 4 * w),
+            nn.MaxPool2d(2),
+            DoubleConv(4 * w, 8 * w, 8 * w),
+            nn.MaxPool2d(2),
+            DoubleConv(8 * w, 8 * w, 8 * w),
+        )
+        self.decoder = nn.Sequential(
+            Up(8 * w, 8 * w),
+            DoubleConv(8 * w, 8 * w, 4 * w),
+            Up(4 * w, 4 * w),
+            DoubleConv(4 * w, 4 * w, 2 * w),
+            Up(2 * w, 2 * w),
+            DoubleConv(2 * w, 2 * w, w),
+            Up(w, w),
+            DoubleConv(w, w, w),
+        )
+        self.head = nn.Conv2d(w, 3, 3, padding=1)
+        init_normal(self)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the images as they would be without anomalies."""
+        restored: Tensor = self.head(self.decoder(self.encoder(images)))
+        return restored
+
+
+class Draem(Detector):
+    """A reconstructive and a discriminative network, trained together from scratch.
+
+    Loss: MSE + (1 - SSIM) between reconstruction and clean image, + focal on the segmentation,
+    whose gradient flows through the reconstruction. Channels are RGB; the authors read BGR, which
+    is the same thing to a network that starts from scratch.
+
+    Args:
+        width: channels of the reconstructive network at full size.
+        seg_width: channels of the discriminative network at full size.
+        lr: learning rate of Adam, times 0.2 after 80 % and again after 90 % of the steps.
+    """
+
+    title = "DRAEM"
+    paper = (
+        "Zavrtanik, Kristan, Skocaj: DRAEM - A discriminatively trained reconstruction embedding "
+        "for surface anomaly detection, ICCV 2021"
+    )
+    url = "https://github.com/VitjanZ/DRAEM"
+    protocol = Protocol(batch=8, ratio=0.5, epochs=700, augment=random_rotation)
+    stride = 32
+
+    def __init__(self, *, width: int = 128, seg_width: int = 64, lr: float = 1e-4) -> None:
+        super().__init__()
+        self.lr = lr
+        self.reconstruction = ReconstructionNet(width)
+        self.segmentation = UNet(inputs=6, width=seg_width)
+
+    def stages(self, steps: int) -> tuple[Stage, ...]:
+        """Return the one leg: both networks, one Adam."""
+        adam = Adam(self.parameters(), lr=self.lr, fused=True)
+        milestones = [-(-steps * tenths // 10) for tenths in (8, 9)]
+        return (
+            Stage(
+                name="joint",
+                share=1.0,
+                trains=(self,),
+                optimizers=(adam,),
+                schedules=(MultiStepLR(adam, milestones, gamma=0.2),),
+                loss=self.loss,
+            ),
+        )
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Return the sum of the three losses, each with weight 1: a scalar."""
+        restored, probabilities = self.restore_and_segment(batch.image)
+        restored = restored.float()
+        likeness = ssim(restored, batch.clean, published_range(restored.detach()))
+        return (
+            F.mse_loss(restored, batch.clean) + (1.0 - likeness) + focal(probabilities, batch.mask)
+        )
+
+    def restore_and_segment(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the reconstructions (B, 3, H, W) and the probabilities (B, 2, H, W)."""
+        restored = self.reconstruction(images)
+        logits = self.segmentation(torch.cat([restored, images], dim=1))
+        return restored, logits.float().softmax(dim=1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the probability of `anomalous` per pixel: float32 (B, H, W)."""
+        return self.restore_and_segment(images)[1][:, 1]
+
+    def image_scores(self, maps: Tensor) -> Tensor:
+        """Return the largest mean over any 21x21 window; padding zeros count in the mean."""
+        means = F.avg_pool2d(maps[:, None], 21, stride=1, padding=10, count_include_pad=True)
+        return means.amax(dim=(1, 2, 3))

@@ -1,0 +1,85 @@
+"""From images to anomaly maps and scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from asbench.nets.detector import Detector
+from synth_store.types import Image, UserError
+
+Floats = npt.NDArray[np.float32]
+
+
+def predict(
+    detector: Detector,
+    images: npt.NDArray[np.uint8] | Iterable[Image],
+    device: torch.device | str,
+    batch: int = 16,
+) -> tuple[Floats, Floats]:
+    """Return the anomaly maps float32 (n, H, W) and scores float32 (n,) of n images.
+
+    images: uint8 (n, H, W, 3), RGB, or an iterable of (H, W, 3) of one size, read as it goes. The
+    detector is moved to `device`, works in float32 and eval mode, and gets its modes back. Images
+    do not see each other (batch norm uses its running statistics), but kernels chosen for another
+    batch size round otherwise: results depend on `batch` in the last bits of a float32 only.
+
+    Raises UserError if there is no image, if one is not uint8 (H, W, 3), if sizes differ, or if a
+    side is not a multiple of the detector's stride.
+    """
+    device = torch.device(device)
+    detector.to(device)
+    maps: list[Floats] = []
+    scores: list[Floats] = []
+    with evaluating(detector), torch.inference_mode():
+        for some in _batches(images, batch):
+            check_size(some.shape[1:3], detector.stride)
+            pixels = torch.from_numpy(some).to(device).permute(0, 3, 1, 2).float().div_(255)
+            found = detector(pixels.contiguous(memory_format=torch.channels_last))
+            maps.append(found.float().cpu().numpy())
+            scores.append(detector.image_scores(found).float().cpu().numpy())
+    if not maps:
+        raise UserError("there is no image to score.")
+    return np.concatenate(maps), np.concatenate(scores)
+
+
+@contextmanager
+def evaluating(net: nn.Module) -> Iterator[None]:
+    """Put a network in eval mode and every part back in the mode it was in."""
+    before = [(module, module.training) for module in net.modules()]
+    net.eval()
+    try:
+        yield
+    finally:
+        for module, training in before:
+            module.training = training
+
+
+def check_size(size: tuple[int, ...], stride: int) -> None:
+    """Raise UserError unless both sides (height, width) are multiples of a detector's stride."""
+    if any(side % stride for side in size):
+        raise UserError(
+            f"images of {size[0]}x{size[1]} do not fit this detector: "
+            f"both sides must be multiples of {stride}."
+        )
+
+
+def _batches(
+    images: npt.NDArray[np.uint8] | Iterable[Image], batch: int
+) -> Iterator[npt.NDArray[np.uint8]]:
+    """Yield uint8 (b, H, W, 3) with b = `batch`, fewer at the end."""
+    rest, first = iter(images), None
+    while some := list(islice(rest, batch)):
+        first = some[0] if first is None else first
+        for image in some:
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+                raise UserError(f"images must be uint8 (H, W, 3), not {image.dtype} {image.shape}.")
+            if image.shape != first.shape:
+                raise UserError(f"images differ in size: {first.shape} and {image.shape}.")
+        yield np.stack(some)

@@ -1,0 +1,1 @@
+"""Torch blocks shared by detectors and learned synthesizers."""

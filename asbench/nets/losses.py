@@ -1,0 +1,82 @@
+"""Losses of DRAEM, kept to the published formulas with their constants.
+
+All of them work in float32 whatever the precision of the network: SSIM's variances are differences
+of nearly equal numbers, which bfloat16 cannot hold.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+SSIM_WINDOW = 11
+SSIM_SIGMA = 1.5
+FOCAL_SMOOTH = 1e-5
+
+
+def published_range(image: Tensor) -> Tensor:
+    """Return the value range L that DRAEM's SSIM assumes for `image`: a scalar tensor.
+
+    255 if the largest value exceeds 128, else 1; one more if the smallest is below -0.5. Taken from
+    the reconstruction, so L jumps from 1 to 2 while a young network dips below -0.5. It stays a
+    tensor: reading it would make every step wait for the GPU.
+    """
+    high = torch.where(image.amax() > 128, 255.0, 1.0)
+    low = torch.where(image.amin() < -0.5, -1.0, 0.0)
+    return high - low
+
+
+def ssim(first: Tensor, second: Tensor, value_range: float | Tensor) -> Tensor:
+    """Return the mean structural similarity of two batches: a scalar in [-1, 1].
+
+    first, second: float (B, C, H, W). Gaussian window 11x11 with sigma 1.5 for each channel, zero
+    padding of 5 (the padding counts in the statistics), C1 = (0.01 L)^2, C2 = (0.03 L)^2, mean over
+    everything. Source: Wang et al., Image quality assessment, TIP 2004, eq. 13.
+    """
+    with torch.autocast(first.device.type, enabled=False):
+        x, y = first.float(), second.float()
+        mean_x, mean_y, mean_xx, mean_yy, mean_xy = _blur(
+            torch.stack([x, y, x * x, y * y, x * y])
+        ).unbind()
+        c1 = (0.01 * value_range) ** 2
+        c2 = (0.03 * value_range) ** 2
+        variances = mean_xx - mean_x**2 + mean_yy - mean_y**2
+        covariance = mean_xy - mean_x * mean_y
+        above = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
+        below = (mean_x**2 + mean_y**2 + c1) * (variances + c2)
+        return (above / below).mean()
+
+
+def _blur(images: Tensor) -> Tensor:
+    """Gaussian blur of (..., H, W), zero padded, as two products with banded matrices.
+
+    The window is separable, and zero padding is what a matrix cut off at its edge does. Products
+    are 20 times faster than a one-channel convolution on CPU, and on CUDA they stay float32 where
+    convolutions default to TF32.
+    """
+    height, width = images.shape[-2:]
+    return _band(height, images) @ images @ _band(width, images).mT
+
+
+def _band(size: int, like: Tensor) -> Tensor:
+    """The (size, size) matrix that blurs a zero-padded line with the normalised window."""
+    places = torch.arange(size, dtype=torch.float64)
+    offsets = places[:, None] - places
+    taps = torch.exp(-(offsets**2) / (2 * SSIM_SIGMA**2))
+    window = torch.arange(SSIM_WINDOW, dtype=torch.float64) - SSIM_WINDOW // 2
+    total = torch.exp(-(window**2) / (2 * SSIM_SIGMA**2)).sum()
+    return torch.where(offsets.abs() <= SSIM_WINDOW // 2, taps / total, 0.0).to(like)
+
+
+def focal(probabilities: Tensor, mask: Tensor, gamma: float = 2.0) -> Tensor:
+    """Return the focal loss of softmax outputs, without class weights: a scalar.
+
+    probabilities: float (B, 2, H, W), channel 1 = anomalous; mask: float (B, 1, H, W) in {0, 1}.
+    With targets clamped to [1e-5, 1 - 1e-5] and p_t = sum of target * probability + 1e-5:
+    mean over the pixels of -(1 - p_t)^gamma ln p_t. Source: Lin et al., Focal loss, ICCV 2017,
+    with the smoothing of DRAEM's implementation.
+    """
+    with torch.autocast(probabilities.device.type, enabled=False):
+        target = torch.cat([1.0 - mask, mask], dim=1).clamp(FOCAL_SMOOTH, 1.0 - FOCAL_SMOOTH)
+        p_true = (target * probabilities.float()).sum(dim=1) + FOCAL_SMOOTH
+        return (-((1.0 - p_true) ** gamma) * p_true.log()).mean()

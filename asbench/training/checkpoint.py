@@ -1,0 +1,230 @@
+"""Checkpoints: tensors as safetensors, everything else as JSON; nothing is ever pickled.
+
+A folder holds `step-NNNNNNNN.safetensors` and `checkpoint.json`, which names it. Both are written
+under temporary names and renamed, the JSON last: a kill at any moment leaves either the old
+checkpoint or the new one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from asbench.nets.detector import Stage
+from synth_store.types import UserError
+
+COMMIT = "checkpoint.json"
+
+
+def save_weights(net: nn.Module, path: Path) -> None:
+    """Write a network's parameters and buffers as one safetensors file, by rename."""
+    _save_tensors(net.state_dict(), path)
+
+
+def load_weights(net: nn.Module, path: Path) -> None:
+    """Fill a network in place from a safetensors file.
+
+    An empty buffer (a memory bank before `prepare`) takes the file's size. Raises UserError if
+    the file is missing or damaged, or naming the first key or shape that does not fit.
+    """
+    _fill(net, _load_tensors(path), path)
+
+
+def write(folder: Path, net: nn.Module, stage: Stage, step: int, facts: Mapping[str, Any]) -> None:
+    """Commit the state before step `step`, in which `stage` trains, and drop the older one.
+
+    facts: what else the JSON should hold. Optimisers of other stages are not kept: those of past
+    stages are done, those of coming ones untouched.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    names: dict[Tensor, str] = {p: name for name, p in net.named_parameters()}
+    tensors = {f"weights/{k}": v for k, v in net.state_dict().items()}
+    optimizers = []
+    for place, optimizer in enumerate(stage.optimizers):
+        plain = {}
+        for p, state in optimizer.state.items():
+            for key, value in state.items():
+                if isinstance(value, Tensor):
+                    tensors[f"optimizer/{place}/{names[p]}/{key}"] = value
+                else:
+                    plain[f"{names[p]}/{key}"] = _encode(value)
+        groups = [
+            {k: _encode(v) for k, v in group.items() if k != "params"}
+            for group in optimizer.param_groups
+        ]
+        optimizers.append({"groups": groups, "state": plain})
+    file = f"step-{step:08d}.safetensors"
+    _save_tensors(tensors, folder / file)
+    commit = {
+        "step": step,
+        "stage": stage.name,
+        "tensors": file,
+        "optimizers": optimizers,
+        "schedules": [_encode(schedule.state_dict()) for schedule in stage.schedules],
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        **facts,
+    }
+    with _replacing(folder / COMMIT) as temporary:
+        temporary.write_text(json.dumps(commit, indent=1) + "\n", encoding="utf-8")
+    for old in folder.glob("step-*"):
+        if old.name != file:
+            old.unlink()
+
+
+def peek(folder: Path) -> dict[str, Any] | None:
+    """Return what the checkpoint's JSON holds, or None if there is no checkpoint."""
+    path = folder / COMMIT
+    if not path.exists():
+        return None
+    try:
+        commit: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(_damaged(path, error)) from error
+    return commit
+
+
+def restore(folder: Path, commit: Mapping[str, Any], net: nn.Module, stage: Stage) -> None:
+    """Put weights, optimisers and schedules back as `write` found them.
+
+    commit: what `peek` returned; stage: the one that trains at its step.
+    """
+    path = folder / commit["tensors"]
+    tensors = _load_tensors(path)
+    weights = {
+        k.removeprefix("weights/"): v for k, v in tensors.items() if k.startswith("weights/")
+    }
+    _fill(net, weights, path)
+    names: dict[Tensor, str] = {p: name for name, p in net.named_parameters()}
+    for place, (optimizer, saved) in enumerate(
+        zip(stage.optimizers, commit["optimizers"], strict=True)
+    ):
+        _restore_optimizer(optimizer, f"optimizer/{place}/", names, tensors, saved)
+    for schedule, state in zip(stage.schedules, commit["schedules"], strict=True):
+        schedule.load_state_dict({**schedule.state_dict(), **_decode(state)})
+
+
+def _restore_optimizer(
+    optimizer: Optimizer,
+    prefix: str,
+    names: Mapping[Tensor, str],
+    tensors: Mapping[str, Tensor],
+    saved: Mapping[str, Any],
+) -> None:
+    states: dict[str, dict[str, Any]] = {}
+    for key, tensor in tensors.items():
+        if key.startswith(prefix):
+            name, entry = key.removeprefix(prefix).split("/")
+            states.setdefault(name, {})[entry] = tensor
+    for key, value in saved["state"].items():
+        name, entry = key.split("/")
+        states.setdefault(name, {})[entry] = _decode(value)
+    current = optimizer.state_dict()
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    optimizer.load_state_dict(
+        {
+            "state": {
+                place: {k: _laid_out(v, p) for k, v in states[names[p]].items()}
+                for place, p in enumerate(parameters)
+                if names[p] in states
+            },
+            "param_groups": [
+                {**now, **{k: _decode(v) for k, v in group.items()}}
+                for now, group in zip(current["param_groups"], saved["groups"], strict=True)
+            ],
+        }
+    )
+
+
+def _laid_out(value: Any, parameter: Tensor) -> Any:
+    """Lay a state tensor out in memory like its parameter, as the optimiser had made it."""
+    if isinstance(value, Tensor) and value.shape == parameter.shape:
+        return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+    return value
+
+
+def _fill(net: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    state = net.state_dict()
+    for key, held in state.items():
+        if key not in tensors:
+            raise UserError(f"{path} does not fit {_title(net)}: it has no {key!r}.")
+        if held.numel() == 0:
+            _set_buffer(net, key, tensors[key].to(held))
+        elif held.shape != tensors[key].shape:
+            raise UserError(
+                f"{path} does not fit {_title(net)}: {key!r} is {tuple(tensors[key].shape)} there "
+                f"and {tuple(held.shape)} here; were both built with the same parameters?"
+            )
+    for key in tensors:
+        if key not in state:
+            raise UserError(f"{path} does not fit {_title(net)}: {key!r} has no place here.")
+    net.load_state_dict(dict(tensors))
+
+
+def _set_buffer(net: nn.Module, key: str, value: Tensor) -> None:
+    owner, _, name = key.rpartition(".")
+    setattr(net.get_submodule(owner), name, value)
+
+
+def _title(net: nn.Module) -> str:
+    return f"this {type(net).__name__}"
+
+
+def _damaged(path: Path, error: Exception) -> str:
+    return f"{path} is damaged ({error}): delete the folder {path.parent} and start again."
+
+
+def _save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _replacing(path) as temporary:
+        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary)
+
+
+def _load_tensors(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise UserError(f"weights {path} are missing: no such file.")
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except safetensors.SafetensorError as error:
+        raise UserError(f"{path} is not a readable safetensors file: {error}.") from error
+    return tensors
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it there if all went well, else remove it."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _encode(value: Any) -> Any:
+    """Turn state into JSON; mappings become lists of pairs, since JSON's keys are only strings."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Mapping):
+        return {"pairs": [[_encode(k), _encode(v)] for k, v in value.items()]}
+    if isinstance(value, Sequence):
+        return [_encode(v) for v in value]
+    raise TypeError(f"a checkpoint cannot hold a {type(value).__name__}: {value!r}")
+
+
+def _decode(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_decode(k): _decode(v) for k, v in value["pairs"]}
+    if isinstance(value, list):
+        return [_decode(v) for v in value]
+    return value

@@ -1,0 +1,216 @@
+"""The training loop of every detector."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from asbench.nets.detector import Batch, Detector, Stage
+from asbench.nets.seeds import address_generator, address_seed, private_rng, seed_rng
+from asbench.training import checkpoint
+from synth_store.types import UserError
+
+Precision = Literal["fp32", "bf16"]
+"""fp32: torch's own settings (on CUDA its convolutions may use TF32). bf16: autocast."""
+
+CURVE = 1000
+"""About how many points of the loss curve are kept, however long the training."""
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """What a training left behind besides the weights.
+
+    losses: (step, loss) of evenly spaced steps; seconds: wall-clock time of all sessions together;
+    steps: optimiser steps done; done: False if `stop` ended it early.
+    """
+
+    losses: tuple[tuple[int, float], ...]
+    seconds: float
+    steps: int
+    done: bool
+
+
+def fit(
+    detector: Detector,
+    batch_at: Callable[[int], Batch],
+    *,
+    steps: int,
+    seed: int,
+    device: torch.device | str,
+    folder: Path,
+    precision: Precision = "fp32",
+    progress: Callable[[int, float], None] | None = None,
+    checkpoint_every: int = 1000,
+    stop: Callable[[], bool] | None = None,
+) -> Trajectory:
+    """Train a detector in place for `steps` optimiser steps, or on from the folder's checkpoint.
+
+    Args:
+        detector: moved to `device`; `prepare` must have been called.
+        batch_at: gives the batch of a step on the device; a pure function of the step.
+        seed: with the step it seeds the augmentation and torch's global generators (dropout), so
+            a resumed training needs no generator's state; the global generators come back as found.
+        folder: of the checkpoints; resumed from if it holds one, bit for bit on CPU with the same
+            number of threads. A finished one returns at once.
+        progress: called with (steps done, last loss) from time to time.
+        checkpoint_every: steps between two checkpoints; there is always one at the end.
+        stop: asked before every step; when true, a checkpoint is written and `done` is False.
+
+    Raises UserError if the loss is not finite, if the folder's checkpoint is of another training,
+    or if an argument is out of range.
+    """
+    check(steps, precision, checkpoint_every)
+    device = torch.device(device)
+    # Channels-last is what tensor cores and oneDNN want; it changes speed, not meaning.
+    detector.to(device=device)
+    detector.to(memory_format=torch.channels_last)
+    stages = detector.stages(steps)
+    ends = stage_ends(stages, steps)
+    training = {
+        "detector": type(detector).__name__,
+        "stages": [stage.name for stage in stages],
+        "steps": steps,
+        "seed": seed,
+        "precision": precision,
+    }
+    past = resume(folder, training, detector, stages, ends)
+    curve = LossCurve(past.losses, steps, at_once=1 if device.type == "cpu" else 20)
+    began = time.perf_counter()
+
+    def save(step: int) -> Trajectory:
+        """Commit the state before `step`."""
+        curve.read()  # a state behind a loss that is not finite is never committed
+        seconds = past.seconds + time.perf_counter() - began
+        facts = {"training": training, "losses": curve.points, "seconds": seconds}
+        checkpoint.write(folder, detector, stages[stage_of(step, ends)], step, facts)
+        return Trajectory(tuple(curve.points), seconds, step, done=step == steps)
+
+    now, current = past, None
+    with private_rng(device):
+        for step in range(past.steps, steps):
+            if stop is not None and stop():
+                return save(step)
+
+            stage = stages[stage_of(step, ends)]
+            if stage is not current:
+                current = stage
+                detector.eval()
+                for part in stage.trains:
+                    part.train()
+
+            batch = batch_at(step)
+            if detector.protocol.augment is not None:
+                batch = detector.protocol.augment(batch, address_generator("augment", seed, step))
+            batch = replace(batch, image=batch.image.contiguous(memory_format=torch.channels_last))
+
+            seed_rng(address_seed("step", seed, step), device)
+            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+                loss = stage.loss(batch)
+            detector.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            for optimizer in stage.optimizers:
+                optimizer.step()
+            for schedule in stage.schedules:
+                schedule.step()
+
+            if curve.add(step, loss.detach()) and progress is not None:
+                progress(step + 1, curve.last)
+            if (step + 1) % checkpoint_every == 0 or step + 1 == steps:
+                now = save(step + 1)
+    return now
+
+
+class LossCurve:
+    """The losses of a training: every one is checked, about `CURVE` are kept.
+
+    points: (step, loss) of evenly spaced steps. Losses wait on the device and are read `at_once`
+    together, because reading one makes the host wait for the GPU.
+    """
+
+    def __init__(self, points: Iterable[tuple[int, float]], steps: int, at_once: int) -> None:
+        self.points = list(points)
+        self.last = math.nan
+        self._steps, self._at_once = steps, at_once
+        self._waiting: list[tuple[int, Tensor]] = []
+
+    def add(self, step: int, loss: Tensor) -> bool:
+        """Take in the loss of a step; return True if it and those before it have been read."""
+        self._waiting.append((step, loss))
+        if len(self._waiting) < self._at_once:
+            return False
+        self.read()
+        return True
+
+    def read(self) -> None:
+        """Read what waits; raises UserError at the first loss that is not finite."""
+        if not self._waiting:
+            return
+        steps, losses = zip(*self._waiting, strict=True)
+        self._waiting.clear()
+        for step, value in zip(steps, torch.stack(losses).tolist(), strict=True):
+            if not math.isfinite(value):
+                raise UserError(
+                    f"the loss became {value} at step {step} of {self._steps}: try a smaller "
+                    "learning rate (--set lr=...), or --precision fp32 if this was bf16."
+                )
+            if step % max(1, self._steps // CURVE) == 0:
+                self.points.append((step, value))
+            self.last = value
+
+
+def stage_ends(stages: Sequence[Stage], steps: int) -> tuple[int, ...]:
+    """Return the step after the last of every stage: cumulative shares, rounded; the last `steps`.
+
+    Raises ValueError unless the shares add to 1.
+    """
+    shares = [math.fsum(stage.share for stage in stages[: i + 1]) for i in range(len(stages))]
+    if not math.isclose(shares[-1], 1.0):
+        raise ValueError(f"the shares of the stages add to {shares[-1]}, not 1")
+    return (*(round(share * steps) for share in shares[:-1]), steps)
+
+
+def stage_of(step: int, ends: Sequence[int]) -> int:
+    """Return which stage trains at `step`; the last one for the step after the end."""
+    return next((i for i, end in enumerate(ends) if step < end), len(ends) - 1)
+
+
+def check(steps: int, precision: str, checkpoint_every: int) -> None:
+    """Raise UserError for an argument of `fit` that is out of range."""
+    if steps < 1:
+        raise UserError(f"{steps} training steps are too few: at least 1.")
+    if precision not in get_args(Precision):
+        choices = " or ".join(get_args(Precision))
+        raise UserError(f"precision {precision!r} is unknown: choose {choices}.")
+    if checkpoint_every < 1:
+        raise UserError(f"a checkpoint every {checkpoint_every} steps is impossible: at least 1.")
+
+
+def resume(
+    folder: Path,
+    training: dict[str, Any],
+    detector: Detector,
+    stages: Sequence[Stage],
+    ends: Sequence[int],
+) -> Trajectory:
+    """Restore the folder's checkpoint if there is one; return the trajectory up to it."""
+    commit = checkpoint.peek(folder)
+    if commit is None:
+        return Trajectory((), 0.0, 0, done=False)
+    for key, value in training.items():
+        if commit["training"][key] != value:
+            raise UserError(
+                f"the checkpoint in {folder} is of another training: its {key} is "
+                f"{commit['training'][key]!r}, not {value!r}. Name another folder or delete it."
+            )
+    step = commit["step"]
+    checkpoint.restore(folder, commit, detector, stages[stage_of(step, ends)])
+    losses = tuple((int(at), float(value)) for at, value in commit["losses"])
+    return Trajectory(losses, commit["seconds"], step, done=step == ends[-1])
