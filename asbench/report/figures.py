@@ -86,12 +86,16 @@ def ratio_curve(curves: Sequence[Sequence[Row]], metric: str, name: str) -> str:
     """
     with mpl.rc_context(_style(name)):
         figure, axes = _axes(4.6, 2.9)
+        ratios = sorted({row.ratio for rows in curves for row in rows})
+        apart = 0.012 * (ratios[-1] - ratios[0])  # or the dots of several mixes hide one another
         for place, rows in enumerate(curves):
             colour, marker = SERIES[place % len(SERIES)], MARKERS[place % len(MARKERS)]
             rows = [row for row in rows if not math.isnan(row.cells[metric].mean)]
             for row in rows:
                 values = [100 * value for value in row.cells[metric].values]
-                axes.plot([row.ratio] * len(values), values, ".", color=colour, ms=4, alpha=0.55)
+                if len(values) > 1:
+                    x = row.ratio + apart * (place - (len(curves) - 1) / 2)
+                    axes.plot([x] * len(values), values, ".", color=colour, ms=4.5, alpha=0.6)
             means = [100 * row.cells[metric].mean for row in rows]
             title = mix_title(next((row.mix for row in reversed(rows) if row.mix), {}))
             axes.plot(
@@ -105,6 +109,8 @@ def ratio_curve(curves: Sequence[Sequence[Row]], metric: str, name: str) -> str:
             )
         axes.set_xlabel("Share of anomalous items")
         axes.set_ylabel(f"{TITLES[metric]} (%)")
+        if len(ratios) <= 9:
+            axes.set_xticks(ratios, [f"{ratio:g}" for ratio in ratios])
         axes.grid(axis="y", alpha=0.15)
         axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         figure.legend(loc="outside lower center", ncols=min(3, len(curves)), fontsize=8.5)

@@ -80,7 +80,7 @@ def scenes(table: Table, root: Path) -> list[Scene]:
                 image = hashlib.sha256(seen.gallery.images[seen.place].tobytes()).hexdigest()
                 at = (row.dataset, row.category, seen.line.id, image[:12])
                 groups.setdefault(at, []).append(seen)
-    return [_scene(f"image-{at[3]}", groups[at]) for at in sorted(groups)]
+    return [_scene(f"image-{n}", groups[at]) for n, at in enumerate(sorted(groups))]
 
 
 def _seen(row: Row, run: Run, folder: Path) -> Iterator[_Seen]:

@@ -81,10 +81,11 @@ def page(runs: Sequence[Run], root: Path, sheets: Mapping[str, bytes]) -> str:
         css=Markup(_resource("page.css")),
         js=Markup(_resource("page.js")),
         title=f"Anomaly synthesis on {_listed(sorted({r.decides['dataset'] for r in runs}))}",
-        told=_what_was_run(runs),
+        told=_what_was_run(runs, table),
         headlines=_headlines(table),
         notes=tables.notes(table),
         table=table,
+        blocks=_blocks(table),
         best={metric: table.best(metric) for metric in METRICS},
         metrics=tables.TITLES,
         subset_titles=tables.SUBSET_TITLES,
@@ -100,7 +101,7 @@ def page(runs: Sequence[Run], root: Path, sheets: Mapping[str, bytes]) -> str:
     )
 
 
-def _what_was_run(runs: Sequence[Run]) -> str:
+def _what_was_run(runs: Sequence[Run], table: Table) -> str:
     decides = [run.decides for run in runs]
     places = sorted({(d["dataset"], d["category"]) for d in decides})
     mixes = {tables.mix_text(d["mix"]): d["mix"] for d in decides}
@@ -108,7 +109,8 @@ def _what_was_run(runs: Sequence[Run]) -> str:
     mixed = sum(len(mix) > 1 for mix in mixes.values())
     detectors = sorted({d["detector"] for d in decides})
     ratios = sorted({d["ratio"] for d in decides})
-    seeds = sorted({d["seed"] for d in decides})
+    least, most = (pick(len(row.seeds) for row in table.rows) for pick in (min, max))
+    seeds = _many(most, "training seed")
     text = f"{_many(len(runs), 'training run')} of {_listed(detectors)} on "
     text += _listed([f"{dataset}/{category}" for dataset, category in places])
     text += f", with anomalies from {_listed(sources)}" if sources else ", without anomalies"
@@ -116,7 +118,7 @@ def _what_was_run(runs: Sequence[Run]) -> str:
     text += (
         f", at {'ratio' if len(ratios) == 1 else 'ratios'} {_listed([f'{r:g}' for r in ratios])}"
     )
-    return f"{text}, with {_many(len(seeds), 'training seed')}."
+    return f"{text}, with {seeds if least == most else f'{least} to {seeds}'} each."
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,7 @@ class Headline:
 
     row: Row
     where: str
+    of: int
     value: str
     untrained: str
     pixel: str
@@ -144,11 +147,13 @@ def _headlines(table: Table) -> list[Headline]:
         before = [r.untrained[table.subset]["image_auroc"] for r in top.runs if r.untrained]
         mean = math.fsum(before) / len(before) if len(before) == len(top.runs) else math.nan
         pixel = top.cells["pixel_ap"]
-        over = top.category if top.categories == 1 else f"mean of {top.categories} categories"
         found.append(
             Headline(
                 top,
-                f"{dataset} ({over})" if top.categories > 1 else f"{dataset}/{over}",
+                f"{dataset} ({top.category})"
+                if top.categories > 1
+                else f"{dataset}/{top.category}",
+                len(rows),
                 tables.percent(top.cells["image_auroc"]),
                 "" if math.isnan(mean) else f"{100 * mean:.1f}",
                 "" if math.isnan(pixel.mean) else tables.percent(pixel),
@@ -158,16 +163,18 @@ def _headlines(table: Table) -> list[Headline]:
     return found
 
 
-def _blocks(table: Table) -> list[list[Row]]:
-    blocks: dict[tuple[str, str, str], list[Row]] = {}
-    for row in table.rows:
-        blocks.setdefault(row.block, []).append(row)
+def _blocks(table: Table) -> list[list[int]]:
+    """Return the places of the rows that can be compared, block by block."""
+    blocks: dict[tuple[str, str, str], list[int]] = {}
+    for place, row in enumerate(table.rows):
+        blocks.setdefault(row.block, []).append(place)
     return list(blocks.values())
 
 
 def _ratio_plots(table: Table) -> list[Plot]:
     plots = []
-    for number, rows in enumerate(_blocks(table)):
+    for number, block in enumerate(_blocks(table)):
+        rows = [table.rows[place] for place in block]
         curves = figures.with_ratios(rows)
         for metric in _PLOTTED:
             defined = [c for c in curves if not all(math.isnan(r.cells[metric].mean) for r in c)]
@@ -179,7 +186,8 @@ def _ratio_plots(table: Table) -> list[Plot]:
 
 def _mixture_plots(table: Table) -> list[Plot]:
     plots = []
-    for number, rows in enumerate(_blocks(table)):
+    for number, block in enumerate(_blocks(table)):
+        rows = [table.rows[place] for place in block]
         found = figures.mixtures(rows)
         for metric in _PLOTTED:
             defined = [

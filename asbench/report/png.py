@@ -61,11 +61,12 @@ def outline_layer(mask: Mask) -> bytes:
 def heat_layer(map_: npt.NDArray[np.floating], low: float, high: float, mask: Mask) -> bytes:
     """Return an anomaly map (H, W) as a layer over its image, the ground truth's outline in it.
 
-    `low` is dark and `high` bright (the `inferno` scale); values beyond either end take its colour.
+    `low` is dark and `high` bright (the `inferno` scale); values beyond either end take its colour,
+    NaN that of `low`.
     """
     span = (high - low) or 1.0
     share = np.clip((map_.astype(np.float32) - low) / span, 0.0, 1.0)
-    indices = np.rint(share * (_LEVELS - 1)).astype(np.uint8)
+    indices = np.rint(np.nan_to_num(share) * (_LEVELS - 1)).astype(np.uint8)
     indices[outline(mask)] = _LEVELS
     return encode_indexed(indices, _heat_palette())
 

@@ -327,7 +327,7 @@ def _category_mean(rows: Sequence[Row], seeds: Sequence[int]) -> Row:
         whys = [f"{r.category}: {r.cells[metric].reason}" for r in rows if r.cells[metric].reason]
         cells[metric] = Cell(values, "; ".join(whys) if any(map(math.isnan, values)) else "")
     runs = tuple(row.runs[p] for of in places for row, p in zip(rows, of, strict=True))
-    return Row(runs, f"mean of {len(rows)}", cells, {}, categories=len(rows))
+    return Row(runs, f"mean of {len(rows)} categories", cells, {}, categories=len(rows))
 
 
 def _told_apart(rows: Sequence[Row]) -> list[Row]:
@@ -337,15 +337,25 @@ def _told_apart(rows: Sequence[Row]) -> list[Row]:
         same[(*row.block, mix_text(row.mix), row.ratio)].append(row)
     told = []
     for alike in same.values():
-        decides = [dict(row.runs[0].decides) for row in alike]
-        differ = [
-            k for k in decides[0] if k != "seed" and any(d[k] != decides[0][k] for d in decides)
-        ]
+        flat = [_flat(row.runs[0].decides) for row in alike]
+        keys = sorted(set().union(*flat) - {"seed", "select"})
+        differ = [k for k in keys if any(f.get(k) != flat[0].get(k) for f in flat)]
         told += [
-            replace(row, settings={k: str(d[k]) for k in differ})
-            for row, d in zip(alike, decides, strict=True)
+            replace(row, settings={k: str(f.get(k)) for k in differ})
+            for row, f in zip(alike, flat, strict=True)
         ]
     return told
+
+
+def _flat(decides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings, those within `sets` and `parameters` under names of their own."""
+    inner = {
+        f"{name} {key}": value
+        for name, of in decides.items()
+        if isinstance(of, Mapping)
+        for key, value in of.items()
+    }
+    return {k: v for k, v in decides.items() if not isinstance(v, Mapping)} | inner
 
 
 def _order(row: Row) -> tuple[Any, ...]:
