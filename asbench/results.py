@@ -12,6 +12,7 @@ import json
 import math
 import os
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -237,6 +238,19 @@ class Gallery:
                 )
 
 
+_NPZ_ERRORS = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What numpy and zipfile raise between them for a damaged file."""
+
+
 def write_gallery(folder: Path, gallery: Gallery) -> None:
     """Write `gallery.npz`; equal galleries give equal bytes."""
 
@@ -257,10 +271,10 @@ def read_gallery(folder: Path) -> Gallery:
     """Return the gallery of a run; raises UserError naming a damaged file."""
     path = folder / "gallery.npz"
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             ids = tuple(map(str, file["ids"]))
             return Gallery(ids, file["images"], file["masks"], file["maps"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except _NPZ_ERRORS as error:
         raise _damaged(path, error) from error
 
 

@@ -94,7 +94,7 @@ def page(runs: Sequence[Run], root: Path, sheets: Mapping[str, bytes]) -> str:
         mixtures=_mixture_plots(table),
         sheets=_sheets(sheets),
         scenes=galleries.scenes(table, root),
-        runs=runs,
+        runs=[run for row in table.rows if row.categories == 1 for run in row.runs],
         losses={run.id: _loss(run) for run in runs},
         unfinished=results.unfinished(root),
         versions=_listed(sorted({str(r.environment.get("asbench", "unknown")) for r in runs})),
