@@ -1,0 +1,1 @@
+"""Tables, figures and a page from finished runs. Reads results, runs nothing, needs no torch."""

@@ -1,0 +1,379 @@
+"""Tables of results: group-bys over runs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from asbench.results import BEST_ON_TEST, METRICS, Run, Subset
+
+TITLES = {
+    "image_auroc": "Image AUROC",
+    "image_ap": "Image AP",
+    "pixel_auroc": "Pixel AUROC",
+    "pixel_ap": "Pixel AP",
+    "pro": "PRO",
+}
+"""What people call each metric of `asbench.results.METRICS`."""
+KEYS = ("dataset", "category", "detector", "mix", "ratio")
+"""What names a row."""
+SUBSET_TITLES: Mapping[Subset, str] = {"full": "full test set", "held_out": "held-out test set"}
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One metric of one row.
+
+    values: one per training seed, in 0..1; mean: NaN where any of them is undefined; sd: sample
+    standard deviation (n - 1), NaN for a single seed; reason: why the mean is NaN.
+    """
+
+    values: tuple[float, ...]
+    reason: str = ""
+
+    @property
+    def mean(self) -> float:
+        return math.fsum(self.values) / len(self.values)
+
+    @property
+    def sd(self) -> float:
+        if len(self.values) < 2 or math.isnan(self.mean):
+            return math.nan
+        return statistics.stdev(self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Runs that differ in nothing but the training seed, or a mean of such rows over categories.
+
+    runs: in the order of their seeds; cells: by metric; settings: the settings (by name) in which
+    this row differs from others of the same `KEYS`; categories: 1, or how many were averaged.
+    """
+
+    runs: tuple[Run, ...]
+    category: str
+    cells: Mapping[str, Cell]
+    settings: Mapping[str, str]
+    categories: int = 1
+
+    @property
+    def dataset(self) -> str:
+        return self.runs[0].decides["dataset"]
+
+    @property
+    def detector(self) -> str:
+        return self.runs[0].decides["detector"]
+
+    @property
+    def mix(self) -> Mapping[str, float]:
+        return self.runs[0].decides["mix"]
+
+    @property
+    def ratio(self) -> float:
+        return self.runs[0].decides["ratio"]
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The training seeds the mean and the spread cover."""
+        return tuple(sorted({run.decides["seed"] for run in self.runs}))
+
+    @property
+    def synth_seed(self) -> int:
+        return self.runs[0].decides["synth_seed"]
+
+    @property
+    def saw_defects(self) -> int:
+        """The real defects that training saw, of each of the categories averaged."""
+        return max(run.saw_defects for run in self.runs)
+
+    @property
+    def selected_on_test(self) -> bool:
+        return self.runs[0].decides["select"] == BEST_ON_TEST
+
+    @property
+    def reduced(self) -> bool:
+        """A reduced network, not to be compared with printed numbers."""
+        return "@tiny" in self.detector
+
+    @property
+    def spread(self) -> str:
+        """What the spread covers, in words."""
+        if len(self.seeds) == 1:
+            return f"one training seed at synth seed {self.synth_seed}, no spread"
+        return f"{len(self.seeds)} training seeds at synth seed {self.synth_seed}"
+
+    @property
+    def block(self) -> tuple[str, str, str]:
+        """What must be alike for two rows to be compared."""
+        return self.dataset, self.category, self.detector
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows in reading order, all scored on the same `subset` of the test images."""
+
+    subset: Subset
+    rows: tuple[Row, ...]
+
+    def best(self, metric: str) -> frozenset[int]:
+        """Return the places of the rows with the highest mean of their block.
+
+        Rows selected on the test set do not compete; a block of one row has no best.
+        """
+        blocks: defaultdict[tuple[str, str, str], list[int]] = defaultdict(list)
+        for place, row in enumerate(self.rows):
+            if not (row.selected_on_test or math.isnan(row.cells[metric].mean)):
+                blocks[row.block].append(place)
+        top: set[int] = set()
+        for places in blocks.values():
+            if len(places) > 1:
+                highest = max(self.rows[p].cells[metric].mean for p in places)
+                top.update(p for p in places if self.rows[p].cells[metric].mean == highest)
+        return frozenset(top)
+
+
+def subset_for(runs: Iterable[Run]) -> Subset:
+    """Return `held_out` as soon as one of the runs has seen defects, else `full`."""
+    return "held_out" if any(run.saw_defects for run in runs) else "full"
+
+
+def results_table(runs: Sequence[Run]) -> Table:
+    """Group runs that differ in the training seed alone; all rows use one subset.
+
+    Rows come sorted by data set, category, detector, number of sources, mix and ratio. Where
+    several categories of a data set have a row of the same settings, their mean over categories
+    follows; its spread is that of the seeds' means, over the seeds that all of them share.
+    """
+    subset = subset_for(runs)
+    groups = group(runs, lambda run: _without(run, "seed"))
+    rows = [_row(members, subset) for members in groups]
+    rows += _category_means(rows)
+    return Table(subset, tuple(sorted(_told_apart(rows), key=_order)))
+
+
+def group(runs: Iterable[Run], key: Callable[[Run], str]) -> list[tuple[Run, ...]]:
+    """Return the runs in groups of equal `key`, each in the order of its seeds."""
+    groups: defaultdict[str, list[Run]] = defaultdict(list)
+    for run in runs:
+        groups[key(run)].append(run)
+    return [tuple(sorted(g, key=lambda r: r.decides["seed"])) for _, g in sorted(groups.items())]
+
+
+def mix_title(mix: Mapping[str, float]) -> str:
+    """Return a mix in words: `draem + fractal`, `0.7 draem + 0.3 fractal`, `normals only`."""
+    if not mix:
+        return "normals only"
+    if len(set(mix.values())) == 1:
+        return " + ".join(sorted(mix))
+    return " + ".join(f"{mix[name]:g} {name}" for name in sorted(mix))
+
+
+def mix_text(mix: Mapping[str, float]) -> str:
+    """Return a mix as the command line takes it: `draem:0.5,fractal:0.5`."""
+    return ",".join(f"{name}:{mix[name]:g}" for name in sorted(mix))
+
+
+def percent(cell: Cell) -> str:
+    """Return `91.3 ± 0.4`, `91.3` for one seed, or a dash; in percent."""
+    if math.isnan(cell.mean):
+        return "–"
+    mean = f"{100 * cell.mean:.1f}"
+    return mean if math.isnan(cell.sd) else f"{mean} ± {100 * cell.sd:.1f}"
+
+
+def markdown(table: Table) -> str:
+    """Return the table in Markdown, with its notes below."""
+    head = ["Data set", "Category", "Detector", "Mix", "Ratio", "Seeds", *TITLES.values()]
+    lines = [head, ["---"] * 4 + ["--:"] * (len(head) - 4)]
+    best = {metric: table.best(metric) for metric in METRICS}
+    for place, row in enumerate(table.rows):
+        cells = [percent(row.cells[m]) for m in METRICS]
+        cells = [f"**{c}**" if place in best[m] else c for c, m in zip(cells, METRICS, strict=True)]
+        lines.append([*_names(row), str(len(row.seeds)), *cells])
+    escaped = [[cell.replace("|", r"\|") for cell in line] for line in lines]
+    text = "\n".join(f"| {' | '.join(line)} |" for line in escaped)
+    return f"{text}\n\n" + "\n".join(f"- {note}" for note in notes(table)) + "\n"
+
+
+def csv_text(table: Table) -> str:
+    """Return the table as CSV: full precision in 0..1, nothing where undefined."""
+    out = io.StringIO()
+    lines = csv.writer(out, lineterminator="\n")
+    numbers = [f"{metric}_{what}" for metric in METRICS for what in ("mean", "sd")]
+    about = ("settings", "subset", "seeds", "synth_seed", "saw_defects", "select", "runs")
+    lines.writerow([*KEYS, *about, *numbers])
+    for row in table.rows:
+        values = [v for m in METRICS for v in (row.cells[m].mean, row.cells[m].sd)]
+        lines.writerow(
+            [row.dataset, row.category, row.detector, mix_text(row.mix), repr(float(row.ratio))]
+            + ["; ".join(f"{k}={v}" for k, v in row.settings.items()), table.subset]
+            + [" ".join(map(str, row.seeds)), row.synth_seed, row.saw_defects]
+            + [row.runs[0].decides["select"], " ".join(run.id for run in row.runs)]
+            + ["" if math.isnan(v) else repr(v) for v in values]
+        )
+    return out.getvalue()
+
+
+def latex(table: Table) -> str:
+    """Return the table as a LaTeX `tabular` for booktabs, notes as comments above it."""
+    best = {metric: table.best(metric) for metric in METRICS}
+    head = ["Data set", "Category", "Detector", "Mix", "Ratio", "Seeds", *TITLES.values()]
+    lines = [f"% {note}" for note in notes(table)]
+    lines += [r"\begin{tabular}{llll" + "r" * (len(head) - 4) + "}", r"\toprule"]
+    lines += [" & ".join(head) + r" \\", r"\midrule"]
+    for place, row in enumerate(table.rows):
+        cells = [percent(row.cells[m]).replace("±", r"$\pm$").replace("–", "--") for m in METRICS]
+        cells = [
+            rf"\textbf{{{c}}}" if place in best[m] else c
+            for c, m in zip(cells, METRICS, strict=True)
+        ]
+        names = [_escaped(name) for name in (*_names(row), str(len(row.seeds)))]
+        lines.append(" & ".join([*names, *cells]) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+def notes(table: Table) -> list[str]:
+    """Return what a reader must know before comparing the rows, one sentence or two each."""
+    rows = table.rows
+    said = [
+        f"In per cent, on the {SUBSET_TITLES[table.subset]}; mean ± standard deviation (n − 1)."
+    ]
+    if table.subset == "held_out":
+        seen = sorted({mix_title(r.mix) for r in rows if r.saw_defects})
+        said.append(
+            f"Training with {', '.join(seen)} saw real defects, so every row is scored on the "
+            "held-out test set, without the few-shot third of the defects."
+        )
+    single = [r for r in rows if len(r.seeds) == 1]
+    if len(single) == len(rows):
+        said.append("Every row rests on one seed, no spread: a difference may be chance.")
+    elif single:
+        said.append(f"{_count(single, 'row rests', 'rows rest')} on one seed, no spread.")
+    if spreads := sorted({r.spread for r in rows if len(r.seeds) > 1}):
+        said.append(
+            f"A spread covers {', '.join(spreads)}: the chance of training, not of synthesis."
+        )
+    if any(r.categories > 1 for r in rows):
+        said.append("A mean over categories weighs each alike; its spread is that of the seeds.")
+    if any(r.reduced for r in rows):
+        said.append("@tiny: a reduced network. Do not compare with printed numbers.")
+    if any(r.selected_on_test for r in rows):
+        said.append(
+            "Rows marked “selected on test” kept the checkpoint that scored best on the test "
+            "images: an upper bound, not a result."
+        )
+    reasons = {(TITLES[m], r.cells[m].reason) for r in rows for m in METRICS if r.cells[m].reason}
+    said += [
+        f"{title} is undefined where it shows a dash: {why}." for title, why in sorted(reasons)
+    ]
+    return said
+
+
+def context(run: Run, *but: str) -> str:
+    """Return everything that decides a run but its seed and the settings named, as one string."""
+    return _without(run, "seed", *but)
+
+
+def _without(run: Run, *names: str) -> str:
+    kept = {k: v for k, v in run.decides.items() if k not in names}
+    return json.dumps(kept, sort_keys=True, default=str)
+
+
+def _row(runs: tuple[Run, ...], subset: Subset) -> Row:
+    cells = {}
+    for metric in METRICS:
+        values = tuple(run.metrics[subset][metric] for run in runs)
+        undefined = [run for run in runs if math.isnan(run.metrics[subset][metric])]
+        whys = {run.reasons[subset].get(metric, "no reason on record") for run in undefined}
+        some = len(undefined) < len(runs)
+        where = f"seed {', '.join(str(r.decides['seed']) for r in undefined)}: " if some else ""
+        cells[metric] = Cell(values, f"{where}{'; '.join(sorted(whys))}" if whys else "")
+    return Row(runs, runs[0].decides["category"], cells, {})
+
+
+def _category_means(rows: Sequence[Row]) -> list[Row]:
+    alike: defaultdict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        alike[context(row.runs[0], "category", "normals", "sets")].append(row)
+    everywhere: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    for row in rows:
+        everywhere[row.dataset, row.detector].add(row.category)
+    means = []
+    for group_ in alike.values():
+        categories = [row.category for row in group_]
+        wanted = everywhere[group_[0].dataset, group_[0].detector]
+        seeds = sorted(set.intersection(*(set(row.seeds) for row in group_)))
+        if len(wanted) > 1 and sorted(categories) == sorted(wanted) and seeds:
+            means.append(_category_mean(group_, seeds))
+    return means
+
+
+def _category_mean(rows: Sequence[Row], seeds: Sequence[int]) -> Row:
+    by_seed = [{run.decides["seed"]: place for place, run in enumerate(r.runs)} for r in rows]
+    places = [[by_seed[i][seed] for i in range(len(rows))] for seed in seeds]
+    cells = {}
+    for metric in METRICS:
+        columns = [row.cells[metric].values for row in rows]
+        values = tuple(
+            math.fsum(c[p] for c, p in zip(columns, of, strict=True)) / len(rows) for of in places
+        )
+        whys = [f"{r.category}: {r.cells[metric].reason}" for r in rows if r.cells[metric].reason]
+        cells[metric] = Cell(values, "; ".join(whys) if any(map(math.isnan, values)) else "")
+    runs = tuple(row.runs[p] for of in places for row, p in zip(rows, of, strict=True))
+    return Row(runs, f"mean of {len(rows)} categories", cells, {}, categories=len(rows))
+
+
+def _told_apart(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows, those of the same names with the settings in which they differ."""
+    same: defaultdict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    for row in rows:
+        same[(*row.block, mix_text(row.mix), row.ratio)].append(row)
+    told = []
+    for alike in same.values():
+        flat = [_flat(row.runs[0].decides) for row in alike]
+        keys = sorted(set().union(*flat) - {"seed", "select"})
+        differ = [k for k in keys if any(f.get(k) != flat[0].get(k) for f in flat)]
+        told += [
+            replace(row, settings={k: str(f.get(k)) for k in differ})
+            for row, f in zip(alike, flat, strict=True)
+        ]
+    return told
+
+
+def _flat(decides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings, those within `sets` and `parameters` under names of their own."""
+    inner = {
+        f"{name} {key}": value
+        for name, of in decides.items()
+        if isinstance(of, Mapping)
+        for key, value in of.items()
+    }
+    return {k: v for k, v in decides.items() if not isinstance(v, Mapping)} | inner
+
+
+def _order(row: Row) -> tuple[Any, ...]:
+    place = (row.dataset, row.categories > 1, row.category, row.detector)
+    return (*place, len(row.mix), mix_text(row.mix), row.ratio, sorted(row.settings.items()))
+
+
+def _names(row: Row) -> list[str]:
+    told = "".join(f", {k} {v}" for k, v in row.settings.items())
+    marks = ", selected on test" if row.selected_on_test else ""
+    seen = f", saw {row.saw_defects} defects" if row.saw_defects else ""
+    mix = f"{mix_title(row.mix)}{told}{marks}{seen}"
+    return [row.dataset, row.category, row.detector, mix, f"{row.ratio:g}"]
+
+
+def _escaped(text: str) -> str:
+    return "".join(f"\\{c}" if c in "_%&#$" else c for c in text)
+
+
+def _count(things: Sequence[object], one: str, many: str) -> str:
+    return f"{len(things)} {one if len(things) == 1 else many}"

@@ -1,0 +1,352 @@
+"""One run, one file: what was trained, what it scored, and where every number came from.
+
+A run's folder holds `test.csv` and `gallery.npz`, then `run.json`, renamed into place last: a
+folder without `run.json` is unfinished, one with it is done.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import math
+import os
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, TypedDict, cast, get_type_hints
+
+import numpy as np
+import numpy.typing as npt
+
+from synth_store.types import UserError
+
+SCHEMA = 1
+METRICS = ("image_auroc", "image_ap", "pixel_auroc", "pixel_ap", "pro")
+Subset = Literal["full", "held_out"]
+"""Which test images: all of them, or all but the few-shot third of the defects."""
+SUBSETS: tuple[Subset, ...] = ("full", "held_out")
+Scores = Mapping[Subset, Mapping[str, float]]
+"""One value in 0..1 per subset and metric of `METRICS`; NaN where undefined."""
+BEST_ON_TEST = "best-on-test"
+
+
+class Decides(TypedDict):
+    """Everything that decides a run's outcome, so everything its id is made of.
+
+    normals, sets, weights: digests; mix: method to weight, empty at ratio 0; pool: samples read of
+    every set, None for all; select: `last` or `best-on-test`.
+    """
+
+    dataset: str
+    category: str
+    geometry: str
+    normals: str
+    mix: Mapping[str, float]
+    sets: Mapping[str, str]
+    ratio: float
+    ratio_mode: str
+    pool: int | None
+    detector: str
+    parameters: Mapping[str, Any]
+    steps: int
+    batch: int
+    precision: str
+    weights: str | None
+    seed: int
+    synth_seed: int
+    select: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Threshold:
+    """The score from which an image counts as anomalous, and the rule that set it."""
+
+    value: float
+    rule: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """The contents of `run.json`.
+
+    metrics: scores of the trained detector; untrained: of the same detector before its first step.
+    counts: per subset, images `normal`, `anomalous` and `with_mask`, and defect `regions`.
+    reasons: per subset and metric, why a score is NaN. saw_defects: real defects of this category
+    that any training saw. realised: items trained on, by source (`normal` or a method's name).
+    losses: (step, loss), NaN where it was not finite. seconds: wall time of `train` and `score`.
+    created: ISO 8601.
+    """
+
+    decides: Decides
+    metrics: Scores
+    counts: Mapping[Subset, Mapping[str, int]]
+    reasons: Mapping[Subset, Mapping[str, str]]
+    untrained: Scores | None
+    saw_defects: int
+    realised: Mapping[str, int]
+    losses: tuple[tuple[int, float], ...]
+    threshold: Threshold | None
+    environment: Mapping[str, Any]
+    seconds: Mapping[str, float]
+    created: str
+
+    @property
+    def id(self) -> str:
+        """The name of the run's folder: 12 hex digits."""
+        return run_id(self.decides)
+
+
+def run_id(decides: Mapping[str, Any]) -> str:
+    """Return the first 12 hex digits of the SHA-256 of `decides` in canonical JSON.
+
+    Keys are sorted and floats written as `repr` does, whole ones as integers: mappings that are
+    equal have one id, so `ratio=1` and `ratio=1.0` name one run. Raises TypeError for what JSON
+    cannot hold and ValueError for NaN and infinities.
+    """
+    text = json.dumps(_canonical(decides), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def save(run: Run, folder: Path) -> None:
+    """Write `run.json` into `folder`, whole or not at all. Save the tables beside it first."""
+    record = {"schema": SCHEMA, "id": run.id, **asdict(run)}
+    text = json.dumps(_nulled(record), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    _into_place(folder / "run.json", lambda part: part.write_text(text, encoding="utf-8"))
+
+
+def read(folder: Path) -> Run:
+    """Return the run of a folder.
+
+    Raises UserError naming the file where it is missing, damaged, edited or of a later schema.
+    """
+    path = folder / "run.json"
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        schema = record["schema"]
+    except FileNotFoundError:
+        raise UserError(f"{folder} holds no finished run: run.json is not there.") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(path, error) from error
+    if schema != SCHEMA:
+        raise UserError(
+            f"{path} has schema {schema!r}; this version of ASBench reads schema {SCHEMA}. "
+            "Install the version that wrote it, or delete the folder and train again."
+        )
+    try:
+        run = _run(record)
+        if record["id"] != run.id:
+            raise ValueError(f"its id is {record['id']!r}, its settings give {run.id!r}")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _damaged(path, error) from error
+    return run
+
+
+def runs(root: Path) -> list[Run]:
+    """Return the finished runs under `root`, oldest first; folders without `run.json` are skipped.
+
+    Raises UserError for a damaged run, and for one run in two folders (it would count twice).
+    """
+    found: dict[str, tuple[Run, Path]] = {}
+    for path in sorted(root.glob("*/run.json")):
+        run = read(path.parent)
+        if run.id in found:
+            raise UserError(
+                f"{found[run.id][1]} and {path.parent} hold one and the same run, which must not "
+                "count twice: delete one of the folders."
+            )
+        found[run.id] = run, path.parent
+    return sorted((run for run, _ in found.values()), key=lambda r: (r.created, r.id))
+
+
+def finished(root: Path, decides: Mapping[str, Any]) -> Run | None:
+    """Return the run under `root` that `decides` names, or None where it has not finished."""
+    folder = root / run_id(decides)
+    return read(folder) if (folder / "run.json").exists() else None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRow:
+    """One test image. `score`: higher = worse; `pixel_ap`: NaN without a mask or a defect."""
+
+    id: str
+    label: int
+    defect: str
+    few_shot: bool
+    score: float
+    pixel_ap: float
+
+
+def write_table(folder: Path, rows: Iterable[ImageRow]) -> None:
+    """Write `test.csv`: one line per test image, floats to the last digit, NaN as nothing."""
+
+    def write(part: Path) -> None:
+        with part.open("w", encoding="utf-8", newline="") as file:
+            lines = csv.writer(file, lineterminator="\n")
+            lines.writerow(ImageRow.__slots__)
+            for r in rows:
+                few, ap = int(r.few_shot), "" if math.isnan(r.pixel_ap) else repr(float(r.pixel_ap))
+                lines.writerow([r.id, r.label, r.defect, few, repr(float(r.score)), ap])
+
+    _into_place(folder / "test.csv", write)
+
+
+def read_table(folder: Path) -> list[ImageRow]:
+    """Return the lines of `test.csv`; raises UserError naming a damaged file."""
+    path = folder / "test.csv"
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return [
+                ImageRow(
+                    id=r["id"],
+                    label=int(r["label"]),
+                    defect=r["defect"],
+                    few_shot=bool(int(r["few_shot"])),
+                    score=float(r["score"]),
+                    pixel_ap=float(r["pixel_ap"] or "nan"),
+                )
+                for r in csv.DictReader(file)
+            ]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(path, error) from error
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gallery:
+    """Test images kept for looking at, chosen by hash before training.
+
+    ids: k strings; images: uint8 (k, H, W, 3); masks: bool (k, H, W), the ground truth, all False
+    where there is none; maps: float16 (k, H, W), the trained detector's anomaly maps.
+    Raises ValueError when built from anything else.
+    """
+
+    ids: tuple[str, ...]
+    images: npt.NDArray[np.uint8]
+    masks: npt.NDArray[np.bool_]
+    maps: npt.NDArray[np.float16]
+
+    def __post_init__(self) -> None:
+        shape = (len(self.ids), *self.images.shape[1:3])
+        expected = {"images": (np.uint8, (*shape, 3)), "masks": (np.bool_, shape)}
+        for name, (kind, form) in {**expected, "maps": (np.float16, shape)}.items():
+            array = getattr(self, name)
+            if array.dtype != kind or array.shape != form:
+                raise ValueError(
+                    f"{name} must be {np.dtype(kind)} {form}, not {array.dtype} {array.shape}"
+                )
+
+
+_NPZ_ERRORS = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What numpy and zipfile raise between them for a damaged file."""
+
+
+def write_gallery(folder: Path, gallery: Gallery) -> None:
+    """Write `gallery.npz`; equal galleries give equal bytes."""
+
+    def write(part: Path) -> None:
+        with part.open("wb") as file:
+            np.savez_compressed(
+                file,
+                ids=np.array(gallery.ids, dtype=np.str_),
+                images=gallery.images,
+                masks=gallery.masks,
+                maps=gallery.maps,
+            )
+
+    _into_place(folder / "gallery.npz", write)
+
+
+def read_gallery(folder: Path) -> Gallery:
+    """Return the gallery of a run; raises UserError naming a damaged file."""
+    path = folder / "gallery.npz"
+    try:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+            ids = tuple(map(str, file["ids"]))
+            return Gallery(ids, file["images"], file["masks"], file["maps"])
+    except _NPZ_ERRORS as error:
+        raise _damaged(path, error) from error
+
+
+def _into_place(path: Path, write: Callable[[Path], object]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        write(part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _damaged(path: Path, error: Exception) -> UserError:
+    what = f"no {error}" if isinstance(error, KeyError) else str(error)
+    return UserError(
+        f"{path} cannot be read ({what}): delete its folder and run `asbench train` again."
+    )
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        if not all(isinstance(key, str) for key in value):
+            raise TypeError(f"keys must be strings: {sorted(map(repr, value))}")
+        return {key: _canonical(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_canonical(inner) for inner in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def _nulled(value: Any) -> Any:
+    """Return `value` with NaN and infinities (a diverged loss) as None, for JSON has neither."""
+    if isinstance(value, Mapping):
+        return {key: _nulled(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_nulled(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _scores(record: Mapping[str, Any]) -> Scores:
+    return {
+        s: {m: _float(record[s][m]) for m in METRICS} for s in SUBSETS
+    }  # every metric must be there: a score may be undefined, not forgotten
+
+
+def _float(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _run(record: Mapping[str, Any]) -> Run:
+    decides = {key: record["decides"][key] for key in get_type_hints(Decides)}
+    if extra := record["decides"].keys() - decides.keys():
+        raise ValueError(f"unknown settings {', '.join(sorted(extra))}")
+    untrained, threshold = record["untrained"], record["threshold"]
+    return Run(
+        decides=cast(Decides, decides),
+        metrics=_scores(record["metrics"]),
+        counts={s: dict(record["counts"][s]) for s in SUBSETS},
+        reasons={s: dict(record["reasons"].get(s, {})) for s in SUBSETS},
+        untrained=None if untrained is None else _scores(untrained),
+        saw_defects=int(record["saw_defects"]),
+        realised=dict(record["realised"]),
+        losses=tuple((int(step), _float(loss)) for step, loss in record["losses"]),
+        threshold=None if threshold is None else Threshold(**threshold),
+        environment=dict(record["environment"]),
+        seconds=dict(record["seconds"]),
+        created=str(record["created"]),
+    )
+
+
+def unfinished(root: Path) -> Sequence[str]:
+    """Return the names of the folders under `root` whose run has not finished, sorted."""
+    return sorted(f.name for f in root.glob("*") if f.is_dir() and not (f / "run.json").exists())
