@@ -180,7 +180,12 @@ class ImageRow:
 
 
 def write_table(folder: Path, rows: Iterable[ImageRow]) -> None:
-    """Write `test.csv`: one line per test image, floats to the last digit, NaN as nothing."""
+    """Write `test.csv` into a run's folder."""
+    write_rows(folder / "test.csv", rows)
+
+
+def write_rows(path: Path, rows: Iterable[ImageRow]) -> None:
+    """Write one line per test image as CSV, floats to the last digit, NaN as nothing."""
 
     def write(part: Path) -> None:
         with part.open("w", encoding="utf-8", newline="") as file:
@@ -190,7 +195,7 @@ def write_table(folder: Path, rows: Iterable[ImageRow]) -> None:
                 few, ap = int(r.few_shot), "" if math.isnan(r.pixel_ap) else repr(float(r.pixel_ap))
                 lines.writerow([r.id, r.label, r.defect, few, repr(float(r.score)), ap])
 
-    _into_place(folder / "test.csv", write)
+    _into_place(path, write)
 
 
 def read_table(folder: Path) -> list[ImageRow]:

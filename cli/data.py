@@ -16,7 +16,6 @@ def command() -> None:
 def list_() -> None:
     """List the data sets known by name, and whether their files are here."""
     from asbench import open_dataset, plugins
-    from asbench.synthesizers import first_line
     from cli import console
     from synth_store.types import UserError
 
@@ -30,7 +29,7 @@ def list_() -> None:
             )
         except UserError:
             here = "no"
-        shown.add_row(name, here, first_line(module.__doc__))
+        shown.add_row(name, here, (module.__doc__ or "").partition("\n")[0])
     console.out.print(shown)
     console.next_step("asbench data check PATH", "asbench generate --dataset PATH --method draem")
 

@@ -31,11 +31,10 @@ def command(
     csv: Path | None,
 ) -> None:
     """Score a finished RUN on test images: its own data set's, or another's."""
-    from asbench.evaluation.score import evaluate, table
-    from asbench.results import METRICS, SUBSETS, write_rows
-
     from asbench import Trained, open_dataset
+    from asbench.evaluation.score import evaluate, table
     from asbench.evaluation.testset import TestSet
+    from asbench.results import METRICS, SUBSETS, write_rows
     from cli import console
 
     trained = Trained(run, device)

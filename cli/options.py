@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -11,7 +12,10 @@ STORE = "asbench-store"
 RUNS = "runs"
 
 
-def option(*names: str, **settings: Any) -> Any:
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def option(*names: str, **settings: Any) -> Callable[[Command], Command]:
     """Return a click option whose default is shown in the help."""
     return click.option(*names, **{"show_default": True, **settings})
 

@@ -38,10 +38,11 @@ def command(
     found = results.runs(runs)
     sheets = preview.sheets(store, found) if (store / "zarr.json").exists() else {}
     page = html.write(runs, out, sheets=sheets)
-    rows = tables.results(found)
-    for path, render in ((markdown, tables.markdown), (latex, tables.latex), (csv, tables.csv)):
+    table = tables.results_table(found)
+    texts = ((markdown, tables.markdown), (latex, tables.latex), (csv, tables.csv_text))
+    for path, render in texts:
         if path is not None:
-            path.write_text(render(rows))
-            console.say(f"{path}")
+            path.write_text(render(table))
+            console.say(str(path))
     console.say(f"{len(found)} runs: {page}")
     console.next_step(f"open {page} in a browser")

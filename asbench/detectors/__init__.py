@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from asbench import plugins
-from asbench.nets.detector import Detector
+from asbench.nets.detector import Detector, Protocol
 from asbench.nets.seeds import address_seed, private_rng, seed_rng
 from synth_store.types import UserError
-
 
 PACKAGE = "asbench.detectors"
 
@@ -70,6 +69,13 @@ def _checked(detector: str, parameter: Parameter, value: Any) -> Any:
             f"it must be {kind.__name__}, as in {parameter.name}={parameter.default!r}."
         )
     return value
+
+
+def protocol_of(name: str) -> Protocol:
+    """Return how `<detector>[@<variant>]` is trained: the variant's own protocol if it has one."""
+    found, _ = resolve(name)
+    own: Mapping[str, Protocol] = getattr(plugins.module(PACKAGE, name), "PROTOCOLS", {})
+    return own.get(name.partition("@")[2], found.protocol)
 
 
 def build(name: str, seed: int, settings: Mapping[str, Any] | None = None) -> Detector:

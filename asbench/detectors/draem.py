@@ -19,6 +19,10 @@ VARIANTS = {
 }
 """`tiny`: learns in a few hundred steps on two CPU cores; for demos and tests."""
 
+PROTOCOLS = {
+    "tiny": Protocol(batch=8, ratio=0.5, steps=300, augment=random_rotation),
+}
+
 
 class ReconstructionNet(nn.Module):
     """An autoencoder without skip connections: 5 levels, bottleneck 8 `width` at a 16th.

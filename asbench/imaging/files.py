@@ -7,7 +7,7 @@ pixels come from Pillow alone, within 1.2 of OpenCV's time and equal to its resu
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -147,3 +147,29 @@ def _refusal(file: PIL.ImageFile.ImageFile) -> str:
     if frames > 1 and file.format != "MPO":
         return f"has {frames} frames: save the one that is meant."
     return ""
+
+
+def image_files(paths: Iterable[Path]) -> list[Path]:
+    """Return the image files among paths and below folders, sorted within each; hidden ones not.
+
+    Raises UserError for a path that is not there and where there is no image at all.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = (p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+            found += sorted(p for p in inside if p.is_file() and not p.name.startswith("."))
+        elif path.exists():
+            found.append(path)
+        else:
+            raise UserError(f"{path} is not there: name image files, or a folder that holds some.")
+    if not found:
+        listed = ", ".join(map(str, paths))
+        raise UserError(f"no images in {listed}: files must end in {', '.join(sorted(SUFFIXES))}.")
+    return found
+
+
+def write_png(path: Path, image: Image) -> None:
+    """Write uint8 (h, w, 3) or (h, w) pixels as PNG, making the folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    PIL.Image.fromarray(image).save(path)

@@ -16,25 +16,28 @@ from typing import Any
 
 import numpy as np
 import torch
-from asbench.evaluation.metrics import best_f1_threshold
-from asbench.evaluation.predict import predict
-from asbench.evaluation.score import evaluate, table
-from asbench.results import SUBSETS, Decides, Run, Threshold
-from asbench.training.loop import fit as fit_detector
-from asbench.training.loop import save_weights
 
 from asbench import results
 from asbench.datasets import open_dataset
 from asbench.detectors import build, protocol_of, resolve
+from asbench.evaluation.metrics import best_f1_threshold
+from asbench.evaluation.predict import predict
+from asbench.evaluation.score import evaluate, table
 from asbench.evaluation.testset import TestSet, only_metrics
 from asbench.evaluation.trained import Trained
 from asbench.ingest import Progress, ensure_normals, quiet
 from asbench.nets.detector import Detector
+from asbench.results import SUBSETS, Decides, Run, Threshold
+from asbench.training.checkpoint import save_weights
+from asbench.training.loop import Precision
+from asbench.training.loop import fit as fit_detector
 from asbench.training.sampler import ResidentSampler, Sampler, StreamingSampler
 from asbench.training.sources import Sources, find_sources
 from synth_store import Mix, Normals, SynthStore, UserError
 from synth_store.types import Geometry
 
+CHECKPOINT_EVERY = 200
+"""Steps between checkpoints: what a killed training loses at most."""
 RESIDENT_SHARE = 0.5
 """A category is held on the device if it takes at most this share of its memory."""
 
@@ -52,7 +55,7 @@ def train(
     category: str | None = None,
     steps: int | None = None,
     batch: int | None = None,
-    precision: str = "fp32",
+    precision: Precision = "fp32",
     seed: int = 0,
     synth_seed: int = 0,
     pool: int | None = None,
@@ -157,7 +160,8 @@ def train(
         device=where,
         precision=precision,
         folder=folder / "checkpoint",
-        progress=lambda done, total: progress(what, done, total),
+        progress=lambda done, _: progress(what, done, decides["steps"]),
+        checkpoint_every=CHECKPOINT_EVERY,
         stop=stop,
     )
     if not trajectory.done:
@@ -173,19 +177,19 @@ def train(
     run = Run(
         decides=decides,
         metrics=only_metrics(metrics),
-        counts={s: dict(metrics[s]["counts"]) for s in SUBSETS},
+        counts={s: {k: int(v) for k, v in metrics[s]["counts"].items()} for s in SUBSETS},
         reasons={s: dict(metrics[s]["reasons"]) for s in SUBSETS},
         untrained=before,
         saw_defects=0,
         realised=_realised(schedule.counts(decides["steps"] * decides["batch"]), sources, share),
-        losses=tuple(trajectory.losses),
+        losses=trajectory.losses,
         threshold=_threshold(model, normals, sources, where),
         environment=_environment(where),
         seconds={"train": trajectory.seconds, "score": perf_counter() - start},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     save_weights(model, folder / "model.safetensors")
-    results.write_table(folder, table(found))
+    results.write_table(folder, (results.ImageRow(**row) for row in table(found)))
     results.write_gallery(folder, test.gallery(found))
     results.save(run, folder)
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)
@@ -210,9 +214,9 @@ def _threshold(
         )
     _, scores = predict(model, (stored[index].image for stored, index in kept), device)
     labels = np.repeat([0, 1], [len(normal_scores), len(scores)])
-    value = best_f1_threshold(np.concatenate([normal_scores, scores]), labels)
+    best = best_f1_threshold(np.concatenate([normal_scores, scores]), labels)
     return Threshold(
-        value=float(value),
+        value=best.threshold,
         rule=f"best F1 between {len(normals)} training normals and {len(scores)} synthetic "
         "anomalies kept out of training",
     )

@@ -1,0 +1,51 @@
+"""The whole path on drawn data: normals, three ways to synthesize, detectors trained on each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from asbench.evaluation.trained import Trained
+from asbench.generation.generate import generate
+from asbench.ingest import Progress, quiet
+from asbench.training.train import train
+
+METHODS = ("cutpaste", "draem", "fractal")
+MIXES = (None, "draem", "fractal", "draem:0.5,fractal:0.5")
+"""What is compared: no anomalies at all, two methods alone, and both."""
+SIZE = 128
+SAMPLES = 200
+STEPS = 150
+
+
+def demo(
+    folder: Path, *, category: str = "weave", steps: int = STEPS, progress: Progress = quiet
+) -> list[Trained]:
+    """Render, train and score on one category of the demo data set, below `folder`.
+
+    Returns one finished run per entry of MIXES, in its order; what stands there already is not
+    done again. Nothing is downloaded and no GPU is needed: images are small, the network is
+    reduced, and the numbers say how the parts work together, not how good any method is.
+    """
+    generate(
+        "demo",
+        METHODS,
+        category=category,
+        n=SAMPLES,
+        size=SIZE,
+        store=folder / "store",
+        progress=progress,
+    )
+    return [
+        train(
+            "demo",
+            mix,
+            ratio=0.5 if mix else 0,
+            category=category,
+            steps=steps,
+            store=folder / "store",
+            runs=folder / "runs",
+            untrained=True,
+            progress=progress,
+        )
+        for mix in MIXES
+    ]

@@ -1,0 +1,55 @@
+"""`asbench demo`: the whole path on drawn data, in about a minute."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from cli import options
+
+
+@click.command("demo", epilog="\b\nExample:\n  asbench demo\n")
+@options.option(
+    "--folder", type=click.Path(path_type=Path), default="asbench-demo", help="Where it works."
+)
+def command(folder: Path) -> None:
+    """Render synthetic anomalies on drawn data, train on them, and compare.
+
+    Needs no data, no download and no GPU. The results are those of a reduced network on small
+    images: they show how the parts work together, and are not to be held against papers.
+    """
+    from asbench.demo import SIZE, demo
+    from asbench.preview import sheets
+    from asbench.report import html
+    from cli import console
+
+    start = time.perf_counter()
+    with console.progress() as bars:
+        trained = demo(folder, progress=bars)
+    page = html.write(
+        folder / "runs",
+        folder / "report.html",
+        sheets=sheets(folder / "store", [t.run for t in trained]),
+    )
+    heads = ("image AUROC", "pixel AUROC", "pixel AP", "PRO")
+    names = ("image_auroc", "pixel_auroc", "pixel_ap", "pro")
+    shown = console.table("trained on", *heads, right=heads)
+    before = trained[0].run.untrained
+    if before is not None:
+        shown.add_row("nothing (untrained)", *[f"{before['full'][n]:.3f}" for n in names])
+    for one in trained:
+        mix = " + ".join(one.run.decides["mix"]) or "normals alone"
+        shown.add_row(mix, *[f"{one.run.metrics['full'][n]:.3f}" for n in names])
+    decides = trained[0].run.decides
+    console.out.print(shown)
+    console.say(
+        f"\ndemo/{decides['category']} at {SIZE}x{SIZE}, {decides['detector']}, "
+        f"{decides['steps']} steps, one seed; {time.perf_counter() - start:.0f} s"
+    )
+    console.next_step(
+        f"open {page} in a browser",
+        "asbench generate --method draem --method fractal",
+        "asbench train --mix draem:0.5,fractal:0.5",
+    )
