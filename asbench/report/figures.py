@@ -90,6 +90,7 @@ def ratio_curve(curves: Sequence[Sequence[Row]], metric: str, name: str) -> str:
         apart = 0.012 * (ratios[-1] - ratios[0])  # or the dots of several mixes hide one another
         for place, rows in enumerate(curves):
             colour, marker = SERIES[place % len(SERIES)], MARKERS[place % len(MARKERS)]
+            title = _named(rows)
             rows = [row for row in rows if not math.isnan(row.cells[metric].mean)]
             for row in rows:
                 values = [100 * value for value in row.cells[metric].values]
@@ -104,7 +105,7 @@ def ratio_curve(curves: Sequence[Sequence[Row]], metric: str, name: str) -> str:
                 color=colour,
                 lw=1.4,
                 ms=5,
-                label=_named(rows),
+                label=title,
             )
         axes.set_xlabel("Share of anomalous items")
         axes.set_ylabel(f"{TITLES[metric]} (%)")
@@ -220,7 +221,6 @@ def _style(name: str) -> Any:
         "grid.linewidth": 0.5,
         "legend.frameon": False,
         "svg.fonttype": "none",
-        "svg.id": None,
         "text.color": _INK,
         "xtick.color": _INK,
         "xtick.major.size": 3.0,
