@@ -90,6 +90,7 @@ def ratio_curve(curves: Sequence[Sequence[Row]], metric: str, name: str) -> str:
         apart = 0.012 * (ratios[-1] - ratios[0])  # or the dots of several mixes hide one another
         for place, rows in enumerate(curves):
             colour, marker = SERIES[place % len(SERIES)], MARKERS[place % len(MARKERS)]
+            title = _named(rows)
             rows = [row for row in rows if not math.isnan(row.cells[metric].mean)]
             for row in rows:
                 values = [100 * value for value in row.cells[metric].values]
@@ -97,7 +98,6 @@ def ratio_curve(curves: Sequence[Sequence[Row]], metric: str, name: str) -> str:
                     x = row.ratio + apart * (place - (len(curves) - 1) / 2)
                     axes.plot([x] * len(values), values, ".", color=colour, ms=4.5, alpha=0.6)
             means = [100 * row.cells[metric].mean for row in rows]
-            title = mix_title(next((row.mix for row in reversed(rows) if row.mix), {}))
             axes.plot(
                 [row.ratio for row in rows],
                 means,
@@ -180,23 +180,30 @@ def loss_curve(run: Run, name: str) -> str:
 
 def _lines(mixture: Mixture, metric: str) -> list[tuple[str, str, list[float]]]:
     singles = [
-        (mix_title(row.mix), "single", [100 * v for v in row.cells[metric].values])
+        (_named([row]), "single", [100 * v for v in row.cells[metric].values])
         for row in mixture.singles
     ]
     mean = math.fsum(100 * row.cells[metric].mean for row in mixture.singles) / len(singles)
     mixed = [100 * v for v in mixture.mix.cells[metric].values]
-    title = f"{mix_title(mixture.mix.mix)}, ratio {mixture.mix.ratio:g}"
+    title = f"{_named([mixture.mix])}, ratio {mixture.mix.ratio:g}"
     return [*singles, ("mean of singles", "mean", [mean]), (title, "mix", mixed)]
 
 
+def _named(rows: Sequence[Row]) -> str:
+    """Return what tells a curve or a line from others: its mix, settings and how it was chosen."""
+    row = max(rows, key=lambda row: (len(row.mix), len(row.settings)))
+    told = [f"{name} {value}" for name, value in row.settings.items()]
+    told += ["selected on test"] if row.selected_on_test else []
+    return ", ".join([mix_title(row.mix), *told])
+
+
 def _told(rows: Sequence[Row], metric: str) -> str:
-    title = mix_title(next((row.mix for row in reversed(rows) if row.mix), {}))
     points = [
         f"{100 * row.cells[metric].mean:.1f} at {row.ratio:g}"
         for row in rows
         if not math.isnan(row.cells[metric].mean)
     ]
-    return f"{title}: {', '.join(points) or 'undefined'}"
+    return f"{_named(rows)}: {', '.join(points) or 'undefined'}"
 
 
 def _style(name: str) -> Any:
@@ -214,7 +221,6 @@ def _style(name: str) -> Any:
         "grid.linewidth": 0.5,
         "legend.frameon": False,
         "svg.fonttype": "none",
-        "svg.id": None,
         "text.color": _INK,
         "xtick.color": _INK,
         "xtick.major.size": 3.0,

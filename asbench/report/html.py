@@ -6,6 +6,7 @@ import base64
 import importlib.resources
 import math
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,8 +113,15 @@ def _what_was_run(runs: Sequence[Run], table: Table) -> str:
     least, most = (pick(len(row.seeds) for row in table.rows) for pick in (min, max))
     seeds = _many(most, "training seed")
     text = f"{_many(len(runs), 'training run')} of {_listed(detectors)} on "
-    text += _listed([f"{dataset}/{category}" for dataset, category in places])
-    text += f", with anomalies from {_listed(sources)}" if sources else ", without anomalies"
+    if len(places) > 4:
+        kept = Counter(dataset for dataset, _ in places)
+        text += _listed(
+            [f"{_many(n, 'category', 'categories')} of {dataset}" for dataset, n in kept.items()]
+        )
+    else:
+        text += _listed([f"{dataset}/{category}" for dataset, category in places])
+    named = _listed(sources) if len(sources) < 7 else f"{len(sources)} sources"
+    text += f", with anomalies from {named}" if sources else ", without anomalies"
     text += f" and {_many(mixed, 'mixture')} of them" if mixed else ""
     text += (
         f", at {'ratio' if len(ratios) == 1 else 'ratios'} {_listed([f'{r:g}' for r in ratios])}"
@@ -123,7 +131,7 @@ def _what_was_run(runs: Sequence[Run], table: Table) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """The row of a data set with the highest mean image AUROC."""
+    """The row with the highest mean image AUROC of its data, and how many rows it was chosen of."""
 
     row: Row
     where: str
@@ -135,12 +143,25 @@ class Headline:
 
 
 def _headlines(table: Table) -> list[Headline]:
-    """Return one headline per data set: over all its categories where a mean of them exists."""
+    """Return one headline per data set over all its categories, else one per category.
+
+    At most three: categories are not compared with each other, and a lead is no table.
+    """
+    averaged = {row.dataset for row in table.rows if row.categories > 1}
+    places = {
+        (row.dataset, row.category): None
+        for row in table.rows
+        if row.categories > 1 or row.dataset not in averaged
+    }
     found = []
-    for dataset in sorted({row.dataset for row in table.rows}):
-        rows = [r for r in table.rows if r.dataset == dataset and not r.selected_on_test]
-        rows = [r for r in rows if not math.isnan(r.cells["image_auroc"].mean)]
-        rows = [r for r in rows if r.categories > 1] or rows
+    for dataset, category in list(places)[:3]:
+        rows = [
+            row
+            for row in table.rows
+            if (row.dataset, row.category) == (dataset, category)
+            and not row.selected_on_test
+            and not math.isnan(row.cells["image_auroc"].mean)
+        ]
         if not rows:
             continue
         top = max(rows, key=lambda row: row.cells["image_auroc"].mean)
@@ -250,5 +271,5 @@ def _listed(names: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
-def _many(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
+def _many(count: int, one: str, many: str = "") -> str:
+    return f"{count} {one if count == 1 else many or one + 's'}"

@@ -154,6 +154,21 @@ def test_it_says_what_a_reader_must_know(text: str) -> None:
     assert 'title="no &lt;masks&gt; on record"' in text
 
 
+def test_the_lead_never_compares_categories(made_up: Make, put: Put, tmp_path: Path) -> None:
+    for category in ("a", "b"):
+        put(tmp_path, made_up(category=category, mix={f"only_{category}": 1.0}))
+        put(tmp_path, made_up(category=category, mix={f"also_{category}": 1.0}))
+    lead = written(tmp_path, tmp_path).split('<p class="lead">')[1].split("</p>")[0]
+    assert re.findall(r"On (\S+), the highest image AUROC of (\d)", lead) == [
+        ("demo/a", "2"),
+        ("demo/b", "2"),
+    ]
+    for run in results.runs(tmp_path):
+        put(tmp_path, made_up(**{**run.decides, "mix": {"nsa": 1.0}, "sets": {}}))
+    lead = written(tmp_path, tmp_path).split('<p class="lead">')[1].split("</p>")[0]
+    assert "On demo (mean of 2 categories), the highest image AUROC is" in lead
+
+
 def test_equal_runs_give_equal_bytes(root: Path, tmp_path: Path) -> None:
     assert written(root, tmp_path / "a") == written(root, tmp_path / "b")
 

@@ -192,3 +192,13 @@ def test_a_mixture_needs_its_singles_at_equal_settings_and_sets(made_up: Make) -
     assert found(draem, made_up(mix={"fractal": 1.0}, ratio=0.25), mixed) == []
     assert found(draem, made_up(mix={"fractal": 1.0}, steps=1), mixed) == []
     assert found(draem, made_up(mix={"fractal": 1.0}, sets={"fractal": "other"}), mixed) == []
+
+
+def test_curves_of_one_mix_bear_different_names(made_up: Make) -> None:
+    runs = [made_up(ratio=r, **more) for r in (0.2, 0.4) for more in ({}, {"steps": 9})]
+    runs += [made_up(ratio=r, select="best-on-test") for r in (0.2, 0.4)]
+    svg = figures.ratio_curve(
+        figures.with_ratios(tables.results_table(runs).rows), "pixel_ap", "one"
+    )
+    for name in ("draem, steps 300", "draem, steps 9", "draem, steps 300, selected on test"):
+        assert f">{name}</text>" in svg
