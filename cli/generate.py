@@ -102,7 +102,7 @@ def command(
     console.out.print(shown)
     console.say(f"\n{rendered} samples rendered in {seconds:.1f} s into {store}")
     banks = {s.attributes["textures"]["name"] for s in sets if "textures" in s.attributes}
-    if "procedural" in banks:
+    if any(bank.startswith("procedural/") for bank in banks):
         console.say(
             "Textures are drawn (procedural); the published methods use DTD: --textures dtd"
         )

@@ -76,10 +76,9 @@ def generate(
         ensure_normals(opened, data, c, progress)
     bank = None
     if any("textures" in s.needs for s in synthesizers.values()):
-        bank = open_dataset(textures)
-        ensure_normals(opened, bank, "all", progress)
+        bank = _ensure_bank(opened, textures, progress)
     plans = [
-        plan_set(opened, keys[m], c, s, n, textures=bank.name if bank else None, replace=replace)
+        plan_set(opened, keys[m], c, s, n, textures=bank, replace=replace)
         for (m, c), s in synthesizers.items()
     ]
     _render(plans, workers, progress)
@@ -96,6 +95,19 @@ def _render(plans: Sequence[SetPlan], workers: int | None, progress: Progress) -
         p = plan_of[job.key, job.category]
         done[p] += rendered.samples
         progress(f"{p.key}/{p.category}", done[p], p.count)
+
+
+def _ensure_bank(store: SynthStore, textures: str, progress: Progress) -> str:
+    """Return `dataset/category` of a texture bank, writing it to the store if it is not there."""
+    bank = open_dataset(textures)
+    if len(bank.categories()) != 1:
+        raise UserError(
+            f"textures {textures!r} has the categories {', '.join(bank.categories())}: name a "
+            "folder that holds images only."
+        )
+    (category,) = bank.categories()
+    ensure_normals(store, bank, category, progress)
+    return f"{bank.name}/{category}"
 
 
 def _geometry(
@@ -150,8 +162,7 @@ def samples_of(
     normals = ensure_normals(opened, data, category)
     bank = None
     if "textures" in synthesizer.needs:
-        bank = open_dataset(textures).name
-        ensure_normals(opened, open_dataset(textures), "all")
+        bank = _ensure_bank(opened, textures, quiet)
     offered = material(opened, data.name, category, bank)
     with grid.one_thread():
         samples, sources, _ = render_samples(synthesizer, offered, key, category, indices)

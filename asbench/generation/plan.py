@@ -43,7 +43,7 @@ def plan_set(
 ) -> SetPlan:
     """Create the set in the store, or find it there, and return what is left to render.
 
-    `textures` names the data set in the store that serves as texture bank. Raises StoreError if
+    `textures` is `dataset/category` of the texture bank in the store. Raises StoreError if
     another set stands under the key.
     """
     textures = textures if "textures" in synthesizer.needs else None
@@ -81,5 +81,6 @@ def identity(
     if "foreground" in synthesizer.needs:
         found["foreground"] = normals.attributes["foreground_digest"]
     if textures is not None:
-        found["textures"] = {"name": textures, "digest": store.normals(textures, "all").digest}
+        bank = store.normals(*textures.split("/"))
+        found["textures"] = {"name": textures, "digest": bank.digest}
     return found

@@ -26,7 +26,7 @@ class RenderJob:
     job: Job
     synthesizer: Synthesizer
     textures: str | None = None
-    """The data set in the store that serves as texture bank."""
+    """`dataset/category` of the texture bank in the store."""
 
     def __len__(self) -> int:
         return self.job.stop - self.job.start
@@ -49,7 +49,7 @@ class Rendered:
 def material(store: SynthStore, dataset: str, category: str, textures: str | None) -> Material:
     """Return a category's material, read from the store as it is needed."""
     normals = store.normals(dataset, category)
-    bank = store.normals(textures, "all") if textures is not None else ()
+    bank = store.normals(*textures.split("/")) if textures is not None else ()
     return Material(dataset, category, normals, Foregrounds(normals), bank)
 
 
