@@ -95,33 +95,42 @@ def recognise(root: Path, alone: str) -> Layout:
         raise UserError(f"{root} holds no image that can be read{others}; {LAYOUTS}")
     if _is_category(images):
         return Layout((_category(root, alone, images),), unread)
-    below = defaultdict(list)
-    for f in images:
-        below[f.parts[0] if len(f.parts) > 1 else ""].append(f)
-    named: dict[str, Category] = {}
-    left_over = list(unread)
-    for top, under in sorted(below.items()):
-        inner = [PurePosixPath(*f.parts[1:]) for f in under]
-        # test/good beside test/bad is no category, but half of one whose train is missing
-        if top and top.lower() not in {"train", "test", *MASK_FOLDERS} and _is_category(inner):
-            name = _category_name(root / top)
-            if name in named:
-                raise UserError(
-                    f"{named[name].folder} and {root / top} both give category {name!r}: "
-                    "rename one."
-                )
-            named[name] = _category(root / top, name, inner)
-        else:
-            left_over += [(root / f, "lies outside every category.") for f in under]
+    named, outside = _categories_below(root, images)
     if named:
-        return Layout(tuple(named[n] for n in sorted(named)), tuple(left_over))
-    beside = {top for top in below if top and top.lower() not in MASK_FOLDERS}
-    if below[""] and not beside:
+        left_over = [(root / f, "lies outside every category.") for f in outside]
+        return Layout(tuple(named), (*unread, *left_over))
+    beside = {f.parts[0] for f in images if len(f.parts) > 1}
+    flat = any(len(f.parts) == 1 for f in images)
+    if flat and all(top.lower() in MASK_FOLDERS for top in beside):
         return Layout((_category(root, alone, images),), unread)
     raise UserError(
         f"the layout of {root} is not recognised: its sub-folders are "
         f"{', '.join(sorted(beside)[:8])}; {LAYOUTS}"
     )
+
+
+def _categories_below(
+    root: Path, images: Sequence[PurePosixPath]
+) -> tuple[list[Category], list[PurePosixPath]]:
+    """Return the categories among the sub-folders, sorted by name, and the images in none."""
+    below = defaultdict(list)
+    for f in images:
+        below[f.parts[0] if len(f.parts) > 1 else ""].append(f)
+    named: dict[str, Category] = {}
+    outside: list[PurePosixPath] = []
+    for top, under in sorted(below.items()):
+        inner = [PurePosixPath(*f.parts[1:]) for f in under]
+        # test/good beside test/bad is no category, but half of one whose train is missing
+        if top.lower() in {"", "train", "test", *MASK_FOLDERS} or not _is_category(inner):
+            outside += under
+            continue
+        name = _category_name(root / top)
+        if name in named:
+            raise UserError(
+                f"{named[name].folder} and {root / top} both give category {name!r}: rename one."
+            )
+        named[name] = _category(root / top, name, inner)
+    return [named[n] for n in sorted(named)], outside
 
 
 def _walk(root: Path) -> Iterator[PurePosixPath]:

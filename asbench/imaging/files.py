@@ -1,8 +1,9 @@
 """Image and mask files to arrays: 8 bits, three channels, whole, or a refusal that says why.
 
 The orientation that a camera notes in EXIF is ignored, as the loaders of the field do: masks are
-drawn on the pixels as stored, and a rotated image would no longer lie under its mask. A file's
-pixels come from Pillow alone, within 1.2 of OpenCV's time and equal to its results.
+drawn on the pixels as stored, and a rotated image would no longer lie under its mask. (The tag of
+the same name in a TIFF is part of that format, and obeyed.) Pixels come from Pillow alone, within
+1.2 of OpenCV's time and equal to its results.
 """
 
 from __future__ import annotations

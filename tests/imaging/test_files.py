@@ -66,6 +66,12 @@ def test_the_camera_orientation_is_ignored(tmp_path: Path) -> None:
     assert read_header(turned) == (20, 31, "RGB")
 
 
+def test_the_orientation_of_a_tiff_is_obeyed_in_size_and_pixels(tmp_path: Path) -> None:
+    path = save(tmp_path / "turned.tif", noise(), tiffinfo={0x0112: 6})
+    assert read_header(path) == (31, 20, "RGB")
+    assert np.array_equal(read_image(path), np.rot90(noise(), -1))
+
+
 def test_a_phone_photograph_with_previews_is_its_first_frame(tmp_path: Path) -> None:
     first, second = (PIL.Image.fromarray(p) for p in (noise(), 255 - noise()))
     first.save(tmp_path / "phone.jpg", "MPO", save_all=True, append_images=[second])
