@@ -1,0 +1,147 @@
+"""CPU time per sample of the hand-crafted methods, beside straightforward implementations.
+
+`python -m tests.benchmarks.synthesizers` prints the rows. Times are `process_time` on one thread,
+files excluded, at 256 x 256. The references are written here from the papers' formulas in plain
+numpy, as their published code does it; the first row, uint8 to float32 CHW, tells how fast this
+core is: the targets were set on one where numpy takes 0.087 ms, and `target_ms` is scaled by it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from asbench.imaging import augment, perlin
+from asbench.synthesizers import resolve
+from asbench.testing import material
+from asbench.types import Canvas
+
+SIDE = 256
+YARDSTICK_MS = 0.087
+
+Call = Callable[[], object]
+
+
+def milliseconds(call: Call, budget: float = 0.25, repeats: int = 5) -> float:
+    """Return the median CPU time of a call over `repeats` blocks of about `budget` seconds."""
+    start = time.process_time()
+    call()
+    once = max(time.process_time() - start, 1e-6)
+    calls = max(1, int(budget / once))
+    blocks = []
+    for _ in range(repeats):
+        start = time.process_time()
+        for _ in range(calls):
+            call()
+        blocks.append((time.process_time() - start) / calls * 1e3)
+    return float(np.median(blocks))
+
+
+# -- references ------------------------------------------------------------------------------------
+
+
+def plain_noise(cells: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Perlin noise with a gradient, four dot products and three blends per pixel, in float64."""
+    rows, columns = cells
+    angles = rng.uniform(0, 2 * np.pi, (rows + 1, columns + 1))
+    y, x = np.mgrid[:SIDE, :SIDE] * np.array([rows, columns]).reshape(2, 1, 1) / SIDE
+    iy, ix = np.floor(y).astype(int), np.floor(x).astype(int)
+    v, u = y - iy, x - ix
+
+    def corner(b: int, a: int) -> np.ndarray:
+        angle = angles[iy + b, ix + a]
+        return np.cos(angle) * (v - b) + np.sin(angle) * (u - a)
+
+    def fade(t: np.ndarray) -> np.ndarray:
+        return 6 * t**5 - 15 * t**4 + 10 * t**3
+
+    left = corner(0, 0) + fade(v) * (corner(1, 0) - corner(0, 0))
+    right = corner(0, 1) + fade(v) * (corner(1, 1) - corner(0, 1))
+    return np.sqrt(2) * (left + fade(u) * (right - left))
+
+
+def plain_mask(rng: np.random.Generator) -> np.ndarray:
+    noise = plain_noise(perlin.draw_cells(rng), rng)
+    centre = ((SIDE - 1) / 2, (SIDE - 1) / 2)
+    turn = cv2.getRotationMatrix2D(centre, rng.uniform(-90, 90), 1)
+    return cv2.warpAffine(noise, turn, (SIDE, SIDE)) > 0.5
+
+
+def plain_cutout(canvas: Canvas, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Multiply the image by a mask of ones with a hole, in float64, as Cutout's own code does."""
+    keep = np.ones((SIDE, SIDE))
+    half = int(rng.integers(20, 51)) // 2
+    y, x = rng.integers(0, SIDE, 2)
+    keep[max(y - half, 0) : y + half, max(x - half, 0) : x + half] = 0
+    return canvas.normal / 255 * keep[..., None], 1 - keep
+
+
+def plain_draem(canvas: Canvas, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Equation 1 of DRAEM over the whole image in float64; the texture operations are ours."""
+    mask = plain_mask(rng)[..., None].astype(float)
+    texture = augment.augment(canvas.texture(rng), rng) / 255
+    beta, normal = rng.uniform(0, 0.8), canvas.normal / 255
+    return (1 - mask) * normal + mask * ((1 - beta) * texture + beta * normal), mask
+
+
+# -- rows ------------------------------------------------------------------------------------------
+
+
+def rows() -> list[dict[str, Any]]:
+    """Return what was measured: what, ms, reference_ms, ratio and target_ms (None: none)."""
+    cv2.setNumThreads(1)
+    with threadpool_limits(1):
+        return _rows()
+
+
+def _rows() -> list[dict[str, Any]]:
+    rng = np.random.default_rng(0)
+    canvas = Canvas(material(SIDE, SIDE), 0)
+
+    def chw() -> np.ndarray:
+        planes = np.ascontiguousarray(canvas.normal.transpose(2, 0, 1))
+        return planes.astype(np.float32) * np.float32(1 / 255)
+
+    def method(name: str) -> Call:
+        made = resolve(name, dataset="testing", category="texture")
+        return lambda: made.render([canvas], [rng])
+
+    scale = milliseconds(chw) / YARDSTICK_MS
+    # what, ours, the reference, its target in ms on the core of YARDSTICK_MS
+    measured: tuple[tuple[str, Call, Call | None, float | None], ...] = (
+        ("uint8 to float32 CHW", chw, None, None),
+        ("Perlin mask", lambda: perlin.draw_mask(SIDE, SIDE, rng), lambda: plain_mask(rng), 0.3),
+        ("augment, 3 of 10", lambda: augment.augment(canvas.texture(rng), rng), None, 0.6),
+        ("cutout", method("cutout"), lambda: plain_cutout(canvas, rng), 0.06),
+        ("draem", method("draem"), lambda: plain_draem(canvas, rng), 1.3),
+    )
+    return [_row(*entry, scale) for entry in measured]
+
+
+def _row(
+    what: str, ours: Call, reference: Call | None, target: float | None, scale: float
+) -> dict[str, Any]:
+    ms = milliseconds(ours)
+    reference_ms = milliseconds(reference) if reference else None
+    return {
+        "what": what,
+        "ms": ms,
+        "reference_ms": reference_ms,
+        "ratio": reference_ms / ms if reference_ms else None,
+        "target_ms": target * scale if target else None,
+    }
+
+
+def main() -> None:
+    for row in rows():
+        cells = [f"{v:10.3f}" if isinstance(v, float) else " " * 10 for v in list(row.values())[1:]]
+        print(f"{row['what']:24}", *cells)
+
+
+if __name__ == "__main__":
+    main()
