@@ -11,14 +11,14 @@ FPR axis, whatever the normal scores between them are. So its corners are (0, 0)
 TP_{k-1} / P), (FP_k / N, TP_k / P) for every k, and (1, 1), and the normal scores matter only by
 two ranks for each anomalous score. That needs their values sorted, but no order of their places:
 a plain sort of numbers in place, which the processor does many at a time, instead of the argsort
-of everything which other implementations pay 10 to 20 times as much for.
+of everything, some 20 times as dear, which the usual implementations make.
 
     AUROC = area under the ROC curve = P(anomalous > normal) + P(anomalous = normal) / 2
     AP    = sum_k (TP_k - TP_{k-1}) / P * TP_k / (TP_k + FP_k)    (steps, not trapezoids)
     PRO   = 1/L * integral from 0 to L of overlap(FPR) dFPR
 
 where overlap replaces TP/P by the mean over all 8-connected regions of the share of the region
-that scores >= a_k (Bergmann et al., The MVTec Anomaly Detection Dataset, IJCV 2021, section 5).
+that scores >= a_k (Bergmann et al., The MVTec Anomaly Detection Dataset, IJCV 2021).
 The FPR is taken over all pixels outside regions, those of defective images too; the curve is
 interpolated linearly at the limit L, 0.3 unless said otherwise. Equal scores are one threshold.
 
@@ -137,8 +137,9 @@ def pixel_metrics(maps: Maps, masks: Masks, *, limit: float = PRO_LIMIT) -> Pixe
 
     Cost: the values of the normal pixels are copied and sorted once, block by block in one buffer,
     since ranks add up over blocks. So the time approaches that of np.sort (vectorised on AVX2 and
-    AVX-512: about 4 ns a pixel) plus one pass over the maps at memory bandwidth, and the memory
-    added is one block and some 80 bytes per anomalous pixel, however many maps there are.
+    AVX-512: about 4 ns a pixel) plus one pass over the maps at memory bandwidth. Added memory is
+    one block (64 MB, or 128 bytes per anomalous pixel if that is more, but never more than the maps
+    have) and some 80 bytes per anomalous pixel, however many maps there are.
     """
     if not 0 < limit <= 1:
         raise ValueError(f"limit is a false positive rate in (0, 1], not {limit}")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -149,10 +150,10 @@ def _child(*arguments: str) -> str:
 def _measure(folder: Path, what: str) -> dict[str, Any]:
     cv2.setNumThreads(1)
     maps, masks = np.load(folder / "maps.npy"), np.load(folder / "masks.npy")
-    peak, start = _peak_mb(), os.times()
+    peak, start = _peak_mb(), resource.getrusage(resource.RUSAGE_SELF)
     values = MEASURED[what](maps, masks)
-    end = os.times()
-    user, system = end.user - start.user, end.system - start.system
+    end = resource.getrusage(resource.RUSAGE_SELF)
+    user, system = end.ru_utime - start.ru_utime, end.ru_stime - start.ru_stime
     return {
         "what": what,
         "cpu_s": user + system,
