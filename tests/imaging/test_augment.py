@@ -1,0 +1,144 @@
+"""The ten texture operations against PIL, scikit-image and the formulas, and their composition."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image as Pil
+from PIL import ImageEnhance, ImageOps
+from skimage import color, exposure
+
+from asbench.imaging import augment
+
+LEVELS = np.arange(256)
+
+
+def picture(height: int = 48, width: int = 64, seed: int = 0) -> np.ndarray:
+    """Smooth blobs with noise: histograms that are neither flat nor full."""
+    rng = np.random.default_rng(seed)
+    small = Pil.fromarray(rng.integers(30, 220, (5, 7, 3), dtype=np.uint8))
+    smooth = np.asarray(small.resize((width, height), Pil.Resampling.BICUBIC), int)
+    return np.clip(smooth + rng.integers(-9, 10, smooth.shape), 0, 255).astype(np.uint8)
+
+
+def ramp() -> np.ndarray:
+    return np.repeat(LEVELS.astype(np.uint8).reshape(16, 16, 1), 3, axis=2)
+
+
+def test_gamma_is_per_channel() -> None:
+    ours = augment.gamma(picture(), (0.5, 1.0, 1.9))
+    for channel, exponent in enumerate((0.5, 1.0, 1.9)):
+        theirs = 255 * exposure.adjust_gamma(picture()[..., channel] / 255, exponent)
+        assert np.abs(ours[..., channel] - theirs).max() <= 0.5
+
+
+@pytest.mark.parametrize("cut", [0, 3, 20])
+def test_autocontrast_equals_pil(cut: int) -> None:
+    theirs = np.asarray(ImageOps.autocontrast(Pil.fromarray(picture()), cutoff=cut))
+    assert np.abs(augment.autocontrast(picture(), cut) - theirs.astype(int)).max() == 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_equalise_equals_pil(seed: int) -> None:
+    image = picture(61, 37, seed)
+    theirs = np.asarray(ImageOps.equalize(Pil.fromarray(image)))
+    assert np.array_equal(augment.equalise(image), theirs)
+
+
+@pytest.mark.parametrize("factor", [0.0, 0.6, 1.0, 2.0])
+def test_sharpness_equals_pil_within_its_rounding(factor: float) -> None:
+    theirs = np.asarray(ImageEnhance.Sharpness(Pil.fromarray(picture())).enhance(factor))
+    assert np.abs(augment.sharpness(picture(), factor) - theirs.astype(int)).max() <= 1
+
+
+@pytest.mark.parametrize("bits", range(1, 9))
+def test_posterise_formula(bits: int) -> None:
+    width = 256 / 2**bits
+    expected = np.floor(np.floor(LEVELS / width) * width + width / 2)
+    assert np.array_equal(augment.posterise(ramp(), bits)[..., 0].ravel(), expected)
+
+
+def test_solarise_and_invert_equal_pil() -> None:
+    image = Pil.fromarray(picture())
+    assert np.array_equal(augment.solarise(picture(), 100), ImageOps.solarize(image, 100))
+    assert np.array_equal(augment.invert(picture()), ImageOps.invert(image))
+
+
+@pytest.mark.parametrize("hue", [-50, -7, 0, 33, 50])
+def test_hue_shift_against_skimage(hue: int) -> None:
+    hsv = color.rgb2hsv(picture())
+    hsv[..., 0] = (hsv[..., 0] + int(hue / 255 * 180) / 180) % 1
+    error = np.abs(augment.hue_saturation(picture(), hue, 0) - 255 * color.hsv2rgb(hsv))
+    assert error.max() <= 7
+    assert error.mean() <= 1.5
+
+
+def test_saturation_is_added_and_clipped() -> None:
+    grey = augment.hue_saturation(picture(), 0, -255)
+    assert np.ptp(grey, axis=2).max() == 0
+    full = color.rgb2hsv(augment.hue_saturation(picture(), 0, 255))[..., 1]
+    assert full.min() > 0.99
+
+
+@pytest.mark.parametrize("space", get_args(augment.Space))
+def test_brightness_in_each_space(space: augment.Space) -> None:
+    unchanged = augment.brightness(picture(), space, 1.0, 0).astype(int)
+    # There and back loses what the space's 8-bit rounding loses, most at dark saturated colours.
+    assert np.abs(unchanged - picture()).mean() <= 1.5
+    brighter = augment.brightness(picture(), space, 1.2, 30).astype(int)
+    assert (brighter - picture()).mean() > 20
+
+
+@pytest.mark.parametrize("space", ["YCrCb", "HSV", "HLS", "YUV"])
+def test_brightness_of_grey_is_the_formula_in_either_order(space: augment.Space) -> None:
+    first = np.rint(np.clip(np.rint(LEVELS * 0.8) - 20, 0, 255))
+    then = np.rint(np.clip(LEVELS - 20, 0, 255) * 0.8)
+    for multiply_first, expected in ((True, first), (False, then)):
+        ours = augment.brightness(ramp(), space, 0.8, -20, multiply_first)[..., 0].ravel()
+        assert np.abs(ours - expected).max() <= 1
+
+
+def test_rotation_leaves_black_corners_and_quarter_turns_exact() -> None:
+    white = np.full((40, 40, 3), 255, np.uint8)
+    turned = augment.rotate(white, 45)
+    assert turned[0, 0].max() == turned[-1, -1].max() == 0
+    assert turned[20, 20].min() == 255
+    square = picture(40, 40)
+    assert np.array_equal(augment.rotate(square, 90), np.rot90(square))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 10**6))
+def test_every_operation_takes_any_size_and_keeps_its_input(
+    height: int, width: int, seed: int
+) -> None:
+    image = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    kept = image.copy()
+    for operation in augment.OPERATIONS:
+        out = operation(image, np.random.default_rng(seed))
+        assert out.shape == image.shape
+        assert out.dtype == np.uint8
+    twice = [augment.augment(image, np.random.default_rng(seed)) for _ in range(2)]
+    assert np.array_equal(*twice)
+    assert np.array_equal(image, kept)
+
+
+def test_three_distinct_operations_in_drawn_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+
+    def named(index: int):  # type: ignore[no-untyped-def]
+        return lambda image, rng: (calls.append(index), image)[1]
+
+    monkeypatch.setattr(augment, "OPERATIONS", tuple(named(i) for i in range(10)))
+    rng = np.random.default_rng(0)
+    for _ in range(2000):
+        augment.augment(ramp(), rng)
+    drawn = np.array(calls).reshape(2000, 3)
+    assert all(len(set(row)) == 3 for row in drawn.tolist())
+    for place in range(3):
+        share = np.bincount(drawn[:, place], minlength=10) / 2000
+        assert np.abs(share - 0.1).max() < 3.29 * (0.09 / 2000) ** 0.5
