@@ -7,7 +7,7 @@ that alters any mask raises `FOREGROUND_VERSION`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -25,8 +25,11 @@ PLAIN = 0.75
 CAP = 80
 """Distances in colour count up to this many levels, so that the parts of a two-tone object that
 differ from the background a little and a lot fall on the same side of the threshold."""
-CONTRAST = 20
-"""Least difference, in levels, between the mean distances of object and background."""
+CONTRAST = 15
+"""Least step in distance across the object's outline, in levels: shading has none."""
+GROUND = 0.9
+"""Share of the background that its two largest parts must hold: an object that reaches from border
+to border leaves two, a pattern of bars many."""
 SMALLEST, LARGEST = 0.01, 0.95
 """Shares of the image outside which a mask is not believed."""
 
@@ -48,28 +51,22 @@ def foreground(image: Image) -> Foreground:
     The border votes for the background's colour (its median); Otsu's threshold (1979) splits the
     distances to that colour, the largest over the channels, so an object may be brighter, darker
     or coloured. The mask is median filtered, freed of specks and its holes are filled. The whole
-    image is returned where the border is not plain (a texture), where the two sides of the
-    threshold do not stand apart, or where the object covers < 1 % or > 95 %.
+    image is returned where the border is not plain (a texture), where no step in colour follows
+    the outline (shading), where the background falls apart (a pattern), or where the object covers
+    < 1 % or > 95 %.
 
     image: uint8 (H, W, 3) of any size.
     """
-    whole = Foreground(np.ones(image.shape[:2], np.bool_), "whole image")
     distance = _distance_to_border_colour(image)
     ring = _ring(distance)
-    if np.mean(ring <= TOLERANCE) < PLAIN:
-        return whole
-    threshold, binary = cv2.threshold(distance, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    far = binary.astype(np.bool_)
-    if not far.any() or far.all():
-        return whole
-    inside, outside = distance[far], distance[~far]
-    apart = float(inside.mean()) - float(outside.mean())
-    if apart < max(CONTRAST, 4 * float(outside.std())) or np.mean(ring > threshold) > 1 - PLAIN:
-        return whole
-    mask = _clean(far)
-    if not SMALLEST <= mask.mean() <= LARGEST:
-        return whole
-    return Foreground(mask, "otsu")
+    threshold, far = cv2.threshold(distance, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    plain = np.mean(ring <= TOLERANCE) >= PLAIN and np.mean(ring <= threshold) >= PLAIN
+    if plain and far.any():
+        mask = _clean(far.astype(np.uint8))
+        size_fits = SMALLEST <= mask.mean() <= LARGEST
+        if size_fits and _step(distance, mask) >= CONTRAST and _ground(mask) >= GROUND:
+            return Foreground(mask, "otsu")
+    return Foreground(np.ones(image.shape[:2], np.bool_), "whole image")
 
 
 def fixed(image: Image, threshold: int, dark: bool) -> Mask:
@@ -101,13 +98,13 @@ def border(image: Image) -> Mask:
 
 def _distance_to_border_colour(image: Image) -> npt.NDArray[np.uint8]:
     smooth = cv2.medianBlur(np.ascontiguousarray(image), 3)
-    colour = np.median(_ring(smooth).astype(np.int16), axis=0).astype(np.int16)
+    colour = np.median(_ring(smooth).astype(np.float64), axis=0).astype(np.int16)
     distance = np.abs(smooth.astype(np.int16) - colour).max(axis=2)
     capped: npt.NDArray[np.uint8] = np.minimum(distance, CAP).astype(np.uint8)
     return capped
 
 
-def _ring(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def _ring(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return the pixels of the image's border, a 32nd of the shorter side wide."""
     wide = max(1, min(image.shape[:2]) // 32)
     top, middle, bottom = image[:wide], image[wide:-wide], image[-wide:]
@@ -115,15 +112,36 @@ def _ring(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return np.concatenate([side.reshape(-1, *image.shape[2:]) for side in sides])
 
 
-def _clean(mask: Mask) -> Mask:
+def _clean(far: npt.NDArray[np.uint8]) -> Mask:
     """Return the mask smoothed, without specks (below a tenth of the largest part) and holes."""
-    side = max(1, min(mask.shape) // 50) | 1
-    smooth = cv2.medianBlur(mask.astype(np.uint8), max(3, min(side, 5)))
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    smooth = cv2.morphologyEx(smooth, cv2.MORPH_CLOSE, disc)
+    smooth = cv2.medianBlur(far, 3 if min(far.shape) < 128 else 5)
+    smooth = cv2.morphologyEx(smooth, cv2.MORPH_CLOSE, _disc(smooth))
     outlines, _ = cv2.findContours(smooth, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     areas = [cv2.contourArea(outline) for outline in outlines]
     kept = [o for o, area in zip(outlines, areas, strict=True) if area >= max(areas) / 10]
     filled = np.zeros_like(smooth)
     cv2.drawContours(filled, kept, -1, 1, cv2.FILLED)
     return filled.astype(np.bool_)
+
+
+def _step(distance: npt.NDArray[np.uint8], mask: Mask) -> float:
+    """Return how much the mean distance rises from just outside the mask to just inside."""
+    drawn, disc = mask.astype(np.uint8), _disc(mask)
+    inner = mask & ~cv2.erode(drawn, disc).astype(np.bool_)
+    outer = ~mask & cv2.dilate(drawn, disc).astype(np.bool_)
+    if not inner.any() or not outer.any():
+        return 0.0
+    return float(distance[inner].mean()) - float(distance[outer].mean())
+
+
+def _ground(mask: Mask) -> float:
+    """Return the share of the background that lies in its two largest connected parts."""
+    _, _, parts, _ = cv2.connectedComponentsWithStats((~mask).astype(np.uint8), connectivity=8)
+    areas = np.sort(parts[1:, cv2.CC_STAT_AREA])
+    return float(areas[-2:].sum() / areas.sum())
+
+
+def _disc(mask: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """Return a disc whose diameter is a 50th of the shorter side: 5 pixels at 256, at least 3."""
+    side = max(3, min(mask.shape) // 50 | 1)
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.uint8)

@@ -46,13 +46,13 @@ class Fractal(PerSample):
     original looks for such a place in a loop without end, the sample is None.
 
     The attractor comes from a bank of 512 systems under the square's eight symmetries;
-    `fractal@online` draws a new system for every sample, at about three times the cost.
+    `fractal@online` draws a new system for every sample, at about six times the cost.
     """
 
     title: ClassVar[str] = "FractalAD"
     paper: ClassVar[str] = (
-        "Xia, Lv, He, Li, Liu and Ding, FractalAD: A Simple Industrial Anomaly Segmentation Method "
-        "Using Fractal Anomaly Generation and Backbone Knowledge Distillation, arXiv 2023"
+        "Xia et al., FractalAD: A Simple Industrial Anomaly Detection Method Using Fractal Anomaly "
+        "Generation and Backbone Knowledge Distillation, IJCNN 2024"
     )
     url: ClassVar[str] = "https://arxiv.org/abs/2301.12739"
     paradigm: ClassVar[Literal["hand-crafted", "generative"]] = "hand-crafted"
