@@ -71,28 +71,28 @@ def system(rng: np.random.Generator, maps: int = 2) -> System:
 
 
 def chaos_game(
-    drawn: System, rng: np.random.Generator, points: int = POINTS, chains: int = 2000
+    drawn: System, rng: np.random.Generator, points: int = POINTS, chains: int = 400
 ) -> Floats:
     """Return points of a system's attractor: float64 (2, points), points a multiple of chains.
 
     Every step sends each chain through a map drawn with probability |det A_k| / sum. All chains
-    start at the fixed point of the first map, which lies on the attractor, so no step is wasted;
-    many short chains find the same set as one long one, but run side by side.
+    start at the fixed point of the first map, which lies on the attractor, so no step is wasted.
+    Chains run side by side; at 400 by 250 steps they fill as many cells as one long chain does (to
+    2 % on average), while chains of 50 steps do not reach all of a slowly contracting system.
     """
-    maps = len(drawn.matrices)
-    steps = points // chains
+    maps, steps = len(drawn.matrices), points // chains
     areas = np.abs(np.linalg.det(drawn.matrices))
     limits = np.cumsum(areas / areas.sum())[:-1]
-    choices = np.searchsorted(limits, rng.random((steps, 1, 1, chains)), side="right")
+    choices = np.searchsorted(limits, rng.random((steps, 1, chains)), side="right")
+    # Where, among the images under all maps, each step finds those of the maps chosen.
+    chosen = choices * (2 * chains) + np.arange(2 * chains).reshape(2, chains)
     start = np.linalg.solve(np.eye(2) - drawn.matrices[0], drawn.shifts[0])
     flat, shifts = drawn.matrices.reshape(2 * maps, 2), drawn.shifts.reshape(2 * maps, 1)
+    visited = np.empty((steps, 2, chains))
     now = np.repeat(start[:, None], chains, axis=1)
-    visited = np.empty((2, steps, chains))
-    for step, choice in enumerate(choices):
-        images = (flat @ now + shifts).reshape(maps, 2, chains)
-        now = np.take_along_axis(images, choice, axis=0)[0]
-        visited[:, step] = now
-    return visited.reshape(2, -1)
+    for step, places in enumerate(chosen):
+        now = np.take(flat @ now + shifts, places, out=visited[step], mode="clip")
+    return visited.transpose(1, 0, 2).reshape(2, -1)
 
 
 def plot(points: Floats, side: int) -> Mask:
