@@ -12,7 +12,6 @@ from asbench.nets.detector import Detector
 from asbench.nets.seeds import address_seed, private_rng, seed_rng
 from synth_store.types import UserError
 
-
 PACKAGE = "asbench.detectors"
 
 
