@@ -13,6 +13,7 @@ from asbench.nets.blocks import DoubleConv, Up, init_normal
 from asbench.nets.detector import Batch, Detector, Protocol, Stage
 from asbench.nets.losses import focal, published_range, ssim
 from asbench.nets.unet import UNet
+from synth_store.types import UserError
 
 VARIANTS = {
     "tiny": {"width": 16, "seg_width": 16, "lr": 1e-3},
@@ -87,6 +88,11 @@ class Draem(Detector):
 
     def __init__(self, *, width: int = 128, seg_width: int = 64, lr: float = 1e-4) -> None:
         super().__init__()
+        if width < 1 or seg_width < 1 or lr <= 0:
+            raise UserError(
+                f"draem with width={width}, seg_width={seg_width}, lr={lr} cannot be built: "
+                "widths must be at least 1 and lr positive."
+            )
         self.lr = lr
         self.reconstruction = ReconstructionNet(width)
         self.segmentation = UNet(inputs=6, width=seg_width)

@@ -1,0 +1,61 @@
+import pytest
+import torch
+
+from asbench.detectors import Parameter, build, parameters, resolve
+from asbench.detectors.draem import VARIANTS, Draem
+from synth_store.types import UserError
+
+SMALL = {"width": 2, "seg_width": 2}
+
+
+def test_parameters_come_from_the_signature():
+    assert parameters(Draem) == (
+        Parameter("width", int, 128),
+        Parameter("seg_width", int, 64),
+        Parameter("lr", float, 1e-4),
+    )
+
+
+def test_settings_overrule_the_variant_and_the_variant_the_defaults():
+    assert resolve("draem") == (Draem, {"width": 128, "seg_width": 64, "lr": 1e-4})
+    tiny = resolve("draem@tiny")[1]
+    assert tiny == {**resolve("draem")[1], **VARIANTS["tiny"]}
+    assert resolve("draem@tiny", {"width": 5})[1] == {**tiny, "width": 5}
+
+
+def test_every_variant_can_be_built():
+    for variant in VARIANTS:
+        with torch.device("meta"):
+            assert isinstance(build(f"draem@{variant}", 0), Draem)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "says"),
+    [
+        ("dream", {}, "did you mean draem"),
+        ("draem@small", {}, "choose from draem, draem@tiny"),
+        ("draem", {"widht": 3}, "choose from width, seg_width, lr"),
+        ("draem", {"width": "3"}, "must be int"),
+        ("draem", {"width": True}, "must be int"),
+        ("draem", {"width": 3.5}, "must be int"),
+        ("draem", {"lr": "fast"}, "must be float"),
+    ],
+)
+def test_refusals_name_the_choices(name, settings, says):
+    with pytest.raises(UserError, match=says):
+        resolve(name, settings)
+
+
+def test_an_int_may_stand_for_a_float():
+    rate = resolve("draem", {"lr": 1})[1]["lr"]
+    assert rate == 1.0
+    assert isinstance(rate, float)
+
+
+def test_equal_seeds_give_equal_weights_and_leave_the_global_state():
+    torch.manual_seed(11)
+    before = torch.get_rng_state()
+    first, again, other = (build("draem", seed, SMALL).state_dict() for seed in (0, 0, 1))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(first[k], again[k]) for k in first)
+    assert not torch.equal(first["segmentation.head.weight"], other["segmentation.head.weight"])
