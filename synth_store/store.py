@@ -105,10 +105,9 @@ class SynthStore:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"cannot make a store at {root}: {error.strerror}.") from error
-        with locked(root):
-            if not (root / "zarr.json").exists():
-                attributes = {"version": VERSION, "geometry": asdict(geometry or Geometry())}
-                write_atomically(root / "zarr.json", encode(group(attributes)))
+        if not (root / "zarr.json").exists():
+            attributes = {"version": VERSION, "geometry": asdict(geometry or Geometry())}
+            write_atomically(root / "zarr.json", encode(group(attributes)), keep=True)
         return cls.open(root, geometry)
 
     # --- normals ---------------------------------------------------------------------------------

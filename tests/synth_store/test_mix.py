@@ -39,7 +39,7 @@ def stream(schedule: Schedule, blocks: int) -> tuple[list[int], list[int]]:
     return origins, [int(i) for block in items for i in block.index]
 
 
-# --- parse ---------------------------------------------------------------------------------------
+# --- parse ---
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_the_text_of_a_mix_is_the_one_people_write() -> None:
     assert str(Mix()) == ""
 
 
-# --- what a schedule refuses ---------------------------------------------------------------------
+# --- what a schedule refuses ---
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_an_impossible_schedule_is_refused(
         Schedule(Mix.parse(mix) if mix else Mix(), ratio, normals, sizes, 0)
 
 
-# --- what the stream promises --------------------------------------------------------------------
+# --- what the stream promises ---
 
 
 @settings(max_examples=60, deadline=None)
