@@ -22,17 +22,17 @@ def combine(digests: Iterable[bytes]) -> str:
     return hashlib.sha256(b"".join(digests)).hexdigest()
 
 
-def samples_digest(stored: StoredSet, count: int) -> str:
-    """Return the digest of a set's first `count` samples; raises StoreError for a damaged byte.
-
-    A sample's digest covers its stored image (the residual, where that is the encoding), mask,
-    source and, where it has its own, its clean image.
-    """
-    return combine(sample_digest(stored, index) for index in range(count))
+def sample_digests(stored: StoredSet, count: int) -> list[bytes]:
+    """Return the digests of a set's first `count` samples; the set's own is `combine` of them."""
+    return [sample_digest(stored, index) for index in range(count)]
 
 
 def sample_digest(stored: StoredSet, index: int) -> bytes:
-    """Return the SHA-256 of one stored sample; raises StoreError for a damaged byte."""
+    """Return the SHA-256 of one stored sample; raises StoreError for a damaged byte.
+
+    It covers the stored image (the residual, where that is the encoding), mask, source and, where
+    the sample has its own, its clean image.
+    """
     image = np.empty(stored.image.shape, np.uint8)
     mask = np.empty(stored.mask.shape, np.bool_)
     stored.image.read(index, image)

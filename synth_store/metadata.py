@@ -8,7 +8,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,8 @@ def locked(root: Path) -> Iterator[None]:
     encoded outside of it, so it is never held for long. Raises StoreError where it cannot be taken.
     """
     try:
-        file = (root / ".lock").open("ab")
+        # No lock file of its own: Zarr tools that walk the store would warn of it.
+        file = (root / "zarr.json").open("r+b")
     except OSError as error:
         raise StoreError(f"cannot write to the store at {root}: {error.strerror}.") from error
     with file:
@@ -73,17 +74,22 @@ def locked(root: Path) -> Iterator[None]:
         yield
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes, *, keep: bool = False) -> None:
     """Write a file under a temporary name and rename it into place; leaves nothing else behind.
 
-    Raises StoreError naming the place when the disk is full or refuses.
+    A file that is there already is replaced, or with `keep` left as it is. Raises StoreError naming
+    the place when the disk is full or refuses.
     """
     temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             temporary.write_bytes(data)
-            temporary.replace(path)
+            if keep:
+                with suppress(FileExistsError):
+                    os.link(temporary, path)
+            else:
+                temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:

@@ -20,7 +20,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from synth_store.digest import combine, image_digest, samples_digest
+from synth_store.digest import combine, image_digest, sample_digests
 from synth_store.identity import refuse_other_identity, refuse_other_versions
 from synth_store.metadata import (
     VERSION,
@@ -105,10 +105,9 @@ class SynthStore:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"cannot make a store at {root}: {error.strerror}.") from error
-        with locked(root):
-            if not (root / "zarr.json").exists():
-                attributes = {"version": VERSION, "geometry": asdict(geometry or Geometry())}
-                write_atomically(root / "zarr.json", encode(group(attributes)))
+        if not (root / "zarr.json").exists():
+            attributes = {"version": VERSION, "geometry": asdict(geometry or Geometry())}
+            write_atomically(root / "zarr.json", encode(group(attributes)), keep=True)
         return cls.open(root, geometry)
 
     # --- normals ---------------------------------------------------------------------------------
@@ -325,7 +324,8 @@ class SynthStore:
     def finish(self, key: StoreKey, category: str, count: int) -> StoredSet:
         """Read the first `count` samples back and record their number and digest.
 
-        Raises StoreError if any is missing or damaged. Never lowers the recorded count.
+        Raises StoreError if any is missing or damaged, or if samples that were recorded before
+        are others now. Never lowers the recorded count.
         """
         folder = self.folder(key, category)
         left = self.missing(key, category, count)
@@ -335,13 +335,19 @@ class SynthStore:
                 "run the same `asbench generate` again to render them."
             )
         count = max(count, read_attributes(folder)["count"])
-        digest = samples_digest(self._reader(key, category), count)
+        digests = sample_digests(self._reader(key, category), count)
         with locked(self.root):
             attributes = read_attributes(folder)
-            if count >= attributes["count"]:
+            before: int = attributes["count"]
+            if 0 < before <= count and combine(digests[:before]) != attributes["digest"]:
+                raise StoreError(
+                    f"{folder} is damaged: its first {before} samples are not those recorded when "
+                    "they were finished: render all of it anew with --replace."
+                )
+            if count >= before:
                 attributes |= {
                     "count": count,
-                    "digest": digest,
+                    "digest": combine(digests),
                     "complete": count == attributes["target"],
                 }
                 write_atomically(folder / "zarr.json", encode(group(attributes)))

@@ -32,7 +32,7 @@ class Fault:
 def verify_store(store: SynthStore) -> list[Fault]:
     """Check what no single set answers for: the groups above them, and files of no one."""
     faults = []
-    known = {store.root / "zarr.json", store.root / ".lock"}
+    known = {store.root / "zarr.json"}
     owned = [store.normals_folder(d, c) for d, c in store.stored_normals()]
     owned += [store.folder(key, category) for key, category in store.sets()]
     above = {p for folder in owned for p in folder.parents if store.root in p.parents}
