@@ -1,0 +1,164 @@
+"""The inspection camera: lamp, lens, sensor and tone curve, and the mask of what a defect changed.
+
+Scenes hand over radiance: float32 (SIZE, SIZE, 3), linear light, 1.0 a white sheet under the lamp.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cache
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from synth_store.types import Image, Mask
+
+Field = npt.NDArray[np.float32]
+
+SIZE = 320
+"""Height and width of every scene, in pixels."""
+VISIBLE = 7
+"""Grey levels of 255 by which a pixel must change, before sensor noise, to count as defective."""
+SMALLEST = 12
+"""Pixels a connected part of a mask must have."""
+
+_ADC = 4095
+
+
+@cache
+def grid() -> tuple[Field, Field]:
+    """Return pixel coordinates x and y relative to the centre: float32 (SIZE, SIZE) each."""
+    axis = np.arange(SIZE, dtype=np.float32) - (SIZE - 1) / 2
+    x, y = np.meshgrid(axis, axis)
+    x.flags.writeable = y.flags.writeable = False
+    return x, y
+
+
+def smooth_noise(rng: np.random.Generator, cells: int, size: int = SIZE) -> Field:
+    """Return smooth noise of about unit variance, `cells` bumps across: float32 (size, size)."""
+    coarse = rng.standard_normal((cells + 1, cells + 1), dtype=np.float32)
+    bump = -(-size // cells)
+    large = cv2.resize(coarse, None, fx=bump, fy=bump, interpolation=cv2.INTER_CUBIC)
+    top, left = rng.integers(large.shape[0] - size + 1, size=2)
+    return np.asarray(large[top : top + size, left : left + size] * np.float32(1.4), np.float32)
+
+
+def grain(rng: np.random.Generator, along: float, across: float, size: int = SIZE) -> Field:
+    """Return fine noise of unit variance, blurred by `along` (x) and `across` (y) pixels."""
+    noise = rng.standard_normal((size, size), dtype=np.float32)
+    if along or across:
+        noise = cv2.GaussianBlur(noise, (0, 0), max(along, 0.01), sigmaY=max(across, 0.01))
+        noise *= 1 / max(float(noise.std()), 1e-6)
+    return np.asarray(noise, np.float32)
+
+
+def slopes(height: Field) -> tuple[Field, Field]:
+    """Return the surface's slopes in x and y (pixels of height per pixel), by Scharr's filter."""
+    dx = cv2.Scharr(height, cv2.CV_32F, 1, 0, scale=1 / 32)
+    dy = cv2.Scharr(height, cv2.CV_32F, 0, 1, scale=1 / 32)
+    return np.asarray(dx, np.float32), np.asarray(dy, np.float32)
+
+
+def lit(dx: Field, dy: Field, light: tuple[float, float, float]) -> Field:
+    """Return Lambert's cosine for a surface of slopes `dx`, `dy`, 1.0 for a flat one."""
+    lx, ly, lz = light
+    cosine = (lz - lx * dx - ly * dy) / np.sqrt(1 + dx * dx + dy * dy)
+    return np.asarray(np.maximum(cosine, 0) / np.float32(lz), np.float32)
+
+
+def step(low: float, high: float, x: Field) -> Field:
+    """Return the smooth step from 0 at `low` to 1 at `high` (Hermite's cubic)."""
+    t = np.clip((x - np.float32(low)) * np.float32(1 / (high - low)), 0, 1)
+    return np.asarray(t * t * (3 - 2 * t), np.float32)
+
+
+def spread(field: Field) -> Field:
+    """Return a field (H, W) in three equal channels: numpy multiplies those far faster."""
+    return np.asarray(cv2.merge((field, field, field)), np.float32)
+
+
+def tinted(field: Field, colour: npt.ArrayLike) -> Field:
+    """Return a colour (linear RGB), weighted by `field` (H, W) at every pixel: (H, W, 3)."""
+    return np.asarray(cv2.merge([field * c for c in np.asarray(colour, np.float32)]), np.float32)
+
+
+def mix(under: Field, over: npt.ArrayLike, alpha: Field) -> Field:
+    """Return `under` (H, W, 3) covered by a colour or an image `over` where `alpha` (H, W) is 1."""
+    over = np.asarray(over, np.float32)
+    above = tinted(alpha, over) if over.ndim == 1 else over * spread(alpha)
+    return np.asarray(under * spread(1 - alpha) + above, np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Camera:
+    """One exposure: what changes from photograph to photograph though the part is the same.
+
+    gain: float32 (SIZE, SIZE, 3), lamp × vignette × white balance × exposure; noise: float32
+    (SIZE, SIZE, 3), standard normal; blur: the lens's sigma in pixels; light: unit vector of the
+    key light (x right, y down, z to the camera).
+    """
+
+    gain: Field
+    noise: Field
+    blur: float
+    light: tuple[float, float, float]
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, slant: float = 0.5) -> Camera:
+        """Draw an exposure; `slant` is the key light's mean sine from the vertical."""
+        x, y = grid()
+        around = math.radians(rng.normal(-125, 7))
+        sine = float(np.clip(rng.normal(slant, 0.03), 0.1, 0.9))
+        light = (sine * math.cos(around), sine * math.sin(around), math.sqrt(1 - sine * sine))
+        falloff = rng.normal(0.10, 0.03) / (SIZE / 2)
+        vignette = float(rng.uniform(0.05, 0.09)) / (SIZE / 2) ** 2
+        lamp = 1 + falloff * math.cos(around) * x + falloff * math.sin(around) * y
+        lamp -= vignette * (x * x + y * y)
+        balance = rng.normal(1, [0.012, 0.004, 0.016]) * rng.normal(1, 0.035)
+        gain = tinted(lamp, balance)
+        noise = rng.standard_normal((SIZE, SIZE, 3), dtype=np.float32)
+        return cls(gain, noise, float(rng.uniform(0.5, 0.7)), light)
+
+    def develop(self, radiance: Field, noisy: bool = True) -> Image:
+        """Return the photograph of a scene's radiance: uint8 (SIZE, SIZE, 3), RGB."""
+        exposed = cv2.GaussianBlur(radiance, (0, 0), self.blur) * self.gain
+        np.clip(exposed, 0, 1.5, out=exposed)
+        if noisy:
+            # Shot noise grows with the root of the light, read noise does not.
+            exposed += self.noise * cv2.sqrt(exposed * np.float32(1.1e-4) + np.float32(4e-6))
+        exposed *= np.float32(_ADC / 1.25)
+        np.clip(exposed, 0, _ADC, out=exposed)
+        return np.asarray(_tone()[exposed.astype(np.uint16)], np.uint8)
+
+    def photograph(self, radiance: Field, flawless: Field | None = None) -> tuple[Image, Mask]:
+        """Return the photograph and the mask of where it visibly differs from `flawless`.
+
+        Without `flawless` the mask is all False. The mask compares the two scenes free of noise,
+        closes one-pixel gaps and drops specks; it is empty where nothing visible changed.
+        """
+        image = self.develop(radiance)
+        if flawless is None:
+            return image, np.zeros((SIZE, SIZE), np.bool_)
+        change = cv2.absdiff(self.develop(radiance, False), self.develop(flawless, False))
+        return image, clean_mask(change.max(2) >= VISIBLE)
+
+
+def clean_mask(raw: Mask) -> Mask:
+    """Return a mask with one-pixel gaps closed and parts under SMALLEST pixels dropped."""
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
+    closed = cv2.morphologyEx(raw.astype(np.uint8), cv2.MORPH_CLOSE, kernel)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(closed, connectivity=8)
+    keep = stats[:, cv2.CC_STAT_AREA] >= SMALLEST
+    keep[0] = False
+    return np.asarray(keep[labels], np.bool_)
+
+
+@cache
+def _tone() -> npt.NDArray[np.uint8]:
+    """Return the table from sensor counts to 8 bits: sRGB's curve with a soft shoulder."""
+    x = np.arange(_ADC + 1) * (1.25 / _ADC)
+    x = np.where(x < 0.7, x, 0.7 + 0.3 * np.tanh((x - 0.7) / 0.3))
+    y = np.where(x <= 0.0031308, 12.92 * x, 1.055 * np.power(np.maximum(x, 1e-9), 1 / 2.4) - 0.055)
+    return np.asarray(np.round(255 * y), np.uint8)
