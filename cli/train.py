@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -50,7 +50,7 @@ def command(
     category: tuple[str, ...],
     steps: int | None,
     batch: int | None,
-    precision: str,
+    precision: Literal["fp32", "bf16"],
     seeds: tuple[int, ...],
     synth_seed: int,
     pool: int | None,
@@ -113,7 +113,6 @@ def command(
 def show(trained: list[Trained]) -> None:
     """Print what was trained and what it scored."""
     from asbench.results import METRICS
-
     from cli import console
 
     realised = trained[0].run.realised

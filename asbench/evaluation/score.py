@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asbench.evaluation.metrics import image_metrics, per_image_ap, pixel_metrics
+from asbench.results import ImageRow
 from synth_store.types import Mask, UserError
 
 
@@ -73,37 +74,20 @@ class TestScores:
         return mask if mask is not None and mask.any() else None
 
 
-class Counts(TypedDict):
-    """Images, but for `regions`: `anomalous` = `with_mask` + `without_mask`."""
-
-    normal: int
-    anomalous: int
-    with_mask: int
-    without_mask: int
-    regions: int
-
-
 class Evaluation(TypedDict):
-    """The metrics of one test set: in [0, 1], or NaN with the reason under the metric's name."""
+    """The metrics of one test set: in [0, 1], or NaN with the reason under the metric's name.
+
+    counts: images `normal`, `anomalous`, `with_mask`, `without_mask` (the last two make up the
+    anomalous), and defect `regions`.
+    """
 
     image_auroc: float
     image_ap: float
     pixel_auroc: float
     pixel_ap: float
     pro: float
-    counts: Counts
+    counts: dict[str, int]
     reasons: dict[str, str]
-
-
-class Row(TypedDict):
-    """One test image; `pixel_ap` is NaN where it has no anomalous pixels on record."""
-
-    id: str
-    label: int
-    defect: str
-    few_shot: bool
-    score: float
-    pixel_ap: float
 
 
 def evaluate(scores: TestScores) -> dict[str, Evaluation]:
@@ -119,10 +103,10 @@ def evaluate(scores: TestScores) -> dict[str, Evaluation]:
     }
 
 
-def table(scores: TestScores) -> list[Row]:
+def table(scores: TestScores) -> list[ImageRow]:
     """Return one row per image, in the order of the test set."""
     return [
-        Row(
+        ImageRow(
             id=scores.ids[i],
             label=int(scores.labels[i]),
             defect=scores.defects[i],
@@ -156,7 +140,7 @@ def _evaluate(scores: TestScores, chosen: Sequence[int]) -> Evaluation:
         pixel_auroc=pixel.auroc,
         pixel_ap=pixel.ap,
         pro=pixel.pro,
-        counts=Counts(
+        counts=dict(
             normal=normal,
             anomalous=anomalous,
             with_mask=len(masked) - normal,

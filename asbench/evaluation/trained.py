@@ -16,7 +16,7 @@ from asbench.evaluation.predict import predict
 from asbench.imaging.files import read_image
 from asbench.imaging.geometry import fit, unfit
 from asbench.nets.detector import Detector
-from asbench.training.checkpoint import load_weights
+from asbench.nets.weights import load_weights
 from synth_store.types import Geometry, Image
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter, process_time
 
-from asbench.imaging.visible import visible
+from asbench.imaging.masks import visible
 from asbench.types import Canvas, Material, Synthesizer
 from synth_store import Job, Sample, StoreKey, SynthStore, UserError, sample_rng
 from synth_store.reader import Foregrounds

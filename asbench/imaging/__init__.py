@@ -1,0 +1,1 @@
+"""Pure array functions that synthesizers and data sets share."""

@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 import cv2
+import numpy as np
 
-from synth_store.types import Image
+from synth_store.types import Image, Mask
 
-VISIBLE = 4
-"""Grey levels, of 255, by which some value must differ for a change to count as visible.
+LEVELS = 4
+"""Grey levels, of 255, by which some channel must differ for a pixel to count as changed.
 
 Above the rounding of blends and colour conversions; 1.6 % of the full range.
 """
+SHARE = 0.05
+"""The share of a mask's pixels that must have changed for its anomaly to count as visible."""
 
 
-def visible(image: Image, clean: Image, levels: int = VISIBLE) -> bool:
-    """Return whether any value of two uint8 (H, W, 3) images differs by at least `levels`."""
-    return bool(cv2.absdiff(image, clean).max() >= levels)
+def differs(image: Image, clean: Image) -> bool:
+    """Return whether any pixel of two uint8 (h, w, 3) images counts as changed."""
+    return bool(cv2.absdiff(image, clean).max() >= LEVELS)
+
+
+def visible(image: Image, clean: Image, mask: Mask) -> bool:
+    """Return whether `image` differs from `clean` noticeably within `mask`.
+
+    image, clean: uint8 (H, W, 3); mask: bool (H, W). False for an empty mask. The generation stage
+    stores no sample that fails this, whatever method drew it.
+    """
+    rows = np.flatnonzero(mask.any(axis=1))
+    if not len(rows):
+        return False
+    band = slice(rows[0], rows[-1] + 1)
+    changed = (cv2.absdiff(image[band], clean[band]) >= LEVELS).any(axis=2)
+    inside = mask[band]
+    return bool(np.count_nonzero(changed & inside) >= SHARE * np.count_nonzero(inside))

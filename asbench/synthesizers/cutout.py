@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 import cv2
 import numpy as np
 
-from asbench.imaging.masks import visible
+from asbench.imaging.masks import differs
 from asbench.types import Canvas, PerSample, parameter
 from synth_store.types import Image, Mask, Sample, UserError
 
@@ -61,7 +61,7 @@ class Cutout(PerSample):
         box = self._box(normal.shape[0], normal.shape[1], rng)
         image = normal.copy()
         image[box] = self._colour(normal, rng)
-        if not visible(image[box], normal[box]):
+        if not differs(image[box], normal[box]):
             return None
         mask: Mask = np.zeros(normal.shape[:2], np.bool_)
         mask[box] = True

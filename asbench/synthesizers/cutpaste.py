@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from asbench.imaging.augment import jitter
-from asbench.imaging.masks import visible
+from asbench.imaging.masks import differs
 from asbench.imaging.patches import paste, place, rectangle
 from asbench.types import Canvas, PerSample, parameter
 from synth_store.types import Sample, UserError
@@ -71,6 +71,6 @@ class CutPaste(PerSample):
         s = self.jitter
         if s:
             patch = jitter(patch, rng, brightness=s, contrast=s, saturation=s, hue=s)
-        if not visible(patch, normal[down : down + height, right : right + width]):
+        if not differs(patch, normal[down : down + height, right : right + width]):
             return None
         return Sample(*paste(normal, patch, (down, right)))

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from asbench.imaging.augment import jitter
-from asbench.imaging.masks import visible
+from asbench.imaging.masks import differs
 from asbench.imaging.patches import Size, paste, place, rotate
 from asbench.types import Canvas, PerSample, parameter
 from synth_store.types import Image, Sample, UserError
@@ -74,7 +74,7 @@ class CutPasteScar(PerSample):
         at = place(rng, size, (normal.shape[0], normal.shape[1]))
         image, mask = paste(normal, strip, at, alpha if self.corners == "transparent" else None)
         box = slice(at[0], at[0] + size[0]), slice(at[1], at[1] + size[1])
-        return Sample(image, mask) if visible(image[box], normal[box]) else None
+        return Sample(image, mask) if differs(image[box], normal[box]) else None
 
     def _strip(self, normal: Image, rng: np.random.Generator) -> Image:
         shape = normal.shape[0], normal.shape[1]

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from asbench.imaging.augment import augment
-from asbench.imaging.masks import visible
+from asbench.imaging.masks import differs
 from asbench.imaging.perlin import draw_mask
 from asbench.types import Canvas, Need, PerSample, parameter
 from synth_store.types import Sample, UserError
@@ -89,4 +89,4 @@ class Draem(PerSample):
         blend = cv2.addWeighted(normal, beta, texture, 1 - beta, 0)
         image = normal.copy()
         cv2.copyTo(blend, mask.view(np.uint8), image)
-        return Sample(image, mask) if visible(image, normal) else None
+        return Sample(image, mask) if differs(image, normal) else None

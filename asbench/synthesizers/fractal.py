@@ -10,7 +10,7 @@ import numpy as np
 
 from asbench.imaging.augment import jitter
 from asbench.imaging.ifs import attractor, from_bank, thicken
-from asbench.imaging.masks import visible
+from asbench.imaging.masks import differs
 from asbench.imaging.patches import Size, paste, place, rotate
 from asbench.types import Canvas, Need, PerSample, parameter
 from synth_store.types import Image, Mask, Sample, UserError
@@ -111,7 +111,7 @@ class Fractal(PerSample):
         image, pasted = paste(normal, turned, at, alpha & thicken(fractal, rng))
         # A fractal that shows nothing (an empty stamp, a plain background) is not saved by noise.
         box = slice(at[0], at[0] + side), slice(at[1], at[1] + side)
-        if not visible(image[box], normal[box]):
+        if not differs(image[box], normal[box]):
             return None
         mask = grow(pasted, max(1, round(self.growth * min(pasted.shape))))
         if rng.random() < self.noise_share:

@@ -8,37 +8,20 @@ checkpoint or the new one.
 from __future__ import annotations
 
 import json
-import os
 import platform
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from asbench.nets.detector import Stage
+from asbench.nets.weights import fill, load_tensors, replacing, save_tensors
 from synth_store.types import UserError
 
 COMMIT = "checkpoint.json"
-
-
-def save_weights(net: nn.Module, path: Path) -> None:
-    """Write a network's parameters and buffers as one safetensors file, by rename."""
-    _save_tensors(net.state_dict(), path)
-
-
-def load_weights(net: nn.Module, path: Path) -> None:
-    """Fill a network in place from a safetensors file.
-
-    An empty buffer (a memory bank before `prepare`) takes the file's size. Raises UserError if
-    the file is missing or damaged, or naming the first key or shape that does not fit.
-    """
-    _fill(net, _load_tensors(path), path)
 
 
 def write(folder: Path, net: nn.Module, stage: Stage, step: int, facts: Mapping[str, Any]) -> None:
@@ -65,7 +48,7 @@ def write(folder: Path, net: nn.Module, stage: Stage, step: int, facts: Mapping[
         ]
         optimizers.append({"groups": groups, "state": plain})
     file = f"step-{step:08d}.safetensors"
-    _save_tensors(tensors, folder / file)
+    save_tensors(tensors, folder / file)
     commit = {
         "step": step,
         "stage": stage.name,
@@ -75,7 +58,7 @@ def write(folder: Path, net: nn.Module, stage: Stage, step: int, facts: Mapping[
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
         **facts,
     }
-    with _replacing(folder / COMMIT) as temporary:
+    with replacing(folder / COMMIT) as temporary:
         temporary.write_text(json.dumps(commit, indent=1) + "\n", encoding="utf-8")
     for old in folder.glob("step-*"):
         if old.name != file:
@@ -100,11 +83,11 @@ def restore(folder: Path, commit: Mapping[str, Any], net: nn.Module, stage: Stag
     commit: what `peek` returned; stage: the one that trains at its step.
     """
     path = folder / commit["tensors"]
-    tensors = _load_tensors(path)
+    tensors = load_tensors(path)
     weights = {
         k.removeprefix("weights/"): v for k, v in tensors.items() if k.startswith("weights/")
     }
-    _fill(net, weights, path)
+    fill(net, weights, path)
     names: dict[Tensor, str] = {p: name for name, p in net.named_parameters()}
     for place, (optimizer, saved) in enumerate(
         zip(stage.optimizers, commit["optimizers"], strict=True)
@@ -153,62 +136,8 @@ def _laid_out(value: Any, parameter: Tensor) -> Any:
     return value
 
 
-def _fill(net: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
-    state = net.state_dict()
-    for key, held in state.items():
-        if key not in tensors:
-            raise UserError(f"{path} does not fit {_title(net)}: it has no {key!r}.")
-        if held.numel() == 0:
-            _set_buffer(net, key, tensors[key].to(held))
-        elif held.shape != tensors[key].shape:
-            raise UserError(
-                f"{path} does not fit {_title(net)}: {key!r} is {tuple(tensors[key].shape)} there "
-                f"and {tuple(held.shape)} here; were both built with the same parameters?"
-            )
-    for key in tensors:
-        if key not in state:
-            raise UserError(f"{path} does not fit {_title(net)}: {key!r} has no place here.")
-    net.load_state_dict(dict(tensors))
-
-
-def _set_buffer(net: nn.Module, key: str, value: Tensor) -> None:
-    owner, _, name = key.rpartition(".")
-    setattr(net.get_submodule(owner), name, value)
-
-
-def _title(net: nn.Module) -> str:
-    return f"this {type(net).__name__}"
-
-
 def _damaged(path: Path, error: Exception) -> str:
     return f"{path} is damaged ({error}): delete the folder {path.parent} and start again."
-
-
-def _save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _replacing(path) as temporary:
-        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary)
-
-
-def _load_tensors(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise UserError(f"weights {path} are missing: no such file.")
-    try:
-        tensors: dict[str, Tensor] = load_file(path)
-    except safetensors.SafetensorError as error:
-        raise UserError(f"{path} is not a readable safetensors file: {error}.") from error
-    return tensors
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it there if all went well, else remove it."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _encode(value: Any) -> Any:

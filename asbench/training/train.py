@@ -27,8 +27,8 @@ from asbench.evaluation.testset import TestSet, only_metrics
 from asbench.evaluation.trained import Trained
 from asbench.ingest import Progress, ensure_normals, quiet
 from asbench.nets.detector import Detector
+from asbench.nets.weights import save_weights
 from asbench.results import SUBSETS, Decides, Run, Threshold
-from asbench.training.checkpoint import save_weights
 from asbench.training.loop import Precision
 from asbench.training.loop import fit as fit_detector
 from asbench.training.sampler import ResidentSampler, Sampler, StreamingSampler
@@ -177,7 +177,7 @@ def train(
     run = Run(
         decides=decides,
         metrics=only_metrics(metrics),
-        counts={s: {k: int(v) for k, v in metrics[s]["counts"].items()} for s in SUBSETS},
+        counts={s: metrics[s]["counts"] for s in SUBSETS},
         reasons={s: dict(metrics[s]["reasons"]) for s in SUBSETS},
         untrained=before,
         saw_defects=0,
@@ -189,7 +189,7 @@ def train(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     save_weights(model, folder / "model.safetensors")
-    results.write_table(folder, (results.ImageRow(**row) for row in table(found)))
+    results.write_table(folder, table(found))
     results.write_gallery(folder, test.gallery(found))
     results.save(run, folder)
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)

@@ -99,7 +99,7 @@ def test_images_without_masks_still_count_as_images(scores):
 
 def test_the_table_has_a_row_per_image(scores):
     rows = table(scores)
-    assert [row["id"] for row in rows] == scores.ids
+    assert [row.id for row in rows] == scores.ids
     assert rows[3] == {
         "id": "3.png",
         "label": 1,
@@ -108,7 +108,7 @@ def test_the_table_has_a_row_per_image(scores):
         "score": scores.scores[3],
         "pixel_ap": per_image_ap(scores.maps[3], scores.masks[3]),
     }
-    assert [i for i, row in enumerate(rows) if not np.isnan(row["pixel_ap"])] == [3, 4, 7]
+    assert [i for i, row in enumerate(rows) if not np.isnan(row.pixel_ap)] == [3, 4, 7]
 
 
 def test_what_cannot_be_is_refused(scores):

@@ -6,8 +6,8 @@ from torch.optim import Adam
 
 from asbench.detectors import build
 from asbench.nets.detector import Stage
+from asbench.nets.weights import load_weights, save_weights
 from asbench.training import checkpoint
-from asbench.training.checkpoint import load_weights, save_weights
 from synth_store.types import UserError
 
 SMALL = {"width": 2, "seg_width": 2}

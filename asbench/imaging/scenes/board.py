@@ -186,7 +186,9 @@ def _chip(
     whole, middle = circuit.box(x, y, 28, 14, turn), circuit.box(x, y, 17.5, 14, turn)
     points = circuit.to_raster(whole)
     cv2.fillConvexPoly(colour, points, _code(_TIN, 1), cv2.LINE_AA, 4)
-    cv2.fillConvexPoly(colour, circuit.to_raster(middle), _code(_BODIES[part.kind], tone), cv2.LINE_AA, 4)
+    cv2.fillConvexPoly(
+        colour, circuit.to_raster(middle), _code(_BODIES[part.kind], tone), cv2.LINE_AA, 4
+    )
     circuit.fill(there, whole)
     circuit.fill(height, whole, 105 if part.kind == "r" else 150)
     circuit.fill(metal, whole)
@@ -305,7 +307,11 @@ def _solder(board: _Board, rng: np.random.Generator) -> _Flaw:
         span = PIN_PITCH * int(rng.integers(1, 3))
         outward = float(rng.uniform(0, 3.5))
         cx, cy, _ = CHIP
-        x, y = (x, y + math.copysign(outward, y - cy)) if up else (x + math.copysign(outward, x - cx), y)
+        x, y = (
+            (x, y + math.copysign(outward, y - cy))
+            if up
+            else (x + math.copysign(outward, x - cx), y)
+        )
         for part in np.linspace(0, 1, 7):
             at = (x + span * part, y) if up else (x, y + span * part)
             radius = float(rng.uniform(2.2, 3.6)) + 1.2 * abs(part - 0.5)

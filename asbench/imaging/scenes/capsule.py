@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -192,7 +192,9 @@ def _ground(pill: _Pill, there: Field) -> Field:
     cast = cv2.warpAffine(small, move, small.shape[::-1], flags=cv2.INTER_LINEAR)
     cast = cv2.GaussianBlur(cast, (0, 0), 2.6)
     contact = cv2.GaussianBlur(small, (0, 0), 1.6)
-    dim = cv2.resize((1 - 0.62 * cast) * (1 - 0.45 * contact), (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)
+    dim = cv2.resize(
+        (1 - 0.62 * cast) * (1 - 0.45 * contact), (SIZE, SIZE), interpolation=cv2.INTER_CUBIC
+    )
     return tinted(np.asarray(pebbles * dim, np.float32), _BELT)
 
 
@@ -250,7 +252,9 @@ def _crack(pill: _Pill, rng: np.random.Generator) -> _Flaw:
     split = _lines(paths, width, 0.7)
     lips = _lines(paths, width + 5, 2.4) - 1.3 * _lines(paths, width, 1.6)
     dark = 0.9 * np.minimum(split * 1.2, 1)
-    return _Flaw(height=0.55 * lips, dirt=np.asarray(dark, np.float32), dirt_colour=(0.05, 0.03, 0.025))
+    return _Flaw(
+        height=0.55 * lips, dirt=np.asarray(dark, np.float32), dirt_colour=(0.05, 0.03, 0.025)
+    )
 
 
 def _skin_grid() -> tuple[Field, Field]:

@@ -125,7 +125,9 @@ def _bulge(yarns: _Yarns, left: Field | None) -> tuple[Field, Field]:
 
 def _twist(yarns: _Yarns, along: Field) -> Field:
     """Return the dark lines between the plies of a twisted yarn, with loose fuzz: about 0.7..1.2."""
-    plies = np.sin((along * np.float32(1.55) + yarns.across * np.float32(0.33)) * np.float32(2 * np.pi))
+    plies = np.sin(
+        (along * np.float32(1.55) + yarns.across * np.float32(0.33)) * np.float32(2 * np.pi)
+    )
     return np.asarray(yarns.tint * (1 + 0.10 * plies + 0.13 * yarns.fuzz), np.float32)
 
 

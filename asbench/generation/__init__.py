@@ -1,0 +1,1 @@
+"""The generation stage: what is to be rendered, rendered, stored."""

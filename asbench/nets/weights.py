@@ -1,0 +1,85 @@
+"""Weights as safetensors files: nothing is ever pickled, nothing is ever half written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import safetensors
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from synth_store.types import UserError
+
+
+def save_weights(net: nn.Module, path: Path) -> None:
+    """Write a network's parameters and buffers as one safetensors file, by rename."""
+    save_tensors(net.state_dict(), path)
+
+
+def load_weights(net: nn.Module, path: Path) -> None:
+    """Fill a network in place from a safetensors file.
+
+    An empty buffer (a memory bank before `prepare`) takes the file's size. Raises UserError if
+    the file is missing or damaged, or naming the first key or shape that does not fit.
+    """
+    fill(net, load_tensors(path), path)
+
+
+def fill(net: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Put tensors, read from `path`, into a network; raises UserError for the first misfit."""
+    state = net.state_dict()
+    for key, held in state.items():
+        if key not in tensors:
+            raise UserError(f"{path} does not fit {_title(net)}: it has no {key!r}.")
+        if held.numel() == 0:
+            _set_buffer(net, key, tensors[key].to(held))
+        elif held.shape != tensors[key].shape:
+            raise UserError(
+                f"{path} does not fit {_title(net)}: {key!r} is {tuple(tensors[key].shape)} there "
+                f"and {tuple(held.shape)} here; were both built with the same parameters?"
+            )
+    for key in tensors:
+        if key not in state:
+            raise UserError(f"{path} does not fit {_title(net)}: {key!r} has no place here.")
+    net.load_state_dict(dict(tensors))
+
+
+def _set_buffer(net: nn.Module, key: str, value: Tensor) -> None:
+    owner, _, name = key.rpartition(".")
+    setattr(net.get_submodule(owner), name, value)
+
+
+def _title(net: nn.Module) -> str:
+    return f"this {type(net).__name__}"
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write tensors as one safetensors file, by rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary)
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file; raises UserError if it is missing or damaged."""
+    if not path.is_file():
+        raise UserError(f"weights {path} are missing: no such file.")
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except safetensors.SafetensorError as error:
+        raise UserError(f"{path} is not a readable safetensors file: {error}.") from error
+    return tensors
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it there if all went well, else remove it."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
