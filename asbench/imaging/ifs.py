@@ -148,7 +148,10 @@ def bank_stamp(index: int) -> Mask:
 
 
 def build_bank() -> npt.NDArray[np.uint8]:
-    """Make the whole bank (tens of seconds): uint8 (512, 128, 16), the bits of the rows packed."""
+    """Make the whole bank, a few seconds: uint8 (512, 128, 16), the bits of the rows packed.
+
+    The shipped file is `np.savez_compressed(BANK_FILE, packed=build_bank())`.
+    """
     stamps = [np.packbits(bank_stamp(index), axis=1) for index in range(BANK_COUNT)]
     return np.stack(stamps)
 

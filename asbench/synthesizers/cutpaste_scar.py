@@ -89,4 +89,5 @@ class CutPasteScar(PerSample):
         side = min(shape)
         width = self.width_low + across * (self.width_high - self.width_low)
         height = self.height_low + along * (self.height_high - self.height_low)
-        return max(round(height * side), 1), max(round(width * side), 1)
+        # A single row of pixels may fall between those of the turned grid.
+        return max(round(height * side), 2), max(round(width * side), 2)
