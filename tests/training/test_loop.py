@@ -278,14 +278,12 @@ def test_stage_borders():
 
 def test_a_few_dozen_steps_lower_the_loss_and_find_the_squares(tmp_path):
     detector = build("draem", 0, {"width": 4, "seg_width": 8, "lr": 3e-3})
-    found = train(
-        detector, tmp_path, steps=60, batch_at=lambda step: batch_at(step, size=64, count=8)
-    )
+    found = train(detector, tmp_path, steps=60, batch_at=lambda step: batch_at(step, count=8))
     first, last = (
         sum(loss for _, loss in part) / 5 for part in (found.losses[:5], found.losses[-5:])
     )
     assert last < 0.8 * first
-    unseen = batch_at(1000, size=64, count=8)
+    unseen = batch_at(1000, count=8)
     detector.eval()
     with torch.no_grad():
         maps = detector(unseen.image)
