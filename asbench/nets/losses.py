@@ -6,6 +6,8 @@ of nearly equal numbers, which bfloat16 cannot hold.
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -55,17 +57,21 @@ def _blur(images: Tensor) -> Tensor:
     convolutions default to TF32.
     """
     height, width = images.shape[-2:]
-    return _band(height, images) @ images @ _band(width, images).mT
+    down, across = (_band(side, images.device, images.dtype) for side in (height, width))
+    return down @ images @ across.mT
 
 
-def _band(size: int, like: Tensor) -> Tensor:
+@cache
+def _band(size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     """The (size, size) matrix that blurs a zero-padded line with the normalised window."""
-    places = torch.arange(size, dtype=torch.float64)
-    offsets = places[:, None] - places
-    taps = torch.exp(-(offsets**2) / (2 * SSIM_SIGMA**2))
-    window = torch.arange(SSIM_WINDOW, dtype=torch.float64) - SSIM_WINDOW // 2
-    total = torch.exp(-(window**2) / (2 * SSIM_SIGMA**2)).sum()
-    return torch.where(offsets.abs() <= SSIM_WINDOW // 2, taps / total, 0.0).to(like)
+    with torch.inference_mode(False):  # a kept inference tensor could not serve in training
+        places = torch.arange(size, dtype=torch.float64)
+        offsets = places[:, None] - places
+        taps = torch.exp(-(offsets**2) / (2 * SSIM_SIGMA**2))
+        window = torch.arange(SSIM_WINDOW, dtype=torch.float64) - SSIM_WINDOW // 2
+        total = torch.exp(-(window**2) / (2 * SSIM_SIGMA**2)).sum()
+        band = torch.where(offsets.abs() <= SSIM_WINDOW // 2, taps / total, 0.0)
+        return band.to(device, dtype)
 
 
 def focal(probabilities: Tensor, mask: Tensor, gamma: float = 2.0) -> Tensor:

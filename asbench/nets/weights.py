@@ -34,9 +34,7 @@ def fill(net: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
     for key, held in state.items():
         if key not in tensors:
             raise UserError(f"{path} does not fit {_title(net)}: it has no {key!r}.")
-        if held.numel() == 0:
-            _set_buffer(net, key, tensors[key].to(held))
-        elif held.shape != tensors[key].shape:
+        if held.numel() and held.shape != tensors[key].shape:
             raise UserError(
                 f"{path} does not fit {_title(net)}: {key!r} is {tuple(tensors[key].shape)} there "
                 f"and {tuple(held.shape)} here; were both built with the same parameters?"
@@ -44,6 +42,9 @@ def fill(net: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
     for key in tensors:
         if key not in state:
             raise UserError(f"{path} does not fit {_title(net)}: {key!r} has no place here.")
+    for key, held in state.items():
+        if held.numel() == 0:
+            _set_buffer(net, key, tensors[key].to(held))
     net.load_state_dict(dict(tensors))
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from asbench.evaluation.metrics import image_metrics, per_image_ap, pixel_metrics
+from asbench.results import ImageRow
 from asbench.evaluation.score import TestScores, evaluate, table
 from synth_store.types import UserError
 
@@ -100,14 +101,14 @@ def test_images_without_masks_still_count_as_images(scores):
 def test_the_table_has_a_row_per_image(scores):
     rows = table(scores)
     assert [row.id for row in rows] == scores.ids
-    assert rows[3] == {
-        "id": "3.png",
-        "label": 1,
-        "defect": "hole",
-        "few_shot": True,
-        "score": scores.scores[3],
-        "pixel_ap": per_image_ap(scores.maps[3], scores.masks[3]),
-    }
+    assert rows[3] == ImageRow(
+        id="3.png",
+        label=1,
+        defect="hole",
+        few_shot=True,
+        score=scores.scores[3],
+        pixel_ap=per_image_ap(scores.maps[3], scores.masks[3]),
+    )
     assert [i for i, row in enumerate(rows) if not np.isnan(row.pixel_ap)] == [3, 4, 7]
 
 

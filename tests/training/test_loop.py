@@ -182,6 +182,26 @@ def test_the_seed_decides_and_the_global_state_stays(tmp_path):
     assert not torch.equal(runs[0].first[0].weight, runs[2].first[0].weight)
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("name", MAKERS)
+def test_cuda_trains_and_resumes(name, precision, tmp_path):
+    settings = {"device": "cuda", "precision": precision, "batch_at": on_cuda}
+    state = torch.cuda.get_rng_state()
+    stopped = train(MAKERS[name](), tmp_path, stop=stop_at(9), **settings)
+    found = train(MAKERS[name](), tmp_path, **settings)
+    assert found.done
+    assert found.losses[:9] == stopped.losses
+    assert all(math.isfinite(loss) for _, loss in found.losses)
+    assert torch.equal(torch.cuda.get_rng_state(), state)
+
+
+def on_cuda(step):
+    batch = batch_at(step)
+    return Batch(batch.image.cuda(), batch.clean.cuda(), batch.mask.cuda())
+
+
 @pytest.mark.parametrize("name", MAKERS)
 def test_bf16_runs_on_the_cpu_and_keeps_float32_weights(name, tmp_path):
     detector, other = MAKERS[name](), MAKERS[name]()
@@ -258,14 +278,12 @@ def test_stage_borders():
 
 def test_a_few_dozen_steps_lower_the_loss_and_find_the_squares(tmp_path):
     detector = build("draem", 0, {"width": 4, "seg_width": 8, "lr": 3e-3})
-    found = train(
-        detector, tmp_path, steps=60, batch_at=lambda step: batch_at(step, size=64, count=8)
-    )
+    found = train(detector, tmp_path, steps=60, batch_at=lambda step: batch_at(step, count=8))
     first, last = (
         sum(loss for _, loss in part) / 5 for part in (found.losses[:5], found.losses[-5:])
     )
     assert last < 0.8 * first
-    unseen = batch_at(1000, size=64, count=8)
+    unseen = batch_at(1000, count=8)
     detector.eval()
     with torch.no_grad():
         maps = detector(unseen.image)

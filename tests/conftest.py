@@ -1,0 +1,9 @@
+"""Set before torch and BLAS are imported: tests run beside each other, one thread each.
+
+With more threads than idle cores OpenMP's waiting threads spin against its working ones, and a
+suite of seconds takes minutes.
+"""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
