@@ -193,7 +193,10 @@ def _print(silk: Raster) -> None:
         for sign in (-1, 1):
             dx, dy = (9.5 * sign, 0) if part.upright else (0, 9.5 * sign)
             half = (0, 4) if part.upright else (4, 0)
-            bar = [[part.x + dx - half[0], part.y + dy - half[1]], [part.x + dx + half[0], part.y + dy + half[1]]]
+            bar = [
+                [part.x + dx - half[0], part.y + dy - half[1]],
+                [part.x + dx + half[0], part.y + dy + half[1]],
+            ]
             line(silk, bar, 1.2)
     cx, cy, side = CHIP
     for sx, sy in ((-1, 1), (1, 1), (1, -1)):
