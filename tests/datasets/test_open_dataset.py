@@ -128,7 +128,9 @@ def test_a_folder_called_like_a_plugin_needs_another_name(
 def test_what_is_neither_name_nor_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASBENCH_DATA", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=r"'mtdd' is neither .* did you mean mtd or dtd\?") as caught:
+    with pytest.raises(
+        UserError, match=r"'mtdd' is neither .* did you mean mtd or dtd\?"
+    ) as caught:
         open_dataset("mtdd")
     assert str(tmp_path / "mtdd") in str(caught.value)
     assert str(tmp_path / "data" / "mtdd") in str(caught.value)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from asbench.evaluation.metrics import image_metrics, per_image_ap, pixel_metrics
-from asbench.results import ImageRow
 from asbench.evaluation.score import TestScores, evaluate, table
+from asbench.results import ImageRow
 from synth_store.types import UserError
 
 SIZE = 16

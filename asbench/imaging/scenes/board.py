@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -14,12 +15,12 @@ from asbench.imaging.scenes.camera import (
     SIZE,
     Camera,
     Field,
+    Radiance,
     grain,
     lit,
     mix,
     slopes,
     smooth_noise,
-    spread,
     step,
     tinted,
 )
@@ -67,6 +68,17 @@ class _Flaw:
     scratch: Field | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """All parts: root of their colour (3, SIZE, SIZE); cover, height, bare metal, printed marks."""
+
+    tone: Radiance
+    there: Field
+    height: Field
+    metal: Field
+    marks: Field
+
+
 def draw(
     rng: np.random.Generator,
     defect: str | None = None,
@@ -80,8 +92,8 @@ def draw(
     flawless = _render(board, _Flaw())
     if defect is None or defect_rng is None:
         return board.camera.photograph(flawless)
-    flaw = _FLAWS[defect](board, defect_rng)
-    return board.camera.photograph(_render(board, flaw), flawless)
+    flaw = partial(_FLAWS[defect], board, defect_rng)
+    return board.camera.photograph(flawless, lambda: _render(board, flaw()))
 
 
 def _board(rng: np.random.Generator) -> _Board:
@@ -103,12 +115,12 @@ def _view(board: _Board, raster: Raster) -> Field:
     return np.asarray(seen.astype(np.float32) * np.float32(1 / 255))
 
 
-def _render(board: _Board, flaw: _Flaw) -> Field:
+def _render(board: _Board, flaw: _Flaw) -> Radiance:
     """Return the board's radiance: laminate, then metal, print and parts, each over the last."""
     copper, opening, silk, hole = cv2.split(_view(board, circuit.artwork()))
     if flaw.silk is not None:
         silk = _view(board, flaw.silk)
-    parts, height, metal, marks = _parts(board, flaw)
+    parts = _parts(board, flaw)
     solder = np.zeros_like(copper) if flaw.solder is None else _view(board, flaw.solder)
     light = board.camera.light
 
@@ -117,8 +129,8 @@ def _render(board: _Board, flaw: _Flaw) -> Field:
     flat = lit(dx, dy, light) * (1 + 0.05 * board.cloud)
     resin = 1 + 0.05 * board.glass * (1 - copper)
     radiance = tinted(resin * (1 - copper), _LAMINATE) + tinted(copper, _OVER_COPPER)
-    radiance *= spread(0.25 + 0.75 * flat)
-    radiance += spread(0.035 * step(1.06, 1.3, flat))
+    radiance *= 0.25 + 0.75 * flat
+    radiance += 0.035 * step(1.06, 1.3, flat)
     if flaw.scratch is not None:
         bare = tinted(copper * (0.9 + 0.5 * (flat - 1)), _COPPER) + tinted(1 - copper, _FIBREGLASS)
         radiance = mix(radiance, bare, flaw.scratch)
@@ -126,17 +138,17 @@ def _render(board: _Board, flaw: _Flaw) -> Field:
     radiance = mix(radiance, _SILK, worn * (0.90 + 0.04 * board.cloud))
     radiance = _metal(board, radiance, opening, solder)
     radiance = mix(radiance, (0.006, 0.006, 0.006), hole)
-    return _populate(board, radiance, parts, height, metal, marks)
+    return _populate(board, radiance, parts)
 
 
-def _metal(board: _Board, radiance: Field, opening: Field, solder: Field) -> Field:
+def _metal(board: _Board, radiance: Radiance, opening: Field, solder: Field) -> Radiance:
     """Return the board with its bare pads tinned, and any solder that ran where it should not."""
     pads = cv2.sqrt(np.maximum(cv2.GaussianBlur(opening, (0, 0), 2.2) - 0.12, 0)) * opening
     spilt = cv2.sqrt(np.maximum(cv2.GaussianBlur(solder, (0, 0), 2.4) - 0.2, 0)) * solder
     where = np.maximum(opening, solder)
     bright = _sheen(board, 3.0 * pads + 6.5 * spilt)
     if solder.any():
-        radiance = radiance * spread(1 - 0.5 * _shadow(board, solder, 2.0) * (1 - solder))
+        radiance = radiance * (1 - 0.5 * _shadow(board, solder, 2.0) * (1 - solder))
     return mix(radiance, tinted(bright, _TIN), where)
 
 
@@ -157,17 +169,16 @@ def _shadow(board: _Board, there: Field, height: float) -> Field:
     return np.asarray(cv2.GaussianBlur(moved, (0, 0), 0.7 + 0.25 * height), np.float32)
 
 
-def _parts(board: _Board, flaw: _Flaw) -> tuple[Field, Field, Field, Field]:
-    """Return the parts as seen: colour and cover (4 channels), height, metal, printed marks."""
+def _parts(board: _Board, flaw: _Flaw) -> _Seen:
+    """Return the parts as the camera sees them."""
     colour = np.zeros((SIDE, SIDE, 3), np.uint8)
     layers = [np.zeros((SIDE, SIDE), np.uint8) for _ in range(4)]
     for k, part in enumerate(PARTS):
         if k != flaw.missing:
             _chip(colour, layers, part, board.offsets[k], float(board.tones[k]))
     _controller(colour, layers, board.offsets[-1])
-    tone = _view(board, colour)
-    there, height, metal, marks = cv2.split(_view(board, cv2.merge(layers)))
-    return np.dstack([tone, there]), height, metal, marks
+    tone = np.stack(cv2.split(_view(board, colour)))
+    return _Seen(tone, *cv2.split(_view(board, cv2.merge(layers))))
 
 
 def _code(colour: tuple[float, float, float], tone: float) -> tuple[int, int, int]:
@@ -219,20 +230,17 @@ def _controller(colour: Raster, layers: list[Raster], offset: npt.NDArray[np.flo
     circuit.write(marks, "2605-B1", x, y + 9, 8)
 
 
-def _populate(
-    board: _Board, radiance: Field, parts: Field, height: Field, metal: Field, marks: Field
-) -> Field:
+def _populate(board: _Board, radiance: Radiance, parts: _Seen) -> Radiance:
     """Return the board with its parts on it, their shadows and their print."""
-    there = np.ascontiguousarray(parts[..., 3])
+    there, height, metal, marks = parts.there, parts.height, parts.metal, parts.marks
     tall = step(0.2, 0.5, height)
     shade = np.maximum(_shadow(board, tall, 5.0), 0.5 * _shadow(board, there, 1.5))
-    radiance = radiance * spread(1 - 0.62 * shade * (1 - there))
-    tone = np.ascontiguousarray(parts[..., :3])
-    colour = tone * tone
+    radiance = radiance * (1 - 0.62 * shade * (1 - there))
+    colour = parts.tone * parts.tone
     dx, dy = slopes(9.0 * cv2.GaussianBlur(height, (0, 0), 0.8) + 0.10 * board.rough)
     matt = 0.30 + 0.70 * np.minimum(lit(dx, dy, board.camera.light), 1.8)
     haze = 0.012 * (1 + 0.5 * board.cloud + 0.25 * board.rough)
-    body = colour * spread(matt) + spread(haze)
+    body = colour * matt + haze
     body = mix(body, (0.42, 0.42, 0.40), marks * 0.75)
     bright = tinted(_sheen(board, 4.0 * cv2.GaussianBlur(metal * there, (0, 0), 1.6)), _TIN)
     return mix(radiance, mix(body, bright, metal), there)
@@ -280,10 +288,11 @@ def _misprint(board: _Board, rng: np.random.Generator) -> _Flaw:
 
 def _scratch(board: _Board, rng: np.random.Generator) -> _Flaw:
     """A tool slipped: a bundle of nearly straight scores through the solder mask."""
-    start = tuple(float(v) for v in rng.uniform(40, SIZE - 40, 2))
+    middle = rng.uniform(60, SIZE - 60, 2)
     heading = float(rng.uniform(0, 2 * np.pi))
-    length = float(rng.uniform(35, 170))
-    main = wander(rng, (start[0], start[1]), heading, length, 0.25)
+    length = float(rng.uniform(45, 210))
+    main = wander(rng, (0, 0), heading, length, 0.25)
+    main = np.asarray(main - main[len(main) // 2] + middle, np.float32)
     deep = cover([main], float(rng.uniform(1.0, 2.4)))
     light_paths = []
     for _ in range(int(rng.integers(0, 4))):

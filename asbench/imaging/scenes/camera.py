@@ -1,11 +1,13 @@
 """The inspection camera: lamp, lens, sensor and tone curve, and the mask of what a defect changed.
 
-Scenes hand over radiance: float32 (SIZE, SIZE, 3), linear light, 1.0 a white sheet under the lamp.
+Scenes hand over radiance in linear light, 1.0 a white sheet under the lamp. Colours come first in
+its planes, (3, SIZE, SIZE), so that a field (SIZE, SIZE) weighs all of them without copies.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -16,13 +18,19 @@ import numpy.typing as npt
 from synth_store.types import Image, Mask
 
 Field = npt.NDArray[np.float32]
+"""float32 (SIZE, SIZE)."""
+Radiance = npt.NDArray[np.float32]
+"""float32 (3, SIZE, SIZE), linear RGB."""
 
 SIZE = 320
 """Height and width of every scene, in pixels."""
 VISIBLE = 7
 """Grey levels of 255 by which a pixel must change, before sensor noise, to count as defective."""
-SMALLEST = 12
+SMALLEST = 6
 """Pixels a connected part of a mask must have."""
+FAINTEST = 30
+"""Pixels a whole mask must have; a defect that shows on fewer is drawn again."""
+ATTEMPTS = 20
 
 _ADC = 4095
 
@@ -74,21 +82,16 @@ def step(low: float, high: float, x: Field) -> Field:
     return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
-def spread(field: Field) -> Field:
-    """Return a field (H, W) in three equal channels: numpy multiplies those far faster."""
-    return np.asarray(cv2.merge((field, field, field)), np.float32)
+def tinted(field: Field, colour: npt.ArrayLike) -> Radiance:
+    """Return a colour (linear RGB), weighted by `field` (H, W) at every pixel: (3, H, W)."""
+    return np.asarray(np.asarray(colour, np.float32)[:, None, None] * field, np.float32)
 
 
-def tinted(field: Field, colour: npt.ArrayLike) -> Field:
-    """Return a colour (linear RGB), weighted by `field` (H, W) at every pixel: (H, W, 3)."""
-    return np.asarray(cv2.merge([field * c for c in np.asarray(colour, np.float32)]), np.float32)
-
-
-def mix(under: Field, over: npt.ArrayLike, alpha: Field) -> Field:
-    """Return `under` (H, W, 3) covered by a colour or an image `over` where `alpha` (H, W) is 1."""
+def mix(under: Radiance, over: npt.ArrayLike, alpha: Field) -> Radiance:
+    """Return `under` (3, H, W) covered by a colour or planes `over` where `alpha` (H, W) is 1."""
     over = np.asarray(over, np.float32)
-    above = tinted(alpha, over) if over.ndim == 1 else over * spread(alpha)
-    return np.asarray(under * spread(1 - alpha) + above, np.float32)
+    above = over[:, None, None] if over.ndim == 1 else over
+    return np.asarray(under + (above - under) * alpha, np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,13 +120,14 @@ class Camera:
         lamp = 1 + falloff * math.cos(around) * x + falloff * math.sin(around) * y
         lamp -= vignette * (x * x + y * y)
         balance = rng.normal(1, [0.012, 0.004, 0.016]) * rng.normal(1, 0.035)
-        gain = tinted(lamp, balance)
+        gain = cv2.merge(list(tinted(lamp, balance)))
         noise = rng.standard_normal((SIZE, SIZE, 3), dtype=np.float32)
-        return cls(gain, noise, float(rng.uniform(0.5, 0.7)), light)
+        return cls(np.asarray(gain, np.float32), noise, float(rng.uniform(0.5, 0.7)), light)
 
-    def develop(self, radiance: Field, noisy: bool = True) -> Image:
+    def develop(self, radiance: Radiance, noisy: bool = True) -> Image:
         """Return the photograph of a scene's radiance: uint8 (SIZE, SIZE, 3), RGB."""
-        exposed = cv2.GaussianBlur(radiance, (0, 0), self.blur) * self.gain
+        exposed = cv2.GaussianBlur(cv2.merge(list(radiance)), (0, 0), self.blur)
+        exposed *= self.gain
         np.clip(exposed, 0, 1.5, out=exposed)
         if noisy:
             # Shot noise grows with the root of the light, read noise does not.
@@ -132,17 +136,25 @@ class Camera:
         np.clip(exposed, 0, _ADC, out=exposed)
         return np.asarray(_tone()[exposed.astype(np.uint16)], np.uint8)
 
-    def photograph(self, radiance: Field, flawless: Field | None = None) -> tuple[Image, Mask]:
-        """Return the photograph and the mask of where it visibly differs from `flawless`.
+    def photograph(
+        self, flawless: Radiance, flawed: Callable[[], Radiance] | None = None
+    ) -> tuple[Image, Mask]:
+        """Return a photograph and the mask of its defect: uint8 (SIZE, SIZE, 3), bool (SIZE, SIZE).
 
-        Without `flawless` the mask is all False. The mask compares the two scenes free of noise,
-        closes one-pixel gaps and drops specks; it is empty where nothing visible changed.
+        Without `flawed` it shows the flawless scene, and the mask is all False. Else `flawed` draws
+        the scene with a defect, again until it shows: the mask is where both scenes, free of noise,
+        differ by VISIBLE grey levels. Raises RuntimeError after ATTEMPTS defects nobody would see.
         """
-        image = self.develop(radiance)
-        if flawless is None:
-            return image, np.zeros((SIZE, SIZE), np.bool_)
-        change = cv2.absdiff(self.develop(radiance, False), self.develop(flawless, False))
-        return image, clean_mask(change.max(2) >= VISIBLE)
+        if flawed is None:
+            return self.develop(flawless), np.zeros((SIZE, SIZE), np.bool_)
+        before = self.develop(flawless, noisy=False)
+        for _ in range(ATTEMPTS):
+            radiance = flawed()
+            change = cv2.absdiff(self.develop(radiance, noisy=False), before)
+            mask = clean_mask(change.max(2) >= VISIBLE)
+            if np.count_nonzero(mask) >= FAINTEST and change[mask].mean() >= 2 * VISIBLE:
+                return self.develop(radiance), mask
+        raise RuntimeError(f"{ATTEMPTS} defects in a row could not be seen")
 
 
 def clean_mask(raw: Mask) -> Mask:

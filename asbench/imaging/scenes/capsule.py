@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -17,13 +18,13 @@ from asbench.imaging.scenes.camera import (
     SIZE,
     Camera,
     Field,
+    Radiance,
     grain,
     grid,
     lit,
     mix,
     slopes,
     smooth_noise,
-    spread,
     step,
     tinted,
 )
@@ -86,8 +87,8 @@ def draw(
     flawless = _render(pill, _Flaw())
     if defect is None or defect_rng is None:
         return pill.camera.photograph(flawless)
-    flaw = _FLAWS[defect](pill, defect_rng)
-    return pill.camera.photograph(_render(pill, flaw), flawless)
+    flaw = partial(_FLAWS[defect], pill, defect_rng)
+    return pill.camera.photograph(flawless, lambda: _render(pill, flaw()))
 
 
 def _pill(rng: np.random.Generator) -> _Pill:
@@ -105,7 +106,7 @@ def _pill(rng: np.random.Generator) -> _Pill:
     return _Pill(s, t, axis, roll, ink, belt, mottle, Camera.draw(rng, slant=0.5))
 
 
-def _render(pill: _Pill, flaw: _Flaw) -> Field:
+def _render(pill: _Pill, flaw: _Flaw) -> Radiance:
     """Return the radiance: belt with the capsule's shadow, and the capsule over it."""
     on_cap = step(_SEAM - 0.6, _SEAM + 0.6, pill.s)
     radius = (0.955 + 0.045 * on_cap) * np.float32(_RADIUS)
@@ -127,7 +128,7 @@ def _render(pill: _Pill, flaw: _Flaw) -> Field:
     body = _gloss(pill, skin, (ns, nt, nz), across)
     # The cap's rim stands proud of the body: it shades it and catches the light.
     under_rim = step(_SEAM - 7, _SEAM, pill.s) * (1 - on_cap)
-    body = body * spread(1 - 0.28 * under_rim)
+    body = body * (1 - 0.28 * under_rim)
     return mix(_ground(pill, there), body, there)
 
 
@@ -143,7 +144,7 @@ def _wrap(skin: Field, columns: Field, rows: Field) -> Field:
     return np.asarray(cv2.remap(skin, columns, rows, cv2.INTER_LINEAR), np.float32)
 
 
-def _skin(pill: _Pill, flaw: _Flaw, on_cap: Field, columns: Field, rows: Field) -> Field:
+def _skin(pill: _Pill, flaw: _Flaw, on_cap: Field, columns: Field, rows: Field) -> Radiance:
     """Return the skin's own colour at every pixel: gelatin, ink and dirt."""
     tone = 1 + 0.012 * pill.mottle
     # Where the body reaches under the cap the two layers look a little deeper.
@@ -151,7 +152,7 @@ def _skin(pill: _Pill, flaw: _Flaw, on_cap: Field, columns: Field, rows: Field) 
     colour = tinted(on_cap * tone * double, _CAP) + tinted((1 - on_cap) * tone, _BODY)
     ink = _print_layer(_TEXTS) if flaw.ink is None else flaw.ink
     inked = _wrap(ink, columns, rows) * np.float32(pill.ink)
-    colour = mix(colour * spread(1 - inked), _INK, inked * (1 - on_cap)) + tinted(
+    colour = mix(colour * (1 - inked), _INK, inked * (1 - on_cap)) + tinted(
         inked * on_cap, (0.70, 0.66, 0.60)
     )
     if flaw.dirt is not None:
@@ -159,7 +160,9 @@ def _skin(pill: _Pill, flaw: _Flaw, on_cap: Field, columns: Field, rows: Field) 
     return colour
 
 
-def _gloss(pill: _Pill, skin: Field, normal: tuple[Field, Field, Field], across: Field) -> Field:
+def _gloss(
+    pill: _Pill, skin: Radiance, normal: tuple[Field, Field, Field], across: Field
+) -> Radiance:
     """Return glossy gelatin's radiance: soft diffuse light, two soft boxes, a bright rim."""
     ns, nt, nz = normal
     nx = pill.axis[0] * ns - pill.axis[1] * nt
@@ -178,10 +181,10 @@ def _gloss(pill: _Pill, skin: Field, normal: tuple[Field, Field, Field], across:
     fresnel = np.power(1 - np.clip(nz, 0, 1), 4)
     glare = 0.62 * key + 0.05 * fill + 0.10 * fresnel * (0.6 + 0.4 * facing)
     edge = 1 - 0.35 * step(0.80, 1.0, across)
-    return np.asarray(skin * spread(diffuse * edge) + spread(glare), np.float32)
+    return np.asarray(skin * (diffuse * edge) + glare, np.float32)
 
 
-def _ground(pill: _Pill, there: Field) -> Field:
+def _ground(pill: _Pill, there: Field) -> Radiance:
     """Return the belt: a pebbled rubber, darker where the capsule keeps the light away."""
     dx, dy = slopes(pill.belt)
     pebbles = lit(dx, dy, pill.camera.light) * (1 + 0.04 * pill.belt)
@@ -248,7 +251,7 @@ def _crack(pill: _Pill, rng: np.random.Generator) -> _Flaw:
         side = heading + float(rng.choice([-1, 1]) * rng.uniform(0.5, 1.1))
         reach = length * float(rng.uniform(0.2, 0.45))
         paths.append(_jagged(rng, wander(rng, (float(root[0]), float(root[1])), side, reach, 0.8)))
-    width = float(rng.uniform(1.6, 4.4))
+    width = float(rng.uniform(2.2, 5.4))
     split = _lines(paths, width, 0.7)
     lips = _lines(paths, width + 5, 2.4) - 1.3 * _lines(paths, width, 1.6)
     dark = 0.9 * np.minimum(split * 1.2, 1)
@@ -272,7 +275,7 @@ def _dent(pill: _Pill, rng: np.random.Generator) -> _Flaw:
     b = ((rows - row) * math.cos(turn) - (columns - column) * math.sin(turn)) / stretch
     wobble = smooth_noise(rng, 8, max(_SKIN))[: _SKIN[0], : _SKIN[1]]
     far = np.hypot(a, b) / np.float32(radius) + 0.07 * wobble
-    depth = float(rng.uniform(0.10, 0.26)) * radius / _FINE
+    depth = float(rng.uniform(0.14, 0.34)) * radius / _FINE
     hollow = -depth * step(1.0, 0.25, far) + 0.12 * depth * np.exp(-np.square((far - 1.02) / 0.10))
     return _Flaw(height=np.asarray(hollow, np.float32))
 

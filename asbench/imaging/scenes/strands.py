@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from asbench.imaging.scenes.camera import SIZE, Field, mix, spread
+from asbench.imaging.scenes.camera import SIZE, Field, Radiance, mix
 
 Path = npt.NDArray[np.float32]
 """Points (n, 2) of a line, x and y in pixels."""
@@ -57,8 +57,8 @@ def cover(paths: Sequence[Path], width: float) -> Field:
 
 
 def lay(
-    radiance: Field, strands: Sequence[Strands], light: tuple[float, float, float], sheen: float
-) -> Field:
+    radiance: Radiance, strands: Sequence[Strands], light: tuple[float, float, float], sheen: float
+) -> Radiance:
     """Return the scene with fibres on it: a soft shadow, a dark body, a lit ridge of `sheen`."""
     for strand in strands:
         body = cover(strand.paths, strand.width)
@@ -66,7 +66,7 @@ def lay(
         move = np.array([[1, 0, -away[0]], [0, 1, -away[1]]])
         shadow = cv2.warpAffine(body, move, (SIZE, SIZE), flags=cv2.INTER_LINEAR)
         shadow = cv2.GaussianBlur(shadow, (0, 0), 0.6 + 0.35 * strand.lift)
-        radiance = radiance * spread(1 - 0.6 * np.minimum(shadow, 1))
+        radiance = radiance * (1 - 0.6 * np.minimum(shadow, 1))
         toward = (np.array(light[:2]) * (0.2 * strand.width)).astype(np.float32)
         ridge = cover([path + toward for path in strand.paths], 0.45 * strand.width)
         radiance = mix(radiance, 0.75 * strand.colour, body)

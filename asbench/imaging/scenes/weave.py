@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -17,12 +17,12 @@ from asbench.imaging.scenes.camera import (
     SIZE,
     Camera,
     Field,
+    Radiance,
     grain,
     grid,
     lit,
     slopes,
     smooth_noise,
-    spread,
     step,
     tinted,
 )
@@ -86,8 +86,8 @@ def draw(
     flawless = _render(cloth, _Flaw())
     if defect is None or defect_rng is None:
         return cloth.camera.photograph(flawless)
-    flaw = _FLAWS[defect](cloth, defect_rng)
-    return cloth.camera.photograph(_render(cloth, flaw), flawless)
+    flaw = partial(_FLAWS[defect], cloth, defect_rng)
+    return cloth.camera.photograph(flawless, lambda: _render(cloth, flaw()))
 
 
 def _cloth(rng: np.random.Generator) -> _Cloth:
@@ -131,7 +131,7 @@ def _twist(yarns: _Yarns, along: Field) -> Field:
     return np.asarray(yarns.tint * (1 + 0.10 * plies + 0.13 * yarns.fuzz), np.float32)
 
 
-def _render(cloth: _Cloth, flaw: _Flaw) -> Field:
+def _render(cloth: _Cloth, flaw: _Flaw) -> Radiance:
     """Return the cloth's radiance: the upper yarn at each pixel, shaded by its slope and depth."""
     quarter = np.float32(np.pi / 2)
     # A 2/2 twill floats over two yarns and dives under two: one period of a cosine in four yarns.
@@ -151,8 +151,8 @@ def _render(cloth: _Cloth, flaw: _Flaw) -> Field:
     colour += tinted((1 - upper) * cloth_there * _twist(cloth.weft, cloth.u), _WEFT)
     colour += tinted(1 - cloth_there, _BACKING)
     if flaw.stain is not None and flaw.stain_tint is not None:
-        colour *= cv2.exp(tinted(flaw.stain, np.log(flaw.stain_tint)))
-    radiance = colour * spread((0.30 + 0.75 * light) * (0.22 + 0.95 * depth) * cloth.shade)
+        colour *= np.exp(tinted(flaw.stain, np.log(flaw.stain_tint)))
+    radiance = colour * ((0.30 + 0.75 * light) * (0.22 + 0.95 * depth) * cloth.shade)
     return lay(radiance, flaw.strands, cloth.camera.light, 0.05)
 
 
