@@ -315,5 +315,5 @@ def test_shards_without_their_metadata_belong_to_no_set(store: SynthStore) -> No
     generate(store, 9)
     (store.folder(KEY, CATEGORY) / "zarr.json").unlink()
     other = identity(store.normals(KEY.dataset, CATEGORY), pixel_version=2)
-    jobs = store.create_set(KEY, CATEGORY, 9, identity=other, versions=VERSIONS, shard=16)
-    assert jobs == [Job(0, 0, 9)]
+    jobs = store.create_set(KEY, CATEGORY, 9, identity=other, versions=VERSIONS, shard=8)
+    assert jobs == [Job(0, 0, 8), Job(1, 8, 9)]
