@@ -1,0 +1,164 @@
+"""What the store refuses, and with which words; a refusal leaves every byte as it was."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+
+from synth_store import Geometry, Sample, StoreError, SynthStore
+from synth_store.metadata import encode, group, read_attributes
+from tests.synth_store.making import (
+    CATEGORY,
+    KEY,
+    SMALL,
+    VERSIONS,
+    add_normals,
+    expected,
+    generate,
+    identity,
+    normal,
+    tree,
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> SynthStore:
+    return SynthStore.create(tmp_path / "store", SMALL)
+
+
+def refused(text: str) -> pytest.RaisesExc[StoreError]:
+    return pytest.raises(StoreError, match="^" + re.escape(text))
+
+
+def test_a_store_that_is_not_there(tmp_path: Path) -> None:
+    with refused(f"there is no store at {tmp_path}: make one with `asbench generate --store"):
+        SynthStore.open(tmp_path)
+    (tmp_path / "file").write_text("")
+    with refused(f"cannot make a store at {tmp_path / 'file'}"):
+        SynthStore.create(tmp_path / "file")
+
+
+def test_another_geometry(store: SynthStore) -> None:
+    text = f"the store at {store.root} holds 32x32 (stretch) images, not 32x32 (pad): one store"
+    for opening in (SynthStore.open, SynthStore.create):
+        with refused(text):
+            opening(store.root, Geometry(32, 32, "pad"))
+    assert SynthStore.create(store.root).geometry == SMALL
+
+
+def test_another_format_version(store: SynthStore) -> None:
+    attributes = {**read_attributes(store.root), "version": 2}
+    (store.root / "zarr.json").write_bytes(encode(group(attributes)))
+    with refused(f"the store at {store.root} has format version 2; this release reads version 1."):
+        SynthStore.open(store.root)
+
+
+def test_another_zarr_group_is_no_store(tmp_path: Path) -> None:
+    zarr.create_group(tmp_path)
+    with refused(f"{tmp_path / 'zarr.json'} is damaged: it is not a group of this store."):
+        SynthStore.open(tmp_path)
+
+
+def test_another_identity(store: SynthStore) -> None:
+    generate(store, 5)
+    before = tree(store.root)
+    normals = store.normals(KEY.dataset, CATEGORY)
+    for change, text in (
+        ({"pixel_version": 2}, "pixel_version: stored 1, here 2"),
+        ({"parameters": {"boxes": (1, 2)}}, "parameters: stored {'boxes': [1, 1]}, here {'boxes':"),
+        ({"encoding": "plain"}, "encoding: stored residual, here plain"),
+        ({"textures": "ab"}, "textures: stored None, here ab"),
+    ):
+        with refused(f"{KEY}/{CATEGORY} is stored with another identity ({text}") as raised:
+            store.create_set(
+                KEY, CATEGORY, 5, identity=identity(normals, **change), versions=VERSIONS
+            )
+        for way_out in ("--variant", "--seed", "--replace"):
+            assert way_out in str(raised.value)
+    less = {k: v for k, v in identity(normals).items() if k != "pixel_version"}
+    with refused(f"{KEY}/{CATEGORY} is stored with another identity (pixel_version: stored 1, he"):
+        store.create_set(KEY, CATEGORY, 5, identity=less, versions=VERSIONS)
+    assert tree(store.root) == before
+
+
+def test_other_library_versions_may_read_but_not_grow(store: SynthStore) -> None:
+    generate(store, 5)
+    made = identity(store.normals(KEY.dataset, CATEGORY))
+    other = {"numpy": "3", "opencv": "4"}
+    assert store.create_set(KEY, CATEGORY, 5, identity=made, versions=other) == []
+    with refused(
+        f"{KEY}/{CATEGORY} was begun under other library versions (numpy 2 then, 3 now), so new"
+    ):
+        store.create_set(KEY, CATEGORY, 6, identity=made, versions=other)
+    assert store.read(KEY, CATEGORY)[4].mask.any()
+
+
+def test_other_normals_under_the_same_name(store: SynthStore) -> None:
+    generate(store, 5)
+    before = tree(store.root)
+    pairs = [normal("others", i) for i in range(6)]
+    with refused(f"toy/tile in the store at {store.root} has other normals (6, digest ") as raised:
+        store.write_normals("toy", CATEGORY, ["x"] * 6, pairs, {})
+    assert "--name" in str(raised.value)
+    assert tree(store.root) == before
+    assert len(add_normals(store)) == 6  # the same ones are welcome
+    assert tree(store.root) == before
+
+
+def test_a_set_drawn_on_other_normals(store: SynthStore) -> None:
+    generate(store, 5)
+    for path in sorted((store.root / "toy" / "normal").rglob("*"), reverse=True):
+        path.unlink() if path.is_file() else path.rmdir()
+    pairs = [normal("others", i) for i in range(6)]
+    store.write_normals("toy", CATEGORY, ["x"] * 6, pairs, {})
+    with refused(f"{KEY}/{CATEGORY} was drawn on other normals ("):
+        store.read(KEY, CATEGORY)
+
+
+def test_what_is_not_there_comes_with_the_line_that_makes_it(store: SynthStore) -> None:
+    line = f"asbench generate --store {store.root} --dataset toy --category tile --method boxes"
+    with refused(f"the store at {store.root} holds no normals of toy/tile: run `asbench generate"):
+        store.normals("toy", CATEGORY)
+    with refused(f"{KEY}/{CATEGORY} is not in the store at {store.root}: make it with `{line} --s"):
+        store.read(KEY, CATEGORY)
+    made = identity(add_normals(store))
+    store.create_set(KEY, CATEGORY, 9, identity=made, versions=VERSIONS)
+    with refused(f"{KEY}/{CATEGORY} was begun but not finished (0 of 9 samples): finish it with `"):
+        store.read(KEY, CATEGORY)
+    with refused(f"{KEY}/{CATEGORY} lacks 9 of 9 samples: run the same `asbench generate` again"):
+        store.finish(KEY, CATEGORY, 9)
+
+
+def test_samples_that_do_not_fit_the_set(store: SynthStore) -> None:
+    made = identity(add_normals(store))
+    (job,) = store.create_set(KEY, CATEGORY, 1, identity=made, versions=VERSIONS)
+    ((fit, source),) = expected(store, 1)
+    own = Sample(fit.image, fit.mask)
+    large = Sample(np.zeros((40, 40, 3), np.uint8), np.zeros((40, 40), np.bool_))
+    for samples, sources, text in (
+        ([], [], "got 0 samples and 0 sources"),
+        ([own], [], "got 1 samples and 0 sources"),
+        ([fit], [-1], "a sample's source is -1 exactly where it has its clean"),
+        ([own], [-1], "a sample's source is -1 exactly where it has its clean"),
+        ([large], [0], r"made a \(40, 40\) sample for 32x32"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            store.write(KEY, CATEGORY, job, samples, sources)
+    with pytest.raises(IndexError, match="normal 6 of 6"):
+        store.write(KEY, CATEGORY, job, [own], [6])
+    assert store.missing(KEY, CATEGORY) == [job]
+    store.write(KEY, CATEGORY, job, [own], [source])
+    assert store.missing(KEY, CATEGORY) == []
+
+
+def test_normals_that_do_not_fit_the_store(store: SynthStore) -> None:
+    large = (np.zeros((40, 40, 3), np.uint8), np.zeros((40, 40), np.bool_))
+    with pytest.raises(ValueError, match=r"a \(40, 40, 3\) normal of tile for 32x32 \(stretch\)"):
+        store.write_normals("toy", CATEGORY, ["a"], [large], {})
+    with pytest.raises(ValueError, match="2 ids for 1 images of toy/tile"):
+        store.write_normals("toy", CATEGORY, ["a", "b"], [normal("toy", 0)], {})
+    assert not store.has_normals("toy", CATEGORY)
