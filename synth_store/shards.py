@@ -13,6 +13,7 @@ The chunk's CRC-32C stands in place of zstd's content checksum. It covers the fr
 from __future__ import annotations
 
 import mmap
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -20,7 +21,7 @@ from typing import Any, Self
 import google_crc32c
 import numpy as np
 import numpy.typing as npt
-from numcodecs import zstd
+import zstandard
 
 from synth_store.types import StoreError
 
@@ -31,9 +32,20 @@ ABSENT = 2**64 - 1
 Array = npt.NDArray[Any]
 
 
+class _Contexts(threading.local):
+    """zstd's working memory, kept by each thread: setting it up takes 14 us, half of a mask."""
+
+    def __init__(self) -> None:
+        self.compressor = zstandard.ZstdCompressor(LEVEL)
+        self.decompressor = zstandard.ZstdDecompressor()
+
+
+_contexts = _Contexts()
+
+
 def encode_chunk(chunk: Array) -> bytes:
     """Return one chunk as stored: a zstd frame and its CRC-32C."""
-    frame: bytes = zstd.compress(np.ascontiguousarray(chunk), LEVEL)
+    frame = _contexts.compressor.compress(np.ascontiguousarray(chunk).data)
     checksum: int = google_crc32c.value(frame)
     return frame + checksum.to_bytes(4, "little")
 
@@ -67,13 +79,15 @@ def content_size(frame: memoryview) -> int:
 def inflate(encoded: memoryview, out: Array, where: str) -> None:
     """Inflate a stored chunk into `out` (C-contiguous), all of it; raises StoreError if damaged."""
     frame = checked_frame(encoded, where)
-    # numcodecs fills only the beginning of `out` from a chunk that is too small, in silence.
+    # A frame that is too small would fill only the beginning of `out`, in silence.
     if content_size(frame) != out.nbytes:
         raise StoreError(f"{where} is damaged: it holds another array's chunk.")
     try:
-        zstd.decompress(frame, out)
-    except (RuntimeError, ValueError) as error:
+        filled = _contexts.decompressor.stream_reader(frame).readinto(out)
+    except zstandard.ZstdError as error:
         raise StoreError(f"{where} is damaged: it does not inflate: {error}.") from error
+    if filled != out.nbytes:
+        raise StoreError(f"{where} is damaged: only {filled} of {out.nbytes} bytes inflate.")
 
 
 def encode_shard(chunks: Sequence[bytes], capacity: int) -> bytes:
