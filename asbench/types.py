@@ -166,7 +166,6 @@ class Synthesizer(ABC):
     paradigm: ClassVar[Literal["hand-crafted", "generative"]]
     family: ClassVar[str]
     """The paper's Table 2: patch augmentation, random shape noise, GAN-based, diffusion-based."""
-    needs: ClassVar[frozenset[Need]] = frozenset()
     local: ClassVar[bool] = True
     """Outside its mask the image equals the clean image exactly."""
     generates: ClassVar[bool] = False
@@ -176,6 +175,15 @@ class Synthesizer(ABC):
     """Samples in one shard of the store, so in one job."""
     pixel_version: ClassVar[int] = 1
     """Raised whenever the method's golden digest changes: part of a stored set's identity."""
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What it reads beside the normal, at these parameters: part of a stored set's identity.
+
+        A class attribute where parameters play no part:
+        `needs: ClassVar[frozenset[Need]] = frozenset({"textures"})`.
+        """
+        return frozenset()
 
     @abstractmethod
     def render(

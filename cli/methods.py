@@ -41,7 +41,7 @@ def list_() -> None:
         shown = console.table("  method", "needs", "variants")
         shown.show_header = False
         for name in found[paradigm, family]:
-            needs = ", ".join(sorted(_class(name).needs)) or "normals only"
+            needs = ", ".join(sorted(_class(name)().needs)) or "normals only"
             others = " ".join(f"@{v}" for v in variants(name))
             shown.add_row(f"  {name}", needs, others)
         console.out.print(shown)
@@ -61,7 +61,7 @@ def show(name: str) -> None:
     module = plugins.module("asbench.synthesizers", name)
     console.say(f"{cls.title} ({cls.paradigm}, {cls.family})\n{cls.paper}\n{cls.url}\n")
     console.say(inspect.cleandoc(cls.__doc__ or module.__doc__ or ""))
-    console.say(f"\nneeds: {', '.join(sorted(cls.needs)) or 'normals only'}")
+    console.say(f"\nneeds: {', '.join(sorted(cls().needs)) or 'normals only'}")
     console.say(f"local: {'yes' if cls.local else 'no'} (equal to the normal outside of its mask)")
     console.say("")
     shown = console.table("parameter", "default")

@@ -81,12 +81,46 @@ def plain_cutout(canvas: Canvas, rng: np.random.Generator) -> tuple[np.ndarray, 
     return canvas.normal / 255 * keep[..., None], 1 - keep
 
 
+def plain_blend(
+    canvas: Canvas, source: np.ndarray, mask: np.ndarray, opacity: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Equation 1 of DRAEM over the whole image in float64."""
+    mask = mask[..., None].astype(float)
+    source, normal = source / 255, canvas.normal / 255
+    return (1 - mask) * normal + mask * (opacity * source + (1 - opacity) * normal), mask
+
+
 def plain_draem(canvas: Canvas, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Equation 1 of DRAEM over the whole image in float64; the texture operations are ours."""
-    mask = plain_mask(rng)[..., None].astype(float)
-    texture = augment.augment(canvas.texture(rng), rng) / 255
-    beta, normal = rng.uniform(0, 0.8), canvas.normal / 255
-    return (1 - mask) * normal + mask * ((1 - beta) * texture + beta * normal), mask
+    """The texture operations are ours."""
+    mask, texture = plain_mask(rng), augment.augment(canvas.texture(rng), rng)
+    return plain_blend(canvas, texture, mask, 1 - rng.uniform(0, 0.8))
+
+
+def plain_destseg(canvas: Canvas, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    return plain_blend(canvas, canvas.texture(rng), plain_mask(rng), 1 - rng.uniform(0, 0.8))
+
+
+def plain_memseg(canvas: Canvas, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """The cells as a view with five axes, indexed by a permutation; the operations are ours."""
+    mask = plain_mask(rng) & (cv2.cvtColor(canvas.normal, cv2.COLOR_RGB2GRAY) <= 100)
+    source = canvas.texture(rng)
+    if rng.random() < 0.5:
+        cut = augment.augment(canvas.normal, rng).reshape(8, SIDE // 8, 8, SIDE // 8, 3)
+        moved = cut.swapaxes(1, 2).reshape(64, SIDE // 8, SIDE // 8, 3)[rng.permutation(64)]
+        whole = moved.reshape(8, 8, SIDE // 8, SIDE // 8, 3).swapaxes(1, 2)
+        source = whole.reshape(SIDE, SIDE, 3)
+    return plain_blend(canvas, source, mask, rng.uniform(0.15, 1))
+
+
+def plain_riad(canvas: Canvas, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """A loop over the cells of one set, as the unofficial code goes over all of them."""
+    side = int(rng.choice([2, 4, 8, 16]))
+    across = SIDE // side
+    keep = np.ones((SIDE, SIDE))
+    for cell in rng.permutation(across**2)[: across**2 // 3]:
+        y, x = divmod(int(cell), across)
+        keep[y * side : (y + 1) * side, x * side : (x + 1) * side] = 0
+    return canvas.normal / 255 * keep[..., None], 1 - keep
 
 
 # -- rows ------------------------------------------------------------------------------------------
@@ -119,6 +153,9 @@ def _rows() -> list[dict[str, Any]]:
         ("augment, 3 of 10", lambda: augment.augment(canvas.texture(rng), rng), None, 0.6),
         ("cutout", method("cutout"), lambda: plain_cutout(canvas, rng), 0.06),
         ("draem", method("draem"), lambda: plain_draem(canvas, rng), 1.3),
+        ("destseg", method("destseg"), lambda: plain_destseg(canvas, rng), 0.7),
+        ("memseg", method("memseg@asbench"), lambda: plain_memseg(canvas, rng), 1.3),
+        ("riad", method("riad"), lambda: plain_riad(canvas, rng), 0.15),
     )
     return [_row(*entry, scale) for entry in measured]
 

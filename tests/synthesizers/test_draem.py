@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from asbench.synthesizers import draem
+from asbench.imaging import overlay
 from asbench.synthesizers.draem import Draem
 from asbench.testing import draw, material
 from asbench.types import Material
@@ -64,20 +64,20 @@ def test_every_canvas_gets_a_mask_though_one_in_twenty_is_empty() -> None:
     assert 0.03 < areas.mean() < 0.08
 
 
-def test_empty_masks_are_redrawn_ten_times_then_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_empty_masks_are_redrawn_then_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
 
     def empty(height: int, width: int, rng: np.random.Generator, **_: Any) -> np.ndarray:
         calls.append(1)
         mask = np.zeros((height, width), np.bool_)
-        mask[:4] = len(calls) % 13 == 0
+        mask[:4] = len(calls) == overlay.MASK_DRAWS + 3
         return mask
 
-    monkeypatch.setattr(draem, "draw_mask", empty)
+    monkeypatch.setattr(overlay, "draw_mask", empty)
     first, second = draw(Draem(augmented=False), plain(0, 255), 2)
     assert first is None
     assert second is not None
-    assert len(calls) == 13
+    assert len(calls) == overlay.MASK_DRAWS + 3
 
 
 def test_textures_are_augmented_unless_told_otherwise() -> None:
@@ -108,6 +108,7 @@ def test_more_cells_make_smaller_blobs() -> None:
         ({"beta_low": 0.9}, "beta_low <= beta_high < 1"),
         ({"exponent_low": 6}, "exponent_low <= exponent_high"),
         ({"threshold": 1.2}, "threshold"),
+        ({"foreground": 1.01}, "foreground"),
     ],
 )
 def test_parameters_out_of_range_are_refused(wrong: dict[str, Any], match: str) -> None:
