@@ -12,9 +12,9 @@ from asbench.training.train import train
 METHODS = ("cutpaste", "draem", "fractal")
 MIXES = (None, "draem", "fractal", "draem:0.5,fractal:0.5")
 """What is compared: no anomalies at all, two methods alone, and both."""
-SIZE = 128
+SIZE = 96
 SAMPLES = 200
-STEPS = 150
+STEPS = 120
 
 
 def demo(

@@ -1,0 +1,74 @@
+"""`make bench`: every benchmark, each against a baseline measured in the same run.
+
+CPU milliseconds on one thread. The machine's own yardstick stands first: scale by it, or better,
+quote the ratios.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from tests.benchmarks import metrics, stages, store, synthesizers
+
+WIDTHS = (34, 10, 44, 10, 8)
+
+
+def line(*cells: str) -> None:
+    """Print one line of a table."""
+    padded = [
+        cell.ljust(w) if i in (0, 2) else cell.rjust(w)
+        for i, (cell, w) in enumerate(zip(cells, WIDTHS, strict=False))
+    ]
+    print("  ".join([*padded, *cells[len(WIDTHS) :]]).rstrip(), flush=True)
+
+
+def number(value: float | None, form: str = ".3f") -> str:
+    """Format a figure; nothing for none."""
+    return "" if value is None else format(value, form)
+
+
+def compared(title: str, rows: list[dict[str, Any]]) -> None:
+    """Print rows of one thing against another."""
+    print(f"\n{title}")
+    line("", "ms", "against", "ms", "ratio", "goal")
+    for row in rows:
+        times = number(row["ms"]), number(row["reference_ms"])
+        line(
+            row["what"],
+            times[0],
+            row["reference"],
+            times[1],
+            number(row["ratio"], ".2f"),
+            row["goal"],
+        )
+
+
+def main() -> None:
+    """Run what is named on the command line, or all: synthesizers, store, stages, metrics."""
+    wanted = set(sys.argv[1:]) or {"synthesizers", "store", "stages", "metrics"}
+    if "synthesizers" in wanted:
+        print("\nsynthesizers, ms a sample at 256x256, against plain reference implementations")
+        line("", "ms", "", "reference", "ratio", "target on this core")
+        for row in synthesizers.rows():
+            line(
+                row["what"],
+                number(row["ms"]),
+                "",
+                number(row["reference_ms"]),
+                number(row["ratio"], ".1f"),
+                number(row["target_ms"]),
+            )
+    if "store" in wanted:
+        compared("store, a sample of 256x256 (image and mask)", store.rows())
+    if "stages" in wanted:
+        compared("stages, CPU on one core", stages.rows())
+    if "metrics" in wanted:
+        print("\nmetrics: AUROC, AP and PRO of 200 maps of 256x256")
+        for row in metrics.rows():
+            extra = f"  {row['speedup']:.0f} times as fast" if "speedup" in row else ""
+            print(f"{row['what']:50} {row['cpu_s']:8.2f} s  {row['added_peak_mb']:6.0f} MB{extra}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""The stages as a whole: what storing adds to rendering, and reading to a training step."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import torch
+from threadpoolctl import threadpool_limits
+
+from asbench.datasets import open_dataset
+from asbench.detectors import build, protocol_of
+from asbench.generation import render
+from asbench.generation.plan import plan_set
+from asbench.generation.render import Rendered
+from asbench.ingest import ensure_normals
+from asbench.synthesizers import resolve
+from asbench.training.sampler import ResidentSampler
+from asbench.training.sources import find_sources
+from synth_store import Geometry, Mix, StoreKey, SynthStore
+
+METHODS = ("cutout", "cutpaste", "draem", "fractal")
+CATEGORY = "weave"
+SAMPLES = 256
+
+
+def rows() -> list[dict[str, Any]]:
+    """Render four sets of the demo data at 256x256 on one core, then train from them."""
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    with threadpool_limits(1), tempfile.TemporaryDirectory() as folder:
+        store = SynthStore.create(Path(folder), Geometry())
+        data = open_dataset("demo")
+        ensure_normals(store, data, CATEGORY)
+        ensure_normals(store, open_dataset("procedural"), "all")
+        list(store.normals("demo", CATEGORY))  # inflated before the clock starts
+        list(store.normals("procedural", "all"))
+        return [*_rendering(store), *_training(store)]
+
+
+def _rendering(store: SynthStore) -> list[dict[str, Any]]:
+    found = []
+    every: list[Rendered] = []
+    for method in METHODS:
+        synthesizer = resolve(method, dataset="demo", category=CATEGORY)
+        key = StoreKey("demo", method, 0)
+        plan = plan_set(store, key, CATEGORY, synthesizer, SAMPLES, textures="procedural/all")
+        done = [render.render_job(job) for job in plan.jobs]
+        clock = time.process_time()
+        store.finish(key, CATEGORY, SAMPLES)
+        finishing = 1e3 * (time.process_time() - clock) / SAMPLES
+        every += done
+        found.append(_stored(f"store {method}", done, f"reading back {finishing:.3f} ms"))
+    found.append(_stored("store all four", every, "goal: <= 10 % of rendering"))
+    return found
+
+
+def _stored(what: str, done: list[Rendered], note: str) -> dict[str, Any]:
+    samples = sum(d.samples for d in done)
+    writing = 1e3 * sum(d.writing for d in done) / samples
+    rendering = 1e3 * sum(d.rendering for d in done) / samples
+    return {
+        "what": what,
+        "ms": writing,
+        "reference": "rendering it",
+        "reference_ms": rendering,
+        "ratio": writing / rendering,
+        "goal": note,
+    }
+
+
+def _training(store: SynthStore) -> list[dict[str, Any]]:
+    protocol = protocol_of("draem@tiny")
+    mix = Mix.parse("draem:0.5,fractal:0.5")
+    sources = find_sources(store, "demo", CATEGORY, mix, 0, None)
+    normals = store.normals("demo", CATEGORY)
+    schedule = sources.schedule(mix.shares[0][1], len(normals), 0)
+    sampler = ResidentSampler(normals, sources.sets, schedule, protocol.batch, torch.device("cpu"))
+    model = build("draem@tiny", 0).train()
+    (stage,) = model.stages(100)
+
+    def step(number: int) -> None:
+        model.zero_grad()
+        stage.loss(sampler.batch_at(number)).backward()
+        stage.optimizers[0].step()
+
+    reading = _median(lambda i: sampler.batch_at(i), 50)
+    whole = _median(step, 5)
+    return [
+        {
+            "what": "sampler, a batch of 8",
+            "ms": reading,
+            "reference": "training step of draem@tiny",
+            "reference_ms": whole,
+            "ratio": reading / whole,
+            "goal": "<= 2 % of the step",
+        }
+    ]
+
+
+def _median(call: Callable[[int], object], repeats: int) -> float:
+    """Return the median CPU time of a call in milliseconds."""
+    call(0)
+    taken = []
+    for number in range(repeats):
+        clock = time.process_time()
+        call(number)
+        taken.append(time.process_time() - clock)
+    return 1e3 * sorted(taken)[repeats // 2]
