@@ -119,7 +119,7 @@ def _yarns(rng: np.random.Generator, place: Field, fuzz: Field) -> _Yarns:
 
 def _bulge(yarns: _Yarns, left: Field | None) -> tuple[Field, Field]:
     """Return the height of a yarn's round back over its middle line, and where the yarn is."""
-    width = yarns.width if left is None else yarns.width * left + np.float32(1e-3)
+    width = yarns.width if left is None else np.maximum(yarns.width * left, np.float32(1e-3))
     inside = 1 - np.square(yarns.across / width)
     back = np.sqrt(np.maximum(inside, 0))
     return np.asarray(back, np.float32), np.asarray(inside > 0)
