@@ -160,8 +160,11 @@ def test_a_defect_shows_inside_its_mask_and_nowhere_else(
     assert change[mask].mean() > 12
     around = cv2.dilate(mask.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
     outside = change[~around]
-    assert outside.mean() < 0.5
-    assert (outside > 10).mean() < 0.0005
+    assert outside.mean() < 0.05
+    assert (outside > 10).mean() < 0.0001
+    # A defect is one event at one place: its marks keep together.
+    rows, columns = np.nonzero(mask)
+    assert max(np.ptp(rows), np.ptp(columns)) < 260
 
 
 def test_no_defect_is_invisible_whoever_draws_it() -> None:
@@ -174,7 +177,7 @@ def test_no_defect_is_invisible_whoever_draws_it() -> None:
 @pytest.mark.parametrize("id_", ["train/good/060", "test/rust/000", "test/good", "../secret"])
 def test_an_unknown_id_is_refused(id_: str) -> None:
     unknown = Item(id_, "weave", "test", 0)
-    with pytest.raises(UserError, match="choose|ids are"):
+    with pytest.raises(UserError, match="is not in category weave of demo"):
         DEMO.image(unknown)
     with pytest.raises(UserError, match="ids are train/good/000"):
         DEMO.mask(unknown)

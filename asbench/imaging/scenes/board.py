@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 import cv2
 import numpy as np
@@ -28,7 +28,7 @@ from asbench.imaging.scenes.circuit import CHIP, FINE, HEADER, PARTS, PIN_PITCH,
 from asbench.imaging.scenes.strands import cover, wander
 from synth_store.types import Image, Mask
 
-DEFECTS = ("missing_part", "misprint", "scratch", "solder")
+DEFECTS = ("misprint", "missing_part", "scratch", "solder")
 
 _LAMINATE = (0.012, 0.085, 0.040)
 _OVER_COPPER = (0.026, 0.170, 0.066)
@@ -44,7 +44,7 @@ _CODES = {"R1": "103", "R2": "472", "R3": "103", "R4": "220", "R5": "151", "R6":
 
 @dataclass(frozen=True, eq=False)
 class _Board:
-    """How one board is placed and built; `offsets` (x, y, turn) and `shine` for every part."""
+    """How one board is placed and built; `offsets` (x, y, turn) and tones of every part."""
 
     pose: npt.NDArray[np.float64]
     offsets: npt.NDArray[np.float64]
@@ -57,12 +57,12 @@ class _Board:
 
 @dataclass(frozen=True, eq=False)
 class _Flaw:
-    """What is wrong: the part left out, another silk screen, solder spilt, the mask scratched.
+    """What is wrong: the parts left out, another silk screen, solder spilt, the mask scratched.
 
     silk, solder: uint8 rasters; scratch: float32 (SIZE, SIZE), 0 intact .. 1 down to the copper.
     """
 
-    missing: int | None = None
+    missing: frozenset[int] = frozenset()
     silk: Raster | None = None
     solder: Raster | None = None
     scratch: Field | None = None
@@ -93,7 +93,7 @@ def draw(
     if defect is None or defect_rng is None:
         return board.camera.photograph(flawless)
     flaw = partial(_FLAWS[defect], board, defect_rng)
-    return board.camera.photograph(flawless, lambda: _render(board, flaw()))
+    return board.camera.photograph(flawless, lambda: (_render(board, flaw()), None))
 
 
 def _board(rng: np.random.Generator) -> _Board:
@@ -102,33 +102,34 @@ def _board(rng: np.random.Generator) -> _Board:
     shift = rng.normal((SIZE - 1) / 2, 1.8, 2)
     half = SIDE / 2
     pose = np.array([[a, -b, shift[0] - (a - b) * half], [b, a, shift[1] - (a + b) * half]])
-    offsets = rng.normal(0, [0.55, 0.55, 0.022], (len(PARTS) + 1, 3))
-    tones = rng.normal(1, 0.07, len(PARTS) + 1)
-    glass = grain(rng, 1.5, 0.6) + grain(rng, 0.6, 1.5)
+    offsets = rng.normal(0, [0.55, 0.55, 0.022], (len(PARTS), 3))
+    tones = rng.normal(1, 0.07, len(PARTS))
+    glass = grain(rng, 0.9, 0.9)
     rough = grain(rng, 0.7, 0.7)
     return _Board(pose, offsets, tones, glass, rough, smooth_noise(rng, 5), Camera.draw(rng, 0.5))
 
 
 def _view(board: _Board, raster: Raster) -> Field:
-    """Return a raster as the camera sees it: float32 (SIZE, SIZE[, channels]), 0..1."""
-    seen = cv2.warpAffine(raster, board.pose, (SIZE, SIZE), flags=cv2.INTER_LINEAR)
-    return np.asarray(seen.astype(np.float32) * np.float32(1 / 255))
+    """Return a raster as the camera sees it: float32 ([channels,] SIZE, SIZE), 0..1."""
+    seen = cv2.warpAffine(raster, board.pose, (SIZE, SIZE), borderMode=cv2.BORDER_REPLICATE)
+    planes = np.stack(cv2.split(seen)) if raster.ndim == 3 else seen
+    return np.multiply(planes, np.float32(1 / 255), dtype=np.float32)
 
 
 def _render(board: _Board, flaw: _Flaw) -> Radiance:
     """Return the board's radiance: laminate, then metal, print and parts, each over the last."""
-    copper, opening, silk, hole = cv2.split(_view(board, circuit.artwork()))
+    copper, opening, silk, hole = _view(board, circuit.artwork())
     if flaw.silk is not None:
         silk = _view(board, flaw.silk)
     parts = _parts(board, flaw)
-    solder = np.zeros_like(copper) if flaw.solder is None else _view(board, flaw.solder)
     light = board.camera.light
 
     relief = 0.9 * cv2.GaussianBlur(copper, (0, 0), 0.8) + 0.05 * board.glass
     dx, dy = slopes(relief)
     flat = lit(dx, dy, light) * (1 + 0.05 * board.cloud)
     resin = 1 + 0.05 * board.glass * (1 - copper)
-    radiance = tinted(resin * (1 - copper), _LAMINATE) + tinted(copper, _OVER_COPPER)
+    radiance = tinted(resin * (1 - copper), _LAMINATE)
+    radiance += tinted(copper, _OVER_COPPER)
     radiance *= 0.25 + 0.75 * flat
     radiance += 0.035 * step(1.06, 1.3, flat)
     if flaw.scratch is not None:
@@ -136,27 +137,36 @@ def _render(board: _Board, flaw: _Flaw) -> Radiance:
         radiance = mix(radiance, bare, flaw.scratch)
     worn = silk if flaw.scratch is None else silk * (1 - flaw.scratch)
     radiance = mix(radiance, _SILK, worn * (0.90 + 0.04 * board.cloud))
-    radiance = _metal(board, radiance, opening, solder)
-    radiance = mix(radiance, (0.006, 0.006, 0.006), hole)
-    return _populate(board, radiance, parts)
+    domes = _domes(opening)
+    domes *= 3 * (1 - parts.there)
+    domes += 4 * cv2.GaussianBlur(parts.metal * parts.there, (0, 0), 1.6)
+    shine = tinted(_sheen(board, domes), _TIN)
+    radiance = mix(radiance, shine, opening)
+    if flaw.solder is not None:
+        radiance = _spill(board, radiance, _view(board, flaw.solder))
+    radiance *= 1 - 0.99 * hole
+    return _populate(board, radiance, parts, shine)
 
 
-def _metal(board: _Board, radiance: Radiance, opening: Field, solder: Field) -> Radiance:
-    """Return the board with its bare pads tinned, and any solder that ran where it should not."""
-    pads = cv2.sqrt(np.maximum(cv2.GaussianBlur(opening, (0, 0), 2.2) - 0.12, 0)) * opening
-    spilt = cv2.sqrt(np.maximum(cv2.GaussianBlur(solder, (0, 0), 2.4) - 0.2, 0)) * solder
-    where = np.maximum(opening, solder)
-    bright = _sheen(board, 3.0 * pads + 6.5 * spilt)
-    if solder.any():
-        radiance = radiance * (1 - 0.5 * _shadow(board, solder, 2.0) * (1 - solder))
-    return mix(radiance, tinted(bright, _TIN), where)
+def _domes(there: Field) -> Field:
+    """Return how molten metal bulges where it wets: steep at the rim, flat on top."""
+    bulk = cv2.GaussianBlur(there, (0, 0), 2.3)
+    return np.asarray(np.sqrt(np.maximum(bulk - 0.15, 0)) * there, np.float32)
+
+
+def _spill(board: _Board, radiance: Radiance, solder: Field) -> Radiance:
+    """Return the board with solder that ran where it should not, and its shadow."""
+    dome = _domes(solder)
+    shade = 1 - 0.5 * _shadow(board, solder, 2.0) * (1 - solder)
+    shine = tinted(_sheen(board, np.asarray(6.5 * dome, np.float32)), _TIN)
+    return mix(np.asarray(radiance * shade, np.float32), shine, solder)
 
 
 def _sheen(board: _Board, height: Field) -> Field:
     """Return how bright a smooth metal of this height looks: it mirrors a lamp and a dark room."""
     dx, dy = slopes(height + 0.08 * board.rough)
     lx, ly, _ = board.camera.light
-    toward = -(dx * lx + dy * ly) / math.hypot(lx, ly)
+    toward = np.asarray((dx * lx + dy * ly) / -math.hypot(lx, ly), np.float32)
     steep = dx * dx + dy * dy
     lamp = step(0.02, 0.30, toward) * step(1.1, 0.5, toward)
     return np.asarray(0.50 + 0.85 * lamp - 0.36 * step(0.05, 0.8, steep) * (1 - lamp), np.float32)
@@ -171,14 +181,13 @@ def _shadow(board: _Board, there: Field, height: float) -> Field:
 
 def _parts(board: _Board, flaw: _Flaw) -> _Seen:
     """Return the parts as the camera sees them."""
-    colour = np.zeros((SIDE, SIDE, 3), np.uint8)
-    layers = [np.zeros((SIDE, SIDE), np.uint8) for _ in range(4)]
+    controller_colour, controller = _controller()
+    colour, layers = controller_colour.copy(), [layer.copy() for layer in controller]
     for k, part in enumerate(PARTS):
-        if k != flaw.missing:
+        if k not in flaw.missing:
             _chip(colour, layers, part, board.offsets[k], float(board.tones[k]))
-    _controller(colour, layers, board.offsets[-1])
-    tone = np.stack(cv2.split(_view(board, colour)))
-    return _Seen(tone, *cv2.split(_view(board, cv2.merge(layers))))
+    tone = _view(board, colour)
+    return _Seen(tone, *_view(board, np.asarray(cv2.merge(layers), np.uint8)))
 
 
 def _code(colour: tuple[float, float, float], tone: float) -> tuple[int, int, int]:
@@ -208,8 +217,11 @@ def _chip(
         circuit.write(marks, _CODES[part.name], x, y, 7.2, turn)
 
 
-def _controller(colour: Raster, layers: list[Raster], offset: npt.NDArray[np.float64]) -> None:
-    there, height, metal, marks = layers
+@cache
+def _controller() -> tuple[Raster, tuple[Raster, Raster, Raster, Raster]]:
+    """Return the rasters of colour and of the layers in `_Seen` with the controller alone."""
+    colour = np.zeros((SIDE, SIDE, 3), np.uint8)
+    there, height, metal, marks = (np.zeros((SIDE, SIDE), np.uint8) for _ in range(4))
     cx, cy, side = CHIP
     for x, y, up in circuit.pins():
         w, h = (3.4, 12) if up else (12, 3.4)
@@ -225,64 +237,65 @@ def _controller(colour: Raster, layers: list[Raster], offset: npt.NDArray[np.flo
     circuit.fill(height, body, 150)
     circuit.fill(height, circuit.box(cx, cy, side - 5, side - 5), 190)
     circuit.disc(height, cx - side / 2 + 11, cy - side / 2 + 11, 4.0, 160)
-    x, y = cx + float(offset[0]), cy + float(offset[1])
-    circuit.write(marks, "ASB 32", x, y - 9, 11)
-    circuit.write(marks, "2605-B1", x, y + 9, 8)
+    circuit.write(marks, "ASB 32", cx, cy - 9, 11)
+    circuit.write(marks, "2605-B1", cx, cy + 9, 8)
+    return colour, (there, height, metal, marks)
 
 
-def _populate(board: _Board, radiance: Radiance, parts: _Seen) -> Radiance:
+def _populate(board: _Board, radiance: Radiance, parts: _Seen, shine: Radiance) -> Radiance:
     """Return the board with its parts on it, their shadows and their print."""
     there, height, metal, marks = parts.there, parts.height, parts.metal, parts.marks
     tall = step(0.2, 0.5, height)
     shade = np.maximum(_shadow(board, tall, 5.0), 0.5 * _shadow(board, there, 1.5))
-    radiance = radiance * (1 - 0.62 * shade * (1 - there))
-    colour = parts.tone * parts.tone
+    radiance *= 1 - 0.62 * shade * (1 - there)
     dx, dy = slopes(9.0 * cv2.GaussianBlur(height, (0, 0), 0.8) + 0.10 * board.rough)
     matt = 0.30 + 0.70 * np.minimum(lit(dx, dy, board.camera.light), 1.8)
     haze = 0.012 * (1 + 0.5 * board.cloud + 0.25 * board.rough)
-    body = colour * matt + haze
-    body = mix(body, (0.42, 0.42, 0.40), marks * 0.75)
-    bright = tinted(_sheen(board, 4.0 * cv2.GaussianBlur(metal * there, (0, 0), 1.6)), _TIN)
-    return mix(radiance, mix(body, bright, metal), there)
+    body = np.square(parts.tone)
+    body *= matt
+    body += haze
+    body = mix(body, (0.42, 0.42, 0.40), np.asarray(marks * 0.75, np.float32))
+    return mix(radiance, mix(body, shine, metal), there)
 
 
 def _missing_part(board: _Board, rng: np.random.Generator) -> _Flaw:
-    """A part was never placed: its two pads lie bare."""
+    """A part was never placed, or the feeder skipped its neighbours too: their pads lie bare."""
     del board
-    return _Flaw(missing=int(rng.integers(len(PARTS))))
+    first, count = int(rng.integers(len(PARTS))), int(rng.choice([1, 1, 2, 3]))
+    return _Flaw(missing=frozenset((first + k) % len(PARTS) for k in range(count)))
 
 
 def _misprint(board: _Board, rng: np.random.Generator) -> _Flaw:
     """A name of the silk screen missing, smeared while wet, printed twice, or drowned in ink."""
     del board
     silk = np.array(circuit.artwork()[..., 2])
-    places = [(part.label(), 11.0, 8.0) for part in PARTS]
-    places += [((x, y), height * 2.3, height) for _, x, y, height in circuit.TITLES]
-    (x, y), wide, tall = places[int(rng.integers(len(places)))]
-    left, top = (circuit.to_raster([x - wide, y - tall]) // 16).tolist()
-    right, bottom = (circuit.to_raster([x + wide, y + tall]) // 16).tolist()
+    places = [(part.label(), 9.0) for part in PARTS]
+    places += [((x, y), height) for _, x, y, height in circuit.TITLES]
+    (x, y), tall = places[int(rng.integers(len(places)))]
+    wide = tall * float(rng.uniform(1.3, 4.0))
+    box = circuit.to_raster([[x - wide, y - tall], [x + wide, y + tall]]) // 16
+    (left, top), (right, bottom) = np.clip(box, 32, SIDE - 32).tolist()
     region = silk[top:bottom, left:right].copy()
     kind = int(rng.integers(4))
     if kind == 0:
         silk[top:bottom, left:right] = 0
     elif kind == 1:
-        length = int(rng.integers(5, 12))
-        kernel = np.zeros((2 * length + 1, 2 * length + 1), np.float32)
-        angle = float(rng.uniform(0, 2 * np.pi))
-        for k in range(length):
-            row, column = length + k * math.sin(angle), length + k * math.cos(angle)
-            kernel[round(row), round(column)] = 1.9 / length
-        smear = cv2.filter2D(silk[top - 9 : bottom + 9, left - 9 : right + 9], -1, kernel)
-        part = silk[top - 9 : bottom + 9, left - 9 : right + 9]
-        np.maximum(part, smear, out=part)
+        # The squeegee slid on: every point of the wet print drew a fading line.
+        along = float(rng.uniform(0, 2 * np.pi))
+        length = int(rng.integers(8, 26))
+        for k in range(1, length):
+            right_by, down_by = round(k * math.cos(along)), round(k * math.sin(along))
+            target = silk[top + down_by : bottom + down_by, left + right_by : right + right_by]
+            ink = (region * (0.8 - 0.5 * k / length)).astype(np.uint8)
+            np.maximum(target, ink, out=target)
     elif kind == 2:
-        shift = np.round(rng.choice([-1, 1], 2) * rng.uniform(3, 7, 2)).astype(int)
-        target = silk[top + shift[1] : bottom + shift[1], left + shift[0] : right + shift[0]]
+        right_by, down_by = (rng.choice([-1, 1], 2) * rng.integers(6, 16, 2)).tolist()
+        target = silk[top + down_by : bottom + down_by, left + right_by : right + right_by]
         np.maximum(target, (region * 0.85).astype(np.uint8), out=target)
     else:
-        for _ in range(int(rng.integers(2, 6))):
-            at = rng.normal((x, y), (wide / 3, tall / 4))
-            circuit.disc(silk, float(at[0]), float(at[1]), float(rng.uniform(1.5, 4.5)))
+        for _ in range(int(rng.integers(3, 9))):
+            u, v = rng.normal((x, y), (wide / 3, tall / 3)).tolist()
+            circuit.disc(silk, u, v, float(rng.uniform(2, 6.5)))
     return _Flaw(silk=silk)
 
 
@@ -293,7 +306,7 @@ def _scratch(board: _Board, rng: np.random.Generator) -> _Flaw:
     length = float(rng.uniform(45, 210))
     main = wander(rng, (0, 0), heading, length, 0.25)
     main = np.asarray(main - main[len(main) // 2] + middle, np.float32)
-    deep = cover([main], float(rng.uniform(1.0, 2.4)))
+    deep = cover([main], float(rng.uniform(1.0, 3.2)))
     light_paths = []
     for _ in range(int(rng.integers(0, 4))):
         offset = rng.normal(0, 3.0, 2)
@@ -307,12 +320,12 @@ def _scratch(board: _Board, rng: np.random.Generator) -> _Flaw:
 
 
 def _solder(board: _Board, rng: np.random.Generator) -> _Flaw:
-    """A bridge between neighbouring pins, a blob on a pad, or balls that splashed over the board."""
+    """A bridge between neighbouring pins, a blob on a pad, or balls splashed over the board."""
     del board
     solder = np.zeros((SIDE, SIDE), np.uint8)
     kind = int(rng.integers(3))
     if kind == 0:
-        x, y, up = circuit.pins()[int(rng.integers(4 * (circuit.PINS - 1)))]
+        x, y, up = circuit.pins()[int(rng.integers(4 * (circuit.PINS - 2)))]
         span = PIN_PITCH * int(rng.integers(1, 3))
         outward = float(rng.uniform(0, 3.5))
         cx, cy, _ = CHIP
@@ -323,20 +336,20 @@ def _solder(board: _Board, rng: np.random.Generator) -> _Flaw:
         )
         for part in np.linspace(0, 1, 7):
             at = (x + span * part, y) if up else (x, y + span * part)
-            radius = float(rng.uniform(2.2, 3.6)) + 1.2 * abs(part - 0.5)
+            radius = float(rng.uniform(3.0, 5.2)) + 1.2 * abs(part - 0.5)
             circuit.disc(solder, at[0], at[1], radius)
     elif kind == 1:
         pads = [p for part in PARTS for p in part.pads()] + list(HEADER)
         x, y = pads[int(rng.integers(len(pads)))]
-        size = float(rng.uniform(6.5, 11))
+        size = float(rng.uniform(8, 15))
         for _ in range(5):
-            at = rng.normal((x, y), size / 3.5)
-            circuit.disc(solder, float(at[0]), float(at[1]), size * float(rng.uniform(0.5, 0.9)))
+            u, v = rng.normal((x, y), size / 3.5).tolist()
+            circuit.disc(solder, u, v, size * float(rng.uniform(0.5, 0.9)))
     else:
         x, y = (float(v) for v in rng.uniform(-120, 120, 2))
-        for _ in range(int(rng.integers(2, 8))):
-            at = rng.normal((x, y), 11)
-            circuit.disc(solder, float(at[0]), float(at[1]), float(rng.uniform(1.2, 4.0)))
+        for _ in range(int(rng.integers(4, 12))):
+            u, v = rng.normal((x, y), 14).tolist()
+            circuit.disc(solder, u, v, float(rng.uniform(1.5, 5.5)))
     return _Flaw(solder=solder)
 
 

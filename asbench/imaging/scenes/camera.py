@@ -26,7 +26,7 @@ SIZE = 320
 """Height and width of every scene, in pixels."""
 VISIBLE = 7
 """Grey levels of 255 by which a pixel must change, before sensor noise, to count as defective."""
-SMALLEST = 6
+SMALLEST = 4
 """Pixels a connected part of a mask must have."""
 FAINTEST = 30
 """Pixels a whole mask must have; a defect that shows on fewer is drawn again."""
@@ -56,10 +56,8 @@ def smooth_noise(rng: np.random.Generator, cells: int, size: int = SIZE) -> Fiel
 def grain(rng: np.random.Generator, along: float, across: float, size: int = SIZE) -> Field:
     """Return fine noise of unit variance, blurred by `along` (x) and `across` (y) pixels."""
     noise = rng.standard_normal((size, size), dtype=np.float32)
-    if along or across:
-        noise = cv2.GaussianBlur(noise, (0, 0), max(along, 0.01), sigmaY=max(across, 0.01))
-        noise *= 1 / max(float(noise.std()), 1e-6)
-    return np.asarray(noise, np.float32)
+    blurred = cv2.GaussianBlur(noise, (0, 0), along, sigmaY=across)
+    return np.asarray(blurred * np.float32(1 / blurred.std()), np.float32)
 
 
 def slopes(height: Field) -> tuple[Field, Field]:
@@ -72,14 +70,21 @@ def slopes(height: Field) -> tuple[Field, Field]:
 def lit(dx: Field, dy: Field, light: tuple[float, float, float]) -> Field:
     """Return Lambert's cosine for a surface of slopes `dx`, `dy`, 1.0 for a flat one."""
     lx, ly, lz = light
-    cosine = (lz - lx * dx - ly * dy) / np.sqrt(1 + dx * dx + dy * dy)
-    return np.asarray(np.maximum(cosine, 0) / np.float32(lz), np.float32)
+    cosine = 1 - dx * (lx / lz) - dy * (ly / lz)
+    cosine /= np.sqrt(1 + dx * dx + dy * dy)
+    return np.asarray(np.maximum(cosine, 0, out=cosine), np.float32)
 
 
 def step(low: float, high: float, x: Field) -> Field:
     """Return the smooth step from 0 at `low` to 1 at `high` (Hermite's cubic)."""
-    t = np.clip((x - np.float32(low)) * np.float32(1 / (high - low)), 0, 1)
-    return np.asarray(t * t * (3 - 2 * t), np.float32)
+    t = np.subtract(x, np.float32(low))
+    t *= np.float32(1 / (high - low))
+    np.clip(t, 0, 1, out=t)
+    curve = np.multiply(t, np.float32(-2))
+    curve += 3
+    curve *= t
+    curve *= t
+    return curve
 
 
 def tinted(field: Field, colour: npt.ArrayLike) -> Radiance:
@@ -91,7 +96,11 @@ def mix(under: Radiance, over: npt.ArrayLike, alpha: Field) -> Radiance:
     """Return `under` (3, H, W) covered by a colour or planes `over` where `alpha` (H, W) is 1."""
     over = np.asarray(over, np.float32)
     above = over[:, None, None] if over.ndim == 1 else over
-    return np.asarray(under + (above - under) * alpha, np.float32)
+    # In place: a fresh megabyte for every operator would cost more than the arithmetic.
+    mixed: Radiance = np.subtract(above, under)
+    mixed *= alpha
+    mixed += under
+    return mixed
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,14 +120,15 @@ class Camera:
     @classmethod
     def draw(cls, rng: np.random.Generator, slant: float = 0.5) -> Camera:
         """Draw an exposure; `slant` is the key light's mean sine from the vertical."""
-        x, y = grid()
+        axis = grid()[0][0]
         around = math.radians(rng.normal(-125, 7))
         sine = float(np.clip(rng.normal(slant, 0.03), 0.1, 0.9))
         light = (sine * math.cos(around), sine * math.sin(around), math.sqrt(1 - sine * sine))
         falloff = rng.normal(0.10, 0.03) / (SIZE / 2)
         vignette = float(rng.uniform(0.05, 0.09)) / (SIZE / 2) ** 2
-        lamp = 1 + falloff * math.cos(around) * x + falloff * math.sin(around) * y
-        lamp -= vignette * (x * x + y * y)
+        across = falloff * math.cos(around) * axis - vignette * axis * axis
+        down = falloff * math.sin(around) * axis - vignette * axis * axis
+        lamp = np.asarray(1 + across[None, :] + down[:, None], np.float32)
         balance = rng.normal(1, [0.012, 0.004, 0.016]) * rng.normal(1, 0.035)
         gain = cv2.merge(list(tinted(lamp, balance)))
         noise = rng.standard_normal((SIZE, SIZE, 3), dtype=np.float32)
@@ -131,35 +141,41 @@ class Camera:
         np.clip(exposed, 0, 1.5, out=exposed)
         if noisy:
             # Shot noise grows with the root of the light, read noise does not.
-            exposed += self.noise * cv2.sqrt(exposed * np.float32(1.1e-4) + np.float32(4e-6))
+            spread = np.multiply(exposed, np.float32(1.1e-4))
+            spread += np.float32(4e-6)
+            np.sqrt(spread, out=spread)
+            spread *= self.noise
+            exposed += spread
         exposed *= np.float32(_ADC / 1.25)
         np.clip(exposed, 0, _ADC, out=exposed)
         return np.asarray(_tone()[exposed.astype(np.uint16)], np.uint8)
 
     def photograph(
-        self, flawless: Radiance, flawed: Callable[[], Radiance] | None = None
+        self, flawless: Radiance, flawed: Callable[[], tuple[Radiance, Mask | None]] | None = None
     ) -> tuple[Image, Mask]:
         """Return a photograph and the mask of its defect: uint8 (SIZE, SIZE, 3), bool (SIZE, SIZE).
 
         Without `flawed` it shows the flawless scene, and the mask is all False. Else `flawed` draws
-        the scene with a defect, again until it shows: the mask is where both scenes, free of noise,
-        differ by VISIBLE grey levels. Raises RuntimeError after ATTEMPTS defects nobody would see.
+        the scene with a defect, again until it shows, and its shape where the shape counts as a
+        whole (a dent is lit differently only in parts). The mask is where both scenes, free of
+        noise, differ by VISIBLE grey levels, and the shape. Raises RuntimeError
+        after ATTEMPTS defects nobody would see.
         """
         if flawed is None:
             return self.develop(flawless), np.zeros((SIZE, SIZE), np.bool_)
         before = self.develop(flawless, noisy=False)
         for _ in range(ATTEMPTS):
-            radiance = flawed()
-            change = cv2.absdiff(self.develop(radiance, noisy=False), before)
-            mask = clean_mask(change.max(2) >= VISIBLE)
+            radiance, shape = flawed()
+            change = cv2.absdiff(self.develop(radiance, noisy=False), before).max(2)
+            mask = clean_mask(change >= VISIBLE)
             if np.count_nonzero(mask) >= FAINTEST and change[mask].mean() >= 2 * VISIBLE:
-                return self.develop(radiance), mask
+                return self.develop(radiance), mask if shape is None else clean_mask(mask | shape)
         raise RuntimeError(f"{ATTEMPTS} defects in a row could not be seen")
 
 
 def clean_mask(raw: Mask) -> Mask:
-    """Return a mask with one-pixel gaps closed and parts under SMALLEST pixels dropped."""
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
+    """Return a mask with gaps of a pixel or two closed and parts under SMALLEST dropped."""
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
     closed = cv2.morphologyEx(raw.astype(np.uint8), cv2.MORPH_CLOSE, kernel)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(closed, connectivity=8)
     keep = stats[:, cv2.CC_STAT_AREA] >= SMALLEST

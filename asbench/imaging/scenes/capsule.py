@@ -72,6 +72,8 @@ class _Flaw:
     dirt: Field | None = None
     dirt_colour: tuple[float, float, float] = (0, 0, 0)
     ink: Field | None = None
+    shape: Field | None = None
+    """Where the skin is out of shape, above 0.5; None where the visible change says it."""
 
 
 def draw(
@@ -88,7 +90,12 @@ def draw(
     if defect is None or defect_rng is None:
         return pill.camera.photograph(flawless)
     flaw = partial(_FLAWS[defect], pill, defect_rng)
-    return pill.camera.photograph(flawless, lambda: _render(pill, flaw()))
+
+    def flawed() -> tuple[Radiance, Mask | None]:
+        drawn = flaw()
+        return _render(pill, drawn), _shape(pill, drawn)
+
+    return pill.camera.photograph(flawless, flawed)
 
 
 def _pill(rng: np.random.Generator) -> _Pill:
@@ -97,9 +104,9 @@ def _pill(rng: np.random.Generator) -> _Pill:
     axis = math.cos(turn), math.sin(turn)
     dx, dy = (float(v) for v in rng.normal(0, 7, 2))
     scale = 1 / float(rng.normal(1, 0.008))
-    s = ((x - dx) * axis[0] + (y - dy) * axis[1]) * scale
-    t = ((y - dy) * axis[0] - (x - dx) * axis[1]) * scale
-    belt = 0.5 * grain(rng, 0.8, 0.8) + 0.25 * smooth_noise(rng, 40)
+    s = np.asarray(((x - dx) * axis[0] + (y - dy) * axis[1]) * scale, np.float32)
+    t = np.asarray(((y - dy) * axis[0] - (x - dx) * axis[1]) * scale, np.float32)
+    belt = np.asarray(0.5 * grain(rng, 0.8, 0.8) + 0.25 * smooth_noise(rng, 40), np.float32)
     mottle = smooth_noise(rng, 12)
     roll = float(rng.normal(0, 0.2))
     ink = float(rng.uniform(0.78, 0.95))
@@ -128,7 +135,7 @@ def _render(pill: _Pill, flaw: _Flaw) -> Radiance:
     body = _gloss(pill, skin, (ns, nt, nz), across)
     # The cap's rim stands proud of the body: it shades it and catches the light.
     under_rim = step(_SEAM - 7, _SEAM, pill.s) * (1 - on_cap)
-    body = body * (1 - 0.28 * under_rim)
+    body *= 1 - 0.28 * under_rim
     return mix(_ground(pill, there), body, there)
 
 
@@ -142,6 +149,15 @@ def _unroll(pill: _Pill, nt: Field) -> tuple[Field, Field]:
 
 def _wrap(skin: Field, columns: Field, rows: Field) -> Field:
     return np.asarray(cv2.remap(skin, columns, rows, cv2.INTER_LINEAR), np.float32)
+
+
+def _shape(pill: _Pill, flaw: _Flaw) -> Mask | None:
+    """Return a flaw's shape as the camera sees it."""
+    if flaw.shape is None:
+        return None
+    nt = np.asarray(pill.t / np.float32(_RADIUS), np.float32)
+    shown = _wrap(flaw.shape, *_unroll(pill, nt)) > 0.5
+    return np.asarray(shown & (np.abs(nt) < 0.94), np.bool_)
 
 
 def _skin(pill: _Pill, flaw: _Flaw, on_cap: Field, columns: Field, rows: Field) -> Radiance:
@@ -181,7 +197,9 @@ def _gloss(
     fresnel = np.power(1 - np.clip(nz, 0, 1), 4)
     glare = 0.62 * key + 0.05 * fill + 0.10 * fresnel * (0.6 + 0.4 * facing)
     edge = 1 - 0.35 * step(0.80, 1.0, across)
-    return np.asarray(skin * (diffuse * edge) + glare, np.float32)
+    shaded = np.multiply(skin, diffuse * edge)
+    shaded += glare
+    return shaded
 
 
 def _ground(pill: _Pill, there: Field) -> Radiance:
@@ -243,7 +261,7 @@ def _crack(pill: _Pill, rng: np.random.Generator) -> _Flaw:
     """A jagged split with a branch or two; its lips stand up and its ground is dark."""
     column, row = _place(*_spot(pill, rng, 60))
     heading = float(rng.uniform(0, 2 * np.pi))
-    length = float(rng.uniform(20, 80)) * _FINE
+    length = float(rng.uniform(28, 105)) * _FINE
     main = _jagged(rng, wander(rng, (column, row), heading, length, 1.0))
     paths = [main]
     for _ in range(int(rng.integers(0, 3))):
@@ -251,12 +269,15 @@ def _crack(pill: _Pill, rng: np.random.Generator) -> _Flaw:
         side = heading + float(rng.choice([-1, 1]) * rng.uniform(0.5, 1.1))
         reach = length * float(rng.uniform(0.2, 0.45))
         paths.append(_jagged(rng, wander(rng, (float(root[0]), float(root[1])), side, reach, 0.8)))
-    width = float(rng.uniform(2.2, 5.4))
+    width = float(rng.uniform(2.4, 7.5))
+    colour = ((0.045, 0.028, 0.024), (0.78, 0.74, 0.66))[int(rng.integers(2))]
     split = _lines(paths, width, 0.7)
-    lips = _lines(paths, width + 5, 2.4) - 1.3 * _lines(paths, width, 1.6)
+    lips = 0.55 * _lines(paths, width + 5, 2.4) - 0.7 * _lines(paths, width, 1.6)
     dark = 0.9 * np.minimum(split * 1.2, 1)
     return _Flaw(
-        height=0.55 * lips, dirt=np.asarray(dark, np.float32), dirt_colour=(0.05, 0.03, 0.025)
+        height=np.asarray(lips, np.float32),
+        dirt=np.asarray(dark, np.float32),
+        dirt_colour=colour,
     )
 
 
@@ -277,7 +298,7 @@ def _dent(pill: _Pill, rng: np.random.Generator) -> _Flaw:
     far = np.hypot(a, b) / np.float32(radius) + 0.07 * wobble
     depth = float(rng.uniform(0.14, 0.34)) * radius / _FINE
     hollow = -depth * step(1.0, 0.25, far) + 0.12 * depth * np.exp(-np.square((far - 1.02) / 0.10))
-    return _Flaw(height=np.asarray(hollow, np.float32))
+    return _Flaw(height=np.asarray(hollow, np.float32), shape=step(0.80, 0.75, far))
 
 
 def _dirt(pill: _Pill, rng: np.random.Generator) -> _Flaw:
@@ -287,9 +308,9 @@ def _dirt(pill: _Pill, rng: np.random.Generator) -> _Flaw:
     rough = smooth_noise(rng, 40, max(_SKIN))[: _SKIN[0], : _SKIN[1]]
     dirt = np.zeros(_SKIN, np.float32)
     if rng.uniform() < 0.6:
-        for _ in range(int(rng.integers(1, 7))):
-            at = np.array([column, row]) + rng.normal(0, 9 * _FINE, 2)
-            size = float(rng.uniform(1.6, 6.0)) * _FINE
+        for _ in range(int(rng.integers(2, 9))):
+            at = np.array([column, row]) + rng.normal(0, 13 * _FINE, 2)
+            size = float(rng.uniform(1.8, 9.0)) * _FINE
             far = np.hypot(columns - np.float32(at[0]), rows - np.float32(at[1])) / np.float32(size)
             dirt = np.maximum(dirt, step(1.15, 0.75, far + 0.25 * rough))
         colour = ((0.015, 0.012, 0.010), (0.10, 0.045, 0.015))[int(rng.integers(2))]
@@ -297,11 +318,11 @@ def _dirt(pill: _Pill, rng: np.random.Generator) -> _Flaw:
     turn = float(rng.uniform(0, np.pi))
     along = (columns - column) * math.cos(turn) + (rows - row) * math.sin(turn)
     aside = (rows - row) * math.cos(turn) - (columns - column) * math.sin(turn)
-    long, wide = float(rng.uniform(16, 40)) * _FINE, float(rng.uniform(8, 18)) * _FINE
+    long, wide = float(rng.uniform(22, 48)) * _FINE, float(rng.uniform(11, 24)) * _FINE
     far = np.hypot(along / np.float32(long), aside / np.float32(wide))
     streaks = cv2.GaussianBlur(rng.standard_normal(_SKIN, dtype=np.float32), (0, 0), 2.5) * 8
     dirt = step(1.1, 0.3, far + 0.12 * rough) * np.clip(0.6 + 0.3 * streaks, 0, 1)
-    strength = float(rng.uniform(0.35, 0.75))
+    strength = float(rng.uniform(0.45, 0.9))
     return _Flaw(dirt=np.asarray(strength * dirt, np.float32), dirt_colour=(0.17, 0.13, 0.09))
 
 

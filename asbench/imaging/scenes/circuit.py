@@ -1,4 +1,4 @@
-"""The artwork of the demo's circuit board: copper, openings, silk screen, holes, and where parts sit.
+"""The artwork of the demo's circuit board: copper, openings, print, holes, and where parts sit.
 
 Lengths are image pixels from the board's centre; rasters hold FINE pixels per image pixel.
 """
@@ -16,7 +16,7 @@ from asbench.imaging.scenes.lettering import letters
 from asbench.imaging.scenes.strands import Path
 
 FINE = 2
-EXTENT = 376
+EXTENT = 352
 """Image pixels a raster is wide: more than the view, so that it may shift and turn."""
 SIDE = EXTENT * FINE
 
@@ -91,7 +91,7 @@ def box(x: float, y: float, w: float, h: float, turn: float = 0) -> Path:
     cosine, sine = np.cos(turn), np.sin(turn)
     corners = np.array([[-w, -h], [w, -h], [w, h], [-w, h]]) / 2
     turned = corners @ np.array([[cosine, sine], [-sine, cosine]])
-    return np.asarray(turned + (x, y), np.float32)
+    return np.asarray(turned + np.array([x, y]), np.float32)
 
 
 def fill(raster: Raster, corners: npt.ArrayLike, value: int = 255) -> None:
@@ -161,10 +161,10 @@ def artwork() -> Raster:
         line(keep_off, path, width + 5)
     for part in PARTS:
         for x, y in part.pads():
-            w, h = (15, 12) if part.upright else (12, 15)
-            fill(copper, box(x, y, w + 1.5, h + 1.5))
-            fill(opening, box(x, y, w, h))
-            fill(keep_off, box(x, y, w + 7, h + 7))
+            wide, tall = (15, 12) if part.upright else (12, 15)
+            fill(copper, box(x, y, wide + 1.5, tall + 1.5))
+            fill(opening, box(x, y, wide, tall))
+            fill(keep_off, box(x, y, wide + 7, tall + 7))
     for x, y, up in pins():
         w, h = (4.6, 15) if up else (15, 4.6)
         fill(copper, box(x, y, w, h))

@@ -1,4 +1,4 @@
-"""Thin bent lines: loose fibres that lie on a scene, and the paths that scratches and cracks take."""
+"""Thin bent lines: fibres that lie on a scene, and the paths that scratches and cracks take."""
 
 from __future__ import annotations
 
@@ -66,9 +66,11 @@ def lay(
         move = np.array([[1, 0, -away[0]], [0, 1, -away[1]]])
         shadow = cv2.warpAffine(body, move, (SIZE, SIZE), flags=cv2.INTER_LINEAR)
         shadow = cv2.GaussianBlur(shadow, (0, 0), 0.6 + 0.35 * strand.lift)
-        radiance = radiance * (1 - 0.6 * np.minimum(shadow, 1))
+        dim = 1 - 0.6 * np.minimum(shadow, 1)
+        radiance = np.asarray(radiance * dim, np.float32)
         toward = (np.array(light[:2]) * (0.2 * strand.width)).astype(np.float32)
         ridge = cover([path + toward for path in strand.paths], 0.45 * strand.width)
         radiance = mix(radiance, 0.75 * strand.colour, body)
-        radiance = mix(radiance, strand.colour + np.float32(sheen), 0.8 * np.minimum(ridge, body))
+        lit_part = np.asarray(0.8 * np.minimum(ridge, body), np.float32)
+        radiance = mix(radiance, strand.colour + np.float32(sheen), lit_part)
     return radiance

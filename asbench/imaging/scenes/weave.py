@@ -42,7 +42,7 @@ _MIDDLE = _YARNS // 2
 
 @dataclass(frozen=True, eq=False)
 class _Yarns:
-    """One direction of yarns: index (as integer and float) and place across each pixel's yarn (-1..1), and their looks."""
+    """One direction of yarns: which one a pixel is on, where across it (-1..1), and its looks."""
 
     index: npt.NDArray[np.int32]
     number: Field
@@ -87,7 +87,7 @@ def draw(
     if defect is None or defect_rng is None:
         return cloth.camera.photograph(flawless)
     flaw = partial(_FLAWS[defect], cloth, defect_rng)
-    return cloth.camera.photograph(flawless, lambda: _render(cloth, flaw()))
+    return cloth.camera.photograph(flawless, lambda: (_render(cloth, flaw()), None))
 
 
 def _cloth(rng: np.random.Generator) -> _Cloth:
@@ -96,35 +96,37 @@ def _cloth(rng: np.random.Generator) -> _Cloth:
     cosine, sine = math.cos(turn), math.sin(turn)
     pitch = _PITCH * float(rng.normal(1, 0.012))
     sway = [smooth_noise(rng, 3) * 0.10 + smooth_noise(rng, 16) * 0.035 for _ in range(2)]
-    u = (cosine * x + sine * y) / np.float32(pitch) + sway[0]
-    v = (cosine * y - sine * x) / np.float32(pitch) + sway[1]
-    u = np.asarray(u + np.float32(_MIDDLE + rng.uniform()), np.float32)
-    v = np.asarray(v + np.float32(_MIDDLE + rng.uniform()), np.float32)
+    start = rng.uniform(_MIDDLE, _MIDDLE + 1, 2).astype(np.float32)
+    u = np.asarray((cosine * x + sine * y) / pitch + sway[0] + start[0], np.float32)
+    v = np.asarray((cosine * y - sine * x) / pitch + sway[1] + start[1], np.float32)
     warp = _yarns(rng, u, grain(rng, 0.45, 2.2))
     weft = _yarns(rng, v, grain(rng, 2.2, 0.45))
-    shade = 1 + 0.03 * smooth_noise(rng, 4)
+    shade = np.asarray(1 + 0.03 * smooth_noise(rng, 4), np.float32)
     return _Cloth(u, v, warp, weft, shade, Camera.draw(rng, slant=0.55))
 
 
 def _yarns(rng: np.random.Generator, place: Field, fuzz: Field) -> _Yarns:
     index = np.clip(place, 0, _YARNS - 1).astype(np.int32)
     number = index.astype(np.float32)
-    across = (place - number) * 2 - 1 + rng.normal(0, 0.05, _YARNS).astype(np.float32)[index]
-    width = rng.normal(0.97, 0.05, _YARNS).astype(np.float32)[index]
-    tint = rng.normal(1, 0.06, _YARNS).astype(np.float32)[index]
+    dye = float(rng.normal(1, 0.05))
+    shift, width, tint = (
+        np.take(rng.normal(mean, spread, _YARNS).astype(np.float32), index, mode="clip")
+        for mean, spread in ((-1, 0.06), (0.97, 0.06), (dye, 0.07))
+    )
+    across = (place - number) * 2 + shift
     return _Yarns(index, number, np.asarray(across, np.float32), width, tint, fuzz)
 
 
 def _bulge(yarns: _Yarns, left: Field | None) -> tuple[Field, Field]:
     """Return the height of a yarn's round back over its middle line, and where the yarn is."""
-    width = yarns.width if left is None else yarns.width * left + np.float32(1e-3)
+    width = yarns.width if left is None else np.maximum(yarns.width * left, np.float32(1e-3))
     inside = 1 - np.square(yarns.across / width)
     back = np.sqrt(np.maximum(inside, 0))
     return np.asarray(back, np.float32), np.asarray(inside > 0)
 
 
 def _twist(yarns: _Yarns, along: Field) -> Field:
-    """Return the dark lines between the plies of a twisted yarn, with loose fuzz: about 0.7..1.2."""
+    """Return the dark lines between a twisted yarn's plies, and its fuzz: about 0.7..1.3."""
     plies = np.sin(
         (along * np.float32(1.55) + yarns.across * np.float32(0.33)) * np.float32(2 * np.pi)
     )
@@ -152,8 +154,8 @@ def _render(cloth: _Cloth, flaw: _Flaw) -> Radiance:
     colour += tinted(1 - cloth_there, _BACKING)
     if flaw.stain is not None and flaw.stain_tint is not None:
         colour *= np.exp(tinted(flaw.stain, np.log(flaw.stain_tint)))
-    radiance = colour * ((0.30 + 0.75 * light) * (0.22 + 0.95 * depth) * cloth.shade)
-    return lay(radiance, flaw.strands, cloth.camera.light, 0.05)
+    colour *= (0.30 + 0.75 * light) * (0.22 + 0.95 * depth) * cloth.shade
+    return lay(colour, flaw.strands, cloth.camera.light, 0.05)
 
 
 def _centre(rng: np.random.Generator, margin: float) -> tuple[float, float]:
@@ -167,7 +169,7 @@ def _jagged(rng: np.random.Generator, level: float, spread: float) -> Field:
 
 
 def _remaining(beyond: Field) -> Field:
-    """Return the share of width left, for `beyond` = yarns of length past the break (< 0 is gone)."""
+    """Return the share of width left `beyond` the break, in yarns (below 0 all is gone)."""
     return np.asarray(step(-0.1, 1.2, beyond) * 0.55 + step(-0.1, 0.1, beyond) * 0.45, np.float32)
 
 
@@ -179,7 +181,7 @@ def _broken_thread(cloth: _Cloth, rng: np.random.Generator) -> _Flaw:
     at = int(y), int(x)
     first, middle = int(yarns.index[at]), float(along[at])
     count = int(rng.choice([1, 1, 2]))
-    half = float(rng.uniform(2.2, 11))
+    half = float(rng.uniform(1.5, 10))
     reach = _jagged(rng, half, 0.35)[yarns.index]
     broken = (yarns.index >= first) & (yarns.index < first + count)
     left = np.where(broken, _remaining(np.abs(along - middle) - reach), 1)
@@ -204,7 +206,7 @@ def _hole(cloth: _Cloth, rng: np.random.Generator) -> _Flaw:
     x, y = _centre(rng, 45)
     at = int(y), int(x)
     u0, v0 = float(cloth.u[at]), float(cloth.v[at])
-    wide, tall = rng.uniform(1.2, 3.8) * np.exp(rng.normal(0, 0.25, 2))
+    wide, tall = rng.uniform(0.9, 3.6) * np.exp(rng.normal(0, 0.25, 2))
     slant = rng.normal(0, 0.35)
     du = cloth.warp.number + 0.5 - u0
     dv = cloth.weft.number + 0.5 - v0
@@ -236,7 +238,7 @@ def _stain(cloth: _Cloth, rng: np.random.Generator) -> _Flaw:
     """A dried liquid: it crept along the yarns, left a rim, and darkens what it soaked."""
     x, y = grid()
     cx, cy = np.array(_centre(rng, 60)) - SIZE / 2
-    radius = float(rng.uniform(13, 48))
+    radius = float(rng.uniform(10, 46))
     edge = 0.16 * smooth_noise(rng, 9) + 0.07 * smooth_noise(rng, 30)
     # Each yarn drew the liquid a little further or less far than its neighbour.
     creep = rng.normal(0, 0.055, (2, _YARNS)).astype(np.float32)
@@ -249,7 +251,7 @@ def _stain(cloth: _Cloth, rng: np.random.Generator) -> _Flaw:
     soak = inside * (0.55 + 0.12 * smooth_noise(rng, 7)) + float(rng.uniform(0.1, 0.6)) * rim
     tints = ([0.42, 0.30, 0.16], [0.50, 0.47, 0.36], [0.26, 0.24, 0.24], [0.62, 0.30, 0.28])
     tint = np.array(tints[int(rng.integers(len(tints)))], np.float32)
-    strength = float(rng.uniform(0.55, 1.35))
+    strength = float(rng.uniform(0.22, 1.2))
     return _Flaw(stain=np.asarray(soak * strength, np.float32), stain_tint=tint)
 
 
@@ -267,7 +269,7 @@ def _fibre(cloth: _Cloth, rng: np.random.Generator) -> _Flaw:
         )
         return _Flaw(strands=(Strands(tuft, 0.7, colour, 2.0),))
     path = wander(rng, start, heading, float(rng.uniform(45, 170)), float(rng.uniform(1.5, 5)))
-    return _Flaw(strands=(Strands((path,), float(rng.uniform(0.9, 2.6)), colour, 2.0),))
+    return _Flaw(strands=(Strands((path,), float(rng.uniform(0.6, 2.2)), colour, 2.0),))
 
 
 _FLAWS = {"broken_thread": _broken_thread, "fibre": _fibre, "hole": _hole, "stain": _stain}
