@@ -40,7 +40,7 @@ def command(folder: Path) -> None:
     if before is not None:
         shown.add_row("nothing (untrained)", *[f"{before['full'][n]:.3f}" for n in names])
     for one in trained:
-        mix = " + ".join(one.run.decides["mix"]) or "normals alone"
+        mix = " + ".join(one.run.decides["mix"])
         shown.add_row(mix, *[f"{one.run.metrics['full'][n]:.3f}" for n in names])
     decides = trained[0].run.decides
     console.out.print(shown)
