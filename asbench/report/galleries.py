@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from asbench.report import png
+from asbench.report import layers
 from asbench.report.tables import Row, Table, mix_title
 from asbench.results import Gallery, ImageRow, Run, read_gallery, read_table
 
@@ -110,9 +110,9 @@ def _scene(name: str, seen: list[_Seen]) -> Scene:
         masked=bool(mask.any()),
         width=image.shape[1],
         height=image.shape[0],
-        image=_text(png.encode(image)),
-        blank=_text(png.outline_layer(np.zeros_like(mask))),
-        truth=_text(png.outline_layer(mask)),
+        image=_text(layers.encode(image)),
+        blank=_text(layers.outline_layer(np.zeros_like(mask))),
+        truth=_text(layers.outline_layer(mask)),
         tiles=tuple(map(_tile, lowest)),
         others=tuple(_tile(s) for s in seen if s not in lowest),
     )
@@ -124,7 +124,7 @@ def _tile(seen: _Seen) -> Tile:
     verdict = ""
     if threshold is not None:
         verdict = "flagged" if seen.line.score >= threshold.value else "passed"
-    layer = _text(png.heat_layer(map_, seen.low, seen.high, mask))
+    layer = _text(layers.heat_layer(map_, seen.low, seen.high, mask))
     mix = mix_title(seen.row.mix)
     return Tile(seen.run, mix, layer, seen.line.score, verdict, seen.low, seen.high)
 

@@ -16,7 +16,7 @@ import jinja2
 from markupsafe import Markup
 
 from asbench import results
-from asbench.report import figures, galleries, png, tables
+from asbench.report import figures, galleries, layers, tables
 from asbench.report.tables import Row, Table
 from asbench.results import METRICS, SUBSETS, Run
 from synth_store.types import UserError
@@ -235,7 +235,7 @@ def _loss(run: Run) -> Markup | None:
 def _sheets(sheets: Mapping[str, bytes]) -> list[Sheet]:
     shown = []
     for name, data in sorted(sheets.items()):
-        width, height = png.size(data)
+        width, height = layers.size(data)
         shown.append(Sheet(name, data_uri(data), width, height))
     return shown
 

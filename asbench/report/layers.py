@@ -1,58 +1,55 @@
-"""PNG bytes from arrays, and the pictures of the galleries."""
+"""The pictures of the galleries as PNG: images, and layers to lay over them."""
 
 from __future__ import annotations
 
-import struct
-import zlib
+from io import BytesIO
 
+import cv2
 import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
+from PIL import Image as Pillow
 
 from synth_store.types import Image, Mask
 
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _LEVELS = 48
 """Steps of a heat map: fewer than eyes tell apart, so that a map takes a few kilobytes."""
+_KERNEL = np.ones((3, 3), np.uint8)
 
 
 def encode(image: Image) -> bytes:
     """Return an image, uint8 (H, W, 3), as PNG."""
-    above = np.zeros_like(image)
-    above[1:] = image[:-1]
-    lines = (image - above).reshape(len(image), -1)  # PNG's filter 2, Up: modulo 256 by definition
-    return _png(lines, image.shape[1], colour_type=2, filter_type=2)
+    return _png(Pillow.fromarray(image))
 
 
 def encode_indexed(indices: npt.NDArray[np.uint8], palette: npt.NDArray[np.uint8]) -> bytes:
     """Return indices, uint8 (H, W), into a palette, uint8 (n, 4) RGBA, as PNG."""
-    chunks = _chunk(b"PLTE", palette[:, :3].tobytes()) + _chunk(b"tRNS", palette[:, 3].tobytes())
-    return _png(indices, indices.shape[1], colour_type=3, filter_type=0, chunks=chunks)
+    height, width = indices.shape
+    picture = Pillow.frombytes("P", (width, height), np.ascontiguousarray(indices).tobytes())
+    picture.putpalette(palette[:, :3].tobytes())
+    return _png(picture, transparency=palette[:, 3].tobytes())
 
 
 def size(png: bytes) -> tuple[int, int]:
-    """Return the (width, height) that a PNG states; raises ValueError for anything else."""
-    if png[:8] != SIGNATURE or png[12:16] != b"IHDR":
-        raise ValueError("not a PNG")
-    width, height = struct.unpack(">II", png[16:24])
-    return width, height
+    """Return the (width, height) of a PNG; raises ValueError for anything else."""
+    try:
+        with Pillow.open(BytesIO(png), formats=("PNG",)) as picture:
+            return picture.size
+    except OSError as error:
+        raise ValueError("not a PNG") from error
 
 
 def outline(mask: Mask) -> Mask:
     """Return the pixels of a mask, bool (H, W), that touch its outside or the picture's edge."""
-    padded = np.pad(mask, 1)
-    inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    return mask & ~inside
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    inside = cv2.erode(mask.astype(np.uint8), cross, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    return mask & ~inside.astype(np.bool_)
 
 
 def outline_layer(mask: Mask) -> bytes:
     """Return the ground truth as a layer over its image: a light line on a dark one, else clear."""
     line = outline(mask)
-    padded = np.pad(line, 1)
-    near = np.zeros_like(line)
-    for row in range(3):
-        for column in range(3):
-            near |= padded[row : row + line.shape[0], column : column + line.shape[1]]
+    near = cv2.dilate(line.astype(np.uint8), _KERNEL)
     indices = np.where(line, 2, near).astype(np.uint8)
     palette = np.array([(0, 0, 0, 0), (0, 0, 0, 150), (255, 255, 255, 255)], np.uint8)
     return encode_indexed(indices, palette)
@@ -78,19 +75,7 @@ def _heat_palette() -> npt.NDArray[np.uint8]:
     return np.concatenate([heat, np.full((1, 4), 255, np.uint8)])
 
 
-def _png(
-    lines: npt.NDArray[np.uint8],
-    width: int,
-    colour_type: int,
-    filter_type: int,
-    chunks: bytes = b"",
-) -> bytes:
-    header = struct.pack(">IIBBBBB", width, len(lines), 8, colour_type, 0, 0, 0)
-    filters = np.full((len(lines), 1), filter_type, np.uint8)
-    pixels = zlib.compress(np.hstack([filters, lines]).tobytes(), 9)
-    body = _chunk(b"IHDR", header) + chunks + _chunk(b"IDAT", pixels) + _chunk(b"IEND", b"")
-    return SIGNATURE + body
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+def _png(picture: Pillow.Image, **options: bytes) -> bytes:
+    out = BytesIO()
+    picture.save(out, "PNG", optimize=True, **options)
+    return out.getvalue()
