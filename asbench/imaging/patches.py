@@ -1,0 +1,107 @@
+"""Rectangular patches: draw their size and place, rotate them, paste them through an alpha mask.
+
+Sizes are fractions of the image, so that a method looks alike at every resolution. All functions
+are pure; the only chance is the generator passed in.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from synth_store.types import Image, Mask
+
+Size = tuple[int, int]
+"""(height, width) in pixels."""
+
+
+def rectangle(
+    rng: np.random.Generator, shape: Size, area: tuple[float, float], aspect: tuple[float, float]
+) -> Size:
+    """Draw a rectangle's size.
+
+    area: bounds of its share of the image, drawn uniformly; aspect: bounds of width / height, drawn
+    log-uniformly. Each side is rounded and clamped to 1 .. the image's side. Source: CutPaste
+    (Li et al., CVPR 2021).
+    """
+    height, width = shape
+    share, position = rng.random(2)
+    pixels = (area[0] + share * (area[1] - area[0])) * height * width
+    low, high = math.log(aspect[0]), math.log(aspect[1])
+    ratio = math.exp(low + position * (high - low))
+    return (
+        min(max(round(math.sqrt(pixels / ratio)), 1), height),
+        min(max(round(math.sqrt(pixels * ratio)), 1), width),
+    )
+
+
+def place(rng: np.random.Generator, size: Size, shape: Size, margin: float = 0.0) -> Size:
+    """Draw the (top, left) of a patch, every place inside the image being equally likely.
+
+    margin: share of each side, at both ends, that the patch keeps free of. Along a side too
+    short for patch and margins the patch is centred, and starts at 0 if it is longer than the side.
+    """
+    row, column = rng.random(2)
+    return _along(row, size[0], shape[0], margin), _along(column, size[1], shape[1], margin)
+
+
+def _along(position: float, length: int, side: int, margin: float) -> int:
+    first, last = math.ceil(margin * side), math.floor((1 - margin) * side) - length
+    if last < first:
+        return max((side - length) // 2, 0)
+    return first + int(position * (last - first + 1))
+
+
+def rotate(patch: Image, degrees: float, expand: bool = True) -> tuple[Image, Mask]:
+    """Rotate a patch counter-clockwise about its centre, nearest neighbour.
+
+    patch: uint8 (h, w, C). Returns the rotated patch and its alpha: True where the patch is, False
+    in the corners it left empty, which are 0. With `expand` the canvas grows to hold all of it,
+    else the size stays and what sticks out is lost.
+    """
+    height, width = patch.shape[:2]
+    turn = math.radians(degrees)
+    cos, sin = math.cos(turn), math.sin(turn)
+    rows, columns = height, width
+    if expand:
+        rows = _ceil(abs(height * cos) + abs(width * sin))
+        columns = _ceil(abs(width * cos) + abs(height * sin))
+    y = (np.arange(rows) + 0.5 - rows / 2)[:, None]
+    x = np.arange(columns) + 0.5 - columns / 2
+    source_y = np.floor(sin * x + (cos * y + height / 2)).astype(np.int32)
+    source_x = np.floor(cos * x + (width / 2 - sin * y)).astype(np.int32)
+    alpha = (source_y >= 0) & (source_y < height) & (source_x >= 0) & (source_x < width)
+    turned = np.zeros((rows, columns, patch.shape[2]), np.uint8)
+    turned[alpha] = patch[source_y[alpha], source_x[alpha]]
+    return turned, alpha
+
+
+def _ceil(length: float) -> int:
+    """Round up, but not for the rounding error of a sine at right angles."""
+    return math.ceil(length - 1e-9)
+
+
+def paste(image: Image, patch: Image, at: Size, alpha: Mask | None = None) -> tuple[Image, Mask]:
+    """Return a copy of the image with the patch pasted, and the bool (H, W) mask of what was.
+
+    at: (top, left) of the patch; what lies beyond the image is cut off. alpha: bool (h, w), the
+    pixels of the patch to paste; all of them by default.
+    """
+    rows, from_rows = _overlap(at[0], patch.shape[0], image.shape[0])
+    columns, from_columns = _overlap(at[1], patch.shape[1], image.shape[1])
+    visible = patch[from_rows, from_columns]
+    pasted, mask = image.copy(), np.zeros(image.shape[:2], np.bool_)
+    if alpha is None:
+        pasted[rows, columns], mask[rows, columns] = visible, True
+    else:
+        chosen = alpha[from_rows, from_columns]
+        np.copyto(pasted[rows, columns], visible, where=chosen[..., None])
+        mask[rows, columns] = chosen
+    return pasted, mask
+
+
+def _overlap(start: int, length: int, side: int) -> tuple[slice, slice]:
+    """Return where a patch falls on one side of the image, and which part of the patch does."""
+    first, last = min(max(start, 0), side), min(max(start + length, 0), side)
+    return slice(first, last), slice(first - start, last - start)
