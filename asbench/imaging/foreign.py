@@ -21,8 +21,8 @@ def draw_centre(rng: np.random.Generator, shape: tuple[int, int], core: float) -
 
 
 def _within(rng: np.random.Generator, first: float, length: float) -> int:
-    start = int(first)
-    return int(rng.integers(start, max(int(first + length), start + 1)))
+    start = round(first)
+    return int(rng.integers(start, max(round(first + length), start + 1)))
 
 
 def draw_reach(rng: np.random.Generator, shape: tuple[int, int], low: float, high: float) -> int:

@@ -105,7 +105,8 @@ class Nsa(PerSample):
     authors do. Patches whose masks overlap are united where the later rectangle overwrote the
     earlier; OpenCV's clone lies where the label does, which the original misses by a pixel. Of the
     paper's labels only the binary one serves as a mask. Random crops and rotations of both images
-    belong to training. None where no place was found, or nothing is to be seen.
+    belong to training. None where no place on the object was found, or ten sets of patches showed
+    nothing.
     """
 
     title: ClassVar[str] = "NSA"
@@ -178,6 +179,8 @@ class Nsa(PerSample):
             for index in range(scene.patches):
                 if index == 0 or rng.random() < 0.5:
                     self._add(scene, cloned, area, rng)
+            if not area.any():
+                return None
             mask = label(cloned, normal, area, self.tolerance)
             image = normal.copy()
             cv2.copyTo(cloned, mask.view(np.uint8), image)
@@ -210,7 +213,7 @@ class Nsa(PerSample):
         )
 
     def _add(self, scene: _Scene, cloned: Image, area: Mask, rng: np.random.Generator) -> None:
-        """Clone one patch into `cloned` and mark its rectangle in `area`, where it finds a place."""
+        """Clone one patch into `cloned` and mark its rectangle in `area`, if it finds a place."""
         cut = self._cut(scene, rng)
         if cut is None:
             return
@@ -231,21 +234,25 @@ class Nsa(PerSample):
         box = self._destination(on_patch, scene.on_target, (height, width), shape, rng)
         if box is None:
             return
-        if self.blending == "exact":
-            rule = mixed_gradients if scene.mixed else source_gradients
-            cloned[box] = to_bytes(blend(cloned[box], patch, rule))
-        else:
-            everywhere = np.ones((height, width), np.bool_)
-            # The clone's bounding box lies within the patch's ring.
-            centre = (
-                box[0].start + 1 + (height - 2) // 2,
-                box[1].start + 1 + (width - 2) // 2,
-            )
-            cloned[...] = seamless_clone(patch, cloned, everywhere, centre, scene.mixed)
+        self._clone(patch, cloned, box, scene.mixed)
         if on_patch is None or scene.on_target is None:
             area[box] = True
         else:
             area[box] |= on_patch | scene.on_target[box]
+
+    def _clone(self, patch: Image, cloned: Image, box: Box, mixed: bool) -> None:
+        """Blend the patch into the box of `cloned`, in place."""
+        if self.blending == "exact":
+            rule = mixed_gradients if mixed else source_gradients
+            cloned[box] = to_bytes(blend(cloned[box], patch, rule))
+            return
+        # OpenCV centres what is left of the mask inside its ring, halves rounded down.
+        row, column = (
+            axis.start + 1 + (length - 2) // 2
+            for axis, length in zip(box, patch.shape[:2], strict=True)
+        )
+        everywhere = np.ones(patch.shape[:2], np.bool_)
+        cloned[...] = seamless_clone(patch, cloned, everywhere, (row, column), mixed)
 
     def _cut(self, scene: _Scene, rng: np.random.Generator) -> Box | None:
         """Draw the rectangle to cut from the source; None where none lies on the object."""
@@ -310,7 +317,10 @@ class Nsa(PerSample):
 
 
 def _another(canvas: Canvas, rng: np.random.Generator) -> Canvas:
-    """Return another normal of the category with its foreground; the same where it is alone."""
+    """Return another normal of the category, the same one where it is alone.
+
+    `Canvas.another` draws the image alone; here its foreground is needed too.
+    """
     others = len(canvas.material.normals) - 1
     if others == 0:
         return canvas
