@@ -126,7 +126,8 @@ def plain_pii(canvas: Canvas, rng: np.random.Generator) -> tuple[np.ndarray, np.
         right += np.where(np.abs(kept) > np.abs(taken), kept, taken)
         right += np.where(inside[near][..., None], 0, own[near])
     path = [
-        sparse.diags_array([-1.0, 2.0, -1.0], offsets=[-1, 0, 1], shape=(n, n)) for n in right.shape[:2]
+        sparse.diags_array([-1.0, 2.0, -1.0], offsets=[-1, 0, 1], shape=(n, n))
+        for n in right.shape[:2]
     ]
     here = [sparse.eye_array(n) for n in right.shape[:2]]
     system = sparse.kron(path[0], here[1]) + sparse.kron(here[0], path[1])

@@ -20,13 +20,18 @@ def plain(*levels: int, side: int = 64) -> Material:
     return Material("testing", "plain", [np.full((side, side, 3), v, np.uint8) for v in levels])
 
 
-def found(method: Fpi, given: Material, count: int, seed: int = 0) -> list[Sample]:
-    return [s for s in draw(method, given, count, seed) if s is not None]
+def found(method: Fpi, given: Material, count: int) -> list[Sample]:
+    return [s for s in draw(method, given, count) if s is not None]
+
+
+def on_the_first(method: Fpi, given: Material, count: int) -> list[Sample]:
+    """Samples on the first of two normals alone."""
+    return [s for s in draw(method, given, 2 * count)[::2] if s is not None]
 
 
 def test_weight_is_uniform() -> None:
     """From black to white the level inside the square is 255 times the foreign weight."""
-    samples = found(Fpi(), plain(0, 255), 4000)[::2]
+    samples = on_the_first(Fpi(), plain(0, 255), 2000)
     weights = np.array([s.image[s.mask][0, 0] / 255 for s in samples])
     assert len(weights) == 2000
     assert 0.05 - 0.002 <= weights.min() < 0.06
@@ -48,8 +53,8 @@ def test_squares_have_the_published_size() -> None:
 def test_blend_is_the_formula_and_keeps_to_the_place() -> None:
     given = material(64, 96, normals=2)
     method = Fpi(weight_low=0.25, weight_high=0.25)
-    for index, sample in enumerate(found(method, given, 10)):
-        own, foreign = given.normals[index % 2], given.normals[1 - index % 2]
+    own, foreign = given.normals[0], given.normals[1]
+    for sample in on_the_first(method, given, 8):
         exact = 0.75 * own + 0.25 * foreign.astype(float)
         assert np.abs(sample.image - exact)[sample.mask].max() <= 0.5 + 1e-4
         assert np.array_equal(sample.image[~sample.mask], own[~sample.mask])
@@ -69,7 +74,7 @@ def test_tolerance_takes_small_changes_back() -> None:
     given = plain(100, 200)
     given.normals[1][:, :32] = 110
     half = Fpi(weight_low=0.5, weight_high=0.5, tolerance=20)
-    for sample in found(half, given, 60)[::2]:
+    for sample in on_the_first(half, given, 30):
         assert set(sample.image[:, :32].ravel()) == {100}
         assert set(sample.image[sample.mask].ravel()) <= {150}
 
@@ -115,8 +120,8 @@ def test_disc_saturates_unless_asked_to_wrap() -> None:
     given.normals[0][0, 0] = 0
     saturated = found(disc(), given, 60)
     assert {int(s.image[s.mask][0, 0]) for s in saturated} <= {255, *range(175, 201)}
-    wrapped = [Fpi(**VARIANTS["asbench-wrap"])]
-    levels = {int(s.image[s.mask][0, 0]) for s in found(wrapped[0], given, 60)}
+    wrapped = Fpi(**VARIANTS["asbench-wrap"])
+    levels = {int(s.image[s.mask][0, 0]) for s in found(wrapped, given, 60)}
     assert max(levels) <= 200
     assert min(levels) < 70  # 250 + 50 .. 75 modulo 256
 
