@@ -1,4 +1,4 @@
-"""The whole path on drawn data: normals, two ways to synthesize, a detector trained on each and on both."""
+"""The whole path on drawn data: two synthesizers, a detector trained on each and on both."""
 
 from __future__ import annotations
 

@@ -134,13 +134,13 @@ class Canvas:
         """Where the object is on the source image: bool (H, W). Never write into it."""
         return self.material.foregrounds[self.source]
 
-    def another(self, rng: np.random.Generator) -> Image:
-        """Return a normal drawn uniformly from the others; the source itself if it is alone."""
+    def another(self, rng: np.random.Generator) -> Canvas:
+        """Return the canvas of a normal drawn uniformly from the others; itself if it is alone."""
         others = len(self.material.normals) - 1
         if others == 0:
-            return self.normal
+            return self
         drawn = int(rng.integers(others))
-        return self.material.normals[drawn + (drawn >= self.source)]
+        return Canvas(self.material, drawn + (drawn >= self.source))
 
     def texture(self, rng: np.random.Generator) -> Image:
         """Return a texture drawn uniformly from the bank: uint8 (H, W, 3)."""

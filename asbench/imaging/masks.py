@@ -31,6 +31,7 @@ def visible(image: Image, clean: Image, mask: Mask) -> bool:
     if not len(rows):
         return False
     band = slice(rows[0], rows[-1] + 1)
-    changed = (cv2.absdiff(image[band], clean[band]) >= LEVELS).any(axis=2)
+    below = (LEVELS - 1,) * 3
+    same = cv2.inRange(cv2.absdiff(image[band], clean[band]), (0, 0, 0), below)
     inside = mask[band]
-    return bool(np.count_nonzero(changed & inside) >= SHARE * np.count_nonzero(inside))
+    return bool(np.count_nonzero(inside & (same == 0)) >= SHARE * np.count_nonzero(inside))

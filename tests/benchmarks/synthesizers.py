@@ -14,10 +14,13 @@ from typing import Any
 
 import cv2
 import numpy as np
+from scipy import sparse
+from scipy.sparse.linalg import spsolve
 from threadpoolctl import threadpool_limits
 
 from asbench.imaging import augment, perlin
 from asbench.synthesizers import resolve
+from asbench.synthesizers.nsa import VARIANTS
 from asbench.testing import material
 from asbench.types import Canvas
 
@@ -123,6 +126,68 @@ def plain_riad(canvas: Canvas, rng: np.random.Generator) -> tuple[np.ndarray, np
     return canvas.normal / 255 * keep[..., None], 1 - keep
 
 
+def plain_fpi(canvas: Canvas, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """FPI's sum over the whole image in float64, as its own code does it."""
+    own, foreign = canvas.normal / 255, canvas.another(rng).normal / 255
+    inside, weight = plain_square(rng)[..., None], rng.uniform(0.05, 0.95)
+    blended = (1 - weight) * inside * own + weight * inside * foreign + (1 - inside) * own
+    same = np.floor(own * 1000) == np.floor(blended * 1000)
+    return blended, weight * inside * ~same.all(axis=2, keepdims=True)
+
+
+def plain_square(rng: np.random.Generator) -> np.ndarray:
+    half, (y, x) = int(rng.integers(13, 51)), rng.integers(26, 230, 2)
+    inside = np.zeros((SIDE, SIDE))
+    inside[
+        max(y - half, 1) : min(y + half, SIDE - 1), max(x - half, 1) : min(x + half, SIDE - 1)
+    ] = 1
+    return inside
+
+
+def plain_pii(canvas: Canvas, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """PII by a sparse direct solver, for the square alone; its own code solves the whole image."""
+    own, foreign = canvas.normal / 255, canvas.another(rng).normal / 255
+    inside, alpha = plain_square(rng).astype(bool), rng.uniform(0.05, 0.95)
+    rows, columns = (np.flatnonzero(inside.any(axis)) for axis in (1, 0))
+    place = np.ix_(rows, columns)
+    right = np.zeros((len(rows), len(columns), 3))
+    for step in ((-1, 0), (1, 0), (0, -1), (0, 1)):
+        near = np.ix_(rows + step[0], columns + step[1])
+        kept, taken = (
+            (1 - alpha) * (own[place] - own[near]),
+            alpha * (foreign[place] - foreign[near]),
+        )
+        right += np.where(np.abs(kept) > np.abs(taken), kept, taken)
+        right += np.where(inside[near][..., None], 0, own[near])
+    path = [
+        sparse.diags_array([-1.0, 2.0, -1.0], offsets=[-1, 0, 1], shape=(n, n))
+        for n in right.shape[:2]
+    ]
+    here = [sparse.eye_array(n) for n in right.shape[:2]]
+    system = sparse.kron(path[0], here[1]) + sparse.kron(here[0], path[1])
+    blended = own.copy()
+    blended[place] = spsolve(system.tocsc(), right.reshape(-1, 3)).reshape(right.shape)
+    return np.clip(blended, own.min(), own.max()), alpha * inside
+
+
+def plain_nsa(canvas: Canvas, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """NSA's bare defaults: one clone, labelled over the whole image in float64."""
+    high, wide = (2 * int(rng.integers(13, 51)) for _ in range(2))
+    top, left = int(rng.integers(SIDE - high)), int(rng.integers(SIDE - wide))
+    scale = np.clip(rng.normal(1, 0.5), 0.7, 1.3)
+    height, width = (int(np.clip(scale * n, 13, 51)) for n in (high, wide))
+    patch = cv2.resize(canvas.normal[top : top + high, left : left + wide], (width, height))
+    weights = np.zeros((height, width), np.uint8)
+    weights[1:-1, 1:-1] = 255
+    y, x = int(rng.integers(SIDE - height)), int(rng.integers(SIDE - width))
+    centre = (x + width // 2, y + height // 2)
+    blended = cv2.seamlessClone(patch, canvas.normal, weights, centre, cv2.NORMAL_CLONE)
+    area = np.zeros((SIDE, SIDE), bool)
+    area[y : y + height, x : x + width] = True
+    change = np.mean(np.abs(1.0 * blended - 1.0 * canvas.normal), axis=2)
+    return blended, cv2.medianBlur((area & (change > 1)).astype(np.uint8), 5)
+
+
 # -- rows ------------------------------------------------------------------------------------------
 
 
@@ -145,6 +210,8 @@ def _rows() -> list[dict[str, Any]]:
         made = resolve(name, dataset="testing", category="texture")
         return lambda: made.render([canvas], [rng])
 
+    bare = dict(VARIANTS["asbench"]) | {"blending": "exact"}
+    exact = resolve("nsa@bare", dataset="testing", category="texture", settings=bare)
     scale = milliseconds(chw) / YARDSTICK_MS
     # what, ours, the reference, its target in ms on the core of YARDSTICK_MS
     measured: tuple[tuple[str, Call, Call | None, float | None], ...] = (
@@ -156,6 +223,16 @@ def _rows() -> list[dict[str, Any]]:
         ("destseg", method("destseg"), lambda: plain_destseg(canvas, rng), 0.7),
         ("memseg", method("memseg@asbench"), lambda: plain_memseg(canvas, rng), 1.3),
         ("riad", method("riad"), lambda: plain_riad(canvas, rng), 0.15),
+        ("fpi", method("fpi"), lambda: plain_fpi(canvas, rng), 0.15),
+        ("pii", method("pii"), lambda: plain_pii(canvas, rng), 0.6),
+        ("nsa", method("nsa"), None, None),
+        ("nsa@asbench", method("nsa@asbench"), lambda: plain_nsa(canvas, rng), 1.0),
+        (
+            "nsa@asbench, exact",
+            lambda: exact.render([canvas], [rng]),
+            lambda: plain_nsa(canvas, rng),
+            0.5,
+        ),
     )
     return [_row(*entry, scale) for entry in measured]
 
