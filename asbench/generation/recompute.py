@@ -41,11 +41,11 @@ def recompute(store: SynthStore, key: StoreKey, category: str, count: int) -> Re
         for index in indices:
             one = range(index, index + 1)
             samples, sources, _ = render_samples(synthesizer, offered, key, category, one)
-            then = stored[index]
-            same = (
-                np.array_equal(samples[0].image, then.image)
-                and np.array_equal(samples[0].mask, then.mask)
-                and sources[0] == stored.source_of(index)
+            now, then = samples[0], stored[index]
+            clean = then.clean if now.clean is None else now.clean
+            same = sources[0] == stored.source_of(index) and all(
+                np.array_equal(a, b)
+                for a, b in ((now.image, then.image), (now.mask, then.mask), (clean, then.clean))
             )
             if not same:
                 different.append(index)
