@@ -22,6 +22,10 @@ from threadpoolctl import threadpool_limits
 
 from synth_store.types import UserError
 
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""What libraries ask when they are loaded: a worker loads some (scipy, torch) after it is prepared,
+and would find here what a cluster's profile set for the whole node."""
+
 J = TypeVar("J")
 R = TypeVar("R")
 
@@ -85,7 +89,8 @@ def one_thread() -> Iterator[None]:
 def _prepare() -> None:
     """Make a worker run on one thread and leave Ctrl-C to the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ["OMP_NUM_THREADS"] = "1"
+    for name in THREADS:
+        os.environ[name] = "1"
     cv2.setNumThreads(1)
     threadpool_limits(1)
 
