@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context
 from types import ModuleType
@@ -18,6 +19,12 @@ from typing import TypeVar
 
 import cv2
 from threadpoolctl import threadpool_limits
+
+from synth_store.types import UserError
+
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""What libraries ask when they are loaded: a worker loads some (scipy, torch) after it is prepared,
+and would find here what a cluster's profile set for the whole node."""
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -34,8 +41,11 @@ def run(
     """Yield every job with its result as it ends; the first exception ends the rest.
 
     `workers` processes (default: one per core, no more than jobs); 1 works in this process.
-    Interrupted, it lets the running jobs end, starts no other, and raises KeyboardInterrupt.
+    Interrupted, it lets the jobs that workers hold end, hands out no other, and raises
+    KeyboardInterrupt. Raises UserError for less than one worker and for one that was killed.
     """
+    if workers is not None and workers < 1:
+        raise UserError(f"{workers} workers do nothing: give 1 or more, or none for one per core.")
     count = min(workers or cores(), len(jobs))
     if count <= 1:
         with one_thread():
@@ -49,6 +59,11 @@ def run(
             futures = {pool.submit(function, job): job for job in jobs}
         for future in as_completed(futures):
             yield futures[future], future.result()
+    except BrokenProcessPool as error:
+        raise UserError(
+            f"one of {count} worker processes was killed, perhaps for want of memory: run the same "
+            "again with fewer --workers. What was stored until then stays."
+        ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -74,7 +89,8 @@ def one_thread() -> Iterator[None]:
 def _prepare() -> None:
     """Make a worker run on one thread and leave Ctrl-C to the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ["OMP_NUM_THREADS"] = "1"
+    for name in THREADS:
+        os.environ[name] = "1"
     cv2.setNumThreads(1)
     threadpool_limits(1)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from asbench.imaging.foreground import FOREGROUND_VERSION, foreground
 from asbench.imaging.geometry import fit
@@ -26,7 +27,7 @@ def ensure_normals(
     """Return the category's normals from the store, writing them there first if they are not.
 
     Raises UserError if the data set has none, StoreError if the store holds others under its name.
-    The comparison reads pixels only when a file's name or size has changed.
+    The comparison reads pixels only when a file's name, size or date has changed.
     """
     items = dataset.train(category)
     if not items:
@@ -35,7 +36,8 @@ def ensure_normals(
             "with `asbench data check PATH`."
         )
     stamp = _stamp(dataset, items)
-    if store.has_normals(dataset.name, category):
+    known = store.has_normals(dataset.name, category)
+    if known:
         normals = store.normals(dataset.name, category)
         if normals.attributes["stamp"] == stamp:
             return normals
@@ -50,16 +52,22 @@ def ensure_normals(
             yield image, found.mask
         progress(f"normals of {dataset.name}/{category}", len(items), len(items))
 
-    attributes = {"stamp": stamp, "foreground": {"version": FOREGROUND_VERSION, "rules": rules}}
+    attributes: dict[str, Any] = {"stamp": stamp}
+    if not known:  # foregrounds that are stored keep the version that made them
+        attributes["foreground"] = {"version": FOREGROUND_VERSION, "rules": rules}
     ids = [item.id for item in items]
     return store.write_normals(dataset.name, category, ids, images(), attributes)
 
 
 def _stamp(dataset: Dataset, items: tuple[Item, ...]) -> str:
-    """Return a digest of names and file sizes: cheap, and enough to notice another folder."""
+    """Return a digest of names, sizes and dates: cheap, and enough to notice other photographs.
+
+    Without dates, bitmaps taken anew under the same names would pass: all have one size.
+    """
     stamp = hashlib.sha256()
     for item in items:
         path = dataset.image_path(item)
-        size = path.stat().st_size if path is not None else 0
-        stamp.update(f"{item.id}\x1f{size}\x1e".encode())
+        found = path.stat() if path is not None else None
+        size, date = (found.st_size, found.st_mtime_ns) if found else (0, 0)
+        stamp.update(f"{item.id}\x1f{size}\x1f{date}\x1e".encode())
     return stamp.hexdigest()

@@ -46,17 +46,19 @@ def contact_sheet(bands: Sequence[Band], *, side: int = 128, compact: bool = Fal
     side: height of a cell in pixels; compact: only the outlined anomalies, one row per method.
     Returns uint8 (H, W, 3). Raises ValueError when there is nothing to show.
     """
-    columns = max((len(band.samples) for band in bands), default=0)
-    if not columns:
+    every = [sample for band in bands for sample in band.samples]
+    if not every:
         raise ValueError("a contact sheet of no samples")
-    height, width = bands[0].samples[0].mask.shape
+    columns = max(len(band.samples) for band in bands)
+    height, width = every[0].mask.shape
     cell = (side, max(1, round(side * width / height)))
     rows: list[npt.NDArray[np.uint8]] = []
     for band in bands:
         rows.append(_text(band.title, columns * (cell[1] + GAP) + GAP))
         strips = [[outlined(s.image, s.mask, width=max(1, height // 128)) for s in band.samples]]
         if not compact:
-            cleans = [s.clean for s in band.samples if s.clean is not None]
+            blank = _paper(height, width)
+            cleans = [blank if s.clean is None else s.clean for s in band.samples]
             strips = [cleans, [s.image for s in band.samples], *strips]
         rows += [_strip(strip, cell, columns) for strip in strips]
     return np.concatenate([*rows, _paper(GAP, rows[0].shape[1])])

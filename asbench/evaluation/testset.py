@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -43,10 +44,11 @@ class TestSet:
         """Return an item's image: uint8 (H, W, 3)."""
         return fit(self.data.image(item), self.geometry)
 
-    def mask(self, item: Item) -> Mask | None:
-        """Return an item's mask: bool (H, W), None where none is on record."""
-        found = self.data.mask(item)
-        return None if found is None else fit_mask(found, self.geometry)
+    @cached_property
+    def masks(self) -> list[Mask | None]:
+        """One mask per item, bool (H, W); None where none is on record."""
+        found = (self.data.mask(item) for item in self.items)
+        return [None if mask is None else fit_mask(mask, self.geometry) for mask in found]
 
     def scores(
         self,
@@ -63,6 +65,8 @@ class TestSet:
                 yield self.image(item)
 
         maps, scores = predict(model, images(), device)
+        if progress is not None:
+            progress(len(self.items), len(self.items))
         return TestScores(
             ids=[i.id for i in self.items],
             labels=[i.label for i in self.items],
@@ -70,14 +74,12 @@ class TestSet:
             few_shot=[i.few_shot for i in self.items],
             scores=scores,
             maps=maps,
-            masks=[self.mask(i) for i in self.items],
+            masks=self.masks,
         )
 
     def gallery(self, found: TestScores) -> results.Gallery:
-        """Return some defects and normals, chosen by a hash of their names: by nobody's taste."""
-        order = sorted(
-            range(len(self.items)), key=lambda i: hashlib.sha256(self.items[i].id.encode()).digest()
-        )
+        """Return some defects and normals, chosen by a hash of their names."""
+        order = order_by_hash([item.id for item in self.items])
         chosen = [i for i in order if self.items[i].label][:GALLERY_DEFECTS]
         chosen += [i for i in order if not self.items[i].label][:GALLERY_NORMALS]
         shape = (self.geometry.height, self.geometry.width)
@@ -88,6 +90,11 @@ class TestSet:
             masks=np.stack([np.zeros(shape, np.bool_) if m is None else m for m in masks]),
             maps=found.maps[chosen].astype(np.float16),
         )
+
+
+def order_by_hash(ids: Sequence[str]) -> list[int]:
+    """Return the places of names in the order of their SHA-256: a choice that nobody made."""
+    return sorted(range(len(ids)), key=lambda i: hashlib.sha256(ids[i].encode()).digest())
 
 
 def only_metrics(evaluated: Mapping[str, Any]) -> results.Scores:

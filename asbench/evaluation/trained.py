@@ -17,7 +17,25 @@ from asbench.imaging.files import read_image
 from asbench.imaging.geometry import fit, unfit
 from asbench.nets.detector import Detector
 from asbench.nets.weights import load_weights
-from synth_store.types import Geometry, Image
+from synth_store.types import Geometry, Image, UserError
+
+
+def find_device(name: str | None) -> torch.device:
+    """Return the device of a name, for None CUDA where there is one, else the CPU.
+
+    Raises UserError for a device that this machine does not have.
+    """
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # an assertion where torch has no CUDA in it
+        seen = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+        raise UserError(
+            f"device {name!r} cannot be used here: choose from {', '.join(['cpu', *seen])}."
+        ) from error
+    return device
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +61,7 @@ class Trained:
     def __init__(self, folder: Path | str, device: str | None = None) -> None:
         self.folder = Path(folder)
         self.run = results.read(self.folder)
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = find_device(device)
 
     @property
     def id(self) -> str:
@@ -64,8 +82,13 @@ class Trained:
         return model.to(self.device).eval()
 
     def predict(self, image: Image | Path | str) -> Prediction:
-        """Score one image: uint8 (h, w, 3) RGB of any size, or the path of an image file."""
+        """Score one image: uint8 (h, w, 3) RGB of any size, or the path of an image file.
+
+        Raises UserError for another array or a file that is not a readable image.
+        """
         pixels = image if isinstance(image, np.ndarray) else read_image(Path(image))
+        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
+            raise UserError(f"an image is uint8 (h, w, 3), not {pixels.dtype} {pixels.shape}.")
         maps, scores = predict(self.detector, iter([fit(pixels, self.geometry)]), self.device)
         score = float(scores[0])
         threshold = self.run.threshold

@@ -13,8 +13,7 @@ from asbench.generation.render import material, render_job, render_samples
 from asbench.ingest import Progress, ensure_normals, quiet
 from asbench.synthesizers import resolve
 from asbench.types import Dataset
-from synth_store import Geometry, Sample, StoredSet, StoreKey, SynthStore
-from synth_store.types import UserError
+from synth_store import Geometry, Sample, StoredSet, StoreKey, SynthStore, UserError
 
 TEXTURES = "procedural"
 """The texture bank of methods that need one, unless another is named: drawn, not photographed."""
@@ -60,8 +59,9 @@ def generate(
     Returns the finished sets, method by method and category by category. Raises UserError for what
     the caller can mend; what was stored until then stays, and the same call continues.
     """
+    if n < 1:
+        raise UserError(f"{n} samples are no set: give 1 or more.")
     data = open_dataset(dataset, name=name)
-    opened = SynthStore.create(store, _geometry(store, size, resize))
     categories = _chosen(data.categories(), category, data.name)
     methods = [method] if isinstance(method, str) else list(method)
     if variant is not None:
@@ -72,6 +72,8 @@ def generate(
         for c in categories
     }
     keys = {m: StoreKey(data.name, m, seed) for m in methods}
+    # Only now, or a misspelt method would leave an empty store of whatever size was asked for.
+    opened = SynthStore.create(store, _geometry(store, size, resize))
     for c in categories:
         ensure_normals(opened, data, c, progress)
     bank = None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Protocol
+from contextlib import contextmanager
+from typing import Protocol, Self
 
 import numpy as np
 import torch
@@ -12,7 +14,9 @@ from torch import Tensor
 
 from asbench.nets.detector import Batch
 from synth_store import Normals, Schedule, StoredSet
-from synth_store.mix import Items
+
+RESIDENT_SHARE = 0.5
+"""A category is held on the device if it takes at most this share of its memory."""
 
 
 class Sampler(Protocol):
@@ -20,6 +24,32 @@ class Sampler(Protocol):
 
     def batch_at(self, step: int) -> Batch:
         """Return the batch of a step, on the training device."""
+
+
+@contextmanager
+def open_sampler(
+    normals: Normals,
+    sets: Sequence[StoredSet],
+    schedule: Schedule,
+    batch: int,
+    device: torch.device,
+) -> Iterator[Sampler]:
+    """Give a sampler of `batch` items a step: resident where the category fits, else streaming.
+
+    `sets` are those of the schedule's mix, in its order. Raises StoreError, here or when a batch
+    is asked for, if a stored byte is wrong.
+    """
+    if ResidentSampler.bytes_needed(normals, sets, schedule) <= RESIDENT_SHARE * _memory(device):
+        yield ResidentSampler(normals, sets, schedule, batch, device)
+        return
+    with StreamingSampler(normals, sets, schedule, batch, device) as streaming:
+        yield streaming
+
+
+def _memory(device: torch.device) -> int:
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def to_batch(image: Tensor, clean: Tensor, mask: Tensor) -> Batch:
@@ -53,15 +83,14 @@ class ResidentSampler:
         # Only as much of a set as the schedule draws from is read.
         counts = [schedule.normals, *schedule.sizes]
         self.first = np.cumsum([0, *counts])[:-1]
-        """Where each origin begins in the pool."""
-        own = sum(s for s, stored in zip(schedule.sizes, sets, strict=True) if stored.clean)
+        """Where each origin begins in the pool; own cleans come after all of them."""
         shape = normals.image.shape
-        pool = np.empty((sum(counts) + own, *shape), np.uint8)
-        masks = np.zeros((sum(counts), *shape[:2]), np.bool_)
-        clean = np.arange(sum(counts))
+        spare = sum(counts)
+        pool = np.empty((spare + _own_cleans(sets, schedule), *shape), np.uint8)
+        masks = np.zeros((spare, *shape[:2]), np.bool_)
+        clean = np.arange(spare)
         for i in range(schedule.normals):
             pool[i] = normals[i]
-        spare = sum(counts)
         for start, stored, size in zip(self.first[1:], sets, schedule.sizes, strict=True):
             for i in range(size):
                 own_clean = None if stored.clean is None else pool[spare]
@@ -71,12 +100,15 @@ class ResidentSampler:
         self.pool = torch.from_numpy(pool).to(device)
         self.masks = torch.from_numpy(masks).to(device)
         self.clean = torch.from_numpy(clean).to(device)
+        """For every image, the place of its clean image in the pool."""
 
     @staticmethod
-    def bytes_needed(schedule: Schedule, height: int, width: int) -> int:
-        """Return the device memory a resident category takes, own cleans counted."""
-        samples = sum(schedule.sizes)
-        return height * width * (3 * (schedule.normals + 2 * samples) + schedule.normals + samples)
+    def bytes_needed(normals: Normals, sets: Sequence[StoredSet], schedule: Schedule) -> int:
+        """Return the device memory that a resident category takes."""
+        height, width, channels = normals.image.shape
+        images = schedule.normals + sum(schedule.sizes)
+        pixels = (images + _own_cleans(sets, schedule)) * channels + images
+        return height * width * pixels + 8 * images
 
     def batch_at(self, step: int) -> Batch:
         """Return the batch of a step, on the training device."""
@@ -85,11 +117,16 @@ class ResidentSampler:
         return to_batch(self.pool[place], self.pool[self.clean[place]], self.masks[place])
 
 
+def _own_cleans(sets: Sequence[StoredSet], schedule: Schedule) -> int:
+    """Return how many samples bring a clean image of their own; the others' are normals."""
+    return sum(n for n, s in zip(schedule.sizes, sets, strict=True) if s.clean is not None)
+
+
 class StreamingSampler:
     """Reads each batch from the store, one step ahead in a thread, for what does not fit.
 
     A thread suffices: inflating releases the interpreter lock, and worker processes would cost
-    four times the read itself in handing pixels over.
+    four times the read itself in handing pixels over. Leaving the `with` block ends the thread.
     """
 
     def __init__(
@@ -105,6 +142,12 @@ class StreamingSampler:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
         self._ahead: tuple[int, Future[tuple[Tensor, Tensor, Tensor]]] | None = None
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
     def batch_at(self, step: int) -> Batch:
         """Return the batch of a step, on the training device; starts to read the next."""
         if self._ahead is not None and self._ahead[0] == step:
@@ -115,12 +158,8 @@ class StreamingSampler:
         image, clean, mask = (t.to(self.device, non_blocking=True) for t in read)
         return to_batch(image, clean, mask)
 
-    def close(self) -> None:
-        """End the reading thread."""
-        self._thread.shutdown(wait=True, cancel_futures=True)
-
     def _read(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        items: Items = self.schedule.batch_at(step, self.batch)
+        items = self.schedule.batch_at(step, self.batch)
         shape = (self.batch, *self.normals.image.shape)
         image, clean = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
         mask = np.zeros(shape[:3], np.bool_)

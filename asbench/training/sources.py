@@ -22,8 +22,7 @@ class Sources:
 
     def schedule(self, ratio: Fraction, normals: int, seed: int) -> Schedule:
         """Return the stream of items that a training at this ratio sees."""
-        mix = self.mix if ratio else Mix()
-        return Schedule(mix, ratio, normals, self.sizes if ratio else (), seed)
+        return Schedule(self.mix, ratio, normals, self.sizes, seed)
 
     def kept_back(self) -> list[tuple[StoredSet, range]]:
         """Return the samples of every set that no training sees."""
@@ -37,7 +36,7 @@ def find_sources(
 
     A bare name means itself; where only one variant of it is stored, it means that one. Raises
     StoreError naming every set that is missing with the command that makes it, UserError where two
-    variants could be meant.
+    variants could be meant or where a set has fewer samples to train on than `pool`.
     """
     if pool is not None and pool < 1:
         raise UserError(f"pool {pool} leaves nothing to train on: give a number from 1 up.")
@@ -70,8 +69,22 @@ def find_sources(
     if len({name for name, _ in found.shares}) != len(found.shares):
         raise UserError(f"mix {mix} comes down to one set twice ({found}): name each once.")
     sets = tuple(store.read(StoreKey(dataset, n, seed), category) for n in found.names)
-    trained = (s.count - _kept_back(s.count) for s in sets)
-    return Sources(found, sets, tuple(min(t, pool or t) for t in trained))
+    return Sources(found, sets, tuple(_trained(store, s, pool) for s in sets))
+
+
+def _trained(store: SynthStore, stored: StoredSet, pool: int | None) -> int:
+    """Return how many samples of a set may train."""
+    at_hand = stored.count - _kept_back(stored.count)
+    if pool is not None and pool > at_hand:
+        # Taking what is there would call two points of a scaling study different that are not.
+        line = store.generate_line(stored.key, stored.category)
+        raise UserError(
+            f"pool {pool} is more than {stored.key}/{stored.category} can give: {at_hand} of its "
+            f"{stored.count} samples may train, the last {stored.count - at_hand} are kept back "
+            f"for thresholds. Give a smaller pool, or make more with\n"
+            f"  {line} -n {pool + KEPT_BACK_AT_MOST}"
+        )
+    return at_hand if pool is None else pool
 
 
 def _kept_back(count: int) -> int:

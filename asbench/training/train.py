@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from fractions import Fraction
 from importlib.metadata import version
@@ -23,23 +22,24 @@ from asbench.detectors import build, protocol_of, resolve
 from asbench.evaluation.metrics import best_f1_threshold
 from asbench.evaluation.predict import predict
 from asbench.evaluation.score import evaluate, table
-from asbench.evaluation.testset import TestSet, only_metrics
-from asbench.evaluation.trained import Trained
+from asbench.evaluation.testset import TestSet, only_metrics, order_by_hash
+from asbench.evaluation.trained import Trained, find_device
 from asbench.ingest import Progress, ensure_normals, quiet
 from asbench.nets.detector import Detector
 from asbench.nets.weights import save_weights
 from asbench.results import SUBSETS, Decides, Run, Threshold
-from asbench.training.loop import Precision
+from asbench.training.loop import Precision, check
 from asbench.training.loop import fit as fit_detector
-from asbench.training.sampler import ResidentSampler, Sampler, StreamingSampler
+from asbench.training.sampler import open_sampler
 from asbench.training.sources import Sources, find_sources
-from synth_store import Mix, Normals, SynthStore, UserError
-from synth_store.types import Geometry
+from synth_store import Geometry, Mix, Normals, SynthStore, UserError
 
 CHECKPOINT_EVERY = 200
 """Steps between checkpoints: what a killed training loses at most."""
-RESIDENT_SHARE = 0.5
-"""A category is held on the device if it takes at most this share of its memory."""
+THRESHOLD_NORMALS = 200
+"""A threshold is chosen on at most this many normals: scoring them all would outlast the test."""
+NEW = Geometry()
+"""The geometry of a store that training without anomalies is about to make."""
 
 
 class Interrupted(UserError):
@@ -79,19 +79,21 @@ def train(
         steps, batch: None for the detector's protocol.
         precision: `fp32` or `bf16`.
         seed: of the training; synth_seed: of the stored sets.
-        pool: samples read of every set; None for all.
+        pool: samples read of every set; None for all that may train.
         settings: parameters of the detector that differ from its variant's.
-        untrained: score the detector before its first step as well.
+        untrained: score the detector before its first step as well; a run that stands already is
+            not given these scores afterwards.
         device: `cpu`, `cuda`, ...; None for CUDA where there is one.
         stop: asked at every step; when it returns True the training is saved, and Interrupted says
             how to continue.
 
     Returns the trained run, which stands in `<runs>/<id>`. One that stands already is returned as
-    it is; one that was interrupted continues. Raises UserError for what the caller can mend.
+    it is; one that was interrupted continues. At ratio 0 neither mix nor pool nor synth_seed plays
+    a part, and the run's id knows nothing of them. Raises UserError for what the caller can mend.
     """
-    # What the run is: everything that decides its outcome, and so its id.
+    # What the run is: everything that decides its outcome, and so its id. All that can be refused
+    # is refused before anything is written.
     data = open_dataset(dataset, name=name)
-    opened = SynthStore.create(store)
     chosen = category if category is not None else data.categories()[0]
     if chosen not in data.categories():
         raise UserError(
@@ -100,18 +102,17 @@ def train(
         )
     cls, parameters = resolve(detector, settings)
     protocol = protocol_of(detector)
+    where = find_device(device)
+    share = _share(protocol.ratio if ratio is None else ratio, mix)
+    _check_length(steps, batch, precision)
+    root = Path(store)
+    opened = SynthStore.open(root) if (root / "zarr.json").exists() else SynthStore(root, NEW)
     _check_stride(cls, opened.geometry)
-    share = Fraction(str(protocol.ratio if ratio is None else ratio))
-    if share and mix is None:
-        raise UserError(
-            f"ratio {float(share):g} needs a mix of stored methods: add for example "
-            "--mix draem:0.5,fractal:0.5, or --ratio 0 to train on normals alone."
-        )
     test = TestSet(data, data.test(chosen), opened.geometry)
     test.refuse_without_anomalies()
-    normals = ensure_normals(opened, data, chosen, progress)
     wanted = Mix.parse(mix) if mix is not None and share else Mix()
     sources = find_sources(opened, data.name, chosen, wanted, synth_seed, pool)
+    normals = ensure_normals(SynthStore.create(root), data, chosen, progress)
     decides = Decides(
         dataset=data.name,
         category=chosen,
@@ -121,7 +122,7 @@ def train(
         sets={s.key.method: str(s.digest) for s in sources.sets},
         ratio=float(share),
         ratio_mode="exact",
-        pool=pool,
+        pool=pool if share else None,
         detector=detector,
         parameters=parameters,
         steps=steps if steps is not None else protocol.steps_for(len(normals)),
@@ -129,41 +130,37 @@ def train(
         precision=precision,
         weights=None,
         seed=seed,
-        synth_seed=synth_seed,
+        synth_seed=synth_seed if share else 0,
         select="last",
     )
-    standing = results.finished(Path(runs), decides)
-    if standing is not None:
-        return Trained(Path(runs) / standing.id)
     folder = Path(runs) / results.run_id(decides)
+    if results.finished(Path(runs), decides) is not None:
+        return Trained(folder, device)
 
     # The stream of items, and the detector that learns from it.
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     schedule = sources.schedule(share, len(normals), seed)
     model = build(detector, seed, settings).to(where)
-    generator = torch.Generator().manual_seed(seed)
-    images = np.stack([normals[i] for i in range(len(normals))])
-    model.prepare(torch.from_numpy(images).permute(0, 3, 1, 2), generator)
+    pixels = torch.from_numpy(np.stack(list(normals))).permute(0, 3, 1, 2)
+    model.prepare(pixels, torch.Generator().manual_seed(seed))
+    del pixels
+    _ = test.masks  # one that cannot be read is to be found before the training, not after it
     before = only_metrics(evaluate(test.scores(model, where))) if untrained else None
-    sampler: Sampler
-    needed = ResidentSampler.bytes_needed(schedule, opened.geometry.height, opened.geometry.width)
-    kind = ResidentSampler if needed <= RESIDENT_SHARE * _memory(where) else StreamingSampler
-    sampler = kind(normals, sources.sets if share else (), schedule, decides["batch"], where)
 
     # The loop.
     what = f"{detector} on {data.name}/{chosen}"
-    trajectory = fit_detector(
-        model,
-        sampler.batch_at,
-        steps=decides["steps"],
-        seed=seed,
-        device=where,
-        precision=precision,
-        folder=folder / "checkpoint",
-        progress=lambda done, _: progress(what, done, decides["steps"]),
-        checkpoint_every=CHECKPOINT_EVERY,
-        stop=stop,
-    )
+    with open_sampler(normals, sources.sets, schedule, decides["batch"], where) as sampler:
+        trajectory = fit_detector(
+            model,
+            sampler.batch_at,
+            steps=decides["steps"],
+            seed=seed,
+            device=where,
+            precision=precision,
+            folder=folder / "checkpoint",
+            progress=lambda done, _: progress(what, done, decides["steps"]),
+            checkpoint_every=CHECKPOINT_EVERY,
+            stop=stop,
+        )
     if not trajectory.done:
         raise Interrupted(
             f"stopped at step {trajectory.steps} of {decides['steps']}, saved in {folder}: the "
@@ -174,6 +171,10 @@ def train(
     start = perf_counter()
     found = test.scores(model, where, lambda done, total: progress(f"scoring {what}", done, total))
     metrics = evaluate(found)
+    threshold = _threshold(model, normals, sources, where)
+    scored = perf_counter() - start
+    names = ("normal", *sources.mix.names)
+    realised = schedule.counts(decides["steps"] * decides["batch"])
     run = Run(
         decides=decides,
         metrics=only_metrics(metrics),
@@ -181,11 +182,11 @@ def train(
         reasons={s: dict(metrics[s]["reasons"]) for s in SUBSETS},
         untrained=before,
         saw_defects=0,
-        realised=_realised(schedule.counts(decides["steps"] * decides["batch"]), sources, share),
+        realised=dict(zip(names, realised, strict=True)),
         losses=trajectory.losses,
-        threshold=_threshold(model, normals, sources, where),
+        threshold=threshold,
         environment=_environment(where),
-        seconds={"train": trajectory.seconds, "score": perf_counter() - start},
+        seconds={"train": trajectory.seconds, "score": scored},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     save_weights(model, folder / "model.safetensors")
@@ -193,32 +194,49 @@ def train(
     results.write_gallery(folder, test.gallery(found))
     results.save(run, folder)
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)
-    return Trained(folder)
+    return Trained(folder, device)
 
 
-def _realised(counts: Sequence[int], sources: Sources, share: Fraction) -> dict[str, int]:
-    names = ("normal", *(sources.mix.names if share else ()))
-    return dict(zip(names, counts, strict=True))
+def _share(ratio: float, mix: str | None) -> Fraction:
+    """Return the ratio as written in decimals; raises UserError for an impossible one."""
+    if not 0 <= ratio <= 1:  # nor NaN
+        raise UserError(f"ratio {ratio:g} is impossible: choose from 0 to 1.")
+    share = Fraction(str(ratio))
+    if share and mix is None:
+        raise UserError(
+            f"ratio {ratio:g} needs a mix of stored methods: add for example "
+            "--mix draem:0.5,fractal:0.5, or --ratio 0 to train on normals alone."
+        )
+    return share
+
+
+def _check_length(steps: int | None, batch: int | None, precision: str) -> None:
+    check(1 if steps is None else steps, precision, CHECKPOINT_EVERY)
+    if batch is not None and batch < 1:
+        raise UserError(f"a batch of {batch} items trains nothing: give 1 or more.")
 
 
 def _threshold(
     model: Detector, normals: Normals, sources: Sources, device: torch.device
 ) -> Threshold:
     """Choose the score from which an image counts as anomalous, without any real defect."""
-    _, normal_scores = predict(model, iter(normals), device)
+    chosen = sorted(order_by_hash(normals.ids)[:THRESHOLD_NORMALS])
+    few = f"{len(chosen)} training normals"
+    if len(chosen) < len(normals):
+        few = f"{len(chosen)} of {len(normals)} training normals, chosen by hash,"
+    _, normal_scores = predict(model, (normals[i] for i in chosen), device)
     kept = [(stored, index) for stored, part in sources.kept_back() for index in part]
     if not kept:
         return Threshold(
             value=float(np.quantile(normal_scores, 0.995)),
-            rule=f"99.5 % quantile of {len(normals)} training normals: no synthetic set is at hand",
+            rule=f"99.5 % quantile of {few}: no synthetic anomaly was kept out of training",
         )
     _, scores = predict(model, (stored[index].image for stored, index in kept), device)
     labels = np.repeat([0, 1], [len(normal_scores), len(scores)])
     best = best_f1_threshold(np.concatenate([normal_scores, scores]), labels)
     return Threshold(
         value=best.threshold,
-        rule=f"best F1 between {len(normals)} training normals and {len(scores)} synthetic "
-        "anomalies kept out of training",
+        rule=f"best F1 between {few} and {len(scores)} synthetic anomalies kept out of training",
     )
 
 
@@ -230,27 +248,25 @@ def _check_stride(cls: type[Detector], geometry: Geometry) -> None:
         )
 
 
-def _memory(device: torch.device) -> int:
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
-
 def _environment(device: torch.device) -> dict[str, Any]:
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
     return {
         "asbench": version("asbench"),
-        "commit": commit.stdout.strip() or None,
+        "commit": _commit(),
         "torch": torch.__version__,
         "numpy": np.__version__,
         "python": platform.python_version(),
         "device": f"{device.type} ({name or platform.machine()})",
         "threads": torch.get_num_threads(),
     }
+
+
+def _commit() -> str | None:
+    """Return the commit of the working copy that this file is in, None where it is installed."""
+    root = Path(__file__).parents[2]
+    git = shutil.which("git")
+    if git is None or not (root / ".git").exists():  # another's repository may lie further up
+        return None
+    command = [git, "rev-parse", "--short", "HEAD"]
+    found = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    return found.stdout.strip() or None

@@ -148,6 +148,25 @@ def test_another_geometry_is_refused(tmp_path: Path) -> None:
         generate("toys", "cutout", n=3, store=tmp_path, resize="pad")
 
 
+@pytest.mark.parametrize(
+    ("method", "change", "told"),
+    [
+        ("cutuot", {}, "did you mean cutout"),
+        ("cutout", {"category": "c"}, "choose from a, b"),
+        ("cutout", {"n": 0}, "0 samples are no set"),
+        ("cutout", {"settings": {"fill": "mean"}}, "--variant"),
+        ("cutout", {"resize": "crop"}, "crop"),
+        ("cutout", {"size": 0}, "too small"),
+    ],
+)
+def test_a_refusal_leaves_no_store_behind(
+    tmp_path: Path, method: str, change: dict[str, object], told: str
+) -> None:
+    with pytest.raises(UserError, match=told):
+        generate("toys", method, store=tmp_path / "store", **{"size": 64, **change})  # type: ignore[arg-type]
+    assert not (tmp_path / "store").exists()
+
+
 class Nothing(PerSample):
     """Draws no anomaly at all."""
 

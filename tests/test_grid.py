@@ -1,0 +1,158 @@
+"""Where work runs plays no part in what comes of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from asbench import grid
+from asbench.imaging.files import FileError, write_png
+from synth_store import StoreKey, SynthStore, UserError
+from tests import jobs
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_every_job_comes_back_with_its_result(workers: int) -> None:
+    assert sorted(grid.run(jobs.square, range(9), workers)) == [(i, i * i) for i in range(9)]
+
+
+def test_jobs_run_here_or_in_workers() -> None:
+    assert {pid for _, pid in grid.run(jobs.process, [1, 2], 1)} == {os.getpid()}
+    assert os.getpid() not in {pid for _, pid in grid.run(jobs.process, [1, 2], 2)}
+    assert {pid for _, pid in grid.run(jobs.process, [1], 8)} == {os.getpid()}
+    assert list(grid.run(jobs.process, [], 2)) == []
+
+
+@pytest.mark.parametrize("workers", [0, -1])
+def test_less_than_one_worker_is_refused(workers: int) -> None:
+    with pytest.raises(UserError, match=f"{workers} workers do nothing"):
+        list(grid.run(jobs.square, [1], workers))
+
+
+def pools() -> dict[str, int]:
+    return {p["filepath"]: p["num_threads"] for p in threadpool_info()}
+
+
+def test_a_job_in_this_process_runs_on_one_thread_and_gives_them_back() -> None:
+    before = cv2.getNumThreads(), torch.get_num_threads()
+    try:
+        cv2.setNumThreads(3)
+        torch.set_num_threads(3)
+        with threadpool_limits(3):
+            loaded = pools()
+            ((_, found),) = grid.run(jobs.threads, [0], 1)
+            assert len(found) >= 4
+            assert set(found.values()) == {1}
+            assert (cv2.getNumThreads(), torch.get_num_threads()) == (3, 3)
+            after = pools()
+            assert {path: after[path] for path in loaded} == loaded
+    finally:
+        cv2.setNumThreads(before[0])
+        torch.set_num_threads(before[1])
+
+
+def test_workers_run_on_one_thread_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in grid.THREADS:
+        monkeypatch.setenv(name, "3")  # what a worker would inherit
+    for _, found in grid.run(jobs.threads, [0, 1], 2):
+        assert len(found) >= 4
+        assert set(found.values()) == {1}, found
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_comes_through_with_its_text_and_ends_the_rest(
+    tmp_path: Path, workers: int
+) -> None:
+    with pytest.raises(UserError, match=r"^job 2 cannot be done: try another\.$"):
+        list(grid.run(jobs.fail_at_two, [(tmp_path, i) for i in range(60)], workers))
+    done = {int(p.name) for p in tmp_path.iterdir()}
+    assert {0, 1} <= done
+    assert len(done) < 30
+
+
+def test_an_error_with_a_place_of_its_own_crosses_processes(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match=r"photo\.png is truncated") as refused:
+        list(grid.run(jobs.unreadable, [tmp_path / "photo.png"] * 2, 2))
+    assert refused.value.path == tmp_path / "photo.png"
+
+
+def test_a_killed_worker_is_told_in_plain_words() -> None:
+    with pytest.raises(UserError, match=r"one of 2 worker processes was killed.*fewer --workers"):
+        list(grid.run(jobs.die, [1, 2, 3], 2))
+
+
+def started(script: str, place: Path) -> subprocess.Popen[str]:
+    """Run a script of a user's, as a file of its own, in a session of its own."""
+    place.write_text(textwrap.dedent(script), encoding="utf-8")
+    return subprocess.Popen(
+        [sys.executable, str(place)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def test_a_script_needs_no_main_guard(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for i in range(4):
+        write_png(tmp_path / "photos" / f"{i}.png", rng.integers(0, 256, (32, 32, 3), np.uint8))
+    child = started(
+        f"""
+        import asbench
+        print("here")
+        sets = asbench.generate({str(tmp_path / "photos")!r}, "cutout", n=600, size=32,
+                                store={str(tmp_path / "store")!r}, workers=2)
+        print(len(sets[0]))
+        import __main__
+        print(__main__.sets is sets)
+        """,
+        tmp_path / "script.py",
+    )
+    told, complained = child.communicate(timeout=120)
+    assert child.returncode == 0, complained
+    assert told.split() == ["here", "600", "True"]
+    store = SynthStore.open(tmp_path / "store")
+    assert store.read(StoreKey("photos", "cutout", 0), "photos").count == 600
+
+
+def test_interrupted_it_lets_the_jobs_at_hand_end(tmp_path: Path) -> None:
+    folder = tmp_path / "jobs"
+    folder.mkdir()
+    child = started(
+        f"""
+        from pathlib import Path
+        from asbench import grid
+        from tests.jobs import slow
+        try:
+            list(grid.run(slow, [(Path({str(folder)!r}), i) for i in range(12)], 2))
+        except KeyboardInterrupt:
+            print("interrupted")
+        """,
+        tmp_path / "script.py",
+    )
+    until = time.monotonic() + 60
+    while not list(folder.glob("ended-*")):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    os.killpg(child.pid, signal.SIGINT)  # as Ctrl-C in a terminal does: parent and workers alike
+    told, complained = child.communicate(timeout=60)
+    assert (told, complained) == ("interrupted\n", "")
+    begun = {p.name.partition("-")[2] for p in folder.glob("begun-*")}
+    ended = {p.name.partition("-")[2] for p in folder.glob("ended-*")}
+    assert begun == ended
+    assert len(ended) < 12
