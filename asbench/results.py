@@ -36,14 +36,15 @@ BEST_ON_TEST = "best-on-test"
 class Decides(TypedDict):
     """Everything that decides a run's outcome, so everything its id is made of.
 
-    normals, sets, weights: digests; mix: method to weight, empty at ratio 0; pool: samples read of
-    every set, None for all; select: `last` or `best-on-test`.
+    normals, test, sets, weights: digests; mix: method to weight, empty at ratio 0; pool: samples
+    read of every set, None for all; select: `last` or `best-on-test`.
     """
 
     dataset: str
     category: str
     geometry: str
     normals: str
+    test: str
     mix: Mapping[str, float]
     sets: Mapping[str, str]
     ratio: float

@@ -66,6 +66,10 @@ class Dataset(ABC):
         """Return the item's image file; None where images are drawn, not read."""
         return None
 
+    def mask_path(self, item: Item) -> Path | None:
+        """Return the item's mask file; None where there is none."""
+        return None
+
     def train(self, category: str) -> tuple[Item, ...]:
         """Return the normals that may be trained and synthesized on."""
         return tuple(i for i in self.items(category) if i.split == "train")

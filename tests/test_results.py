@@ -24,6 +24,7 @@ DECIDES: dict[str, Any] = {
     "category": "weave",
     "geometry": "256x256 (stretch)",
     "normals": "aa",
+    "test": "7e57" * 16,
     "mix": {"draem": 0.5, "fractal": 0.5},
     "sets": {"draem": "bb", "fractal": "cc"},
     "ratio": 0.5,

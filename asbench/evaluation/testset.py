@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,20 @@ class TestSet:
                 f"{self.data.name} has no anomalous test images here, so nothing could be scored: "
                 "see what was recognised with `asbench data check`."
             )
+
+    def digest(self) -> str:
+        """Return a digest of what is scored: names, labels and the bytes of the files.
+
+        Drawn images have no files: their names stand for them, and the release that draws them.
+        """
+        whole = hashlib.sha256()
+        for item in self.items:
+            whole.update(f"{item.id}\x1f{item.label}\x1f{item.defect}\x1f{item.few_shot}".encode())
+            paths = (self.data.image_path(item), self.data.mask_path(item))
+            for path in paths:
+                content = version("asbench").encode() if path is None else path.read_bytes()
+                whole.update(hashlib.sha256(content).digest())
+        return whole.hexdigest()
 
     def image(self, item: Item) -> Image:
         """Return an item's image: uint8 (H, W, 3)."""

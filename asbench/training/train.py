@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from fractions import Fraction
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
@@ -118,6 +119,7 @@ def train(
         category=chosen,
         geometry=str(opened.geometry),
         normals=normals.digest,
+        test=test.digest(),
         mix={method: float(weight) for method, weight in sources.mix.shares},
         sets={s.key.method: str(s.digest) for s in sources.sets},
         ratio=float(share),
@@ -144,10 +146,13 @@ def train(
     model.prepare(pixels, torch.Generator().manual_seed(seed))
     del pixels
     _ = test.masks  # one that cannot be read is to be found before the training, not after it
-    before = only_metrics(evaluate(test.scores(model, where))) if untrained else None
+    what = f"{detector} on {data.name}/{chosen}"
+    before = None
+    if untrained:
+        found = test.scores(model, where, partial(progress, f"scoring untrained {what}"))
+        before = only_metrics(evaluate(found))
 
     # The loop.
-    what = f"{detector} on {data.name}/{chosen}"
     with open_sampler(normals, sources.sets, schedule, decides["batch"], where) as sampler:
         trajectory = fit_detector(
             model,
@@ -169,7 +174,7 @@ def train(
 
     # The scores, then the record: run.json comes last and says that the run is done.
     start = perf_counter()
-    found = test.scores(model, where, lambda done, total: progress(f"scoring {what}", done, total))
+    found = test.scores(model, where, partial(progress, f"scoring {what}"))
     metrics = evaluate(found)
     threshold = _threshold(model, normals, sources, where)
     scored = perf_counter() - start

@@ -30,6 +30,7 @@ def record(threshold: Threshold | None = None) -> Run:
         category="a",
         geometry=str(PADDED),
         normals="0",
+        test="1",
         mix={},
         sets={},
         ratio=0.0,

@@ -23,6 +23,7 @@ def made_up(**settings: Any) -> Run:
         "category": "weave",
         "geometry": f"{SIDE}x{SIDE} (stretch)",
         "normals": "5f2d8c",
+        "test": "7e57" * 16,
         "mix": {"draem": 1.0},
         "ratio": 0.5,
         "ratio_mode": "exact",
