@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from asbench import results
 from asbench.detectors import build
@@ -16,8 +15,9 @@ from asbench.evaluation.predict import predict
 from asbench.imaging.files import read_image
 from asbench.imaging.geometry import fit, unfit
 from asbench.nets.detector import Detector
+from asbench.nets.device import find_device
 from asbench.nets.weights import load_weights
-from synth_store.types import Geometry, Image
+from synth_store.types import Geometry, Image, UserError
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ class Trained:
     def __init__(self, folder: Path | str, device: str | None = None) -> None:
         self.folder = Path(folder)
         self.run = results.read(self.folder)
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = find_device(device)
 
     @property
     def id(self) -> str:
@@ -60,7 +60,13 @@ class Trained:
         """The trained detector, in eval mode, on its device."""
         decides = self.run.decides
         model = build(decides["detector"], decides["seed"], decides["parameters"])
-        load_weights(model, self.folder / "model.safetensors")
+        weights = self.folder / "model.safetensors"
+        if not weights.is_file():
+            raise UserError(
+                f"{weights} is missing, and with it what run {self.id} learnt: delete the folder "
+                f"{self.folder} and run its `asbench train` again."
+            )
+        load_weights(model, weights)
         return model.to(self.device).eval()
 
     def predict(self, image: Image | Path | str) -> Prediction:

@@ -58,10 +58,13 @@ def _title(net: nn.Module) -> str:
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Write tensors as one safetensors file, by rename."""
+    """Write tensors as one safetensors file, by rename; raises UserError where it cannot."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
-        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary)
+        try:
+            save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary)
+        except safetensors.SafetensorError as error:  # what it makes of a full disk
+            raise UserError(f"cannot write {path}: {error}.") from error
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:

@@ -4,37 +4,38 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 
 from asbench import results
-from asbench.datasets import open_dataset
-from asbench.detectors import build, protocol_of, resolve
+from asbench.detectors import build
 from asbench.evaluation.metrics import best_f1_threshold
 from asbench.evaluation.predict import predict
 from asbench.evaluation.score import evaluate, table
-from asbench.evaluation.testset import TestSet, only_metrics
+from asbench.evaluation.testset import only_metrics
 from asbench.evaluation.trained import Trained
-from asbench.ingest import Progress, ensure_normals, quiet
+from asbench.ingest import Progress, quiet
 from asbench.nets.detector import Detector
 from asbench.nets.weights import save_weights
-from asbench.results import SUBSETS, Decides, Run, Threshold
+from asbench.results import SUBSETS, Run, Threshold
+from asbench.training import checkpoint
 from asbench.training.loop import Precision
 from asbench.training.loop import fit as fit_detector
+from asbench.training.plan import Notify, Plan, plan_run, silent
 from asbench.training.sampler import ResidentSampler, Sampler, StreamingSampler
-from asbench.training.sources import Sources, find_sources
-from synth_store import Mix, Normals, SynthStore, UserError
-from synth_store.types import Geometry
+from asbench.training.sources import Sources
+from synth_store import Normals, Schedule, StoreError, UserError
 
 CHECKPOINT_EVERY = 200
 """Steps between checkpoints: what a killed training loses at most."""
@@ -66,6 +67,7 @@ def train(
     untrained: bool = False,
     name: str | None = None,
     progress: Progress = quiet,
+    notify: Notify = silent,
     stop: Callable[[], bool] | None = None,
 ) -> Trained:
     """Train a detector on stored anomalies and score it on the data set's test images.
@@ -83,87 +85,80 @@ def train(
         settings: parameters of the detector that differ from its variant's.
         untrained: score the detector before its first step as well.
         device: `cpu`, `cuda`, ...; None for CUDA where there is one.
+        notify: told, before training, which items it will see, what a bare name of the mix was
+            taken for, and whether a run continues or stands already.
         stop: asked at every step; when it returns True the training is saved, and Interrupted says
             how to continue.
 
     Returns the trained run, which stands in `<runs>/<id>`. One that stands already is returned as
     it is; one that was interrupted continues. Raises UserError for what the caller can mend.
     """
-    # What the run is: everything that decides its outcome, and so its id.
-    data = open_dataset(dataset, name=name)
-    opened = SynthStore.create(store)
-    chosen = category if category is not None else data.categories()[0]
-    if chosen not in data.categories():
-        raise UserError(
-            f"category {chosen!r} is not in {data.name}: choose from "
-            f"{', '.join(data.categories())}."
-        )
-    cls, parameters = resolve(detector, settings)
-    protocol = protocol_of(detector)
-    _check_stride(cls, opened.geometry)
-    share = Fraction(str(protocol.ratio if ratio is None else ratio))
-    if share and mix is None:
-        raise UserError(
-            f"ratio {float(share):g} needs a mix of stored methods: add for example "
-            "--mix draem:0.5,fractal:0.5, or --ratio 0 to train on normals alone."
-        )
-    test = TestSet(data, data.test(chosen), opened.geometry)
-    test.refuse_without_anomalies()
-    normals = ensure_normals(opened, data, chosen, progress)
-    wanted = Mix.parse(mix) if mix is not None and share else Mix()
-    sources = find_sources(opened, data.name, chosen, wanted, synth_seed, pool)
-    decides = Decides(
-        dataset=data.name,
-        category=chosen,
-        geometry=str(opened.geometry),
-        normals=normals.digest,
-        mix={method: float(weight) for method, weight in sources.mix.shares},
-        sets={s.key.method: str(s.digest) for s in sources.sets},
-        ratio=float(share),
-        ratio_mode="exact",
-        pool=pool,
+    plan = plan_run(
+        dataset,
+        mix,
+        ratio=ratio,
         detector=detector,
-        parameters=parameters,
-        steps=steps if steps is not None else protocol.steps_for(len(normals)),
-        batch=batch if batch is not None else protocol.batch,
+        category=category,
+        steps=steps,
+        batch=batch,
         precision=precision,
-        weights=None,
         seed=seed,
         synth_seed=synth_seed,
-        select="last",
+        pool=pool,
+        settings=settings,
+        store=store,
+        runs=runs,
+        device=device,
+        name=name,
+        progress=progress,
+        notify=notify,
     )
-    standing = results.finished(Path(runs), decides)
-    if standing is not None:
-        return Trained(Path(runs) / standing.id)
-    folder = Path(runs) / results.run_id(decides)
+    notify(str(plan))
+    return execute(plan, untrained=untrained, progress=progress, notify=notify, stop=stop)
+
+
+def execute(
+    plan: Plan,
+    *,
+    untrained: bool = False,
+    progress: Progress = quiet,
+    notify: Notify = silent,
+    stop: Callable[[], bool] | None = None,
+) -> Trained:
+    """Carry out what was planned; the arguments and what is raised are those of `train`."""
+    decides, folder, where = plan.decides, plan.folder, plan.device
+    if results.finished(plan.runs, decides) is not None:
+        notify(f"run {plan.id} stands already: it is not trained again")
+        return Trained(folder, str(where))
 
     # The stream of items, and the detector that learns from it.
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    schedule = sources.schedule(share, len(normals), seed)
-    model = build(detector, seed, settings).to(where)
-    generator = torch.Generator().manual_seed(seed)
+    normals, schedule, test = plan.normals, plan.schedule, plan.test
+    model = build(decides["detector"], decides["seed"], plan.settings).to(where)
+    generator = torch.Generator().manual_seed(decides["seed"])
     images = np.stack([normals[i] for i in range(len(normals))])
     model.prepare(torch.from_numpy(images).permute(0, 3, 1, 2), generator)
     before = only_metrics(evaluate(test.scores(model, where))) if untrained else None
-    sampler: Sampler
-    needed = ResidentSampler.bytes_needed(schedule, opened.geometry.height, opened.geometry.width)
-    kind = ResidentSampler if needed <= RESIDENT_SHARE * _memory(where) else StreamingSampler
-    sampler = kind(normals, sources.sets if share else (), schedule, decides["batch"], where)
+    with _naming_the_mend(plan):
+        sampler = _sampler(plan, schedule)
 
     # The loop.
-    what = f"{detector} on {data.name}/{chosen}"
-    trajectory = fit_detector(
-        model,
-        sampler.batch_at,
-        steps=decides["steps"],
-        seed=seed,
-        device=where,
-        precision=precision,
-        folder=folder / "checkpoint",
-        progress=lambda done, _: progress(what, done, decides["steps"]),
-        checkpoint_every=CHECKPOINT_EVERY,
-        stop=stop,
-    )
+    what = f"{decides['detector']} on {decides['dataset']}/{decides['category']}"
+    begun = checkpoint.peek(folder / "checkpoint")
+    if begun is not None:
+        notify(f"run {plan.id} continues from step {begun['step']} of {decides['steps']}")
+    with _naming_the_mend(plan):
+        trajectory = fit_detector(
+            model,
+            sampler.batch_at,
+            steps=decides["steps"],
+            seed=decides["seed"],
+            device=where,
+            precision=cast(Precision, decides["precision"]),
+            folder=folder / "checkpoint",
+            progress=lambda done, _: progress(what, done, decides["steps"]),
+            checkpoint_every=CHECKPOINT_EVERY,
+            stop=stop,
+        )
     if not trajectory.done:
         raise Interrupted(
             f"stopped at step {trajectory.steps} of {decides['steps']}, saved in {folder}: the "
@@ -181,9 +176,9 @@ def train(
         reasons={s: dict(metrics[s]["reasons"]) for s in SUBSETS},
         untrained=before,
         saw_defects=0,
-        realised=_realised(schedule.counts(decides["steps"] * decides["batch"]), sources, share),
+        realised=plan.realised,
         losses=trajectory.losses,
-        threshold=_threshold(model, normals, sources, where),
+        threshold=_threshold(model, normals, plan.sources, where),
         environment=_environment(where),
         seconds={"train": trajectory.seconds, "score": perf_counter() - start},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -193,12 +188,25 @@ def train(
     results.write_gallery(folder, test.gallery(found))
     results.save(run, folder)
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)
-    return Trained(folder)
+    return Trained(folder, str(where))
 
 
-def _realised(counts: Sequence[int], sources: Sources, share: Fraction) -> dict[str, int]:
-    names = ("normal", *(sources.mix.names if share else ()))
-    return dict(zip(names, counts, strict=True))
+def _sampler(plan: Plan, schedule: Schedule) -> Sampler:
+    geometry, device = plan.store.geometry, plan.device
+    needed = ResidentSampler.bytes_needed(schedule, geometry.height, geometry.width)
+    kind = ResidentSampler if needed <= RESIDENT_SHARE * _memory(device) else StreamingSampler
+    sets = plan.sources.sets if plan.share else ()
+    return kind(plan.normals, sets, schedule, plan.decides["batch"], device)
+
+
+@contextmanager
+def _naming_the_mend(plan: Plan) -> Iterator[None]:
+    """Add to what a damaged store says the command that finds and mends it."""
+    try:
+        yield
+    except StoreError as error:
+        line = shlex.join(["asbench", "store", "verify", "--store", str(plan.store.root)])
+        raise StoreError(f"{error} See what is damaged and how to mend it: `{line}`.") from error
 
 
 def _threshold(
@@ -220,14 +228,6 @@ def _threshold(
         rule=f"best F1 between {len(normals)} training normals and {len(scores)} synthetic "
         "anomalies kept out of training",
     )
-
-
-def _check_stride(cls: type[Detector], geometry: Geometry) -> None:
-    if geometry.height % cls.stride or geometry.width % cls.stride:
-        raise UserError(
-            f"{cls.title} needs image sides that are multiples of {cls.stride}, and the store's "
-            f"are {geometry}: make another, as in `asbench generate --store other --size 256`."
-        )
 
 
 def _memory(device: torch.device) -> int:
