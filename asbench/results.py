@@ -297,14 +297,20 @@ def read_gallery(folder: Path) -> Gallery:
 
 
 def into_place(path: Path, write: Callable[[Path], object]) -> None:
-    """Have a file written under a temporary name, then renamed: whole, or not there at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Have a file written under a temporary name, then renamed: whole, or not there at all.
+
+    Raises UserError naming the file when the disk is full or refuses.
+    """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        write(part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            write(part)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}.") from error
 
 
 def _damaged(path: Path, error: Exception) -> UserError:

@@ -100,8 +100,6 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _status(given: list[str], debug: bool) -> int:
-    from synth_store.types import UserError
-
     try:
         status: object = asbench.main(given, prog_name="asbench", standalone_mode=False)
     except click.ClickException as error:
@@ -114,25 +112,28 @@ def _status(given: list[str], debug: bool) -> int:
         # Whoever read our output has seen enough, as `head` does; there is nobody to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except UserError as error:
-        if debug:
+    except Exception as error:
+        explained = _explained(error)
+        if debug or explained is None:
             raise
-        _say(f"error: {error}")
-        return 1
-    except (OSError, MemoryError) as error:
-        if debug:
-            raise
-        _say(f"error: {_explained(error)}. `asbench --debug ...` shows where.")
+        _say(f"error: {explained}")
         return 1
     return status if isinstance(status, int) else 0  # of click's Exit
 
 
-def _explained(error: OSError | MemoryError) -> str:
-    if isinstance(error, MemoryError):
-        return f"out of memory{f' ({error})' if str(error) else ''}: try a smaller --batch or --n"
-    if error.strerror is None:
+def _explained(error: Exception) -> str | None:
+    """Return what a person can do about an error; None for a fault of the program."""
+    from synth_store.types import UserError  # here, because it costs the import of numpy
+
+    if isinstance(error, UserError):
         return str(error)
-    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    where = "`asbench --debug ...` shows where."
+    if isinstance(error, MemoryError):
+        return f"out of memory: try a smaller --batch or --n. {where}"
+    if isinstance(error, OSError):
+        what = error.strerror or str(error)
+        return f"{error.filename}: {what}. {where}" if error.filename else f"{what}. {where}"
+    return None
 
 
 def _say(text: str) -> None:

@@ -58,7 +58,7 @@ store = option(
 )
 runs = option("--runs", type=click.Path(path_type=Path), default=RUNS, help="Folder of the runs.")
 synth_seed = option("--seed", default=0, type=at_least(0), help="Seed of the synthetic set.")
-device = option("--device", default=None, help="cpu, cuda, cuda:1, ...  [cuda where there is one]")
+device = option("--device", default=None, help="cpu, cuda or cuda:1.  [cuda where there is one]")
 settings = option(
     "--set",
     "settings",

@@ -41,7 +41,12 @@ Example: three trainings on half draem, half fractal, a quarter of all items ano
     help="Optimiser steps, whatever the ratio.  [the protocol's]",
 )
 @click.option("--batch", type=options.at_least(1), help="Items of a step.  [the protocol's]")
-@options.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32")
+@options.option(
+    "--precision",
+    type=click.Choice(["fp32", "bf16"]),
+    default="fp32",
+    help="bf16: mixed precision.",
+)
 @options.option(
     "--seed",
     "seeds",

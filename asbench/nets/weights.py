@@ -80,10 +80,16 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it there if all went well, else remove it."""
+    """Yield a temporary path beside `path`; rename it there if all went well, else remove it.
+
+    Raises UserError naming `path` when the disk is full or refuses.
+    """
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        try:
+            yield temporary
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}.") from error
