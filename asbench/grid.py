@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import connection, get_context, parent_process
 from types import ModuleType
 from typing import TypeVar
 
@@ -35,6 +36,12 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def check(workers: int | None) -> None:
+    """Raise UserError for less than one worker."""
+    if workers is not None and workers < 1:
+        raise UserError(f"{workers} workers cannot do anything: give 1 or more with --workers.")
+
+
 def run(
     function: Callable[[J], R], jobs: Sequence[J], workers: int | None = None
 ) -> Iterator[tuple[J, R]]:
@@ -42,10 +49,10 @@ def run(
 
     `workers` processes (default: one per core, no more than jobs); 1 works in this process.
     Interrupted, it lets the jobs that workers hold end, hands out no other, and raises
-    KeyboardInterrupt. Raises UserError for less than one worker and for one that was killed.
+    KeyboardInterrupt. Killed, it takes its workers with it. Raises UserError for less than one
+    worker and for a worker that was killed.
     """
-    if workers is not None and workers < 1:
-        raise UserError(f"{workers} workers do nothing: give 1 or more, or none for one per core.")
+    check(workers)
     count = min(workers or cores(), len(jobs))
     if count <= 1:
         with one_thread():
@@ -93,6 +100,19 @@ def _prepare() -> None:
         os.environ[name] = "1"
     cv2.setNumThreads(1)
     threadpool_limits(1)
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+
+
+def _end_with_the_parent() -> None:
+    """End this worker when its parent is gone: one that was killed could not tell it to stop.
+
+    Without this, workers of a killed process wait for jobs for ever. Files are renamed into place
+    whole, so a worker may end anywhere.
+    """
+    parent = parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
 
 
 @contextmanager

@@ -35,14 +35,23 @@ def names(package: str) -> list[str]:
     return sorted(ours | {e.name for e in entry_points(group=package)})
 
 
-def module(package: str, name: str) -> ModuleType:
-    """Import the module of plugin `name` (variant or not); raises UserError with the nearest."""
+def check(package: str, name: str) -> str:
+    """Return the plain name of plugin `name` (variant or not); raises UserError with the nearest.
+
+    Imports nothing.
+    """
     plain = check_name(name, GROUPS[package]).partition("@")[0]
     known = names(package)
     if plain not in known:
         near = difflib.get_close_matches(plain, known, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(known)}."
         raise UserError(f"{GROUPS[package]} {plain!r} is unknown: {hint}")
+    return plain
+
+
+def module(package: str, name: str) -> ModuleType:
+    """Import the module of plugin `name` (variant or not); raises UserError with the nearest."""
+    plain = check(package, name)
     for entry in entry_points(group=package):
         if entry.name == plain:
             return importlib.import_module(entry.module)

@@ -115,7 +115,7 @@ def save(run: Run, folder: Path) -> None:
     """Write `run.json` into `folder`, whole or not at all. Save the tables beside it first."""
     record = {"schema": SCHEMA, "id": run.id, **asdict(run)}
     text = json.dumps(_nulled(record), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-    _into_place(folder / "run.json", lambda part: part.write_text(text, encoding="utf-8"))
+    into_place(folder / "run.json", lambda part: part.write_text(text, encoding="utf-8"))
 
 
 def read(folder: Path) -> Run:
@@ -128,7 +128,7 @@ def read(folder: Path) -> Run:
         record = json.loads(path.read_text(encoding="utf-8"))
         schema = record["schema"]
     except FileNotFoundError:
-        raise UserError(f"{folder} holds no finished run: run.json is not there.") from None
+        raise UserError(_no_run(folder)) from None
     except (ValueError, KeyError, TypeError) as error:
         raise _damaged(path, error) from error
     if schema != SCHEMA:
@@ -143,6 +143,19 @@ def read(folder: Path) -> Run:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _damaged(path, error) from error
     return run
+
+
+def _no_run(folder: Path) -> str:
+    """Say what is there instead of a run, and what to type."""
+    if (folder / "checkpoint").is_dir():
+        return (
+            f"{folder} holds a run that was interrupted (run.json is not there): the same "
+            "`asbench train` command continues it."
+        )
+    near = folder if any(folder.glob("*/run.json")) else folder.parent
+    known = sorted(path.parent.name for path in near.glob("*/run.json"))
+    there = f"{near} holds the runs {', '.join(known)}." if known else "train one: `asbench train`."
+    return f"{folder} holds no finished run: run.json is not there; {there}"
 
 
 def runs(root: Path) -> list[Run]:
@@ -196,7 +209,7 @@ def write_rows(path: Path, rows: Iterable[ImageRow]) -> None:
                 few, ap = int(r.few_shot), "" if math.isnan(r.pixel_ap) else repr(float(r.pixel_ap))
                 lines.writerow([r.id, r.label, r.defect, few, repr(float(r.score)), ap])
 
-    _into_place(path, write)
+    into_place(path, write)
 
 
 def read_table(folder: Path) -> list[ImageRow]:
@@ -270,7 +283,7 @@ def write_gallery(folder: Path, gallery: Gallery) -> None:
                 maps=gallery.maps,
             )
 
-    _into_place(folder / "gallery.npz", write)
+    into_place(folder / "gallery.npz", write)
 
 
 def read_gallery(folder: Path) -> Gallery:
@@ -284,14 +297,21 @@ def read_gallery(folder: Path) -> Gallery:
         raise _damaged(path, error) from error
 
 
-def _into_place(path: Path, write: Callable[[Path], object]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def into_place(path: Path, write: Callable[[Path], object]) -> None:
+    """Have a file written under a temporary name, then renamed: whole, or not there at all.
+
+    Raises UserError naming the file when the disk is full or refuses.
+    """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        write(part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            write(part)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}.") from error
 
 
 def _damaged(path: Path, error: Exception) -> UserError:

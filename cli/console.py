@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -23,16 +25,38 @@ from asbench.ingest import Progress as Callback
 
 QUIET_SECONDS = 10.0
 """How often progress is written where no terminal can redraw a bar."""
+PIPED_WIDTH = 1000
+"""Columns where there is no terminal and COLUMNS is not set: programs read lines, not folds."""
+HEADS = {
+    "image_auroc": "I-AUROC",
+    "image_ap": "I-AP",
+    "pixel_auroc": "P-AUROC",
+    "pixel_ap": "P-AP",
+    "pro": "PRO",
+}
+"""Heads of the metrics, short enough for a run's row to fit 80 columns. I: image, P: pixel."""
 
-out = Console(highlight=False, soft_wrap=False)
+_terminal = sys.stdout.isatty() or "COLUMNS" in os.environ
+out = Console(highlight=False, soft_wrap=False, width=None if _terminal else PIPED_WIDTH)
 
 
 def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
-    """Return an empty table in the house style; the columns in `right` are aligned right."""
+    """Return an empty table in the house style; the columns in `right` are aligned right.
+
+    Numbers are never cut; texts fold where the terminal is narrow.
+    """
     made = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        made.add_column(column, justify="right" if column in right else "left", no_wrap=True)
+        if column in right:
+            made.add_column(column, justify="right", no_wrap=True)
+        else:
+            made.add_column(column, overflow="fold")
     return made
+
+
+def metrics(scores: Mapping[str, float]) -> list[str]:
+    """Return the cells of a row of metrics, in the order of HEADS."""
+    return [f"{scores[name]:.3f}" for name in HEADS]
 
 
 def say(text: str) -> None:
@@ -45,6 +69,15 @@ def next_step(*commands: str) -> None:
     out.print()
     for i, command in enumerate(commands):
         say(f"{'next:' if i == 0 else '     '} {command}")
+
+
+def command(*words: object, **options: object) -> str:
+    """Return a command as a shell takes it: words, then options that are not None."""
+    given = [str(word) for word in words]
+    for name, value in options.items():
+        if value is not None:
+            given += [f"--{name.replace('_', '-')}", str(value)]
+    return shlex.join(given)
 
 
 @contextmanager
@@ -60,6 +93,8 @@ def progress() -> Iterator[Callback]:
         TaskProgressColumn(show_speed=True),
         TimeRemainingColumn(compact=True),
         console=Console(stderr=True),
+        # What is printed meanwhile goes above the bars; where it goes to a file, it stays there.
+        redirect_stdout=sys.stdout.isatty(),
     )
     tasks: dict[str, TaskID] = {}
 
@@ -73,14 +108,13 @@ def progress() -> Iterator[Callback]:
 
 
 class _Lines:
-    """Writes a line per task when it ends, and while it runs every ten seconds."""
+    """Writes a line every ten seconds at most, however many tasks there are."""
 
     def __init__(self) -> None:
-        self.last: dict[str, float] = {}
+        self.last = time.monotonic()
 
     def __call__(self, what: str, done: int, total: int) -> None:
         now = time.monotonic()
-        begun = self.last.setdefault(what, now)
-        if done >= total or now - begun >= QUIET_SECONDS:
-            self.last[what] = now
+        if now - self.last >= QUIET_SECONDS:
+            self.last = now
             print(f"{what}: {done} of {total}", file=sys.stderr, flush=True)

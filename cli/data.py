@@ -31,10 +31,16 @@ def list_() -> None:
             here = "no"
         shown.add_row(name, here, (module.__doc__ or "").partition("\n")[0])
     console.out.print(shown)
-    console.next_step("asbench data check PATH", "asbench generate --dataset PATH --method draem")
+    console.next_step(
+        "asbench data check ./photos", "asbench generate --dataset ./photos --method draem"
+    )
 
 
-@command.command("check", epilog="\b\nExample:\n  asbench data check ./photos\n")
+@command.command(
+    "check",
+    short_help="Explain what is recognised at PATH, and count it.",
+    epilog="\b\nExample:\n  asbench data check ./photos\n",
+)
 @click.argument("path")
 @options.name
 def check(path: str, name: str | None) -> None:
@@ -48,9 +54,8 @@ def check(path: str, name: str | None) -> None:
     with console.progress() as bars:
         report = inspect(path, name=name, progress=lambda done, total: bars("reading", done, total))
     console.say(f"{report.dataset}: {report.recognised}\n")
-    shown = console.table(
-        "category", "train", "test normal", "anomalous", "masks", "sizes", right=("train",)
-    )
+    counted = ("train", "test normal", "anomalous", "masks", "sizes")
+    shown = console.table("category", *counted, right=counted)
     for category in report.categories:
         images = sum(d.images for d in category.defects.values())
         masks = sum(d.masks for d in category.defects.values())
@@ -71,4 +76,5 @@ def check(path: str, name: str | None) -> None:
     if unusable:
         console.next_step("mend or remove the files named above, then check again")
         raise click.exceptions.Exit(1)
-    console.next_step(f"asbench generate --dataset {path} --method draem --method fractal")
+    line = console.command("asbench", "generate", dataset=path, name=name, method="draem,fractal")
+    console.next_step(line)

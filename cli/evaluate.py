@@ -33,17 +33,25 @@ def command(
     """Score a finished RUN on test images: its own data set's, or another's."""
     from asbench import Trained, open_dataset
     from asbench.evaluation.score import evaluate, table
-    from asbench.evaluation.testset import TestSet
-    from asbench.results import METRICS, SUBSETS, write_rows
+    from asbench.evaluation.testset import TestSet, only_metrics
+    from asbench.results import SUBSETS, write_rows
     from cli import console
+    from synth_store.types import UserError
 
     trained = Trained(run, device)
     decides = trained.run.decides
     data = open_dataset(dataset or decides["dataset"], name=name)
     known = data.categories()
-    chosen = category or (decides["category"] if decides["category"] in known else known[0])
+    own = decides["category"] if decides["category"] in known else None
+    chosen = category or own or (known[0] if len(known) == 1 else None)
+    if chosen is None:
+        raise UserError(
+            f"{data.name} has no category {decides['category']!r}, which the run was trained on: "
+            f"name one of {', '.join(known)} with --category."
+        )
     test = TestSet(data, data.test(chosen), trained.geometry)
     test.refuse_without_anomalies()
+    test.refuse_unusable()
     with console.progress() as bars:
         scores = test.scores(
             trained.detector, trained.device, lambda done, total: bars("scoring", done, total)
@@ -51,16 +59,17 @@ def command(
         bars("scoring", len(test.items), len(test.items))
     found = evaluate(scores)
     console.say(f"run {trained.id} on {data.name}/{chosen}")
-    heads = [m.replace("_", " ") for m in METRICS]
-    shown = console.table("test set", "normal", "anomalous", *heads, right=("normal", "anomalous"))
+    counted = ("normal", "anomalous", *console.HEADS.values())
+    shown = console.table("test set", *counted, right=counted)
     for subset in SUBSETS:
         counts = found[subset]["counts"]
-        values = [f"{found[subset][m]:.4f}" for m in METRICS]  # type: ignore[literal-required]
-        shown.add_row(subset, str(counts["normal"]), str(counts["anomalous"]), *values)
+        values = console.metrics(only_metrics(found)[subset])
+        shown_as = subset.replace("_", " ")
+        shown.add_row(shown_as, str(counts["normal"]), str(counts["anomalous"]), *values)
     console.out.print(shown)
     for reason in {r for s in SUBSETS for r in found[s]["reasons"].values()}:
         console.say(f"nan: {reason}")
     if csv is not None:
         write_rows(csv, table(scores))
         console.say(str(csv))
-    console.next_step(f"asbench predict {run} PHOTO.png")
+    console.next_step(console.command("asbench", "predict", run, "PHOTO.png"))

@@ -12,19 +12,29 @@ from cli import options
 EPILOG = """
 \b
 Example: 500 anomalies of two methods on your own photographs, two processes
-  asbench generate --dataset ./photos --method draem --method fractal -n 500 --workers 2
+  asbench generate --dataset ./photos --method draem,fractal -n 500 --workers 2
 """
 
 
 @click.command("generate", epilog=EPILOG)
-@options.option("--method", multiple=True, required=True, help="A method; repeat for several.")
+@options.option(
+    "--method",
+    multiple=True,
+    required=True,
+    callback=options.listed,
+    help="A method; several: a,b or repeat.",
+)
 @options.dataset
 @options.name
 @options.categories
-@options.option("-n", "--n", "count", default=1000, help="Samples per category.")
+@options.option(
+    "-n", "--n", "count", default=1000, type=options.at_least(1), help="Samples per category."
+)
 @options.synth_seed
 @options.store
-@click.option("--size", type=int, help="Image side of a new store, in pixels.  [256]")
+@click.option(
+    "--size", type=options.at_least(8), help="Image side of a new store, in pixels.  [256]"
+)
 @click.option(
     "--resize",
     type=click.Choice(["stretch", "pad"]),
@@ -38,7 +48,7 @@ Example: 500 anomalies of two methods on your own photographs, two processes
 @options.settings
 @click.option("--variant", help="Name of the parameter set given with --set.")
 @click.option("--replace", is_flag=True, help="Render anew what stands under the same key.")
-@click.option("--workers", type=int, help="Processes.  [one per core]")
+@click.option("--workers", type=options.at_least(1), help="Processes.  [one per core]")
 def command(
     method: tuple[str, ...],
     dataset: str,
@@ -63,8 +73,6 @@ def command(
     from asbench import generate
     from cli import console
 
-    if count < 1:
-        raise click.BadParameter(f"{count} samples: give 1 or more.", param_hint="-n")
     begun: dict[str, int] = {}
     start = time.perf_counter()
     with console.progress() as bars:
@@ -106,10 +114,27 @@ def command(
         console.say(
             "Textures are drawn (procedural); the published methods use DTD: --textures dtd"
         )
-    given = options.given(store=(store, options.STORE), dataset=(dataset, "demo"))
     methods = list(dict.fromkeys(s.key.method for s in sets))
-    share = f"{1 / len(methods):.3g}"
+    place = {
+        "store": options.unless(store, options.STORE),
+        "dataset": options.unless(dataset, "demo"),
+        "name": name,
+    }
+    here = {**place, "category": sets[0].category if category else None}
     console.next_step(
-        f"asbench preview{given}" + "".join(f" --method {m}" for m in methods),
-        f"asbench train{given} --mix " + ",".join(f"{m}:{share}" for m in methods),
+        console.command(
+            "asbench",
+            "preview",
+            **here,
+            seed=options.unless(seed, 0),
+            method=",".join(methods),
+            n=options.unless(min(8, sets[0].count), 8),
+        ),
+        console.command(
+            "asbench",
+            "train",
+            **here,
+            synth_seed=options.unless(seed, 0),
+            mix=",".join(f"{m}:{1 / len(methods):.3g}" for m in methods),
+        ),
     )

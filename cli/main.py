@@ -37,6 +37,9 @@ Example, with nothing but this installation:
   asbench report
 """
 
+INTERRUPTED = 130
+"""The exit status of a command that was interrupted, as shells have it: 128 + SIGINT."""
+
 
 class Commands(click.Group):
     """A group that lists its commands by section without importing any of them."""
@@ -81,7 +84,11 @@ def asbench(debug: bool) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit: 0, 1 after an error the user can mend, 2 for wrong usage."""
+    """Run the command line and exit.
+
+    0: done; 1: an error the user can mend, or faults found; 2: wrong usage; 130: interrupted, what
+    was done is saved and the same command continues.
+    """
     # Threads that wait for work must sleep, not spin: on a machine with other work to do, spinning
     # makes a training several times slower. Read by OpenMP when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -93,28 +100,40 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _status(given: list[str], debug: bool) -> int:
-    from synth_store.types import UserError
-
     try:
-        asbench.main(given, prog_name="asbench", standalone_mode=False)
+        status: object = asbench.main(given, prog_name="asbench", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         _say("interrupted: what was stored until now stays; the same command continues.")
-        return 130
-    except UserError as error:
-        if debug:
-            raise
-        _say(f"error: {error}")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has seen enough, as `head` does; there is nobody to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (OSError, MemoryError) as error:
-        if debug:
+    except Exception as error:
+        explained = _explained(error)
+        if debug or explained is None:
             raise
-        what = "out of memory: try a smaller --batch or --n" if not str(error) else str(error)
-        _say(f"error: {what}. `asbench --debug ...` shows where.")
+        _say(f"error: {explained}")
         return 1
-    return 0
+    return status if isinstance(status, int) else 0  # of click's Exit
+
+
+def _explained(error: Exception) -> str | None:
+    """Return what a person can do about an error; None for a fault of the program."""
+    from synth_store.types import UserError  # here, because it costs the import of numpy
+
+    if isinstance(error, UserError):
+        return str(error)
+    where = "`asbench --debug ...` shows where."
+    if isinstance(error, MemoryError):
+        return f"out of memory: try a smaller --batch or --n. {where}"
+    if isinstance(error, OSError):
+        what = error.strerror or str(error)
+        return f"{error.filename}: {what}. {where}" if error.filename else f"{what}. {where}"
+    return None
 
 
 def _say(text: str) -> None:

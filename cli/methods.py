@@ -27,7 +27,7 @@ def _class(name: str) -> type[Synthesizer]:
 
 @command.command("list", epilog="\b\nExample:\n  asbench methods list\n")
 def list_() -> None:
-    """List the methods by paradigm and family, as the paper's Table 2 does."""
+    """List the methods by paradigm and family, with what each needs."""
     from asbench import plugins
     from asbench.synthesizers import variants
     from cli import console
@@ -72,7 +72,9 @@ def show(name: str) -> None:
     for variant, changes in getattr(module, "VARIANTS", {}).items():
         listed = ", ".join(f"{k} = {v}" for k, v in changes.items())
         console.say(f"\n{name.partition('@')[0]}@{variant}: {listed}")
+    own = [f"{p.name}={p.default}" for p in parameters(cls)][:1]
     console.next_step(
         f"asbench preview --method {name}",
-        f"asbench generate --method {name} --set NAME=VALUE --variant mine",
+        console.command("asbench", "generate", method=name.partition("@")[0], set=own[0])
+        + " --variant mine",
     )

@@ -24,21 +24,47 @@ dataset = option(
     "--dataset", default="demo", help="A data set's name, or the path of a folder of images."
 )
 name = option("--name", default=None, help="Key of a folder's images in the store.  [its slug]")
+
+
+def listed(
+    ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Take several values from a repeated option, from commas, or both; each once."""
+    parts = [part.strip() for text in given for part in text.split(",")]
+    if not all(parts):
+        raise click.BadParameter(f"{','.join(given)!r} has an empty name.", ctx, parameter)
+    return tuple(dict.fromkeys(parts))
+
+
+def seeds(ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> list[int]:
+    """Take several seeds as `listed` does; raises click.BadParameter for what is none."""
+    texts = listed(ctx, parameter, given)
+    for text in texts:
+        if not text.isdecimal():
+            raise click.BadParameter(f"{text!r} is not a seed: 0, 1, 2, ...", ctx, parameter)
+    return [int(text) for text in texts]
+
+
+def at_least(smallest: int) -> click.IntRange:
+    """Return the type of a whole number from `smallest` up."""
+    return click.IntRange(min=smallest)
+
+
 categories = option(
-    "--category", "category", multiple=True, help="A category; repeat for several.  [all]"
+    "--category", multiple=True, callback=listed, help="A category; several: a,b or repeat.  [all]"
 )
 store = option(
     "--store", type=click.Path(path_type=Path), default=STORE, help="Folder of the store."
 )
 runs = option("--runs", type=click.Path(path_type=Path), default=RUNS, help="Folder of the runs.")
-synth_seed = option("--seed", "seed", default=0, help="Seed of the synthetic set.")
-device = option("--device", default=None, help="cpu, cuda, cuda:1, ...  [cuda where there is one]")
+synth_seed = option("--seed", default=0, type=at_least(0), help="Seed of the synthetic set.")
+device = option("--device", default=None, help="cpu, cuda or cuda:1.  [cuda where there is one]")
 settings = option(
     "--set",
     "settings",
     multiple=True,
     metavar="NAME=VALUE",
-    help="A parameter that differs from the method's own; repeat for several.",
+    help="A parameter that differs from its default; repeat for several.",
 )
 
 
@@ -55,10 +81,6 @@ def parsed(settings: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def given(**values: tuple[object, object]) -> str:
-    """Return the options, out of name=(value, default), that differ from their default."""
-    return "".join(
-        f" --{name.replace('_', '-')} {value}"
-        for name, (value, default) in values.items()
-        if str(value) != str(default)
-    )
+def unless(value: object, default: object) -> object | None:
+    """Return an option's value, or None where it is the default and need not be typed."""
+    return None if value is None or str(value) == str(default) else value

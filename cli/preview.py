@@ -16,15 +16,25 @@ Example: every method on the same eight normals, one row each
 
 
 @click.command("preview", epilog=EPILOG)
-@options.option("--method", multiple=True, required=True, help="A method, or 'all'; repeat.")
+@options.option(
+    "--method",
+    multiple=True,
+    required=True,
+    callback=options.listed,
+    help="A method, or 'all'; several: a,b or repeat.",
+)
 @options.dataset
 @options.name
 @click.option("--category", help="A category.  [the first of the data set]")
-@options.option("-n", "--n", "count", default=8, help="Samples of each method.")
+@options.option(
+    "-n", "--n", "count", default=8, type=options.at_least(1), help="Samples of each method."
+)
 @options.synth_seed
 @options.store
 @options.option("--textures", default="procedural", help="Texture bank of what is not stored yet.")
-@options.option("--side", default=128, help="Height of a cell, in pixels.")
+@options.option(
+    "--side", default=128, type=options.at_least(8), help="Height of a cell, in pixels."
+)
 @click.option("--compact", is_flag=True, help="One row per method: anomalies with outlines.")
 @options.option(
     "--out", type=click.Path(path_type=Path), default="preview.png", help="The picture."
@@ -50,24 +60,46 @@ def command(
     from asbench import open_dataset, plugins
     from asbench.generation.generate import samples_of
     from asbench.preview import Band, contact_sheet, png
+    from asbench.results import into_place
     from cli import console
 
     data = open_dataset(dataset, name=name)
     chosen = category or data.categories()[0]
     every = plugins.names("asbench.synthesizers")
     methods = every if "all" in method else list(method)
-    bands = []
+    bands, found = [], {}
     with console.progress() as bars:
         for done, one in enumerate(methods, 1):
             samples, stored = samples_of(
                 store, data, one, chosen, range(count), seed=seed, textures=textures
             )
+            found[one] = stored
             note = "" if stored else ", not stored"
             bands.append(Band(f"{one} on {data.name}/{chosen}, seed {seed}{note}", samples))
             bars("drawing", done, len(methods))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_bytes(png(contact_sheet(bands, side=side, compact=compact)))
+    picture = png(contact_sheet(bands, side=side, compact=compact))
+    into_place(out, lambda part: part.write_bytes(picture))
     console.say(f"{out}: {len(bands)} methods, {count} samples each")
-    given = options.given(store=(store, options.STORE), dataset=(dataset, "demo"))
-    mixed = ",".join(methods[:2])
-    console.next_step(f"asbench train{given} --mix {mixed}")
+    place = {
+        "store": options.unless(store, options.STORE),
+        "dataset": options.unless(dataset, "demo"),
+        "name": name,
+        "category": category,
+    }
+    missing = [one for one, stored in found.items() if not stored]
+    if missing:
+        console.next_step(
+            console.command(
+                "asbench",
+                "generate",
+                **place,
+                seed=options.unless(seed, 0),
+                textures=options.unless(textures, "procedural"),
+                method=",".join(missing),
+            )
+        )
+        return
+    mix = ",".join(f"{one}:{1 / len(methods):.3g}" for one in methods)
+    console.next_step(
+        console.command("asbench", "train", **place, synth_seed=options.unless(seed, 0), mix=mix)
+    )

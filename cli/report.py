@@ -42,7 +42,8 @@ def command(
     texts = ((markdown, tables.markdown), (latex, tables.latex), (csv, tables.csv_text))
     for path, render in texts:
         if path is not None:
-            path.write_text(render(table))
+            text = render(table)
+            results.into_place(path, lambda part, text=text: part.write_text(text))  # type: ignore[misc]
             console.say(str(path))
     console.say(f"{len(found)} runs: {page}")
     console.next_step(f"open {page} in a browser")

@@ -17,25 +17,49 @@ if TYPE_CHECKING:
 EPILOG = """
 \b
 Example: three trainings on half draem, half fractal, a quarter of all items anomalous
-  asbench train --mix draem:0.5,fractal:0.5 --ratio 0.25 --seed 0 --seed 1 --seed 2
+  asbench train --mix draem:0.5,fractal:0.5 --ratio 0.25 --seed 0,1,2
 """
 
 
 @click.command("train", epilog=EPILOG)
-@click.option("--mix", help="Stored methods and their shares: draem:0.5,fractal:0.5.")
+@click.option(
+    "--mix", help="Stored methods and their shares: draem:0.5,fractal:0.5.  [none at ratio 0]"
+)
 @click.option("--ratio", type=float, help="Share of anomalous items.  [the detector's own]")
 @options.option("--detector", default="draem@tiny", help="draem is the published network.")
 @options.dataset
 @options.name
 @click.option(
-    "--category", multiple=True, help="A category; repeat, or 'all'.  [the first of the data set]"
+    "--category",
+    multiple=True,
+    callback=options.listed,
+    help="A category, or 'all'; several: a,b or repeat.  [the first of the data set]",
 )
-@click.option("--steps", type=int, help="Optimiser steps, whatever the ratio.  [the protocol's]")
-@click.option("--batch", type=int, help="Items of a step.  [the protocol's]")
-@options.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32")
-@options.option("--seed", "seeds", multiple=True, default=[0], help="Training seed; repeat.")
-@options.option("--synth-seed", default=0, help="Seed of the stored sets.")
-@click.option("--pool", type=int, help="Samples read of every set.  [all]")
+@click.option(
+    "--steps",
+    type=options.at_least(1),
+    help="Optimiser steps, whatever the ratio.  [the protocol's]",
+)
+@click.option("--batch", type=options.at_least(1), help="Items of a step.  [the protocol's]")
+@options.option(
+    "--precision",
+    type=click.Choice(["fp32", "bf16"]),
+    default="fp32",
+    help="bf16: mixed precision.",
+)
+@options.option(
+    "--seed",
+    "seeds",
+    multiple=True,
+    default=["0"],
+    callback=options.seeds,
+    metavar="INTEGER",
+    help="Training seed; several: 0,1,2 or repeat.",
+)
+@options.option(
+    "--synth-seed", default=0, type=options.at_least(0), help="Seed of the stored sets."
+)
+@click.option("--pool", type=options.at_least(1), help="Samples read of every set.  [all]")
 @options.settings
 @options.store
 @options.runs
@@ -51,7 +75,7 @@ def command(
     steps: int | None,
     batch: int | None,
     precision: Literal["fp32", "bf16"],
-    seeds: tuple[int, ...],
+    seeds: list[int],
     synth_seed: int,
     pool: int | None,
     settings: tuple[str, ...],
@@ -63,11 +87,14 @@ def command(
     """Train a detector on stored anomalies, and score it on the real test images.
 
     The number of steps depends neither on the ratio nor on the mixture: runs differ in their data,
-    not in how long they trained. A run that stands already is not trained again; an interrupted one
-    continues to the same result.
+    not in how long they trained. A run that stands already is not trained again. Ctrl-C saves and
+    stops with exit status 130; the same command then continues to the same result.
     """
-    from asbench import open_dataset, train
+    from asbench import open_dataset
+    from asbench.training.plan import Plan, plan_run
+    from asbench.training.train import Interrupted, execute
     from cli import console
+    from cli.main import INTERRUPTED
 
     known = open_dataset(dataset, name=name).categories()
     chosen = known if "all" in category else category or known[:1]
@@ -76,59 +103,71 @@ def command(
     if "@" in detector:
         console.say(f"{detector} is a reduced or changed network: not to be held against papers")
     stopping = _Stopping()
-    trained: list[Trained] = []
-    with console.progress() as bars, stopping:
+    with console.progress() as bars:
+        # Every run is settled before the first is trained, so that a refusal wastes no training.
+        plans: list[Plan] = []
         for one in chosen:
-            for seed in seeds:
-                run = train(
-                    dataset,
-                    mix,
-                    ratio=ratio,
-                    detector=detector,
-                    category=one,
-                    steps=steps,
-                    batch=batch,
-                    precision=precision,
-                    seed=seed,
-                    synth_seed=synth_seed,
-                    pool=pool,
-                    settings=options.parsed(settings),
-                    store=store,
-                    runs=runs,
-                    device=device,
-                    untrained=untrained,
-                    name=name,
-                    progress=bars,
-                    stop=stopping.asked,
-                )
-                trained.append(run)
+            plan = plan_run(
+                dataset,
+                mix,
+                ratio=ratio,
+                detector=detector,
+                category=one,
+                steps=steps,
+                batch=batch,
+                precision=precision,
+                seed=seeds[0],
+                synth_seed=synth_seed,
+                pool=pool,
+                settings=options.parsed(settings),
+                store=store,
+                runs=runs,
+                device=device,
+                name=name,
+                progress=bars,
+                notify=console.say,
+            )
+            plans += [plan.with_seed(seed) for seed in seeds]
+        for plan in plans:
+            console.say(str(plan))
+        try:
+            with stopping:
+                trained = [
+                    execute(
+                        plan,
+                        untrained=untrained,
+                        progress=bars,
+                        notify=console.say,
+                        stop=stopping.asked,
+                    )
+                    for plan in plans
+                ]
+        except Interrupted as interrupted:
+            click.echo(str(interrupted), err=True)
+            raise click.exceptions.Exit(INTERRUPTED) from None
     show(trained)
-    given = options.given(runs=(runs, options.RUNS))
     console.next_step(
-        f"asbench report{given}",
-        f"asbench predict {runs / trained[-1].id} PHOTO.png",
+        console.command(
+            "asbench",
+            "report",
+            runs=options.unless(runs, options.RUNS),
+            store=options.unless(store, options.STORE),
+        ),
+        console.command("asbench", "predict", runs / trained[-1].id, "PHOTO.png"),
     )
 
 
 def show(trained: list[Trained]) -> None:
     """Print what was trained and what it scored."""
-    from asbench.results import METRICS
     from cli import console
 
-    realised = trained[0].run.realised
-    total = sum(realised.values())
-    counts = ", ".join(f"{n} {name}" for name, n in realised.items())
-    console.say(f"items trained on: {counts} ({total} in all)")
-    heads = [m.replace("_", " ") for m in METRICS]
-    shown = console.table("run", "category", "seed", *heads, right=("seed", *heads))
+    counted = ("seed", *console.HEADS.values())
+    shown = console.table("run", "category", *counted, right=counted)
     for one in trained:
-        rows = [("", one.run.metrics)]
+        place = (one.run.decides["category"], str(one.run.decides["seed"]))
         if one.run.untrained is not None:
-            rows.append((" untrained", one.run.untrained))
-        for suffix, scores in rows:
-            values = [f"{scores['full'][m]:.3f}" for m in METRICS]
-            decides = one.run.decides
-            shown.add_row(one.id + suffix, decides["category"], str(decides["seed"]), *values)
+            shown.add_row("untrained", *place, *console.metrics(one.run.untrained["full"]))
+        shown.add_row(one.id, *place, *console.metrics(one.run.metrics["full"]))
     console.out.print(shown)
     for reason in {r for one in trained for r in one.run.reasons["full"].values()}:
         console.say(f"nan: {reason}")
@@ -154,6 +193,6 @@ class _Stopping:
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         if self._asked:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt  # the last checkpoint stays, and the same command continues
         self._asked = True
         click.echo("\nstopping after this step; once more to stop at once", err=True)

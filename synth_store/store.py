@@ -10,6 +10,7 @@ of this at once, on one key too.
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -81,13 +82,15 @@ class SynthStore:
         root = Path(root)
         if not (root / "zarr.json").exists():
             raise StoreError(
-                f"there is no store at {root}: make one with `asbench generate --store {root}`."
+                f"there is no store at {root}: make one with "
+                f"`{shlex.join(['asbench', 'generate', '--store', str(root)])} --method draem`."
             )
         attributes = read_attributes(root)
         if attributes.get("version") != VERSION:
             raise StoreError(
                 f"the store at {root} has format version {attributes.get('version')}; "
-                f"this release reads version {VERSION}."
+                f"this release reads version {VERSION}. Install the release that wrote it, or name "
+                "another store with --store."
             )
         stored = Geometry(**attributes["geometry"])
         if geometry is not None and geometry != stored:
@@ -152,8 +155,9 @@ class SynthStore:
                 raise StoreError(
                     f"{dataset}/{category} in the store at {self.root} has other normals "
                     f"({len(stored)}, digest {stored.digest[:12]}) than these ({len(ids)}, digest "
-                    f"{digest[:12]}): give this folder its own name with --name, or remove "
-                    f"the old with `asbench store rm {dataset}`."
+                    f"{digest[:12]}): give this folder its own name with --name, or remove the old "
+                    f"with `{shlex.join(['asbench', 'store', 'rm', '--store', str(self.root)])} "
+                    f"{dataset}`."
                 )
             self._replace_attributes(folder, {**stored.attributes, **attributes})
             return self.normals(dataset, category)
@@ -197,6 +201,11 @@ class SynthStore:
     def has(self, key: StoreKey, category: str) -> bool:
         """Say whether the set was created, finished or not."""
         return (self.folder(key, category) / "zarr.json").exists()
+
+    def count(self, key: StoreKey, category: str) -> int:
+        """Return how many finished samples of a set may be read; 0 for one that was only begun."""
+        found: int = read_attributes(self.folder(key, category))["count"]
+        return found
 
     def create_set(
         self,
@@ -368,12 +377,20 @@ class SynthStore:
             )
         return found
 
-    def generate_line(self, key: StoreKey, category: str) -> str:
-        """Return the command that makes a set."""
-        return (
-            f"asbench generate --store {self.root} --dataset {key.dataset} --category {category} "
-            f"--method {key.method} --seed {key.seed}"
-        )
+    def generate_line(
+        self, key: StoreKey, category: str, origin: Sequence[str] | None = None
+    ) -> str:
+        """Return the command that makes a set, or the rest of one that was begun.
+
+        origin: the options that name its data set, where they are more than `--dataset` and its
+        key: a folder of images has a path.
+        """
+        words = ["asbench", "generate", "--store", str(self.root)]
+        words += origin if origin is not None else ["--dataset", key.dataset]
+        words += ["--category", category, "--method", key.method, "--seed", str(key.seed)]
+        if self.has(key, category):
+            words += ["--n", str(read_attributes(self.folder(key, category))["target"])]
+        return shlex.join(words)
 
     def sets(self) -> list[tuple[StoreKey, str]]:
         """Return the key and category of every set, sorted; unfinished ones too."""

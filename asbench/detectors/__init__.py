@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,7 +36,8 @@ def resolve(
 ) -> tuple[type[Detector], dict[str, Any]]:
     """Return the class behind `<detector>[@<variant>]` and all its parameters.
 
-    Defaults, overruled by the variant's, overruled by `settings`. Raises UserError for an unknown
+    Defaults, overruled by the variant's, overruled by `settings`: values, or strings as typed at
+    the command line. Raises UserError for an unknown
     detector, variant or parameter, and for a value of another type than the parameter's (an int
     may stand for a float).
     """
@@ -60,6 +62,8 @@ def resolve(
 
 def _checked(detector: str, parameter: Parameter, value: Any) -> Any:
     kind = parameter.type
+    if isinstance(value, str) and kind is not str:
+        value = _typed(value)
     if kind is float and type(value) is int:
         return float(value)
     # bool is a subclass of int, but width=True is a slip.
@@ -69,6 +73,16 @@ def _checked(detector: str, parameter: Parameter, value: Any) -> Any:
             f"it must be {kind.__name__}, as in {parameter.name}={parameter.default!r}."
         )
     return value
+
+
+def _typed(text: str) -> Any:
+    """Read a value as typed at the command line; what is no literal stays a string."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
 
 
 def protocol_of(name: str) -> Protocol:

@@ -16,6 +16,7 @@ from asbench import results
 from asbench.evaluation.predict import predict
 from asbench.evaluation.score import TestScores
 from asbench.imaging.geometry import fit, fit_mask
+from asbench.ingest import Progress, quiet
 from asbench.nets.detector import Detector
 from asbench.types import Dataset, Item
 from synth_store.types import Geometry, Image, Mask, UserError
@@ -38,7 +39,7 @@ class TestSet:
         if not any(item.label for item in self.items):
             raise UserError(
                 f"{self.data.name} has no anomalous test images here, so nothing could be scored: "
-                "see what was recognised with `asbench data check`."
+                "see what was recognised with `asbench data check PATH`."
             )
 
     def digest(self) -> str:
@@ -54,6 +55,17 @@ class TestSet:
                 content = version("asbench").encode() if path is None else path.read_bytes()
                 whole.update(hashlib.sha256(content).digest())
         return whole.hexdigest()
+
+    def refuse_unusable(self, progress: Progress = quiet) -> None:
+        """Read every image and mask file; raises UserError for the first that cannot be used.
+
+        Done before a training, because a file that cannot be scored would waste all of it.
+        """
+        files = [item for item in self.items if self.data.image_path(item) is not None]
+        for done, item in enumerate(files, 1):
+            self.data.image(item)
+            self.data.mask(item)
+            progress(f"checking test images of {self.data.name}", done, len(files))
 
     def image(self, item: Item) -> Image:
         """Return an item's image: uint8 (H, W, 3)."""

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from asbench import results
 from asbench.detectors import build
@@ -16,26 +15,9 @@ from asbench.evaluation.predict import predict
 from asbench.imaging.files import read_image
 from asbench.imaging.geometry import fit, unfit
 from asbench.nets.detector import Detector
+from asbench.nets.device import find_device
 from asbench.nets.weights import load_weights
 from synth_store.types import Geometry, Image, UserError
-
-
-def find_device(name: str | None) -> torch.device:
-    """Return the device of a name, for None CUDA where there is one, else the CPU.
-
-    Raises UserError for a device that this machine does not have.
-    """
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # an assertion where torch has no CUDA in it
-        seen = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-        raise UserError(
-            f"device {name!r} cannot be used here: choose from {', '.join(['cpu', *seen])}."
-        ) from error
-    return device
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +60,13 @@ class Trained:
         """The trained detector, in eval mode, on its device."""
         decides = self.run.decides
         model = build(decides["detector"], decides["seed"], decides["parameters"])
-        load_weights(model, self.folder / "model.safetensors")
+        weights = self.folder / "model.safetensors"
+        if not weights.is_file():
+            raise UserError(
+                f"{weights} is missing, and with it what run {self.id} learnt: delete the folder "
+                f"{self.folder} and run its `asbench train` again."
+            )
+        load_weights(model, weights)
         return model.to(self.device).eval()
 
     def predict(self, image: Image | Path | str) -> Prediction:

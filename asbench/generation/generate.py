@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from asbench import grid
@@ -60,7 +61,8 @@ def generate(
     the caller can mend; what was stored until then stays, and the same call continues.
     """
     if n < 1:
-        raise UserError(f"{n} samples are no set: give 1 or more.")
+        raise UserError(f"{n} samples are none: give 1 or more with --n.")
+    # All that can be refused is refused before anything is written.
     data = open_dataset(dataset, name=name)
     categories = _chosen(data.categories(), category, data.name)
     methods = [method] if isinstance(method, str) else list(method)
@@ -72,7 +74,7 @@ def generate(
         for c in categories
     }
     keys = {m: StoreKey(data.name, m, seed) for m in methods}
-    # Only now, or a misspelt method would leave an empty store of whatever size was asked for.
+    grid.check(workers)
     opened = SynthStore.create(store, _geometry(store, size, resize))
     for c in categories:
         ensure_normals(opened, data, c, progress)
@@ -152,24 +154,28 @@ def samples_of(
 ) -> tuple[list[Sample], bool]:
     """Return samples of a set with their cleans, and whether they came from the store.
 
-    What is not stored is rendered from the same addresses and kept nowhere.
+    What is not stored is rendered from the same addresses and kept nowhere; normals that a store
+    lacks are added to it. Where there is no store, none is made. Raises UserError for an unknown
+    method or category.
     """
-    opened = SynthStore.create(store)
     key = StoreKey(data.name, method, seed)
     _chosen(data.categories(), category, data.name)
-    if opened.has(key, category) and opened.read(key, category).count >= indices.stop:
-        stored = opened.read(key, category)
-        return [stored[i] for i in indices], True
+    there = (Path(store) / "zarr.json").exists()
+    if there:
+        opened = SynthStore.open(store)
+        if opened.has(key, category) and opened.count(key, category) >= indices.stop:
+            stored = opened.read(key, category)
+            return [stored[i] for i in indices], True
     synthesizer = resolve(method, dataset=data.name, category=category)
-    normals = ensure_normals(opened, data, category)
-    bank = None
-    if "textures" in synthesizer.needs:
-        bank = _ensure_bank(opened, textures, quiet)
-    offered = material(opened, data.name, category, bank)
-    with grid.one_thread():
+    with TemporaryDirectory() as nowhere, grid.one_thread():
+        opened = SynthStore.open(store) if there else SynthStore.create(nowhere)
+        normals = ensure_normals(opened, data, category)
+        needed = "textures" in synthesizer.needs
+        bank = _ensure_bank(opened, textures, quiet) if needed else None
+        offered = material(opened, data.name, category, bank)
         samples, sources, _ = render_samples(synthesizer, offered, key, category, indices)
-    shown = [
-        Sample(s.image, s.mask, normals[source] if s.clean is None else s.clean)
-        for s, source in zip(samples, sources, strict=True)
-    ]
+        shown = [
+            Sample(s.image, s.mask, normals[source] if s.clean is None else s.clean)
+            for s, source in zip(samples, sources, strict=True)
+        ]
     return shown, False

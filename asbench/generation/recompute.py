@@ -21,6 +21,10 @@ class Recomputed:
     different: tuple[int, ...]
     versions: tuple[str, ...]
 
+    def __str__(self) -> str:
+        same = len(self.indices) - len(self.different)
+        return f"{same} of {len(self.indices)} equal when rendered anew"
+
 
 def recompute(store: SynthStore, key: StoreKey, category: str, count: int) -> Recomputed:
     """Render `count` samples of a set anew, chosen by hash, and compare them with what is stored.

@@ -58,10 +58,13 @@ def _title(net: nn.Module) -> str:
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Write tensors as one safetensors file, by rename."""
+    """Write tensors as one safetensors file, by rename; raises UserError where it cannot."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
-        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary)
+        try:
+            save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary)
+        except safetensors.SafetensorError as error:  # what it makes of a full disk
+            raise UserError(f"cannot write {path}: {error}.") from error
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
@@ -77,10 +80,16 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it there if all went well, else remove it."""
+    """Yield a temporary path beside `path`; rename it there if all went well, else remove it.
+
+    Raises UserError naming `path` when the disk is full or refuses.
+    """
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        try:
+            yield temporary
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}.") from error

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from asbench import plugins
 from synth_store import Mix, Schedule, StoredSet, StoreError, StoreKey, SynthStore, UserError
 
 KEPT_BACK = Fraction(1, 10)
@@ -19,6 +21,8 @@ class Sources:
     mix: Mix
     sets: tuple[StoredSet, ...]
     sizes: tuple[int, ...]
+    resolved: tuple[tuple[str, str], ...] = ()
+    """Bare names of the mixture with the one stored variant that each was taken for."""
 
     def schedule(self, ratio: Fraction, normals: int, seed: int) -> Schedule:
         """Return the stream of items that a training at this ratio sees."""
@@ -30,26 +34,42 @@ class Sources:
 
 
 def find_sources(
-    store: SynthStore, dataset: str, category: str, mix: Mix, seed: int, pool: int | None
+    store: SynthStore,
+    dataset: str,
+    category: str,
+    mix: Mix,
+    seed: int,
+    pool: int | None,
+    *,
+    origin: Sequence[str] | None = None,
 ) -> Sources:
     """Find a mixture's sets in the store; `pool` limits each to its first samples.
 
+    origin: the options that name the data set on the command line, where `--dataset` and its key
+    do not: a folder has a path.
+
     A bare name means itself; where only one variant of it is stored, it means that one. Raises
-    StoreError naming every set that is missing with the command that makes it, UserError where two
-    variants could be meant or where a set has fewer samples to train on than `pool`.
+    StoreError naming every set that is missing or unfinished with the command that makes it,
+    UserError for a method that is neither stored nor known, where two variants could be meant, and
+    where a set has fewer samples to train on than `pool`.
     """
     if pool is not None and pool < 1:
         raise UserError(f"pool {pool} leaves nothing to train on: give a number from 1 up.")
+    if seed < 0:
+        raise UserError(f"synth seed {seed} is negative: use 0, 1, 2, ...")
     stored = {
-        k.method for k, c in store.sets() if (k.dataset, k.seed, c) == (dataset, seed, category)
+        k.method
+        for k, c in store.sets()
+        if (k.dataset, k.seed, c) == (dataset, seed, category) and store.count(k, c)
     }
-    shares, missing = [], []
+    shares, missing, resolved = [], [], []
     for name, share in mix.shares:
         variants = sorted(m for m in stored if m.partition("@")[0] == name)
         if name in stored:
             shares.append((name, share))
         elif len(variants) == 1:
             shares.append((variants[0], share))
+            resolved.append((name, variants[0]))
         elif variants:
             raise UserError(
                 f"mix {mix}: {name} could mean {' or '.join(variants)}, which are both stored for "
@@ -58,8 +78,11 @@ def find_sources(
         else:
             missing.append(name)
     if missing:
+        for name in missing:
+            plugins.check("asbench.synthesizers", name)
         lines = "\n".join(
-            f"  {store.generate_line(StoreKey(dataset, name, seed), category)}" for name in missing
+            f"  {store.generate_line(StoreKey(dataset, name, seed), category, origin)}"
+            for name in missing
         )
         raise StoreError(
             f"mix {mix} names {', '.join(missing)}, which the store at {store.root} does not hold "
@@ -69,15 +92,18 @@ def find_sources(
     if len({name for name, _ in found.shares}) != len(found.shares):
         raise UserError(f"mix {mix} comes down to one set twice ({found}): name each once.")
     sets = tuple(store.read(StoreKey(dataset, n, seed), category) for n in found.names)
-    return Sources(found, sets, tuple(_trained(store, s, pool) for s in sets))
+    sizes = tuple(_trained(store, s, pool, origin) for s in sets)
+    return Sources(found, sets, sizes, tuple(resolved))
 
 
-def _trained(store: SynthStore, stored: StoredSet, pool: int | None) -> int:
+def _trained(
+    store: SynthStore, stored: StoredSet, pool: int | None, origin: Sequence[str] | None
+) -> int:
     """Return how many samples of a set may train."""
     at_hand = stored.count - _kept_back(stored.count)
     if pool is not None and pool > at_hand:
         # Taking what is there would call two points of a scaling study different that are not.
-        line = store.generate_line(stored.key, stored.category)
+        line = store.generate_line(stored.key, stored.category, origin)
         raise UserError(
             f"pool {pool} is more than {stored.key}/{stored.category} can give: {at_hand} of its "
             f"{stored.count} samples may train, the last {stored.count - at_hand} are kept back "

@@ -3,44 +3,44 @@
 from __future__ import annotations
 
 import platform
+import shlex
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from fractions import Fraction
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 
 from asbench import results
-from asbench.datasets import open_dataset
-from asbench.detectors import build, protocol_of, resolve
+from asbench.detectors import build
 from asbench.evaluation.metrics import best_f1_threshold
 from asbench.evaluation.predict import predict
 from asbench.evaluation.score import evaluate, table
-from asbench.evaluation.testset import TestSet, only_metrics, order_by_hash
-from asbench.evaluation.trained import Trained, find_device
-from asbench.ingest import Progress, ensure_normals, quiet
+from asbench.evaluation.testset import only_metrics, order_by_hash
+from asbench.evaluation.trained import Trained
+from asbench.ingest import Progress, quiet
 from asbench.nets.detector import Detector
 from asbench.nets.weights import save_weights
-from asbench.results import SUBSETS, Decides, Run, Threshold
-from asbench.training.loop import Precision, check
+from asbench.results import SUBSETS, Run, Threshold
+from asbench.training import checkpoint
+from asbench.training.loop import Precision
 from asbench.training.loop import fit as fit_detector
+from asbench.training.plan import Notify, Plan, plan_run, silent
 from asbench.training.sampler import open_sampler
-from asbench.training.sources import Sources, find_sources
-from synth_store import Geometry, Mix, Normals, SynthStore, UserError
+from asbench.training.sources import Sources
+from synth_store import Normals, StoreError, UserError
 
 CHECKPOINT_EVERY = 200
 """Steps between checkpoints: what a killed training loses at most."""
 THRESHOLD_NORMALS = 200
 """A threshold is chosen on at most this many normals: scoring them all would outlast the test."""
-NEW = Geometry()
-"""The geometry of a store that training without anomalies is about to make."""
 
 
 class Interrupted(UserError):
@@ -67,6 +67,7 @@ def train(
     untrained: bool = False,
     name: str | None = None,
     progress: Progress = quiet,
+    notify: Notify = silent,
     stop: Callable[[], bool] | None = None,
 ) -> Trained:
     """Train a detector on stored anomalies and score it on the data set's test images.
@@ -85,6 +86,8 @@ def train(
         untrained: score the detector before its first step as well; a run that stands already is
             not given these scores afterwards.
         device: `cpu`, `cuda`, ...; None for CUDA where there is one.
+        notify: told, before training, which items it will see, what a bare name of the mix was
+            taken for, and whether a run continues or stands already.
         stop: asked at every step; when it returns True the training is saved, and Interrupted says
             how to continue.
 
@@ -92,75 +95,71 @@ def train(
     it is; one that was interrupted continues. At ratio 0 neither mix nor pool nor synth_seed plays
     a part, and the run's id knows nothing of them. Raises UserError for what the caller can mend.
     """
-    # What the run is: everything that decides its outcome, and so its id. All that can be refused
-    # is refused before anything is written.
-    data = open_dataset(dataset, name=name)
-    chosen = category if category is not None else data.categories()[0]
-    if chosen not in data.categories():
-        raise UserError(
-            f"category {chosen!r} is not in {data.name}: choose from "
-            f"{', '.join(data.categories())}."
-        )
-    cls, parameters = resolve(detector, settings)
-    protocol = protocol_of(detector)
-    where = find_device(device)
-    share = _share(protocol.ratio if ratio is None else ratio, mix)
-    _check_length(steps, batch, precision)
-    root = Path(store)
-    opened = SynthStore.open(root) if (root / "zarr.json").exists() else SynthStore(root, NEW)
-    _check_stride(cls, opened.geometry)
-    test = TestSet(data, data.test(chosen), opened.geometry)
-    test.refuse_without_anomalies()
-    wanted = Mix.parse(mix) if mix is not None and share else Mix()
-    sources = find_sources(opened, data.name, chosen, wanted, synth_seed, pool)
-    normals = ensure_normals(SynthStore.create(root), data, chosen, progress)
-    decides = Decides(
-        dataset=data.name,
-        category=chosen,
-        geometry=str(opened.geometry),
-        normals=normals.digest,
-        test=test.digest(),
-        mix={method: float(weight) for method, weight in sources.mix.shares},
-        sets={s.key.method: str(s.digest) for s in sources.sets},
-        ratio=float(share),
-        ratio_mode="exact",
-        pool=pool if share else None,
+    plan = plan_run(
+        dataset,
+        mix,
+        ratio=ratio,
         detector=detector,
-        parameters=parameters,
-        steps=steps if steps is not None else protocol.steps_for(len(normals)),
-        batch=batch if batch is not None else protocol.batch,
+        category=category,
+        steps=steps,
+        batch=batch,
         precision=precision,
-        weights=None,
         seed=seed,
-        synth_seed=synth_seed if share else 0,
-        select="last",
+        synth_seed=synth_seed,
+        pool=pool,
+        settings=settings,
+        store=store,
+        runs=runs,
+        device=device,
+        name=name,
+        progress=progress,
+        notify=notify,
     )
-    folder = Path(runs) / results.run_id(decides)
-    if results.finished(Path(runs), decides) is not None:
-        return Trained(folder, device)
+    notify(str(plan))
+    return execute(plan, untrained=untrained, progress=progress, notify=notify, stop=stop)
+
+
+def execute(
+    plan: Plan,
+    *,
+    untrained: bool = False,
+    progress: Progress = quiet,
+    notify: Notify = silent,
+    stop: Callable[[], bool] | None = None,
+) -> Trained:
+    """Carry out what was planned; the arguments and what is raised are those of `train`."""
+    decides, folder, where = plan.decides, plan.folder, plan.device
+    if results.finished(plan.runs, decides) is not None:
+        notify(f"run {plan.id} stands already: it is not trained again")
+        return Trained(folder, str(where))
 
     # The stream of items, and the detector that learns from it.
-    schedule = sources.schedule(share, len(normals), seed)
-    model = build(detector, seed, settings).to(where)
+    normals, test = plan.normals, plan.test
+    model = build(decides["detector"], decides["seed"], plan.settings).to(where)
     pixels = torch.from_numpy(np.stack(list(normals))).permute(0, 3, 1, 2)
-    model.prepare(pixels, torch.Generator().manual_seed(seed))
+    model.prepare(pixels, torch.Generator().manual_seed(decides["seed"]))
     del pixels
-    _ = test.masks  # one that cannot be read is to be found before the training, not after it
-    what = f"{detector} on {data.name}/{chosen}"
+    what = f"{decides['detector']} on {decides['dataset']}/{decides['category']}"
     before = None
     if untrained:
         found = test.scores(model, where, partial(progress, f"scoring untrained {what}"))
         before = only_metrics(evaluate(found))
 
     # The loop.
-    with open_sampler(normals, sources.sets, schedule, decides["batch"], where) as sampler:
+    begun = checkpoint.peek(folder / "checkpoint")
+    if begun is not None:
+        notify(f"run {plan.id} continues from step {begun['step']} of {decides['steps']}")
+    with (
+        _naming_the_mend(plan),
+        open_sampler(normals, plan.sources.sets, plan.schedule, decides["batch"], where) as sampler,
+    ):
         trajectory = fit_detector(
             model,
             sampler.batch_at,
             steps=decides["steps"],
-            seed=seed,
+            seed=decides["seed"],
             device=where,
-            precision=precision,
+            precision=cast(Precision, decides["precision"]),
             folder=folder / "checkpoint",
             progress=lambda done, _: progress(what, done, decides["steps"]),
             checkpoint_every=CHECKPOINT_EVERY,
@@ -176,10 +175,8 @@ def train(
     start = perf_counter()
     found = test.scores(model, where, partial(progress, f"scoring {what}"))
     metrics = evaluate(found)
-    threshold = _threshold(model, normals, sources, where)
+    threshold = _threshold(model, normals, plan.sources, where)
     scored = perf_counter() - start
-    names = ("normal", *sources.mix.names)
-    realised = schedule.counts(decides["steps"] * decides["batch"])
     run = Run(
         decides=decides,
         metrics=only_metrics(metrics),
@@ -187,7 +184,7 @@ def train(
         reasons={s: dict(metrics[s]["reasons"]) for s in SUBSETS},
         untrained=before,
         saw_defects=0,
-        realised=dict(zip(names, realised, strict=True)),
+        realised=plan.realised,
         losses=trajectory.losses,
         threshold=threshold,
         environment=_environment(where),
@@ -199,26 +196,17 @@ def train(
     results.write_gallery(folder, test.gallery(found))
     results.save(run, folder)
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)
-    return Trained(folder, device)
+    return Trained(folder, str(where))
 
 
-def _share(ratio: float, mix: str | None) -> Fraction:
-    """Return the ratio as written in decimals; raises UserError for an impossible one."""
-    if not 0 <= ratio <= 1:  # nor NaN
-        raise UserError(f"ratio {ratio:g} is impossible: choose from 0 to 1.")
-    share = Fraction(str(ratio))
-    if share and mix is None:
-        raise UserError(
-            f"ratio {ratio:g} needs a mix of stored methods: add for example "
-            "--mix draem:0.5,fractal:0.5, or --ratio 0 to train on normals alone."
-        )
-    return share
-
-
-def _check_length(steps: int | None, batch: int | None, precision: str) -> None:
-    check(1 if steps is None else steps, precision, CHECKPOINT_EVERY)
-    if batch is not None and batch < 1:
-        raise UserError(f"a batch of {batch} items trains nothing: give 1 or more.")
+@contextmanager
+def _naming_the_mend(plan: Plan) -> Iterator[None]:
+    """Add to what a damaged store says the command that finds and mends it."""
+    try:
+        yield
+    except StoreError as error:
+        line = shlex.join(["asbench", "store", "verify", "--store", str(plan.store.root)])
+        raise StoreError(f"{error} See what is damaged and how to mend it: `{line}`.") from error
 
 
 def _threshold(
@@ -243,14 +231,6 @@ def _threshold(
         value=best.threshold,
         rule=f"best F1 between {few} and {len(scores)} synthetic anomalies kept out of training",
     )
-
-
-def _check_stride(cls: type[Detector], geometry: Geometry) -> None:
-    if geometry.height % cls.stride or geometry.width % cls.stride:
-        raise UserError(
-            f"{cls.title} needs image sides that are multiples of {cls.stride}, and the store's "
-            f"are {geometry}: make another, as in `asbench generate --store other --size 256`."
-        )
 
 
 def _environment(device: torch.device) -> dict[str, Any]:

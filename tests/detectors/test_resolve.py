@@ -35,7 +35,9 @@ def test_every_variant_can_be_built():
         ("dream", {}, "did you mean draem"),
         ("draem@small", {}, "choose from draem, draem@tiny"),
         ("draem", {"widht": 3}, "choose from width, seg_width, lr"),
-        ("draem", {"width": "3"}, "must be int"),
+        ("draem", {"width": "3.5"}, "must be int"),
+        ("draem", {"width": "true"}, "must be int"),
+        ("draem", {"width": "wide"}, "must be int"),
         ("draem", {"width": True}, "must be int"),
         ("draem", {"width": 3.5}, "must be int"),
         ("draem", {"lr": "fast"}, "must be float"),
@@ -50,6 +52,11 @@ def test_an_int_may_stand_for_a_float():
     rate = resolve("draem", {"lr": 1})[1]["lr"]
     assert rate == 1.0
     assert isinstance(rate, float)
+
+
+def test_settings_may_be_typed_as_at_the_command_line():
+    typed = resolve("draem@tiny", {"width": "3", "lr": "1e-3"})[1]
+    assert typed == resolve("draem@tiny", {"width": 3, "lr": 1e-3})[1]
 
 
 def test_equal_seeds_give_equal_weights_and_leave_the_global_state():

@@ -1,0 +1,193 @@
+"""What a run is, settled before anything is trained; every refusal comes here."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from asbench import results
+from asbench.datasets import open_dataset
+from asbench.detectors import protocol_of, resolve
+from asbench.evaluation.testset import TestSet
+from asbench.ingest import Progress, ensure_normals, quiet
+from asbench.nets.detector import Detector
+from asbench.nets.device import find_device
+from asbench.results import Decides
+from asbench.training.loop import Precision, check
+from asbench.training.sources import Sources, find_sources
+from asbench.types import Dataset
+from synth_store import Mix, Normals, Schedule, SynthStore, UserError
+from synth_store.types import Geometry
+
+Notify = Callable[[str], None]
+"""Called with a sentence worth reading, before or while something is done."""
+
+
+def silent(sentence: str) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run: its data, the stream of items it trains on, and where its record will stand."""
+
+    decides: Decides
+    data: Dataset
+    store: SynthStore
+    normals: Normals
+    sources: Sources
+    share: Fraction
+    test: TestSet
+    device: torch.device
+    settings: Mapping[str, Any] | None
+    runs: Path
+
+    @property
+    def id(self) -> str:
+        """The run's id, and the name of its folder."""
+        return results.run_id(self.decides)
+
+    @property
+    def folder(self) -> Path:
+        """Where the run is or is to be."""
+        return self.runs / self.id
+
+    @property
+    def schedule(self) -> Schedule:
+        """The stream of items."""
+        return self.sources.schedule(self.share, len(self.normals), self.decides["seed"])
+
+    @property
+    def realised(self) -> dict[str, int]:
+        """How many items of each source the training sees: exact, known before it begins."""
+        names = ("normal", *(self.sources.mix.names if self.share else ()))
+        items = self.decides["steps"] * self.decides["batch"]
+        return dict(zip(names, self.schedule.counts(items), strict=True))
+
+    def with_seed(self, seed: int) -> Plan:
+        """Return the same run with another training seed."""
+        decides = self.decides.copy()
+        decides["seed"] = _checked_seed(seed)
+        return dataclasses.replace(self, decides=decides)
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{count} {name}" for name, count in self.realised.items())
+        d = self.decides
+        return (
+            f"{d['dataset']}/{d['category']}, seed {d['seed']}: {counts} "
+            f"({d['steps']} steps of {d['batch']} items)"
+        )
+
+
+def plan_run(
+    dataset: str = "demo",
+    mix: str | None = None,
+    *,
+    ratio: float | None = None,
+    detector: str = "draem@tiny",
+    category: str | None = None,
+    steps: int | None = None,
+    batch: int | None = None,
+    precision: Precision = "fp32",
+    seed: int = 0,
+    synth_seed: int = 0,
+    pool: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+    store: Path | str = "asbench-store",
+    runs: Path | str = "runs",
+    device: str | None = None,
+    name: str | None = None,
+    progress: Progress = quiet,
+    notify: Notify = silent,
+) -> Plan:
+    """Settle a run; the arguments are those of `train`.
+
+    Nothing is written but the category's normals, and those only when all else is in order.
+    `notify` hears of a bare name in the mix that was taken for its one stored variant. Raises
+    UserError for what the caller can mend.
+    """
+    data = open_dataset(dataset, name=name)
+    chosen = category if category is not None else data.categories()[0]
+    if chosen not in data.categories():
+        raise UserError(
+            f"category {chosen!r} is not in {data.name}: choose from "
+            f"{', '.join(data.categories())}."
+        )
+    cls, parameters = resolve(detector, settings)
+    protocol = protocol_of(detector)
+    share = _share(protocol.ratio if ratio is None else ratio)
+    if share and mix is None:
+        raise UserError(
+            f"ratio {float(share):g} needs a mix of stored methods: add for example "
+            "--mix draem:0.5,fractal:0.5, or --ratio 0 to train on normals alone."
+        )
+    parsed = Mix.parse(mix) if mix is not None else Mix()
+    items = batch if batch is not None else protocol.batch
+    if items < 1:
+        raise UserError(f"a batch of {items} items is impossible: give 1 or more.")
+    _checked_seed(seed)
+    check(1 if steps is None else steps, precision, checkpoint_every=1)
+    where = find_device(device)
+    there = (Path(store) / "zarr.json").exists()
+    opened = SynthStore.open(store) if there else SynthStore(Path(store), Geometry())
+    _check_stride(cls, opened.geometry)
+    origin = ["--dataset", dataset, *(["--name", name] if name is not None else [])]
+    wanted = parsed if share else Mix()
+    sources = find_sources(opened, data.name, chosen, wanted, synth_seed, pool, origin=origin)
+    for bare, full in sources.resolved:
+        notify(f"{bare} means {full}: the only variant of it stored for {data.name}/{chosen}")
+    test = TestSet(data, data.test(chosen), opened.geometry)
+    test.refuse_without_anomalies()
+    normals = ensure_normals(SynthStore.create(store), data, chosen, progress)
+    decides = Decides(
+        dataset=data.name,
+        category=chosen,
+        geometry=str(opened.geometry),
+        normals=normals.digest,
+        test=test.digest(),
+        mix={method: float(weight) for method, weight in sources.mix.shares},
+        sets={s.key.method: str(s.digest) for s in sources.sets},
+        ratio=float(share),
+        ratio_mode="exact",
+        pool=pool if share else None,
+        detector=detector,
+        parameters=parameters,
+        steps=steps if steps is not None else protocol.steps_for(len(normals)),
+        batch=items,
+        precision=precision,
+        weights=None,
+        seed=seed,
+        synth_seed=synth_seed if share else 0,
+        select="last",
+    )
+    plan = Plan(decides, data, opened, normals, sources, share, test, where, settings, Path(runs))
+    if results.finished(plan.runs, decides) is None:
+        test.refuse_unusable(progress)
+    return plan
+
+
+def _share(ratio: float) -> Fraction:
+    if not (math.isfinite(ratio) and 0 <= ratio <= 1):
+        raise UserError(f"ratio {ratio:g} is impossible: choose from 0 to 1.")
+    return Fraction(str(ratio))
+
+
+def _checked_seed(seed: int) -> int:
+    if seed < 0:
+        raise UserError(f"training seed {seed} is negative: use 0, 1, 2, ...")
+    return seed
+
+
+def _check_stride(cls: type[Detector], geometry: Geometry) -> None:
+    if geometry.height % cls.stride or geometry.width % cls.stride:
+        raise UserError(
+            f"{cls.title} needs image sides that are multiples of {cls.stride}, and the store's "
+            f"are {geometry}: make another, as in `asbench generate --store other --size 256`."
+        )

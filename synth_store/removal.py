@@ -1,0 +1,54 @@
+"""Removing sets and data sets, under the store's lock."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from synth_store.metadata import locked
+from synth_store.store import SynthStore
+from synth_store.types import StoreError, StoreKey, check_name
+
+
+def remove_set(store: SynthStore, key: StoreKey, category: str) -> None:
+    """Remove one category of a set, and the groups above it that hold nothing any more.
+
+    Its metadata goes first: killed halfway, what is left belongs to no set, and the next
+    `create_set` clears it away. Raises StoreError if the set is not in the store, or cannot go.
+    """
+    if not store.has(key, category):
+        raise StoreError(f"{key}/{category} is not in the store at {store.root}.")
+    with locked(store.root):
+        _remove(store.root, store.folder(key, category))
+
+
+def remove_dataset(store: SynthStore, dataset: str) -> None:
+    """Remove all sets of a data set, then its normals: sets never stand without theirs.
+
+    Raises StoreError if the store holds nothing of it, or what it holds cannot go.
+    """
+    folder = store.root / check_name(dataset, "data set")
+    if not folder.is_dir():
+        raise StoreError(f"{dataset} is not in the store at {store.root}.")
+    with locked(store.root):
+        for key, category in store.sets():
+            if key.dataset == dataset:
+                _remove(store.root, store.folder(key, category))
+        for name, category in store.stored_normals():
+            if name == dataset:
+                _remove(store.root, store.normals_folder(dataset, category))
+        if folder.exists():  # what an interrupted command began
+            _remove(store.root, folder)
+
+
+def _remove(root: Path, folder: Path) -> None:
+    """Remove a folder, then every group above it that holds nothing else."""
+    try:
+        (folder / "zarr.json").unlink(missing_ok=True)
+        while True:
+            shutil.rmtree(folder)
+            folder = folder.parent
+            if folder == root or any(path.is_dir() for path in folder.iterdir()):
+                return
+    except OSError as error:
+        raise StoreError(f"cannot remove {folder}: {error.strerror or error}.") from error

@@ -1,0 +1,34 @@
+"""Addresses as people type them: `demo`, `demo/draem`, `demo/draem/0`, `demo/draem/0/weave`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from synth_store.store import SynthStore
+from synth_store.types import StoreError, StoreKey
+
+
+def select(store: SynthStore, addresses: Iterable[str] = ()) -> list[tuple[StoreKey, str]]:
+    """Return key and category of the sets below the addresses, sorted; of all sets for none.
+
+    Raises StoreError for an address with nothing below it, naming what is there.
+    """
+    every = store.sets()
+    asked = list(addresses)
+    chosen = set()
+    for address in asked:
+        parts = address.strip("/").split("/")
+        below = [(k, c) for k, c in every if [*str(k).split("/"), c][: len(parts)] == parts]
+        if not below:
+            listed = ", ".join(dict.fromkeys(str(k) for k, _ in every)) or "no set"
+            raise StoreError(
+                f"{address} is not in the store at {store.root}, which holds {listed}."
+            )
+        chosen.update(below)
+    return [found for found in every if found in chosen or not asked]
+
+
+def bytes_on_disk(folder: Path) -> int:
+    """Return how many bytes the files below a folder hold."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

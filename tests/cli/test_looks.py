@@ -1,0 +1,184 @@
+"""What commands print: help with examples that work, tables that fit, progress that keeps quiet."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from cli import console
+from cli.main import SECTIONS, asbench
+from tests.cli.conftest import PROGRAM, QUICK, ROOT, Run, complete, start
+
+
+def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the path of every command and sub-command."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        found = group.get_command(context, name)
+        yield (*path, name)
+        if isinstance(found, click.Group):
+            yield from commands(found, (*path, name))
+
+
+EVERY = [(), *commands(asbench)]
+
+
+def command_at(path: tuple[str, ...]) -> click.Command:
+    found: click.Command = asbench
+    for name in path:
+        assert isinstance(found, click.Group)
+        inner = found.get_command(click.Context(found), name)
+        assert inner is not None
+        found = inner
+    return found
+
+
+def test_every_section_lists_commands_that_are_there() -> None:
+    listed = {name for section in SECTIONS.values() for name in section}
+    assert listed == {path[0] for path in EVERY if path}
+    files = {path.stem for path in (ROOT / "cli").glob("*.py")}
+    assert listed | {"__init__", "main", "console", "options"} == files
+
+
+@pytest.mark.parametrize("path", EVERY, ids=" ".join)
+def test_help_ends_with_an_example_that_parses(path: tuple[str, ...], run: Run) -> None:
+    shown = run(shlex.join([*path, "--help"]))
+    assert shown.status == 0
+    assert "..." not in re.sub(r"\]\.\.\.|IMAGES\.\.\.|\[ARGS\]\.\.\.", "", shown.out)
+    assert max(map(len, shown.out.splitlines())) <= 96
+    text = shown.out[shown.out.index("Example") :]
+    examples = re.findall(r"^ +asbench (.+)$", text, re.MULTILINE)
+    assert examples
+    assert shown.out.rstrip().endswith(examples[-1])
+    for example in examples:
+        words, found = shlex.split(example), command_at(())
+        while isinstance(found, click.Group):
+            found = command_at((*([] if found is asbench else [found.name or ""]), words.pop(0)))
+        found.make_context(found.name, words)  # raises for an option that is not there
+
+
+@pytest.mark.parametrize("path", EVERY, ids=" ".join)
+def test_every_option_says_its_default(path: tuple[str, ...]) -> None:
+    """In words where it has none of its own: `[all]`."""
+    without = {"csv", "markdown", "latex", "variant", "settings", "help", "version"}
+    for option in command_at(path).params:
+        if isinstance(option, click.Option) and not option.is_flag and not option.required:
+            assert option.help, option.name
+            shown = option.show_default or option.help.endswith("]")
+            assert shown or option.name in without, option.name
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """Neither torch nor numpy nor zarr: the command line answers at once."""
+    program = (
+        "import sys\n"
+        "from cli.main import main\n"
+        "try:\n    main(sys.argv[1:])\n"
+        "except SystemExit as end:\n    assert end.code == 0, end.code\n"
+        "heavy = {'torch', 'numpy', 'zarr', 'cv2', 'scipy', 'rich'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    for line in (["--help"], ["--version"], ["train", "--help"], ["store", "ls", "--help"]):
+        done = subprocess.run(
+            [sys.executable, "-c", program, *line],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+
+
+def test_tables_fit_eighty_columns(place: Path) -> None:
+    """No number is cut, and long addresses fold."""
+    name = "a_data_set_with_a_name_much_longer_than_anyone_would_think_of_typing_by_hand"
+    lines = [
+        f"generate --dataset photos --name {name} --method cutpaste_scar --n 3 --workers 1",
+        f"store ls {name}",
+        f"train --dataset photos --mix draem --untrained {QUICK}",
+        "data check photos",
+        "data list",
+        "methods show draem",
+    ]
+    for line in lines:
+        shown = complete(start(line, place, COLUMNS="80"))
+        assert shown.status == 0
+        assert "…" not in shown.out
+        if line.startswith(("train", "data")):
+            rows = shown.out.partition("\nnext:")[0].splitlines()
+            assert max(map(len, rows)) <= 80
+    (folder,) = place.glob("runs/*")
+    scored = complete(start(f"evaluate {folder}", place, COLUMNS="80"))
+    assert "…" not in scored.out
+    assert all(head in scored.out for head in console.HEADS.values())
+    folded = complete(start(f"store ls {name}", place, COLUMNS="80")).out
+    assert f"{name}/cutpaste_scar/0/bolt" in folded.replace("\n", "").replace(" ", "") or (
+        name[:30] in folded
+    )
+
+
+def test_a_pipe_gets_whole_lines(place: Path) -> None:
+    """Programs read lines: nothing is folded where no terminal is."""
+    shown = complete(start("store ls", place))
+    assert [line.split()[1] for line in shown.out.splitlines() if line.startswith("photos/draem")]
+    described = complete(start("methods show cutpaste", place))
+    assert "Smallest area of the patch, as a share of the image." in described.out
+
+
+def test_progress_into_a_pipe_is_a_line_in_ten_seconds(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr("cli.console.time.monotonic", lambda: now[0])
+    with console.progress() as bars:
+        for done in range(1, 251):
+            now[0] += 0.125
+            bars(f"task {done // 10}", done, 250)
+    assert capsys.readouterr().err.splitlines() == [
+        "task 8: 80 of 250",
+        "task 16: 160 of 250",
+        "task 24: 240 of 250",
+    ]
+
+
+def test_progress_on_a_terminal(place: Path) -> None:
+    """A bar on standard error; what is printed meanwhile stays in a redirected output."""
+    main, follower = pty.openpty()
+    log = place / "log"
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                PROGRAM,
+                *shlex.split(f"train --dataset photos --mix draem {QUICK}"),
+            ],
+            cwd=place,
+            env=os.environ | {"PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "80"},
+            stdout=out,
+            stderr=follower,
+        )
+        os.close(follower)
+        shown = b""
+        while True:
+            try:
+                piece = os.read(main, 65536)
+            except OSError:  # how Linux says that the other side is closed
+                break
+            if not piece:
+                break
+            shown += piece
+        os.close(main)
+        assert process.wait(timeout=120) == 0
+    assert b"draem@tiny on photos/bolt" in shown
+    assert b"2/2" in shown
+    assert "photos/bolt, seed 0: 2 normal, 2 draem" in log.read_text()

@@ -1,0 +1,94 @@
+"""Removing: what was named goes, all else stays whole, and a kill halfway leaves no set."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from synth_store import StoreError, StoreKey, SynthStore
+from synth_store.removal import remove_dataset, remove_set
+from synth_store.selection import bytes_on_disk, select
+from tests.synth_store.making import CATEGORY, KEY, SMALL, faults, generate, tree
+
+OTHER = StoreKey("toy", "boxes", 1)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> SynthStore:
+    store = SynthStore.create(tmp_path / "store", SMALL)
+    generate(store, 5)
+    return store
+
+
+def test_removing_undoes_generating(store: SynthStore) -> None:
+    before = tree(store.root)
+    generate(store, 5, key=OTHER)
+    remove_set(store, OTHER, CATEGORY)
+    assert tree(store.root) == before
+    assert not faults(store)
+
+
+def test_a_data_set_goes_with_its_normals_and_no_other(store: SynthStore) -> None:
+    before = tree(store.root)
+    generate(store, 3, key=StoreKey("toys", "boxes", 0))
+    remove_dataset(store, "toys")
+    assert tree(store.root) == before
+    remove_dataset(store, "toy")
+    assert list(tree(store.root)) == ["zarr.json"]
+
+
+def test_a_removal_killed_halfway_leaves_no_set(
+    store: SynthStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = tree(store.folder(KEY, CATEGORY))
+
+    def killed(path: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            remove_set(store, KEY, CATEGORY)
+    assert not store.has(KEY, CATEGORY)
+    assert store.sets() == []
+    generate(store, 5)
+    after = tree(store.folder(KEY, CATEGORY))
+    assert {k: v for k, v in after.items() if "/c/" in k} == {
+        k: v for k, v in before.items() if "/c/" in k
+    }
+    assert not faults(store)
+
+
+def test_what_is_not_there_is_named(store: SynthStore) -> None:
+    with pytest.raises(StoreError, match="toy/boxes/1/tile is not in the store at"):
+        remove_set(store, OTHER, CATEGORY)
+    with pytest.raises(StoreError, match="nothing is not in the store at"):
+        remove_dataset(store, "nothing")
+
+
+def test_a_store_that_refuses_says_which_folder(
+    store: SynthStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refusing(path: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(shutil, "rmtree", refusing)
+    with pytest.raises(StoreError, match=r"cannot remove .*toy/boxes/0/tile: Permission denied\."):
+        remove_set(store, KEY, CATEGORY)
+
+
+def test_select_takes_whole_parts_of_addresses(store: SynthStore) -> None:
+    generate(store, 3, key=StoreKey("toy", "boxes_round", 0))
+    generate(store, 3, key=OTHER)
+    every = [f"{k}/{c}" for k, c in select(store)]
+    assert every == ["toy/boxes/0/tile", "toy/boxes/1/tile", "toy/boxes_round/0/tile"]
+    assert [str(k) for k, _ in select(store, ["toy/boxes"])] == ["toy/boxes/0", "toy/boxes/1"]
+    assert [str(k) for k, _ in select(store, ["toy/boxes/1/", "toy/boxes/1/tile"])] == [str(OTHER)]
+    with pytest.raises(StoreError, match=r"toy/box is not in .*, which holds toy/boxes/0, toy/box"):
+        select(store, ["toy/box"])
+
+
+def test_bytes_on_disk_are_those_of_the_files(store: SynthStore) -> None:
+    assert bytes_on_disk(store.root) == sum(len(data) for data in tree(store.root).values())
