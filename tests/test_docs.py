@@ -220,6 +220,26 @@ def test_code_on_the_page_runs(page: Path, sandbox: Path) -> None:
                 run_command(words, sandbox)
 
 
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("```python\nassert False, 'seen'\n```", "seen"),
+        ("<!-- test: setup\nassert False, 'seen'\n-->", "seen"),
+        ("<!-- test: run -->\n```bash\nasbench store ls --store nowhere\n```", "ended with 1"),
+        ("<!-- test: run -->\n```bash\nasbench data list\nrm -r photos\n```", "not rm"),
+        ("<!-- not run: -->\n```python\n1 / 0\n```", "say why"),
+        ("<!-- test: rnu -->\n```bash\nasbench demo\n```", "rnu"),
+        ("<!-- not run: slow -->\nProse.\n```python\n```", "no block follows"),
+        ("<!-- test: run -->\nProse.", "no block follows"),
+    ],
+)
+def test_a_wrong_page_is_found(text: str, complaint: str, sandbox: Path) -> None:
+    page = sandbox / "page.md"
+    page.write_text(text)
+    with pytest.raises(AssertionError, match=complaint):
+        test_code_on_the_page_runs(page, sandbox)
+
+
 @each_page(PAGES)
 def test_commands_on_the_page_exist(page: Path) -> None:
     text = page.read_text()
