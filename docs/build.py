@@ -92,8 +92,9 @@ def _place(family: str) -> int:
 
 
 def _method(name: str, module: ModuleType, cls: type[types.Synthesizer]) -> str:
+    needs = cls().needs
     facts = [
-        f"Needs {', '.join(sorted(cls.needs))} beside the normals." if cls.needs else "",
+        f"Needs {', '.join(sorted(needs))} beside the normals." if needs else "",
         "Makes its own background." if cls.generates else "",
         "Changes nothing outside of its mask."
         if cls.local

@@ -378,19 +378,30 @@ class SynthStore:
         return found
 
     def generate_line(
-        self, key: StoreKey, category: str, origin: Sequence[str] | None = None
+        self,
+        key: StoreKey,
+        category: str,
+        origin: Sequence[str] | None = None,
+        count: int | None = None,
     ) -> str:
         """Return the command that makes a set, or the rest of one that was begun.
 
         origin: the options that name its data set, where they are more than `--dataset` and its
-        key: a folder of images has a path.
+        key: a folder of images has a path. count: how many samples, where not those intended. A
+        set that was begun remembers the options it was made with.
         """
+        method, options = key.method, []
+        if self.has(key, category):
+            begun = read_attributes(self.folder(key, category))
+            options = list(begun["record"].get("options", []))
+            origin = origin or begun["record"].get("origin")
+            count = count or begun["target"]
+            if "--variant" in options:
+                method = method.partition("@")[0]
         words = ["asbench", "generate", "--store", str(self.root)]
         words += origin if origin is not None else ["--dataset", key.dataset]
-        words += ["--category", category, "--method", key.method, "--seed", str(key.seed)]
-        if self.has(key, category):
-            words += ["--n", str(read_attributes(self.folder(key, category))["target"])]
-        return shlex.join(words)
+        words += ["--category", category, "--method", method, *options, "--seed", str(key.seed)]
+        return shlex.join([*words, *([] if count is None else ["-n", str(count)])])
 
     def sets(self) -> list[tuple[StoreKey, str]]:
         """Return the key and category of every set, sorted; unfinished ones too."""

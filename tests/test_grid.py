@@ -38,7 +38,7 @@ def test_jobs_run_here_or_in_workers() -> None:
 
 @pytest.mark.parametrize("workers", [0, -1])
 def test_less_than_one_worker_is_refused(workers: int) -> None:
-    with pytest.raises(UserError, match=f"{workers} workers do nothing"):
+    with pytest.raises(UserError, match=f"{workers} workers cannot do anything"):
         list(grid.run(jobs.square, [1], workers))
 
 

@@ -61,10 +61,10 @@ class TestSet:
 
         Done before a training, because a file that cannot be scored would waste all of it.
         """
+        _ = self.masks
         files = [item for item in self.items if self.data.image_path(item) is not None]
         for done, item in enumerate(files, 1):
             self.data.image(item)
-            self.data.mask(item)
             progress(f"checking test images of {self.data.name}", done, len(files))
 
     def image(self, item: Item) -> Image:

@@ -81,8 +81,12 @@ def generate(
     bank = None
     if any("textures" in s.needs for s in synthesizers.values()):
         bank = _ensure_bank(opened, textures, progress)
+    asked = {
+        "origin": ["--dataset", str(dataset), *(["--name", name] if name is not None else [])],
+        "options": _options(settings, variant, textures),
+    }
     plans = [
-        plan_set(opened, keys[m], c, s, n, textures=bank, replace=replace)
+        plan_set(opened, keys[m], c, s, n, textures=bank, record=asked, replace=replace)
         for (m, c), s in synthesizers.items()
     ]
     _render(plans, workers, progress)
@@ -99,6 +103,13 @@ def _render(plans: Sequence[SetPlan], workers: int | None, progress: Progress) -
         p = plan_of[job.key, job.category]
         done[p] += rendered.samples
         progress(f"{p.key}/{p.category}", done[p], p.count)
+
+
+def _options(settings: Mapping[str, Any] | None, variant: str | None, textures: str) -> list[str]:
+    """Return the options of the command line that, beside the key, made a set what it is."""
+    words = [f"--set={name}={value}" for name, value in (settings or {}).items()]
+    words += ["--variant", variant] if variant is not None else []
+    return words + (["--textures", textures] if textures != TEXTURES else [])
 
 
 def _ensure_bank(store: SynthStore, textures: str, progress: Progress) -> str:

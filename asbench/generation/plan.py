@@ -39,12 +39,13 @@ def plan_set(
     count: int,
     *,
     textures: str | None = None,
+    record: Mapping[str, Any] | None = None,
     replace: bool = False,
 ) -> SetPlan:
     """Create the set in the store, or find it there, and return what is left to render.
 
-    `textures` is `dataset/category` of the texture bank in the store. Raises StoreError if
-    another set stands under the key.
+    `textures` is `dataset/category` of the texture bank in the store; `record`, how the set was
+    asked for, is kept beside it. Raises StoreError if another set stands under the key.
     """
     textures = textures if "textures" in synthesizer.needs else None
     jobs = store.create_set(
@@ -53,7 +54,11 @@ def plan_set(
         count,
         identity=identity(store, key, category, synthesizer, textures),
         versions={library: version(library) for library in LIBRARIES},
-        record={"cpu": platform.processor() or platform.machine(), "asbench": version("asbench")},
+        record={
+            "cpu": platform.processor() or platform.machine(),
+            "asbench": version("asbench"),
+            **(record or {}),
+        },
         shard=synthesizer.shard,
         replace=replace,
     )

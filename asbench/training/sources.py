@@ -103,12 +103,13 @@ def _trained(
     at_hand = stored.count - _kept_back(stored.count)
     if pool is not None and pool > at_hand:
         # Taking what is there would call two points of a scaling study different that are not.
-        line = store.generate_line(stored.key, stored.category, origin)
+        count = pool + KEPT_BACK_AT_MOST
+        line = store.generate_line(stored.key, stored.category, origin, count)
         raise UserError(
             f"pool {pool} is more than {stored.key}/{stored.category} can give: {at_hand} of its "
             f"{stored.count} samples may train, the last {stored.count - at_hand} are kept back "
             f"for thresholds. Give a smaller pool, or make more with\n"
-            f"  {line} -n {pool + KEPT_BACK_AT_MOST}"
+            f"  {line}"
         )
     return at_hand if pool is None else pool
 

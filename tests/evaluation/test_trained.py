@@ -141,7 +141,7 @@ def test_missing_weights_are_refused_when_first_needed(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
     trained = Trained(folder, "cpu")
     assert trained.run == record()
-    with pytest.raises(UserError, match=r"model\.safetensors are missing"):
+    with pytest.raises(UserError, match=r"model\.safetensors is missing"):
         trained.predict(IMAGE)
 
 
@@ -167,5 +167,5 @@ def test_a_run_may_be_moved(folder: Path, tmp_path_factory: pytest.TempPathFacto
 def test_a_device_that_is_not_here_is_refused() -> None:
     assert find_device("cpu").type == "cpu"
     for name in ("gpu", "cuda:99"):
-        with pytest.raises(UserError, match=f"device '{name}' cannot be used here: choose from cp"):
+        with pytest.raises(UserError, match=f"device '{name}' is not in this machine: choose cp"):
             find_device(name)

@@ -153,7 +153,7 @@ def test_another_geometry_is_refused(tmp_path: Path) -> None:
     [
         ("cutuot", {}, "did you mean cutout"),
         ("cutout", {"category": "c"}, "choose from a, b"),
-        ("cutout", {"n": 0}, "0 samples are no set"),
+        ("cutout", {"n": 0}, "0 samples are none"),
         ("cutout", {"settings": {"fill": "mean"}}, "--variant"),
         ("cutout", {"resize": "crop"}, "crop"),
         ("cutout", {"size": 0}, "too small"),

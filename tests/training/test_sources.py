@@ -27,6 +27,12 @@ def find(store, mix, seed=0, pool=None):
     return find_sources(store, "toy", CATEGORY, Mix.parse(mix), seed, pool)
 
 
+@pytest.fixture(autouse=True)
+def any_name_is_a_method(monkeypatch):
+    """These sets are made by no synthesizer: let every name pass for one's."""
+    monkeypatch.setattr("asbench.plugins.check", lambda package, name: name)
+
+
 def test_a_name_means_itself_even_beside_its_variants(store):
     found = find(store, "both:3,alone:1")
     assert found.mix == Mix.parse("alone:0.25,both:0.75")
@@ -84,7 +90,7 @@ def test_an_unfinished_set_is_refused(tmp_path):
     normals = add_normals(store)
     made = {"encoding": "residual", "generated": False, "normals": normals.digest}
     store.create_set(key("begun"), CATEGORY, 5, identity=made, versions={})
-    with pytest.raises(StoreError, match="begun but not finished"):
+    with pytest.raises(StoreError, match=r"begun.*does not hold"):
         find(store, "begun")
 
 

@@ -18,6 +18,7 @@ from asbench.evaluation.predict import predict
 from asbench.evaluation.trained import Trained
 from asbench.generation import generate as generation
 from asbench.generation.generate import generate
+from asbench.training import plan as planning
 from asbench.training import sampler
 from asbench.training import train as stage
 from asbench.training.train import Interrupted, train
@@ -38,7 +39,7 @@ SMALL: dict[str, Any] = {
 @pytest.fixture(autouse=True)
 def toys(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let both stages find the toy data set under its name."""
-    for module in (generation, stage):
+    for module in (generation, planning):
         monkeypatch.setattr(module, "open_dataset", lambda dataset, **_: Toys())
 
 
@@ -79,7 +80,7 @@ def one(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """A finished run with its untrained scores, for the tests that only look."""
     runs = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stage, "open_dataset", lambda dataset, **_: Toys())
+        patch.setattr(planning, "open_dataset", lambda dataset, **_: Toys())
         return Workplace(made, runs).train(untrained=True)
 
 
@@ -323,7 +324,7 @@ def test_ratio_1_trains_on_anomalies_alone(here: Workplace) -> None:
         ({"steps": 0}, "0 training steps are too few"),
         ({"batch": 0}, "a batch of 0 items"),
         ({"precision": "fp8"}, "precision 'fp8' is unknown"),
-        ({"device": "gpu"}, "device 'gpu' cannot be used here: choose from cpu"),
+        ({"device": "gpu"}, "device 'gpu' is not in this machine: choose cpu"),
         ({"detector": "dream"}, "did you mean draem"),
         ({"mix": "fractal"}, "asbench generate --store .* --method fractal"),
         ({"pool": 19}, "pool 19 is more than toys/cutout/0/a can give"),
@@ -360,7 +361,7 @@ class Unreadable(Toys):
 def test_a_mask_that_cannot_be_read_is_found_before_the_training(
     here: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stage, "open_dataset", lambda dataset, **_: Unreadable())
+    monkeypatch.setattr(planning, "open_dataset", lambda dataset, **_: Unreadable())
     monkeypatch.setattr(stage, "fit_detector", refuse)
     with pytest.raises(UserError, match="mask 3 is truncated"):
         here.train()
@@ -374,7 +375,7 @@ class Faultless(Toys):
 def test_a_data_set_without_anomalies_is_refused(
     here: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stage, "open_dataset", lambda dataset, **_: Faultless())
+    monkeypatch.setattr(planning, "open_dataset", lambda dataset, **_: Faultless())
     with pytest.raises(UserError, match="no anomalous test images"):
         here.train()
 
