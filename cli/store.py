@@ -97,7 +97,7 @@ def info(addresses: tuple[str, ...], store: Path) -> None:
 @options.option(
     "--recompute",
     default=0,
-    type=options.at_least(0),
+    type=options.AtLeast(0),
     help="Samples of every set to render anew and compare.",
 )
 @click.option("--discard", is_flag=True, help="Delete damaged shards, so that generate mends them.")
