@@ -28,12 +28,12 @@ Example: 500 anomalies of two methods on your own photographs, two processes
 @options.name
 @options.categories
 @options.option(
-    "-n", "--n", "count", default=1000, type=options.at_least(1), help="Samples per category."
+    "-n", "--n", "count", default=1000, type=options.AtLeast(1), help="Samples per category."
 )
 @options.synth_seed
 @options.store
 @click.option(
-    "--size", type=options.at_least(8), help="Image side of a new store, in pixels.  [256]"
+    "--size", type=options.AtLeast(8), help="Image side of a new store, in pixels.  [256]"
 )
 @click.option(
     "--resize",
@@ -48,7 +48,7 @@ Example: 500 anomalies of two methods on your own photographs, two processes
 @options.settings
 @click.option("--variant", help="Name of the parameter set given with --set.")
 @click.option("--replace", is_flag=True, help="Render anew what stands under the same key.")
-@click.option("--workers", type=options.at_least(1), help="Processes.  [one per core]")
+@click.option("--workers", type=options.AtLeast(1), help="Processes.  [one per core]")
 def command(
     method: tuple[str, ...],
     dataset: str,

@@ -27,7 +27,10 @@ SECTIONS: dict[str, dict[str, str]] = {
     },
 }
 HELP = """ASBench renders image anomalies once into a store, and trains any detector from it at any
-anomaly ratio or mixture."""
+anomaly ratio or mixture.
+
+Exit status: 0 done, 1 an error that can be mended or faults found, 2 wrong usage, 130 interrupted
+(the same command continues)."""
 EXAMPLE = """
 \b
 Example, with nothing but this installation:
@@ -84,11 +87,7 @@ def asbench(debug: bool) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit.
-
-    0: done; 1: an error the user can mend, or faults found; 2: wrong usage; 130: interrupted, what
-    was done is saved and the same command continues.
-    """
+    """Run the command line and exit with the status that HELP explains."""
     # Threads that wait for work must sleep, not spin: on a machine with other work to do, spinning
     # makes a training several times slower. Read by OpenMP when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -123,9 +122,9 @@ def _status(given: list[str], debug: bool) -> int:
 
 def _explained(error: Exception) -> str | None:
     """Return what a person can do about an error; None for a fault of the program."""
-    from synth_store.types import UserError  # here, because it costs the import of numpy
-
-    if isinstance(error, UserError):
+    # Not imported: that costs numpy, and who raises a UserError has imported it.
+    ours = sys.modules.get("synth_store.types")
+    if ours is not None and isinstance(error, ours.UserError):
         return str(error)
     where = "`asbench --debug ...` shows where."
     if isinstance(error, MemoryError):

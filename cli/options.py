@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.types import IntParamType
 
 STORE = "asbench-store"
 RUNS = "runs"
@@ -45,9 +46,17 @@ def seeds(ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]
     return [int(text) for text in texts]
 
 
-def at_least(smallest: int) -> click.IntRange:
-    """Return the type of a whole number from `smallest` up."""
-    return click.IntRange(min=smallest)
+class AtLeast(IntParamType):
+    """A whole number from `smallest` up; click's own range crowds the help with its formula."""
+
+    def __init__(self, smallest: int) -> None:
+        self.smallest = smallest
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        number = int(super().convert(value, param, ctx))
+        if number < self.smallest:
+            self.fail(f"{number} is too small: give {self.smallest} or more.", param, ctx)
+        return number
 
 
 categories = option(
@@ -57,7 +66,7 @@ store = option(
     "--store", type=click.Path(path_type=Path), default=STORE, help="Folder of the store."
 )
 runs = option("--runs", type=click.Path(path_type=Path), default=RUNS, help="Folder of the runs.")
-synth_seed = option("--seed", default=0, type=at_least(0), help="Seed of the synthetic set.")
+synth_seed = option("--seed", default=0, type=AtLeast(0), help="Seed of the synthetic set.")
 device = option("--device", default=None, help="cpu, cuda or cuda:1.  [cuda where there is one]")
 settings = option(
     "--set",

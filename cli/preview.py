@@ -27,14 +27,12 @@ Example: every method on the same eight normals, one row each
 @options.name
 @click.option("--category", help="A category.  [the first of the data set]")
 @options.option(
-    "-n", "--n", "count", default=8, type=options.at_least(1), help="Samples of each method."
+    "-n", "--n", "count", default=8, type=options.AtLeast(1), help="Samples of each method."
 )
 @options.synth_seed
 @options.store
 @options.option("--textures", default="procedural", help="Texture bank of what is not stored yet.")
-@options.option(
-    "--side", default=128, type=options.at_least(8), help="Height of a cell, in pixels."
-)
+@options.option("--side", default=128, type=options.AtLeast(8), help="Height of a cell, in pixels.")
 @click.option("--compact", is_flag=True, help="One row per method: anomalies with outlines.")
 @options.option(
     "--out", type=click.Path(path_type=Path), default="preview.png", help="The picture."

@@ -97,7 +97,7 @@ def info(addresses: tuple[str, ...], store: Path) -> None:
 @options.option(
     "--recompute",
     default=0,
-    type=options.at_least(0),
+    type=options.AtLeast(0),
     help="Samples of every set to render anew and compare.",
 )
 @click.option("--discard", is_flag=True, help="Delete damaged shards, so that generate mends them.")
@@ -106,67 +106,32 @@ def verify(addresses: tuple[str, ...], store: Path, recompute: int, discard: boo
 
     The exit status is 1 if there is any.
     """
-    from asbench.generation.recompute import recompute as render_anew
+    from asbench import verification
     from cli import console
     from synth_store import SynthStore
-    from synth_store.selection import select
-    from synth_store.verify import (
-        Fault,
-        discard_damaged,
-        verify_normals,
-        verify_set,
-        verify_store,
-    )
 
     opened = SynthStore.open(store)
-    sets = select(opened, addresses)
-    faults = verify_store(opened)
-    datasets = {key.dataset for key, _ in sets}
-    mend = []
     with console.progress() as bars:
-        for dataset, category in opened.stored_normals():
-            if not addresses or dataset in datasets:
-                count = _Counter(f"{dataset}/normal/{category}", bars)
-                faults += verify_normals(opened, dataset, category, count)
-        for key, category in sets:
-            found = verify_set(opened, key, category, _Counter(f"{key}/{category}", bars))
-            if found:
-                mend.append(opened.generate_line(key, category))
-            if found and discard:
-                gone = discard_damaged(opened, key, category)
-                console.say(f"{key}/{category}: {gone} damaged shards deleted")
-            elif recompute and not found:
-                again = render_anew(opened, key, category, recompute)
-                console.say(f"{key}/{category}: {again}")
-                for change in again.versions:
-                    console.say(f"  {change}")
-                found += [
-                    Fault(opened.folder(key, category), f"sample {i} differs when rendered anew")
-                    for i in again.different
-                ]
-            faults += found
-    for fault in faults:
+        found = verification.verify(
+            opened, addresses, count=recompute, discard=discard, progress=bars
+        )
+    for address, gone in found.discarded.items():
+        console.say(f"{address}: {gone} damaged shards deleted")
+    for address, again in found.again.items():
+        console.say(f"{address}: {again}")
+        for change in again.versions:
+            console.say(f"  {change}")
+    for fault in found.faults:
         console.say(f"fault: {fault}")
-    console.say(f"{len(sets)} sets verified, {len(faults)} faults")
-    if not faults:
+    console.say(f"{found.sets} sets verified, {len(found.faults)} faults")
+    if not found.faults:
         _next(store, ("store", "ls"))
         return
-    if mend and discard:
-        console.next_step(*mend)
-    elif mend:
+    if found.mend and discard:
+        console.next_step(*found.mend)
+    elif found.mend:
         _next(store, ("store", "verify", "--discard", *addresses))
     raise click.exceptions.Exit(1)
-
-
-class _Counter:
-    """Adds up what a verification reports one by one."""
-
-    def __init__(self, what: str, bars: object) -> None:
-        self.what, self.bars, self.done = what, bars, 0
-
-    def __call__(self, step: int, total: int) -> None:
-        self.done = min(self.done + step, total)
-        self.bars(self.what, self.done, total)  # type: ignore[operator]
 
 
 @command.command("rm", epilog="\b\nExample:\n  asbench store rm demo/draem/0 --dry-run\n")

@@ -37,10 +37,10 @@ Example: three trainings on half draem, half fractal, a quarter of all items ano
 )
 @click.option(
     "--steps",
-    type=options.at_least(1),
+    type=options.AtLeast(1),
     help="Optimiser steps, whatever the ratio.  [the protocol's]",
 )
-@click.option("--batch", type=options.at_least(1), help="Items of a step.  [the protocol's]")
+@click.option("--batch", type=options.AtLeast(1), help="Items of a step.  [the protocol's]")
 @options.option(
     "--precision",
     type=click.Choice(["fp32", "bf16"]),
@@ -56,10 +56,8 @@ Example: three trainings on half draem, half fractal, a quarter of all items ano
     metavar="INTEGER",
     help="Training seed; several: 0,1,2 or repeat.",
 )
-@options.option(
-    "--synth-seed", default=0, type=options.at_least(0), help="Seed of the stored sets."
-)
-@click.option("--pool", type=options.at_least(1), help="Samples read of every set.  [all]")
+@options.option("--synth-seed", default=0, type=options.AtLeast(0), help="Seed of the stored sets.")
+@click.option("--pool", type=options.AtLeast(1), help="Samples read of every set.  [all]")
 @options.settings
 @options.store
 @options.runs

@@ -58,11 +58,13 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     return run
 
 
-def start(line: str, folder: Path, **environment: str) -> subprocess.Popen[str]:
-    """Start a command line as a process of its own in a folder."""
+def start(
+    line: str, folder: Path, *, before: str = "", **environment: str
+) -> subprocess.Popen[str]:
+    """Start a command line as a process of its own in a folder; `before` it, run a program."""
     kept = {k: v for k, v in os.environ.items() if k not in ("ASBENCH_DATA", "COLUMNS")}
     return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, *shlex.split(line)],
+        [sys.executable, "-c", before + PROGRAM, *shlex.split(line)],
         cwd=folder,
         env=kept | {"PYTHONPATH": str(ROOT)} | environment,
         stdout=subprocess.PIPE,

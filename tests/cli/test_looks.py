@@ -6,13 +6,16 @@ import os
 import pty
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import click
 import pytest
+from rich.console import Console
 
 from cli import console
 from cli.main import SECTIONS, asbench
@@ -98,32 +101,40 @@ def test_help_imports_nothing_heavy() -> None:
         assert done.returncode == 0, done.stderr
 
 
-def test_tables_fit_eighty_columns(place: Path) -> None:
-    """No number is cut, and long addresses fold."""
+def test_tables_fit_eighty_columns(run: Run, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is cut: numbers stay whole, and long addresses fold."""
+    monkeypatch.setattr(console, "out", Console(highlight=False, width=80))
     name = "a_data_set_with_a_name_much_longer_than_anyone_would_think_of_typing_by_hand"
-    lines = [
-        f"generate --dataset photos --name {name} --method cutpaste_scar --n 3 --workers 1",
+    assert run(f"generate --dataset photos --name {name} --method cutout --n 3").status == 0
+    assert run(f"train --dataset photos --mix draem --untrained {QUICK}").status == 0
+    (folder,) = Path("runs").iterdir()
+    shutil.rmtree("runs")
+    for line in (
         f"store ls {name}",
         f"train --dataset photos --mix draem --untrained {QUICK}",
+        f"evaluate {folder}",
         "data check photos",
         "data list",
+        "methods list",
         "methods show draem",
-    ]
-    for line in lines:
-        shown = complete(start(line, place, COLUMNS="80"))
+    ):
+        shown = run(line)
         assert shown.status == 0
+        rows = [row for row in shown.out.partition("\nnext:")[0].splitlines() if "   " in row]
+        assert rows
+        assert max(len(row.rstrip()) for row in rows) <= 80
         assert "…" not in shown.out
-        if line.startswith(("train", "data")):
-            rows = shown.out.partition("\nnext:")[0].splitlines()
-            assert max(map(len, rows)) <= 80
-    (folder,) = place.glob("runs/*")
-    scored = complete(start(f"evaluate {folder}", place, COLUMNS="80"))
-    assert "…" not in scored.out
-    assert all(head in scored.out for head in console.HEADS.values())
-    folded = complete(start(f"store ls {name}", place, COLUMNS="80")).out
-    assert f"{name}/cutpaste_scar/0/bolt" in folded.replace("\n", "").replace(" ", "") or (
-        name[:30] in folded
-    )
+        if line.startswith(("train", "evaluate")):
+            assert all(head in shown.out for head in console.HEADS.values())
+            scored = [row.split()[-5:] for row in rows if row.startswith(("full", folder.name))]
+            assert all(re.fullmatch(r"\d\.\d{3}", value) for row in scored for value in row)
+            assert scored
+
+
+def test_columns_are_obeyed_in_a_pipe(place: Path) -> None:
+    shown = complete(start("methods show cutpaste", place, COLUMNS="60"))
+    rows = shown.out.partition("\nparameter")[2].partition("\n\n")[0].splitlines()
+    assert 40 < max(map(len, rows)) <= 60
 
 
 def test_a_pipe_gets_whole_lines(place: Path) -> None:
@@ -151,17 +162,13 @@ def test_progress_into_a_pipe_is_a_line_in_ten_seconds(
 
 
 def test_progress_on_a_terminal(place: Path) -> None:
-    """A bar on standard error; what is printed meanwhile stays in a redirected output."""
+    """Bars on standard error; what is printed meanwhile stays in a redirected output."""
+    line = "store verify photos/draem --recompute 2"
     main, follower = pty.openpty()
     log = place / "log"
     with log.open("w") as out:
         process = subprocess.Popen(
-            [
-                sys.executable,
-                "-c",
-                PROGRAM,
-                *shlex.split(f"train --dataset photos --mix draem {QUICK}"),
-            ],
+            [sys.executable, "-c", PROGRAM, *shlex.split(line)],
             cwd=place,
             env=os.environ | {"PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "80"},
             stdout=out,
@@ -169,16 +176,11 @@ def test_progress_on_a_terminal(place: Path) -> None:
         )
         os.close(follower)
         shown = b""
-        while True:
-            try:
-                piece = os.read(main, 65536)
-            except OSError:  # how Linux says that the other side is closed
-                break
-            if not piece:
-                break
-            shown += piece
+        with suppress(OSError):  # how Linux says that the other side is closed
+            while piece := os.read(main, 65536):
+                shown += piece
         os.close(main)
         assert process.wait(timeout=120) == 0
-    assert b"draem@tiny on photos/bolt" in shown
-    assert b"2/2" in shown
-    assert "photos/bolt, seed 0: 2 normal, 2 draem" in log.read_text()
+    assert b"photos/draem/0/bolt" in shown
+    assert b"12/12" in shown
+    assert "photos/draem/0/bolt: 2 of 2 equal" in log.read_text()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import re
 import shutil
@@ -10,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import safetensors.torch
 
 from synth_store.metadata import encode, group, read_attributes
 from tests.cli.conftest import QUICK, Run, photograph, tree, write
@@ -33,10 +31,10 @@ REFUSED = [
     ),
     ("generate --dataset mtd --method draem", 1, ["'mtd' are not here", "ASBENCH_DATA"]),
     (f"{GENERATE} --method draem --category bol", 1, ["'bol' is not in photos", "bolt, nut"]),
-    (f"{GENERATE} --method draem --n 0", 2, ["--n", "0 is not in the range x>=1"]),
-    (f"{GENERATE} --method draem --n many", 2, ["--n", "'many' is not a valid"]),
-    (f"{GENERATE} --method draem --seed -1", 2, ["--seed", "-1 is not in the range x>=0"]),
-    (f"{GENERATE} --method draem --workers 0", 2, ["--workers", "x>=1"]),
+    (f"{GENERATE} --method draem --n 0", 2, ["--n", "0 is too small: give 1 or more"]),
+    (f"{GENERATE} --method draem --n many", 2, ["--n", "'many' is not a valid integer"]),
+    (f"{GENERATE} --method draem --seed -1", 2, ["--seed", "-1 is too small: give 0 or more"]),
+    (f"{GENERATE} --method draem --workers 0", 2, ["--workers", "0 is too small: give 1 or more"]),
     (
         f"{GENERATE} --method draem --size 64",
         1,
@@ -76,12 +74,12 @@ REFUSED = [
     (f"{TRAIN} --mix draem --category bol", 1, ["'bol' is not in photos", "bolt, nut"]),
     (f"{TRAIN} --mix draem --seed -1", 2, ["--seed", "'-1' is not a seed"]),
     (f"{TRAIN} --mix draem --synth-seed 5", 1, ["set seed 5", "--method draem --seed 5"]),
-    (f"{TRAIN} --mix draem --pool 0", 2, ["--pool", "x>=1"]),
-    (f"{TRAIN} --mix draem --batch 0", 2, ["--batch", "x>=1"]),
-    (f"{TRAIN} --mix draem --steps 0", 2, ["--steps", "x>=1"]),
+    (f"{TRAIN} --mix draem --pool 0", 2, ["--pool", "0 is too small: give 1 or more"]),
+    (f"{TRAIN} --mix draem --batch 0", 2, ["--batch", "0 is too small: give 1 or more"]),
+    (f"{TRAIN} --mix draem --steps 0", 2, ["--steps", "0 is too small: give 1 or more"]),
     (f"{TRAIN} --mix draem --device abacus", 1, ["'abacus' is not in this machine", "choose cpu"]),
     (f"{TRAIN} --mix fractal --store new", 1, ["the store at new does not hold", "--store new"]),
-    ("preview --dataset photos --method draem --n 0", 2, ["--n", "x>=1"]),
+    ("preview --dataset photos --method draem --n 0", 2, ["--n", "0 is too small: give 1 or more"]),
     ("preview --dataset photos --method dream", 1, ["did you mean draem?"]),
     ("preview --dataset photos --method draem --category bol", 1, ["bolt, nut"]),
     ("store ls --store new", 1, ["there is no store at new", "asbench generate --store new"]),
@@ -96,7 +94,7 @@ REFUSED = [
         ["'photos/draem' is not a store key", "demo/fractal/0"],
     ),
     ("store export photos/draem/0 --out x --category bol", 1, ["no category 'bol'", "bolt, nut"]),
-    ("store verify --recompute -1", 2, ["x>=0"]),
+    ("store verify --recompute -1", 2, ["give 0 or more"]),
     ("store rm nothing", 1, ["nothing is not in the store"]),
     ("evaluate runs/nothing", 1, ["runs/nothing holds no finished run", "asbench train"]),
     ("report --runs new", 1, ["new holds no finished run", "asbench train"]),
@@ -333,78 +331,3 @@ def test_a_damaged_shard_stops_a_training_and_can_be_mended(
     assert mended.status == 0
     assert tree(place / "asbench-store") == before
     assert run(f"{TRAIN} --mix draem").status == 0
-
-
-class FullDisk:
-    """Writes of more than some bytes fail, as on a full disk."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-        self.name = name
-        self.write_bytes, self.write_text = Path.write_bytes, Path.write_text
-        monkeypatch.setattr(
-            Path, "write_bytes", lambda p, data: self.write(p, data, self.write_bytes)
-        )
-        monkeypatch.setattr(
-            Path, "write_text", lambda p, data, **kw: self.write(p, data, self.write_text, **kw)
-        )
-
-    def write(self, path: Path, data, write, **keywords: object) -> int:
-        if self.name in str(path):
-            path.open("wb").close()  # what a full disk leaves behind
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return write(path, data, **keywords)
-
-
-@pytest.mark.parametrize(
-    ("line", "name"),
-    [
-        (f"{GENERATE} --method cutout --n 3", "cutout/0/bolt/image/c"),
-        (f"{GENERATE} --method cutout --n 3 --name other", "normal/bolt/.zarr.json"),
-        (f"{TRAIN} --mix draem", "run.json"),
-        (f"{TRAIN} --mix draem", "checkpoint.json"),
-        ("preview --dataset photos --method draem --n 2", "preview.png"),
-    ],
-)
-def test_a_full_disk(
-    line: str, name: str, run: Run, place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patched:
-        FullDisk(patched, name)
-        refused = run(line)
-    assert refused.status == 1
-    assert "No space left on device" in refused.err
-    assert Path(name).name.removeprefix(".") in refused.err
-    partial = re.compile(r"\.part|\.partial|\.tmp")
-    assert [p for p in tree(place) if partial.search(p)] == []
-    assert list(place.glob("runs/*/run.json")) == []
-    assert run(line).status == 0  # and with room again, the same command goes on
-    assert run("store verify").status == 0
-
-
-def test_a_disk_that_fills_under_the_weights(
-    run: Run, place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(tensors: object, path: Path) -> None:
-        path.write_bytes(b"half")
-        raise safetensors.SafetensorError("I/O error: No space left on device (os error 28)")
-
-    with monkeypatch.context() as patched:
-        patched.setattr("asbench.nets.weights.save_file", full)
-        refused = run(f"{TRAIN} --mix draem")
-    assert refused.status == 1
-    assert "cannot write" in refused.err
-    assert "No space left on device" in refused.err
-    assert [p for p in tree(place / "runs")] == []
-    assert run(f"{TRAIN} --mix draem").status == 0
-
-
-def test_an_output_that_cannot_be_written(run: Run, place: Path) -> None:
-    assert run(f"{TRAIN} --mix draem").status == 0
-    Path("taken").write_text("a file")
-    for option in ("--out", "--csv", "--markdown", "--latex"):
-        refused = run(f"report {option} taken/x")
-        assert refused.status == 1
-        assert "taken" in refused.err
-        assert "Traceback" not in refused.err
-    (folder,) = Path("runs").iterdir()
-    assert run(f"predict {folder} photos/bolt/test/disc --out taken").status == 1

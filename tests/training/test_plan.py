@@ -1,0 +1,67 @@
+"""What a run is, settled beforehand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from asbench import train
+from asbench.generation.generate import generate
+from asbench.training.plan import plan_run
+from synth_store import UserError
+from tests.toyset import Toys
+
+QUICK = {"settings": {"width": 4, "seg_width": 4}, "batch": 3, "device": "cpu"}
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for place in ("asbench.generation.generate", "asbench.training.plan"):
+        monkeypatch.setattr(f"{place}.open_dataset", lambda text, **_: Toys())
+    methods = ["cutout", "cutpaste@asbench"]
+    generate("toys", methods, category="a", n=10, store=tmp_path / "s", size=32, workers=1)
+    return tmp_path / "s"
+
+
+def test_training_tells_beforehand_what_it_will_see(store: Path, tmp_path: Path) -> None:
+    told: list[str] = []
+    settled = {"ratio": 0.3, "steps": 4, "store": store, "runs": tmp_path / "runs", **QUICK}
+    run = train("toys", "cutout:1,cutpaste:2", notify=told.append, **settled)
+    assert told[0].startswith("cutpaste means cutpaste@asbench: the only variant of it stored")
+    counts = ", ".join(f"{count} {name}" for name, count in run.run.realised.items())
+    assert told[1] == f"toys/a, seed 0: {counts} (4 steps of 3 items)"
+    assert sum(run.run.realised.values()) == 12
+    assert run.run.realised["cutpaste@asbench"] >= run.run.realised["cutout"] >= 1
+    told.clear()
+    assert train("toys", "cutout:1,cutpaste:2", notify=told.append, **settled).id == run.id
+    assert told[-1] == f"run {run.id} stands already: it is not trained again"
+
+
+def test_a_plan_is_the_same_run_but_for_its_seed(store: Path, tmp_path: Path) -> None:
+    first = plan_run("toys", "cutout", store=store, runs=tmp_path, **QUICK)
+    other = first.with_seed(1)
+    assert other.id == plan_run("toys", "cutout", store=store, runs=tmp_path, seed=1, **QUICK).id
+    assert other.id != first.id
+    assert first.with_seed(0) == first
+    with pytest.raises(UserError, match="training seed -1 is negative"):
+        first.with_seed(-1)
+
+
+def test_a_refused_plan_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asbench.training.plan.open_dataset", lambda text, **_: Toys())
+    refusals = (
+        {"mix": None},
+        {"mix": "cutout"},
+        {"mix": "cutout:x"},
+        {"mix": "cutout", "ratio": 2},
+        {"ratio": 0, "seed": -1},
+        {"ratio": 0, "steps": 0},
+        {"ratio": 0, "precision": "fp8"},
+    )
+    for refused in refusals:
+        with pytest.raises(UserError):
+            plan_run("toys", store=tmp_path / "s", runs=tmp_path / "r", **(QUICK | refused))
+    with pytest.raises(UserError, match="a batch of 0 items"):
+        plan_run("toys", ratio=0, batch=0, store=tmp_path / "s", device="cpu")
+    assert list(tmp_path.iterdir()) == []
