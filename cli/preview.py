@@ -11,7 +11,7 @@ from cli import options
 EPILOG = """
 \b
 Example: every method on the same eight normals, one row each
-  asbench preview --method all --compact --out methods.png
+  asbench preview --method all --same-normals --compact --out methods.png
 """
 
 
@@ -33,6 +33,9 @@ Example: every method on the same eight normals, one row each
 @options.store
 @options.option("--textures", default="procedural", help="Texture bank of what is not stored yet.")
 @options.option("--side", default=128, type=options.AtLeast(8), help="Height of a cell, in pixels.")
+@click.option(
+    "--same-normals", is_flag=True, help="Sample i on normal i for every method: to compare them."
+)
 @click.option("--compact", is_flag=True, help="One row per method: anomalies with outlines.")
 @options.option(
     "--out", type=click.Path(path_type=Path), default="preview.png", help="The picture."
@@ -47,13 +50,15 @@ def command(
     store: Path,
     textures: str,
     side: int,
+    same_normals: bool,
     compact: bool,
     out: Path,
 ) -> None:
     """Draw a contact sheet: clean images, anomalies, outlines of the masks.
 
     What the store holds is shown from there. What it does not hold is rendered for the picture
-    alone, from the same addresses: the same pixels that `asbench generate` would store.
+    alone, from the same addresses: the same pixels that `asbench generate` would store. With
+    --same-normals every method is rendered on the same images, and nothing comes from the store.
     """
     from asbench import open_dataset, plugins
     from asbench.generation.generate import samples_of
@@ -69,10 +74,17 @@ def command(
     with console.progress() as bars:
         for done, one in enumerate(methods, 1):
             samples, stored = samples_of(
-                store, data, one, chosen, range(count), seed=seed, textures=textures
+                store,
+                data,
+                one,
+                chosen,
+                range(count),
+                seed=seed,
+                textures=textures,
+                same_normals=same_normals,
             )
             found[one] = stored
-            note = "" if stored else ", not stored"
+            note = "" if stored or same_normals else ", not stored"
             bands.append(Band(f"{one} on {data.name}/{chosen}, seed {seed}{note}", samples))
             bars("drawing", done, len(methods))
     picture = png(contact_sheet(bands, side=side, compact=compact))

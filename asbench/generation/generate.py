@@ -162,17 +162,19 @@ def samples_of(
     *,
     seed: int = 0,
     textures: str = TEXTURES,
+    same_normals: bool = False,
 ) -> tuple[list[Sample], bool]:
     """Return samples of a set with their cleans, and whether they came from the store.
 
     What is not stored is rendered from the same addresses and kept nowhere; normals that a store
-    lacks are added to it. Where there is no store, none is made. Raises UserError for an unknown
-    method or category.
+    lacks are added to it. Where there is no store, none is made. `same_normals` renders sample i on
+    normal i instead, so that methods can be seen side by side: not what a store would hold. Raises
+    UserError for an unknown method or category.
     """
     key = StoreKey(data.name, method, seed)
     _chosen(data.categories(), category, data.name)
     there = (Path(store) / "zarr.json").exists()
-    if there:
+    if there and not same_normals:
         opened = SynthStore.open(store)
         if opened.has(key, category) and opened.count(key, category) >= indices.stop:
             stored = opened.read(key, category)
@@ -184,7 +186,9 @@ def samples_of(
         needed = "textures" in synthesizer.needs
         bank = _ensure_bank(opened, textures, quiet) if needed else None
         offered = material(opened, data.name, category, bank)
-        samples, sources, _ = render_samples(synthesizer, offered, key, category, indices)
+        samples, sources, _ = render_samples(
+            synthesizer, offered, key, category, indices, same_normals=same_normals
+        )
         shown = [
             Sample(s.image, s.mask, normals[source] if s.clean is None else s.clean)
             for s, source in zip(samples, sources, strict=True)

@@ -74,20 +74,30 @@ def render_job(job: RenderJob) -> Rendered:
 
 
 def render_samples(
-    synthesizer: Synthesizer, offered: Material, key: StoreKey, category: str, indices: range
+    synthesizer: Synthesizer,
+    offered: Material,
+    key: StoreKey,
+    category: str,
+    indices: range,
+    *,
+    same_normals: bool = False,
 ) -> tuple[list[Sample], list[int], int]:
     """Return the samples at these indices of a set, their sources, and how many were redrawn.
 
     A sample is a function of its own address: which others are rendered with it plays no part.
+    `same_normals` puts sample i on normal i, whatever the method: for looking at methods side by
+    side, and never for storing.
     """
+    normals = len(offered.normals)
     samples: dict[int, Sample] = {}
     sources: dict[int, int] = {}
     left, redrawn = list(indices), 0
     for attempt in range(ATTEMPTS):
-        canvases = [
-            Canvas(offered, source_index(key, category, index, attempt, len(offered.normals)))
-            for index in left
-        ]
+        if same_normals:
+            places = [index % normals for index in left]
+        else:
+            places = [source_index(key, category, i, attempt, normals) for i in left]
+        canvases = [Canvas(offered, place) for place in places]
         rngs = [sample_rng(key, category, index, attempt) for index in left]
         drawn = synthesizer.render(canvases, rngs)
         for index, canvas, sample in zip(left, canvases, drawn, strict=True):
@@ -104,7 +114,7 @@ def render_samples(
     if left:
         raise UserError(
             f"{key.method} shows nothing on {key.dataset}/{category}: sample {left[0]} was drawn "
-            f"{ATTEMPTS} times on different normals, and no change could be seen. Look at the "
+            f"{ATTEMPTS} times, and no change could be seen. Look at the "
             f"normals with `asbench preview --dataset {key.dataset} --category {category}`, or "
             "try another method: constant or empty images leave nothing to change."
         )
