@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.optim import SGD
 
 from asbench.nets.detector import Backbone, Batch, Detector, Protocol, Stage
-from asbench.nets.pretrained import check_choice
+from asbench.nets.pretrained import check_choice, check_loaded
 from asbench.nets.resnet import (
     STEM,
     ResNet18,
@@ -153,7 +153,7 @@ class Destseg(Detector):
                 f"head_lr={head_lr} cannot be built: width must be at least 1 and rates positive."
             )
         check_choice("destseg", pretrained, ("imagenet", "none"), width)
-        self.pretrained = pretrained
+        self.pretrained, self.loaded = pretrained, pretrained == "none"
         self.rates = {"student": student_lr, "body": body_lr, "head": head_lr}
         self.teacher = ResNet18(width, depth=3)
         freeze(self.teacher)
@@ -169,9 +169,11 @@ class Destseg(Detector):
     def load_backbone(self, tensors: Mapping[str, Tensor]) -> None:
         """Fill the teacher."""
         self.teacher.load_state_dict(dict(tensors))
+        self.loaded = True
 
     def prepare(self, normals: Tensor, generator: torch.Generator) -> None:
         """Measure a random teacher's statistics on up to 64 normals; with weights, do nothing."""
+        check_loaded("destseg", self.loaded)
         if self.pretrained == "none":
             chosen = torch.randperm(len(normals), generator=generator)[:64]
             device = self.teacher.mean.device

@@ -11,7 +11,7 @@ from torch.optim import AdamW
 
 from asbench.nets.blocks import Up
 from asbench.nets.detector import Backbone, Batch, Detector, Protocol, Stage
-from asbench.nets.pretrained import check_choice
+from asbench.nets.pretrained import check_choice, check_loaded
 from asbench.nets.resnet import STEM, ResNet18, freeze, measure_statistics
 from asbench.nets.schedules import warm_up_and_cosine
 from asbench.nets.scores import top_mean
@@ -179,7 +179,8 @@ class Memseg(Detector):
                 "memory must be at least 1 and lr positive."
             )
         check_choice("memseg", pretrained, ("imagenet", "partial", "none"), width)
-        self.pretrained, self.lr, self.memory = pretrained, lr, memory
+        self.pretrained, self.loaded = pretrained, pretrained == "none"
+        self.lr, self.memory = lr, memory
         self.extractor = ResNet18(width)
         freeze(*(self.extractor.get_submodule(level) for level in LEVELS))
         self.fusion = Msff(width)
@@ -203,9 +204,11 @@ class Memseg(Detector):
     def load_backbone(self, tensors: Mapping[str, Tensor]) -> None:
         """Fill the extractor; what is not there keeps its initial weights."""
         self.extractor.load_state_dict({**self.extractor.state_dict(), **tensors})
+        self.loaded = True
 
     def prepare(self, normals: Tensor, generator: torch.Generator) -> None:
         """Fill the memory with the features of normals drawn without replacement."""
+        check_loaded("memseg", self.loaded)
         chosen = torch.randperm(len(normals), generator=generator)[: self.memory]
         device = self.extractor.mean.device
         batches = [normals[some].to(device).float() / 255 for some in torch.split(chosen, 8)]

@@ -139,6 +139,16 @@ def check_choice(detector: str, pretrained: str, choices: Sequence[str], width: 
         )
 
 
+def check_loaded(detector: str, loaded: bool) -> None:
+    """Raise UserError if a detector that starts from pretrained weights never got them."""
+    if not loaded:
+        raise UserError(
+            f"{detector} starts from pretrained weights and has not got them: call "
+            f"load_backbone(pretrained_of({detector!r}).tensors) before prepare, or build "
+            f"{detector}@scratch."
+        )
+
+
 def layer_of(name: str) -> str:
     """Return the layer a tensor belongs to: `layer1` of `layer1.0.conv1.weight`."""
     return name.partition(".")[0]
