@@ -71,8 +71,9 @@ class Msff(nn.Module):
     """Multi-scale feature fusion: from features and differences to one map a level.
 
     Takes, per level, float (B, 2C, h, w): features and their squared difference from memory, with
-    C = w, 2w, 4w. Returns (B, C, h, w) a level, finest first. No norm, no activation but the
-    attention's.
+    C = w, 2w, 4w. Returns (B, C, h, w) a level, finest first. A level's convolved map is multiplied
+    by its attended map, which is the input times its weights: quadratic in the input, with no norm
+    and no activation but the attention's.
     """
 
     def __init__(self, width: int) -> None:
