@@ -59,13 +59,28 @@ class ResNet18(nn.Module):
         return levels
 
 
+class Pointwise(nn.Conv2d):
+    """A 1x1 convolution without bias on every `stride`-th row and column.
+
+    The pixels are picked first, which is the same function: oneDNN's own strided 1x1 convolution
+    writes past its workspace when it differentiates channels-last weights of fewer than 16 input
+    channels (uxlfoundation/oneDNN issue 6035; seen with torch 2.15: segmentation faults).
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__(inputs, outputs, 1, bias=False)
+        self.pick = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, outputs, H / stride, W / stride)."""
+        return super().forward(x[:, :, :: self.pick, :: self.pick])
+
+
 def residual_layer(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     """Return two residual blocks; where size or channels change, 1x1 conv and norm shortcut."""
     shortcut = None
     if stride != 1 or inputs != outputs:
-        shortcut = nn.Sequential(
-            nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False), nn.BatchNorm2d(outputs)
-        )
+        shortcut = nn.Sequential(Pointwise(inputs, outputs, stride), nn.BatchNorm2d(outputs))
     return nn.Sequential(
         BasicBlock(inputs, outputs, stride, shortcut), BasicBlock(outputs, outputs)
     )

@@ -6,7 +6,7 @@ from torchvision.models import resnet18
 from torchvision.models.feature_extraction import create_feature_extractor
 from torchvision.transforms.v2.functional import normalize
 
-from asbench.nets.resnet import ResNet18, freeze, measure_statistics, silence_residuals
+from asbench.nets.resnet import Pointwise, ResNet18, freeze, measure_statistics, silence_residuals
 
 LEVELS = ["stem", "layer1", "layer2", "layer3", "layer4"]
 
@@ -53,6 +53,21 @@ def test_depth_ends_the_network():
     shallow = ResNet18(width=4, depth=2)
     assert list(shallow(images())) == LEVELS[:3]
     assert not any(name.startswith(("layer3", "layer4")) for name in shallow.state_dict())
+
+
+def test_narrow_shortcuts_train_in_channels_last():
+    """What oneDNN crashes on if it is asked for a strided 1x1 convolution."""
+    torch.manual_seed(0)
+    ours, plain = Pointwise(4, 8, 2), nn.Conv2d(4, 8, 1, stride=2, bias=False)
+    plain.load_state_dict(ours.state_dict())
+    ours = ours.to(memory_format=torch.channels_last)
+    x = torch.randn(2, 4, 64, 64)
+    found = ours(x.contiguous(memory_format=torch.channels_last))
+    expected = plain(x)  # channels first: oneDNN's other code
+    torch.testing.assert_close(found, expected)
+    found.square().sum().backward()
+    expected.square().sum().backward()
+    torch.testing.assert_close(ours.weight.grad, plain.weight.grad, rtol=1e-4, atol=1e-3)
 
 
 def test_initialisation_is_torchvisions():
