@@ -90,13 +90,11 @@ def find_pretrained(needed: Backbone, given: Mapping[str, Path] | None = None) -
     missing = tuple(layer for layer in layers if layer not in present)
     lacking = [layer for layer in needed.layers if layer in missing]
     if lacking:
-        raise UserError(
-            f"{path} lacks {', '.join(lacking)} of {needed.network}: {_mend(needed, path)}"
-        )
+        raise UserError(f"{path} lacks {', '.join(lacking)} of {needed.network}: {_mend(needed)}")
     if folded and not needed.folded:
         raise UserError(
             f"{path} has its batch norm folded into the convolutions, which is right in eval mode "
-            f"only, and this detector trains it: {_mend(needed, path)}"
+            f"only, and this detector trains it: {_mend(needed)}"
         )
     wanted = {name: t for name, t in tensors.items() if layer_of(name) in needed.layers}
     return Pretrained(needed.network, path, wanted, missing, folded)
@@ -259,15 +257,12 @@ def _locate(needed: Backbone, given: Mapping[str, Path]) -> Path:
     cached = Path(torch.hub.get_dir()) / "checkpoints" / PUBLISHED
     if cached.is_file():
         return cached
-    raise UserError(
-        f"the weights of {needed.network} are not on this machine: {_mend(needed, None)}"
-    )
+    raise UserError(f"the weights of {needed.network} are not on this machine: {_mend(needed)}")
 
 
-def _mend(needed: Backbone, path: Path | None) -> str:
-    other = "another file" if path is not None else "it"
+def _mend(needed: Backbone) -> str:
     return (
-        f"fetch {PUBLISHED} (torchvision's IMAGENET1K_V1) from {URL} and give {other} with "
-        f"--weights {needed.network}=PATH, or put it into a folder named by ASBENCH_WEIGHTS; or "
-        f"train {needed.instead}, which does without."
+        f"fetch {PUBLISHED} (torchvision's IMAGENET1K_V1) from {URL} and give it with "
+        f"--weights {needed.network}=PATH, or put it into a folder and name that in "
+        f"ASBENCH_WEIGHTS; or train {needed.instead} instead."
     )
