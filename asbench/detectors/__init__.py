@@ -6,10 +6,14 @@ import ast
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+import torch
 
 from asbench import plugins
 from asbench.nets.detector import Detector, Protocol
+from asbench.nets.pretrained import Pretrained, find_pretrained
 from asbench.nets.seeds import address_seed, private_rng, seed_rng
 from synth_store.types import UserError
 
@@ -90,6 +94,22 @@ def protocol_of(name: str) -> Protocol:
     found, _ = resolve(name)
     own: Mapping[str, Protocol] = getattr(plugins.module(PACKAGE, name), "PROTOCOLS", {})
     return own.get(name.partition("@")[2], found.protocol)
+
+
+def pretrained_of(
+    name: str,
+    settings: Mapping[str, Any] | None = None,
+    given: Mapping[str, Path] | None = None,
+) -> Pretrained | None:
+    """Return the weights a detector starts from at these parameters; None if from scratch.
+
+    given: files by the network's name, before all other places. Their digest belongs to a run's id;
+    `build(...).load_backbone(found.tensors)` puts them in. Raises what `resolve` and
+    `find_pretrained` raise.
+    """
+    with torch.device("meta"):
+        needed = build(name, 0, settings).backbone()
+    return None if needed is None else find_pretrained(needed, given)
 
 
 def build(name: str, seed: int, settings: Mapping[str, Any] | None = None) -> Detector:

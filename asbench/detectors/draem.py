@@ -6,12 +6,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Adam
-from torch.optim.lr_scheduler import MultiStepLR
 
 from asbench.nets.augment import random_rotation
 from asbench.nets.blocks import DoubleConv, Up, init_normal
 from asbench.nets.detector import Batch, Detector, Protocol, Stage
 from asbench.nets.losses import focal, published_range, ssim
+from asbench.nets.schedules import fall_twice
+from asbench.nets.scores import largest_mean
 from asbench.nets.unet import UNet
 from synth_store.types import UserError
 
@@ -102,14 +103,13 @@ class Draem(Detector):
     def stages(self, steps: int) -> tuple[Stage, ...]:
         """Return the one leg: both networks, one Adam."""
         adam = Adam(self.parameters(), lr=self.lr, fused=True)
-        milestones = [-(-steps * tenths // 10) for tenths in (8, 9)]
         return (
             Stage(
                 name="joint",
                 share=1.0,
                 trains=(self,),
                 optimizers=(adam,),
-                schedules=(MultiStepLR(adam, milestones, gamma=0.2),),
+                schedules=(fall_twice(adam, steps),),
                 loss=self.loss,
             ),
         )
@@ -135,5 +135,4 @@ class Draem(Detector):
 
     def image_scores(self, maps: Tensor) -> Tensor:
         """Return the largest mean over any 21x21 window; padding zeros count in the mean."""
-        means = F.avg_pool2d(maps[:, None], 21, stride=1, padding=10, count_include_pad=True)
-        return means.amax(dim=(1, 2, 3))
+        return largest_mean(maps)

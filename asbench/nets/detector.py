@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -65,6 +65,21 @@ class Stage:
     loss: Callable[[Batch], Tensor]
 
 
+@dataclass(frozen=True)
+class Backbone:
+    """The pretrained network a detector starts from.
+
+    network: its name in `--weights NAME=PATH`; layers: those it takes, by their names there.
+    folded: whether weights whose batch norm is folded will do, which needs every layer in eval
+    mode throughout. instead: which variants do without, for the refusal when there are none.
+    """
+
+    network: str
+    layers: tuple[str, ...]
+    folded: bool
+    instead: str
+
+
 class Detector(nn.Module, ABC):
     """An anomaly detector. Its constructor's keyword arguments are its parameters.
 
@@ -90,6 +105,16 @@ class Detector(nn.Module, ABC):
     @abstractmethod
     def image_scores(self, maps: Tensor) -> Tensor:
         """Map anomaly maps (B, H, W) to one score per image (B,), by the authors' rule."""
+
+    def backbone(self) -> Backbone | None:
+        """Return the pretrained network it starts from at these parameters; None for none."""
+        return None
+
+    def load_backbone(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take over the weights of `backbone()`'s layers, under the network's own names.
+
+        Called once, before `prepare`. A trained detector's own weights hold them too.
+        """
 
     def prepare(self, normals: Tensor, generator: torch.Generator) -> None:
         """Look at the training normals, uint8 (N, 3, H, W), before the first step.
