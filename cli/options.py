@@ -77,6 +77,14 @@ settings = option(
 )
 
 
+weights = option(
+    "--weights",
+    multiple=True,
+    metavar="NAME=PATH",
+    help="Pretrained weights, as resnet18=FILE.  [those in ASBENCH_WEIGHTS]",
+)
+
+
 def parsed(settings: tuple[str, ...]) -> dict[str, str]:
     """Turn `--set name=value` options into a mapping; raises click.BadParameter."""
     found = {}

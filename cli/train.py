@@ -59,6 +59,7 @@ Example: three trainings on half draem, half fractal, a quarter of all items ano
 @options.option("--synth-seed", default=0, type=options.AtLeast(0), help="Seed of the stored sets.")
 @click.option("--pool", type=options.AtLeast(1), help="Samples read of every set.  [all]")
 @options.settings
+@options.weights
 @options.store
 @options.runs
 @options.device
@@ -77,6 +78,7 @@ def command(
     synth_seed: int,
     pool: int | None,
     settings: tuple[str, ...],
+    weights: tuple[str, ...],
     store: Path,
     runs: Path,
     device: str | None,
@@ -89,6 +91,7 @@ def command(
     stops with exit status 130; the same command then continues to the same result.
     """
     from asbench import open_dataset
+    from asbench.nets.pretrained import parse_weights
     from asbench.training.plan import Plan, plan_run
     from asbench.training.train import Interrupted, execute
     from cli import console
@@ -118,6 +121,7 @@ def command(
                 synth_seed=synth_seed,
                 pool=pool,
                 settings=options.parsed(settings),
+                weights=parse_weights(weights),
                 store=store,
                 runs=runs,
                 device=device,

@@ -14,11 +14,12 @@ import torch
 
 from asbench import results
 from asbench.datasets import open_dataset
-from asbench.detectors import protocol_of, resolve
+from asbench.detectors import pretrained_of, protocol_of, resolve
 from asbench.evaluation.testset import TestSet
 from asbench.ingest import Progress, ensure_normals, quiet
 from asbench.nets.detector import Detector
 from asbench.nets.device import find_device
+from asbench.nets.pretrained import Pretrained
 from asbench.results import Decides
 from asbench.training.loop import Precision, check
 from asbench.training.sources import Sources, find_sources
@@ -47,6 +48,7 @@ class Plan:
     test: TestSet
     device: torch.device
     settings: Mapping[str, Any] | None
+    pretrained: Pretrained | None
     runs: Path
 
     @property
@@ -100,6 +102,7 @@ def plan_run(
     synth_seed: int = 0,
     pool: int | None = None,
     settings: Mapping[str, Any] | None = None,
+    weights: Mapping[str, Path] | None = None,
     store: Path | str = "asbench-store",
     runs: Path | str = "runs",
     device: str | None = None,
@@ -121,6 +124,7 @@ def plan_run(
             f"{', '.join(data.categories())}."
         )
     cls, parameters = resolve(detector, settings)
+    pretrained = pretrained_of(detector, settings, weights)
     protocol = protocol_of(detector)
     share = _share(protocol.ratio if ratio is None else ratio)
     if share and mix is None:
@@ -162,12 +166,24 @@ def plan_run(
         steps=steps if steps is not None else protocol.steps_for(len(normals)),
         batch=items,
         precision=precision,
-        weights=None,
+        weights=None if pretrained is None else pretrained.digest,
         seed=seed,
         synth_seed=synth_seed if share else 0,
         select="last",
     )
-    plan = Plan(decides, data, opened, normals, sources, share, test, where, settings, Path(runs))
+    plan = Plan(
+        decides,
+        data,
+        opened,
+        normals,
+        sources,
+        share,
+        test,
+        where,
+        settings,
+        pretrained,
+        Path(runs),
+    )
     if results.finished(plan.runs, decides) is None:
         test.refuse_unusable(progress)
     return plan

@@ -61,6 +61,7 @@ def train(
     synth_seed: int = 0,
     pool: int | None = None,
     settings: Mapping[str, Any] | None = None,
+    weights: Mapping[str, Path] | None = None,
     store: Path | str = "asbench-store",
     runs: Path | str = "runs",
     device: str | None = None,
@@ -83,6 +84,8 @@ def train(
         seed: of the training; synth_seed: of the stored sets.
         pool: samples read of every set; None for all that may train.
         settings: parameters of the detector that differ from its variant's.
+        weights: files of pretrained networks by name, `{"resnet18": path}`; else they are looked
+            for in the folder `ASBENCH_WEIGHTS` and in torchvision's cache, never downloaded.
         untrained: score the detector before its first step as well; a run that stands already is
             not given these scores afterwards.
         device: `cpu`, `cuda`, ...; None for CUDA where there is one.
@@ -108,6 +111,7 @@ def train(
         synth_seed=synth_seed,
         pool=pool,
         settings=settings,
+        weights=weights,
         store=store,
         runs=runs,
         device=device,
@@ -136,6 +140,8 @@ def execute(
     # The stream of items, and the detector that learns from it.
     normals, test = plan.normals, plan.test
     model = build(decides["detector"], decides["seed"], plan.settings).to(where)
+    if plan.pretrained is not None:
+        model.load_backbone(plan.pretrained.tensors)
     pixels = torch.from_numpy(np.stack(list(normals))).permute(0, 3, 1, 2)
     model.prepare(pixels, torch.Generator().manual_seed(decides["seed"]))
     del pixels
@@ -187,7 +193,8 @@ def execute(
         realised=plan.realised,
         losses=trajectory.losses,
         threshold=threshold,
-        environment=_environment(where),
+        environment=_environment(where)
+        | {"pretrained": None if plan.pretrained is None else plan.pretrained.record()},
         seconds={"train": trajectory.seconds, "score": scored},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )

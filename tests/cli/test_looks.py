@@ -66,7 +66,9 @@ def test_help_ends_with_an_example_that_parses(path: tuple[str, ...], run: Run) 
         words, found = shlex.split(example), command_at(())
         while isinstance(found, click.Group):
             found = command_at((*([] if found is asbench else [found.name or ""]), words.pop(0)))
-        found.make_context(found.name, words)  # raises for an option that is not there
+        found.make_context(
+            found.name, words, **asbench.context_settings
+        )  # raises for an option that is not there
 
 
 @pytest.mark.parametrize("path", EVERY, ids=" ".join)
