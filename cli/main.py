@@ -88,9 +88,10 @@ def asbench(debug: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with the status that HELP explains."""
-    # Threads that wait for work must sleep, not spin: on a machine with other work to do, spinning
-    # makes a training several times slower. Read by OpenMP when torch is imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Threads that wait for work are to spin for a moment, then sleep. OpenMP's own default spins so
+    # long that a training beside other work takes several times as long; sleeping at once would
+    # cost an idle machine a third. Read by GNU's OpenMP when torch is imported.
+    os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     given = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in given
     if debug:
