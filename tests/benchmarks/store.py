@@ -302,7 +302,7 @@ def reading(made: Made) -> Iterator[Row]:
         yield row(what, ours, reference, other, other / ours, goal)
     for name, reference, goal in (
         ("raw", "raw np.memmap, take", "<= 12 times slower"),
-        ("codec", "zstd and addition alone, frames in memory", ""),
+        ("codec", "numcodecs zstd and addition, frames in memory", ""),
     ):
         yield row(what, ours, reference, times[name], ours / times[name], goal)
     one, mixture = times["one"], times["mixture"]
