@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     from asbench.types import Synthesizer
 
-NOT_YET = "Con-GAN, Defect-GAN, DefectDiffu and AdaBLDM are not there yet."
+NOT_YET = "Not there yet: DFMGAN, RealNet and AnomalyDiffusion; Con-GAN, Defect-GAN, DefectDiffu, AdaBLDM."
 
 
 @click.group("methods", epilog="\b\nExample:\n  asbench methods show draem\n")

@@ -116,7 +116,7 @@ class Nsa(PerSample):
     )
     url: ClassVar[str] = "https://arxiv.org/abs/2109.15222"
     paradigm: ClassVar[Literal["hand-crafted", "generative"]] = "hand-crafted"
-    family: ClassVar[str] = "patch augmentation"
+    family: ClassVar[str] = "random shape noise"
 
     source: Literal["another", "same"] = parameter(
         "another", "The image that patches are cut from: another normal, or the same one."
