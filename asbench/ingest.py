@@ -11,6 +11,7 @@ from asbench.imaging.foreground import FOREGROUND_VERSION, foreground
 from asbench.imaging.geometry import fit
 from asbench.types import Dataset, Item
 from synth_store import Normals, SynthStore, UserError
+from synth_store.normals import write_normals
 from synth_store.types import Image, Mask
 
 Progress = Callable[[str, int, int], None]
@@ -56,7 +57,7 @@ def ensure_normals(
     if not known:  # foregrounds that are stored keep the version that made them
         attributes["foreground"] = {"version": FOREGROUND_VERSION, "rules": rules}
     ids = [item.id for item in items]
-    return store.write_normals(dataset.name, category, ids, images(), attributes)
+    return write_normals(store, dataset.name, category, ids, images(), attributes)
 
 
 def _stamp(dataset: Dataset, items: tuple[Item, ...]) -> str:

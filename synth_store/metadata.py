@@ -112,3 +112,16 @@ def _alive(process: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def write_if_other(path: Path, data: bytes) -> None:
+    """Write a file atomically unless it holds these bytes already."""
+    if not path.exists() or path.read_bytes() != data:
+        write_atomically(path, data)
+
+
+def write_parents(root: Path, folder: Path) -> None:
+    """Write an empty group at every level between a store's root and `folder`."""
+    for parent in folder.relative_to(root).parents:
+        if parent != Path():
+            write_if_other(root / parent / "zarr.json", encode(group()))

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from synth_store.metadata import Json, read_attributes
-from synth_store.shards import Shard, checked_frame, inflate
+from synth_store.metadata import Json, encode, read_attributes, write_if_other
+from synth_store.shards import Shard, checked_frame, inflate, shard_metadata
 from synth_store.types import Geometry, Image, Mask, Sample, StoreError, StoreKey
 
 Vector = npt.NDArray[np.int32]
@@ -61,6 +61,13 @@ class ShardedArray:
 @lru_cache(maxsize=_MAPPED)
 def _mapped(array: ShardedArray, number: int) -> Shard:
     return Shard.map(array.path(number), array.capacity)
+
+
+def write_array(array: ShardedArray, count: int) -> None:
+    """Write the `zarr.json` of an array of `count` samples."""
+    names = ["sample", "y", "x", "c"][: len(array.shape) + 1]
+    document = shard_metadata((count, *array.shape), array.dtype.name, array.capacity, names)
+    write_if_other(array.folder / "zarr.json", encode(document))
 
 
 def image_array(folder: Path, name: str, capacity: int, geometry: Geometry) -> ShardedArray:

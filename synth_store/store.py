@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -21,7 +21,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from synth_store.digest import combine, image_digest, sample_digests
+from synth_store.digest import combine, sample_digests
 from synth_store.identity import refuse_other_identity, refuse_other_versions
 from synth_store.metadata import (
     VERSION,
@@ -32,6 +32,8 @@ from synth_store.metadata import (
     read_attributes,
     remove_abandoned,
     write_atomically,
+    write_if_other,
+    write_parents,
 )
 from synth_store.reader import (
     Normals,
@@ -40,12 +42,11 @@ from synth_store.reader import (
     image_array,
     mask_array,
     read_vector,
+    write_array,
 )
-from synth_store.shards import encode_chunk, encode_shard, shard_metadata, vector_metadata
+from synth_store.shards import encode_chunk, encode_shard, vector_metadata
 from synth_store.types import (
     Geometry,
-    Image,
-    Mask,
     Sample,
     StoreError,
     StoreKey,
@@ -53,7 +54,6 @@ from synth_store.types import (
     check_name,
 )
 
-NORMALS_PER_SHARD = 256
 ARITHMETIC = {
     "residual": "image = (stored + clean) mod 256; clean = normal[source], or `clean` if present",
     "plain": "image = stored; clean = normal[source], or `clean` if present",
@@ -134,64 +134,6 @@ class SynthStore:
             )
         return _normals(folder, self.geometry, (folder / "zarr.json").stat().st_mtime_ns)
 
-    def write_normals(
-        self,
-        dataset: str,
-        category: str,
-        ids: Sequence[str],
-        images: Iterable[tuple[Image, Mask]],
-        attributes: Mapping[str, Any],
-    ) -> Normals:
-        """Store a category's normals with their foregrounds; `attributes` are kept beside them.
-
-        The group's metadata comes last: without it there are no normals. Raises StoreError if
-        others stand there already (their digest differs), and leaves those as they are.
-        """
-        folder = self.normals_folder(dataset, category)
-        if self.has_normals(dataset, category):
-            stored = self.normals(dataset, category)
-            digest = combine(image_digest(image) for image, _ in images)
-            if digest != stored.digest:
-                raise StoreError(
-                    f"{dataset}/{category} in the store at {self.root} has other normals "
-                    f"({len(stored)}, digest {stored.digest[:12]}) than these ({len(ids)}, digest "
-                    f"{digest[:12]}): give this folder its own name with --name, or remove the old "
-                    f"with `{shlex.join(['asbench', 'store', 'rm', '--store', str(self.root)])} "
-                    f"{dataset}`."
-                )
-            self._replace_attributes(folder, {**stored.attributes, **attributes})
-            return self.normals(dataset, category)
-        capacity, digests, foreground_digests = NORMALS_PER_SHARD, [], []
-        image_out = image_array(folder, "image", capacity, self.geometry)
-        mask_out = mask_array(folder, "foreground", capacity, self.geometry)
-        remove_abandoned(folder)
-        for number, part in enumerate(_batched(images, capacity)):
-            for image, foreground in part:
-                if image.shape != image_out.shape or foreground.shape != mask_out.shape:
-                    raise ValueError(f"a {image.shape} normal of {category} for {self.geometry}")
-                digests.append(image_digest(image))
-                foreground_digests.append(image_digest(foreground))
-            masks = [encode_chunk(foreground) for _, foreground in part]
-            write_atomically(mask_out.path(number), encode_shard(masks, capacity))
-            chunks = [encode_chunk(image) for image, _ in part]
-            write_atomically(image_out.path(number), encode_shard(chunks, capacity))
-        if len(digests) != len(ids):
-            raise ValueError(f"{len(ids)} ids for {len(digests)} images of {dataset}/{category}")
-        with locked(self.root):
-            self._write_parents(folder)
-            for array in (image_out, mask_out):
-                _write_array(array, len(ids))
-            kept = {
-                **attributes,
-                "kind": "normals",
-                "ids": list(ids),
-                "shard": capacity,
-                "digest": combine(digests),
-                "foreground_digest": combine(foreground_digests),
-            }
-            write_atomically(folder / "zarr.json", encode(group(kept)))
-        return self.normals(dataset, category)
-
     # --- sets ------------------------------------------------------------------------------------
 
     def folder(self, key: StoreKey, category: str) -> Path:
@@ -256,13 +198,13 @@ class SynthStore:
                     "digest": None,
                     "complete": False,
                 }
-            self._write_parents(folder)
+            write_parents(self.root, folder)
             remove_abandoned(folder)
             for array in self._arrays(folder, attributes):
-                _write_array(array, attributes["target"])
+                write_array(array, attributes["target"])
             vector = vector_metadata(attributes["target"], attributes["shard"])
-            _write_if_other(folder / "source" / "zarr.json", encode(vector))
-            _write_if_other(folder / "zarr.json", encode(group(attributes)))
+            write_if_other(folder / "source" / "zarr.json", encode(vector))
+            write_if_other(folder / "zarr.json", encode(group(attributes)))
         return self.missing(key, category, count)
 
     def missing(self, key: StoreKey, category: str, count: int | None = None) -> list[Job]:
@@ -445,40 +387,8 @@ class SynthStore:
         except StoreError:
             return 0
 
-    def _write_parents(self, folder: Path) -> None:
-        """Write an empty group at every level between the root and `folder`."""
-        for parent in folder.relative_to(self.root).parents:
-            if parent != Path():
-                _write_if_other(self.root / parent / "zarr.json", encode(group()))
-
-    def _replace_attributes(self, folder: Path, attributes: Json) -> None:
-        with locked(self.root):
-            _write_if_other(folder / "zarr.json", encode(group(attributes)))
-
 
 @lru_cache(maxsize=8)
 def _normals(folder: Path, geometry: Geometry, changed: int) -> Normals:
     """Return one object per stored normals and process, so that each is inflated once."""
     return Normals(folder, geometry)
-
-
-def _write_if_other(path: Path, data: bytes) -> None:
-    if not path.exists() or path.read_bytes() != data:
-        write_atomically(path, data)
-
-
-def _write_array(array: ShardedArray, count: int) -> None:
-    names = ["sample", "y", "x", "c"][: len(array.shape) + 1]
-    document = shard_metadata((count, *array.shape), array.dtype.name, array.capacity, names)
-    _write_if_other(array.folder / "zarr.json", encode(document))
-
-
-def _batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    batch = []
-    for item in items:
-        batch.append(item)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

@@ -31,6 +31,7 @@ from threadpoolctl import threadpool_limits
 from torch.utils.data import DataLoader, Dataset
 
 from synth_store import Sample, StoredSet, StoreKey, SynthStore
+from synth_store.normals import write_normals
 from synth_store.types import Image, Mask
 
 SIZE, NORMALS, SAMPLES, BATCH, SETS = 256, 64, 512, 32, 36
@@ -88,7 +89,7 @@ def make(root: Path) -> Made:
     store = SynthStore.create(root / "store")
     whole = np.ones((SIZE, SIZE), np.bool_)
     ids = [f"{i:03}" for i in range(NORMALS)]
-    store.write_normals("bench", CATEGORY, ids, ((n, whole) for n in normals), {})
+    write_normals(store, "bench", CATEGORY, ids, ((n, whole) for n in normals), {})
     made = Made(store, samples, sources, normals, root / "files")
     made.folder.mkdir()
     write_set(made, ONE, range(SAMPLES))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from synth_store import Geometry, Job, Sample, StoredSet, StoreKey, SynthStore, sample_rng
+from synth_store.normals import write_normals
 from synth_store.reader import Normals
 from synth_store.rng import address_rng, source_index
 from synth_store.types import Image, Mask
@@ -38,7 +39,7 @@ def add_normals(
 ) -> Normals:
     ids = [f"good/{i:03}" for i in range(count)]
     pairs = (normal(dataset, i, store.geometry) for i in range(count))
-    return store.write_normals(dataset, category, ids, pairs, {"license": "made"})
+    return write_normals(store, dataset, category, ids, pairs, {"license": "made"})
 
 
 def sample(

@@ -11,6 +11,7 @@ import zarr
 
 from synth_store import Geometry, Sample, StoreError, SynthStore
 from synth_store.metadata import encode, group, read_attributes
+from synth_store.normals import write_normals
 from tests.synth_store.making import (
     CATEGORY,
     KEY,
@@ -102,7 +103,7 @@ def test_other_normals_under_the_same_name(store: SynthStore) -> None:
     before = tree(store.root)
     pairs = [normal("others", i) for i in range(6)]
     with refused(f"toy/tile in the store at {store.root} has other normals (6, digest ") as raised:
-        store.write_normals("toy", CATEGORY, ["x"] * 6, pairs, {})
+        write_normals(store, "toy", CATEGORY, ["x"] * 6, pairs, {})
     assert "--name" in str(raised.value)
     assert tree(store.root) == before
     assert len(add_normals(store)) == 6  # the same ones are welcome
@@ -114,7 +115,7 @@ def test_a_set_drawn_on_other_normals(store: SynthStore) -> None:
     for path in sorted((store.root / "toy" / "normal").rglob("*"), reverse=True):
         path.unlink() if path.is_file() else path.rmdir()
     pairs = [normal("others", i) for i in range(6)]
-    store.write_normals("toy", CATEGORY, ["x"] * 6, pairs, {})
+    write_normals(store, "toy", CATEGORY, ["x"] * 6, pairs, {})
     with refused(f"{KEY}/{CATEGORY} was drawn on other normals ("):
         store.read(KEY, CATEGORY)
 
@@ -158,7 +159,7 @@ def test_samples_that_do_not_fit_the_set(store: SynthStore) -> None:
 def test_normals_that_do_not_fit_the_store(store: SynthStore) -> None:
     large = (np.zeros((40, 40, 3), np.uint8), np.zeros((40, 40), np.bool_))
     with pytest.raises(ValueError, match=r"a \(40, 40, 3\) normal of tile for 32x32 \(stretch\)"):
-        store.write_normals("toy", CATEGORY, ["a"], [large], {})
+        write_normals(store, "toy", CATEGORY, ["a"], [large], {})
     with pytest.raises(ValueError, match="2 ids for 1 images of toy/tile"):
-        store.write_normals("toy", CATEGORY, ["a", "b"], [normal("toy", 0)], {})
+        write_normals(store, "toy", CATEGORY, ["a", "b"], [normal("toy", 0)], {})
     assert not store.has_normals("toy", CATEGORY)
