@@ -51,5 +51,5 @@ def command(folder: Path) -> None:
     console.next_step(
         f"open {page} in a browser",
         "asbench generate --method draem --method fractal",
-        "asbench train --mix draem:0.5,fractal:0.5 --detector unet@tiny",
+        "asbench train --mix draem:0.5,fractal:0.5",
     )

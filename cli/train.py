@@ -26,7 +26,11 @@ Example: three trainings on half draem, half fractal, a quarter of all items ano
     "--mix", help="Stored methods and their shares: draem:0.5,fractal:0.5.  [none at ratio 0]"
 )
 @click.option("--ratio", type=float, help="Share of anomalous items.  [the detector's own]")
-@options.option("--detector", default="draem@tiny", help="draem is the published network.")
+@options.option(
+    "--detector",
+    default="unet@tiny",
+    help="As published: draem, destseg, memseg, unet. Reduced: draem@tiny, unet@tiny.",
+)
 @options.dataset
 @options.name
 @click.option(

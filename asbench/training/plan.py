@@ -93,7 +93,7 @@ def plan_run(
     mix: str | None = None,
     *,
     ratio: float | None = None,
-    detector: str = "draem@tiny",
+    detector: str = "unet@tiny",
     category: str | None = None,
     steps: int | None = None,
     batch: int | None = None,

@@ -52,7 +52,7 @@ def train(
     mix: str | None = None,
     *,
     ratio: float | None = None,
-    detector: str = "draem@tiny",
+    detector: str = "unet@tiny",
     category: str | None = None,
     steps: int | None = None,
     batch: int | None = None,
@@ -78,7 +78,7 @@ def train(
             first.
         mix: the stored methods and their shares, `draem:0.5,fractal:0.5`; not needed at ratio 0.
         ratio: share of anomalous items; None for the detector's published one.
-        detector: its name with its variant. `draem@tiny` is reduced; `draem` is the published one.
+        detector: its name with its variant. `@tiny` ones are reduced; `draem` is a published one.
         steps, batch: None for the detector's protocol.
         precision: `fp32` or `bf16`.
         seed: of the training; synth_seed: of the stored sets.

@@ -20,7 +20,7 @@ from cli.main import main
 ROOT = Path(__file__).parents[2]
 CATEGORIES = ("bolt", "nut")
 PROGRAM = "import sys; sys.argv[0] = 'asbench'; from cli.main import main; main()"
-QUICK = "--steps 2 --batch 2 --set width=4 --set seg_width=4 --device cpu"
+QUICK = "--detector draem@tiny --steps 2 --batch 2 --set width=4 --set seg_width=4 --device cpu"
 """A training of an instant."""
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from cli.main import INTERRUPTED
 from tests.cli.conftest import Run, complete, start, tree
 
-STEPS = "--batch 2 --set width=4 --set seg_width=4 --device cpu"
+STEPS = "--detector draem@tiny --batch 2 --set width=4 --set seg_width=4 --device cpu"
 
 
 def wait_for(process: subprocess.Popen[str], pattern: str, folder: Path, count: int = 1) -> None:

@@ -56,7 +56,11 @@ REFUSED = [
     ),
     (f"{TRAIN} --mix draem --detector drem", 1, ["detector 'drem' is unknown", "mean draem?"]),
     (f"{TRAIN} --mix draem --detector draem@qqq", 1, ["no variant 'qqq'", "draem@tiny"]),
-    (f"{TRAIN} --mix draem --set depth=3", 1, ["no parameter 'depth'", "width, seg_width, lr"]),
+    (
+        f"{TRAIN} --mix draem --detector draem@tiny --set depth=3",
+        1,
+        ["no parameter 'depth'", "width, seg_width, lr"],
+    ),
     (f"{TRAIN} --mix draem --set width=wide", 1, ["width='wide'", "must be int"]),
     (f"{TRAIN} --mix draem:half", 1, ["the weight 'half' of draem is not a number", "draem:0.5"]),
     (

@@ -12,7 +12,12 @@ from asbench.training.plan import plan_run
 from synth_store import UserError
 from tests.toyset import Toys
 
-QUICK = {"settings": {"width": 4, "seg_width": 4}, "batch": 3, "device": "cpu"}
+QUICK = {
+    "detector": "draem@tiny",
+    "settings": {"width": 4, "seg_width": 4},
+    "batch": 3,
+    "device": "cpu",
+}
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ from tests.toyset import Toys
 
 MIX = "cutout:0.25,cutpaste@asbench:0.75"
 SMALL: dict[str, Any] = {
+    "detector": "draem@tiny",
     "settings": {"width": 2, "seg_width": 2},
     "steps": 6,
     "batch": 4,
