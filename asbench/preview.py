@@ -90,7 +90,7 @@ def heat(image: Image, scores: npt.NDArray[np.float32], threshold: float | None 
     top = max(float(scores.max()), threshold or 0.0, 1e-6)
     share = np.clip(scores / top, 0, 1)
     colours = cv2.applyColorMap((share * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
-    opacity = (0.75 * np.sqrt(share))[..., None]
+    opacity = (0.85 * share)[..., None]
     return np.asarray(np.rint(image * (1 - opacity) + colours * opacity), np.uint8)
 
 
