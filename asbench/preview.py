@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,17 +100,6 @@ def png(image: Image) -> bytes:
     if not done:
         raise ValueError(f"cannot encode an image of {image.shape}")
     return encoded.tobytes()
-
-
-def panels(titles: Mapping[str, Image]) -> Image:
-    """Return images side by side, each under its title; all of one height."""
-    columns = [
-        np.concatenate([_text(title, picture.shape[1]), picture])
-        for title, picture in titles.items()
-    ]
-    space = _paper(columns[0].shape[0], GAP)
-    spaced = [part for column in columns for part in (column, space)][:-1]
-    return np.concatenate(spaced, axis=1)
 
 
 def _strip(images: Sequence[Image], cell: tuple[int, int], columns: int) -> Image:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
@@ -19,7 +17,6 @@ from asbench.preview import (
     contact_sheet,
     heat,
     outlined,
-    panels,
     png,
 )
 from synth_store import Sample
@@ -121,11 +118,3 @@ def test_a_threshold_keeps_a_normal_image_from_glowing() -> None:
     assert strongest[2] < 20
     assert np.array_equal(heat(image, np.zeros((4, 4), np.float32)), image)
     assert np.array_equal(heat(image, np.full((4, 4), -2, np.float32)), image)
-
-
-def test_panels_stand_side_by_side(tmp_path: Path) -> None:
-    pictures = {name: np.full((10, 12 + i, 3), 40 * i, np.uint8) for i, name in enumerate("abc")}
-    found = panels(pictures)
-    assert found.shape == (LABEL + 10, 12 + 13 + 14 + 2 * GAP, 3)
-    assert (found[LABEL:, 12 + GAP : 25 + GAP] == 40).all()
-    assert (found[:, 12 : 12 + GAP] == PAPER).all()
