@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from asbench.datasets import open_dataset as open_dataset
     from asbench.evaluation.trained import Trained as Trained
+    from asbench.generation.fit import fit as fit
     from asbench.generation.generate import generate as generate
     from asbench.training.torch_dataset import StoreDataset as StoreDataset
     from asbench.training.train import train as train
@@ -24,12 +25,13 @@ _HOME = {
     "SynthStore": "synth_store",
     "StoreDataset": "asbench.training.torch_dataset",
     "Trained": "asbench.evaluation.trained",
+    "fit": "asbench.generation.fit",
     "generate": "asbench.generation.generate",
     "open_dataset": "asbench.datasets",
     "train": "asbench.training.train",
 }
 
-__all__ = ["StoreDataset", "SynthStore", "Trained", "generate", "open_dataset", "train"]
+__all__ = ["StoreDataset", "SynthStore", "Trained", "fit", "generate", "open_dataset", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -28,7 +28,7 @@ import pytest
 from asbench import plugins
 from asbench.imaging.masks import LEVELS
 from asbench.synthesizers import PACKAGE, variants
-from asbench.types import Canvas, Material, Synthesizer
+from asbench.types import Canvas, Material, PerSample, Synthesizer
 from synth_store.rng import address_rng
 from synth_store.types import Image, Mask, Sample
 
@@ -94,7 +94,7 @@ def _normal(height: int, width: int, kind: Kind, rng: np.random.Generator) -> tu
 
 
 def draw(
-    synthesizer: Synthesizer, material: Material, count: int, seed: int = 0
+    synthesizer: PerSample, material: Material, count: int, seed: int = 0
 ) -> list[Sample | None]:
     """Return `count` samples, each from its own generator, on the normals in turn."""
     canvases = [Canvas(material, i % len(material.normals)) for i in range(count)]
@@ -107,8 +107,7 @@ def hand_crafted() -> list[str]:
     return [
         name
         for plain in plugins.names(PACKAGE)
-        if plugins.load(PACKAGE, plain, Synthesizer).paradigm  # type: ignore[type-abstract]
-        == "hand-crafted"
+        if plugins.load(PACKAGE, plain, Synthesizer).paradigm == "hand-crafted"
         for name in (plain, *(f"{plain}@{variant}" for variant in variants(plain)))
     ]
 
@@ -145,10 +144,10 @@ class SynthesizerContract:
     """Samples drawn in each test."""
 
     @pytest.fixture
-    def synthesizer(self) -> Synthesizer:
+    def synthesizer(self) -> PerSample:
         raise NotImplementedError("define a fixture `synthesizer` that returns your method")
 
-    def test_says_where_it_comes_from(self, synthesizer: Synthesizer) -> None:
+    def test_says_where_it_comes_from(self, synthesizer: PerSample) -> None:
         cls = type(synthesizer)
         for name in PAPER_FIELDS:
             assert getattr(cls, name, ""), f"{cls.__name__} lacks the class attribute {name!r}"
@@ -158,7 +157,7 @@ class SynthesizerContract:
         assert cls.pixel_version >= 1
 
     def test_parameters_are_fields_of_a_frozen_dataclass_with_documentation(
-        self, synthesizer: Synthesizer
+        self, synthesizer: PerSample
     ) -> None:
         fields = dataclasses.fields(synthesizer)
         assert type(synthesizer).__dataclass_params__.frozen  # type: ignore[attr-defined]
@@ -167,38 +166,38 @@ class SynthesizerContract:
             with pytest.raises(dataclasses.FrozenInstanceError):
                 setattr(synthesizer, field.name, getattr(synthesizer, field.name))
 
-    def test_a_generator_decides_every_byte(self, synthesizer: Synthesizer) -> None:
+    def test_a_generator_decides_every_byte(self, synthesizer: PerSample) -> None:
         first, again = (digest(draw(synthesizer, material(), self.count)) for _ in range(2))
         assert first == again
         assert first != digest(draw(synthesizer, material(), self.count, seed=1))
 
-    def test_a_sample_does_not_depend_on_its_neighbours(self, synthesizer: Synthesizer) -> None:
+    def test_a_sample_does_not_depend_on_its_neighbours(self, synthesizer: PerSample) -> None:
         together = draw(synthesizer, material(), self.count)
         alone = Canvas(material(), (self.count - 1) % 4)
         rng = address_rng("testing", "draw", 0, self.count - 1)
         assert digest(synthesizer.render([alone], [rng])) == digest(together[-1:])
 
-    def test_survives_pickling(self, synthesizer: Synthesizer) -> None:
+    def test_survives_pickling(self, synthesizer: PerSample) -> None:
         copy = pickle.loads(pickle.dumps(synthesizer))
         assert copy == synthesizer
         expected = digest(draw(synthesizer, material(), self.count))
         assert digest(draw(copy, material(), self.count)) == expected
 
-    def test_leaves_material_and_global_chance_alone(self, synthesizer: Synthesizer) -> None:
+    def test_leaves_material_and_global_chance_alone(self, synthesizer: PerSample) -> None:
         given = material(kind="object")
         arrays, chance = _every_array(given), _global_chance()
         draw(synthesizer, given, self.count)
         assert _every_array(given) == arrays, "the method wrote into its material"
         assert _global_chance() == chance, "the method drew from a global generator"
 
-    def test_most_canvases_get_an_anomaly(self, synthesizer: Synthesizer) -> None:
+    def test_most_canvases_get_an_anomaly(self, synthesizer: PerSample) -> None:
         found = [s for s in draw(synthesizer, material(), self.count) if s is not None]
         assert len(found) > self.count // 2
 
     @pytest.mark.parametrize("size", [(64, 64), (96, 160), (24, 24), (37, 51)])
     @pytest.mark.parametrize("kind", get_args(Kind))
     def test_any_canvas_gives_a_sound_sample_or_none_in_time(
-        self, synthesizer: Synthesizer, kind: Kind, size: tuple[int, int]
+        self, synthesizer: PerSample, kind: Kind, size: tuple[int, int]
     ) -> None:
         given = material(*size, kind)
         start = time.process_time()
@@ -210,7 +209,7 @@ class SynthesizerContract:
             if sample is not None:
                 self.check(synthesizer, sample, given.normals[index % len(given.normals)])
 
-    def check(self, synthesizer: Synthesizer, sample: Sample, normal: Image) -> None:
+    def check(self, synthesizer: PerSample, sample: Sample, normal: Image) -> None:
         """Assert what holds of every sample that a method returns."""
         clean = normal if sample.clean is None else sample.clean
         assert sample.image.shape == normal.shape

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
 import numpy as np
 
 from synth_store.types import Image, Mask, Sample
+
+if TYPE_CHECKING:
+    from asbench.learned.model import LearnedModel
 
 GOOD = "good"
 """The defect type of a normal image."""
@@ -151,15 +154,60 @@ class Canvas:
         return self.material.textures[int(rng.integers(len(self.material.textures)))]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Defect:
+    """A real defect that a synthesizer may learn from: one of the few-shot third.
+
+    image: uint8 (H, W, 3) at the store's geometry; mask: bool (H, W); kind: the defect type.
+    """
+
+    id: str
+    kind: str
+    image: Image
+    mask: Mask
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What a learned synthesizer sees of one category while it is fitted.
+
+    normals: uint8 (H, W, 3) training images at the store's geometry; foregrounds: bool (H, W), one
+    beside each; defects: the few-shot ones, empty for methods that learn from normals alone.
+    """
+
+    category: str
+    normals: Indexed[Image]
+    foregrounds: Indexed[Mask]
+    defects: tuple[Defect, ...] = ()
+
+
+def parameter(default: Any, doc: str) -> Any:
+    """Return a dataclass field with its documentation: shown by `methods show` and in the docs."""
+    return field(default=default, metadata={"doc": doc})
+
+
 Need = Literal["foreground", "another", "textures"]
+
+
+class Renderer(Protocol):
+    """What the generation stage draws samples with."""
+
+    def render(
+        self, canvases: Sequence[Canvas], rngs: Sequence[np.random.Generator]
+    ) -> list[Sample | None]:
+        """Return one sample per canvas, each drawn from the generator at its own place.
+
+        `None` in place of a sample says that nothing is visible on that canvas: the stage draws
+        again on another one.
+        """
 
 
 @dataclass(frozen=True)
 class Synthesizer(ABC):
-    """Turns canvases into samples. Parameters are the fields of a frozen dataclass.
+    """A method with its parameters, which are the fields of a frozen dataclass.
 
-    Every draw comes from the generators passed in. `None` in place of a sample says that nothing
-    is visible on that canvas: the generation stage draws again on another one.
+    Hand-crafted methods are a `PerSample`, which renders as it is; methods with weights are a
+    `LearnedSynthesizer`, which is fitted first.
     """
 
     title: ClassVar[str]
@@ -189,15 +237,12 @@ class Synthesizer(ABC):
         """
         return frozenset()
 
-    @abstractmethod
-    def render(
-        self, canvases: Sequence[Canvas], rngs: Sequence[np.random.Generator]
-    ) -> list[Sample | None]:
-        """Return one sample per canvas, each drawn from the generator at its own place."""
-
 
 class PerSample(Synthesizer):
-    """The contract authors of hand-crafted methods write to: one canvas, one sample."""
+    """The contract authors of hand-crafted methods write to: one canvas, one sample.
+
+    Every draw comes from the generators passed in.
+    """
 
     @abstractmethod
     def __call__(self, canvas: Canvas, rng: np.random.Generator) -> Sample | None:
@@ -210,6 +255,53 @@ class PerSample(Synthesizer):
         return [self(canvas, rng) for canvas, rng in zip(canvases, rngs, strict=True)]
 
 
-def parameter(default: Any, doc: str) -> Any:
-    """Return a dataclass field with its documentation: shown by `methods show` and in the docs."""
-    return field(default=default, metadata={"doc": doc})
+@dataclass(frozen=True, slots=True)
+class PretrainedFile:
+    """Weights of others that a learned method starts from; never downloaded.
+
+    name: as in `--weights NAME=PATH`; published: the name of the file, or of the folder, as its
+    authors ship it, looked for in `ASBENCH_WEIGHTS`; source: where to get it; instead: the variant
+    that does without.
+    """
+
+    name: str
+    published: str
+    source: str
+    instead: str
+
+
+@dataclass(frozen=True)
+class LearnedSynthesizer(Synthesizer):
+    """A method whose networks are fitted (`asbench fit`) before anything is rendered.
+
+    The plugin says what it is and holds its parameters, without importing torch: `methods list`
+    reads all of them. `build` imports the networks, which stand in `asbench.learned`.
+    """
+
+    paradigm: ClassVar[Literal["hand-crafted", "generative"]] = "generative"
+    local: ClassVar[bool] = False
+    encoding: ClassVar[Literal["residual", "plain"]] = "plain"
+    shard: ClassVar[int] = 32
+    joint: ClassVar[bool] = False
+    """One model serves all categories it was fitted on; else each category has its own."""
+    learns_from: ClassVar[Literal["normals", "few-shot defects"]] = "normals"
+
+    batch: int = parameter(
+        8, "Samples that pass through the networks together: part of what decides their bytes."
+    )
+
+    @property
+    def pretrained(self) -> tuple[PretrainedFile, ...]:
+        """The weights it starts from at these parameters; empty for none."""
+        return ()
+
+    @abstractmethod
+    def build(
+        self, kinds: Mapping[str, tuple[str, ...]], pretrained: Mapping[str, Path]
+    ) -> LearnedModel:
+        """Return the networks, with fresh weights from torch's default generator.
+
+        kinds: the categories the model is for, each with its defect types (empty for methods that
+        learn from normals). pretrained: where each of `pretrained` lies, by its name.
+        Raises UserError for weights that are missing, damaged or of another network.
+        """

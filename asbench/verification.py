@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from asbench.generation.fitted import FITS
 from asbench.generation.recompute import Recomputed, recompute
 from asbench.ingest import Progress, quiet
 from synth_store import StoreKey, SynthStore
@@ -33,12 +35,14 @@ def verify(
     *,
     count: int = 0,
     discard: bool = False,
+    fits: Path | str = FITS,
     progress: Progress = quiet,
 ) -> Verification:
     """Read every byte below the addresses (for none: of all), with the normals they stand on.
 
     count: samples of every sound set to render anew and compare; discard: delete shards that hold
-    a damaged sample, so that generating mends them. Raises StoreError for an unknown address.
+    a damaged sample, so that generating mends them; fits: where the weights of learned methods
+    are. Raises StoreError for an unknown address.
     """
     asked = list(addresses)
     sets = select(store, asked)
@@ -49,7 +53,7 @@ def verify(
             adding = _Adding(f"{dataset}/normal/{category}", progress)
             found.faults += verify_normals(store, dataset, category, adding)
     for key, category in sets:
-        _verify(store, key, category, found, count, discard, progress)
+        _verify(store, key, category, found, count, discard, fits, progress)
     return found
 
 
@@ -60,6 +64,7 @@ def _verify(
     found: Verification,
     count: int,
     discard: bool,
+    fits: Path | str,
     progress: Progress,
 ) -> None:
     address = f"{key}/{category}"
@@ -69,7 +74,7 @@ def _verify(
         if discard:
             found.discarded[address] = discard_damaged(store, key, category)
     elif count:
-        again = recompute(store, key, category, count)
+        again = recompute(store, key, category, count, fits=fits)
         found.again[address] = again
         folder = store.folder(key, category)
         faults = [Fault(folder, f"sample {i} differs when rendered anew") for i in again.different]

@@ -32,14 +32,8 @@ Example: 500 anomalies of two methods on your own photographs, two processes
 )
 @options.synth_seed
 @options.store
-@click.option(
-    "--size", type=options.AtLeast(8), help="Image side of a new store, in pixels.  [256]"
-)
-@click.option(
-    "--resize",
-    type=click.Choice(["stretch", "pad"]),
-    help="How a new store fits images to its size.  [stretch]",
-)
+@options.size
+@options.resize
 @options.option(
     "--textures",
     default="procedural",
@@ -49,6 +43,12 @@ Example: 500 anomalies of two methods on your own photographs, two processes
 @click.option("--variant", help="Name of the parameter set given with --set.")
 @click.option("--replace", is_flag=True, help="Render anew what stands under the same key.")
 @click.option("--workers", type=options.AtLeast(1), help="Processes.  [one per core]")
+@options.fits
+@options.option(
+    "--fit-seed", default=0, type=options.AtLeast(0), help="Seed of the fit that is rendered from."
+)
+@options.learned_weights
+@options.device
 def command(
     method: tuple[str, ...],
     dataset: str,
@@ -64,6 +64,10 @@ def command(
     variant: str | None,
     replace: bool,
     workers: int | None,
+    fits: Path,
+    fit_seed: int,
+    weights: tuple[str, ...],
+    device: str | None,
 ) -> None:
     """Render synthetic anomalies into a store.
 
@@ -72,6 +76,9 @@ def command(
     """
     from asbench import generate
     from cli import console
+
+    if weights:  # imported only then: it brings torch along
+        from asbench.nets.pretrained import parse_weights
 
     begun: dict[str, int] = {}
     start = time.perf_counter()
@@ -96,6 +103,10 @@ def command(
             name=name,
             replace=replace,
             workers=workers,
+            fits=fits,
+            fit_seed=fit_seed,
+            weights=parse_weights(weights, networks=None) if weights else None,
+            device=device,
             progress=progress,
         )
     seconds = time.perf_counter() - start

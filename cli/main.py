@@ -15,6 +15,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "methods": "the anomaly synthesizers and their parameters",
     },
     "Synthesize": {
+        "fit": "fit a learned synthesizer (RealNet and others) before it renders",
         "generate": "render synthetic anomalies into a store",
         "preview": "a contact sheet of clean images, anomalies and masks",
         "store": "list, inspect, verify, export and remove what is stored",

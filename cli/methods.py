@@ -31,7 +31,17 @@ def _class(name: str) -> type[Synthesizer]:
     from asbench import plugins
     from asbench.types import Synthesizer
 
-    return plugins.load("asbench.synthesizers", name, Synthesizer)  # type: ignore[type-abstract]
+    return plugins.load("asbench.synthesizers", name, Synthesizer)
+
+
+def _needs(cls: type[Synthesizer]) -> str:
+    """Say what a method needs beside the normals, in a few words."""
+    from asbench.types import LearnedSynthesizer
+
+    needs = ", ".join(sorted(cls().needs))
+    if not issubclass(cls, LearnedSynthesizer):
+        return needs or "normals only"
+    return ", ".join(filter(None, [f"a fit on {cls.learns_from}", needs]))
 
 
 @command.command("list", epilog="\b\nExample:\n  asbench methods list\n")
@@ -50,7 +60,7 @@ def list_() -> None:
         shown = console.table("  method", "needs", "variants")
         shown.show_header = False
         for name in found[paradigm, family]:
-            needs = ", ".join(sorted(_class(name)().needs)) or "normals only"
+            needs = _needs(_class(name))
             others = " ".join(f"@{v}" for v in variants(name))
             shown.add_row(f"  {name}", needs, others)
         console.out.print(shown)
@@ -70,7 +80,7 @@ def show(name: str) -> None:
     module = plugins.module("asbench.synthesizers", name)
     console.say(f"{cls.title} ({cls.paradigm}, {cls.family})\n{cls.paper}\n{cls.url}\n")
     console.say(inspect.cleandoc(cls.__doc__ or module.__doc__ or ""))
-    console.say(f"\nneeds: {', '.join(sorted(cls().needs)) or 'normals only'}")
+    console.say(f"\nneeds: {_needs(cls)}")
     console.say(f"local: {'yes' if cls.local else 'no'} (equal to the normal outside of its mask)")
     console.say("")
     shown = console.table("parameter", "default")

@@ -11,6 +11,7 @@ from click.types import IntParamType
 
 STORE = "asbench-store"
 RUNS = "runs"
+FITS = "fits"
 
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -66,6 +67,9 @@ store = option(
     "--store", type=click.Path(path_type=Path), default=STORE, help="Folder of the store."
 )
 runs = option("--runs", type=click.Path(path_type=Path), default=RUNS, help="Folder of the runs.")
+fits = option(
+    "--fits", type=click.Path(path_type=Path), default=FITS, help="Folder of fitted weights."
+)
 synth_seed = option("--seed", default=0, type=AtLeast(0), help="Seed of the synthetic set.")
 device = option("--device", default=None, help="cpu, cuda or cuda:1.  [cuda where there is one]")
 settings = option(
@@ -77,6 +81,18 @@ settings = option(
 )
 
 
+size = click.option("--size", type=AtLeast(8), help="Image side of a new store, in pixels.  [256]")
+resize = click.option(
+    "--resize",
+    type=click.Choice(["stretch", "pad"]),
+    help="How a new store fits images to its size.  [stretch]",
+)
+learned_weights = option(
+    "--weights",
+    multiple=True,
+    metavar="NAME=PATH",
+    help="Pretrained weights of a learned method.  [those in ASBENCH_WEIGHTS]",
+)
 weights = option(
     "--weights",
     multiple=True,

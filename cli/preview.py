@@ -21,7 +21,7 @@ Example: every method on the same eight normals, one row each
     multiple=True,
     required=True,
     callback=options.listed,
-    help="A method, or 'all'; several: a,b or repeat.",
+    help="A method, or 'all' (of the learned ones those fitted); several: a,b or repeat.",
 )
 @options.dataset
 @options.name
@@ -32,6 +32,7 @@ Example: every method on the same eight normals, one row each
 @options.synth_seed
 @options.store
 @options.option("--textures", default="procedural", help="Texture bank of what is not stored yet.")
+@options.fits
 @options.option("--side", default=128, type=options.AtLeast(8), help="Height of a cell, in pixels.")
 @click.option(
     "--same-normals", is_flag=True, help="Sample i on normal i for every method: to compare them."
@@ -49,6 +50,7 @@ def command(
     seed: int,
     store: Path,
     textures: str,
+    fits: Path,
     side: int,
     same_normals: bool,
     compact: bool,
@@ -60,15 +62,17 @@ def command(
     alone, from the same addresses: the same pixels that `asbench generate` would store. With
     --same-normals every method is rendered on the same images, and nothing comes from the store.
     """
-    from asbench import open_dataset, plugins
+    from asbench import open_dataset
+    from asbench.generation.fitted import fitted_methods
     from asbench.generation.generate import samples_of
     from asbench.preview import Band, contact_sheet, png
     from asbench.results import into_place
+    from asbench.synthesizers import hand_crafted
     from cli import console
 
     data = open_dataset(dataset, name=name)
     chosen = category or data.categories()[0]
-    every = plugins.names("asbench.synthesizers")
+    every = hand_crafted() + fitted_methods(fits, data.name, chosen)
     methods = every if "all" in method else list(method)
     bands, found = [], {}
     with console.progress() as bars:
@@ -82,6 +86,7 @@ def command(
                 seed=seed,
                 textures=textures,
                 same_normals=same_normals,
+                fits=fits,
             )
             found[one] = stored
             note = "" if stored or same_normals else ", not stored"

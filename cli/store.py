@@ -101,7 +101,10 @@ def info(addresses: tuple[str, ...], store: Path) -> None:
     help="Samples of every set to render anew and compare.",
 )
 @click.option("--discard", is_flag=True, help="Delete damaged shards, so that generate mends them.")
-def verify(addresses: tuple[str, ...], store: Path, recompute: int, discard: bool) -> None:
+@options.fits
+def verify(
+    addresses: tuple[str, ...], store: Path, recompute: int, discard: bool, fits: Path
+) -> None:
     """Read every byte, and name each file that is damaged, missing or not the store's.
 
     The exit status is 1 if there is any.
@@ -113,7 +116,7 @@ def verify(addresses: tuple[str, ...], store: Path, recompute: int, discard: boo
     opened = SynthStore.open(store)
     with console.progress() as bars:
         found = verification.verify(
-            opened, addresses, count=recompute, discard=discard, progress=bars
+            opened, addresses, count=recompute, discard=discard, fits=fits, progress=bars
         )
     for address, gone in found.discarded.items():
         console.say(f"{address}: {gone} damaged shards deleted")

@@ -72,7 +72,7 @@ def methods() -> str:
     """Return the page of the synthesizers."""
     found: dict[tuple[str, str], list[str]] = {}
     for name, module in ours(synthesizers.PACKAGE):
-        cls = plugins.load(synthesizers.PACKAGE, name, types.Synthesizer)  # type: ignore[type-abstract]
+        cls = plugins.load(synthesizers.PACKAGE, name, types.Synthesizer)
         found.setdefault((cls.paradigm, cls.family), []).append(_method(name, module, cls))
     order = sorted(found, key=lambda f: (f[0] != "hand-crafted", _place(f[1]), f[1]))
     parts = []

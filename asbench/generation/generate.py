@@ -9,11 +9,12 @@ from typing import Any
 
 from asbench import grid
 from asbench.datasets import open_dataset
+from asbench.generation.fitted import FITS, find_fit, loading_of
 from asbench.generation.plan import SetPlan, plan_set
-from asbench.generation.render import material, render_job, render_samples
+from asbench.generation.render import material, render_job, render_samples, renderer_of
 from asbench.ingest import Progress, ensure_normals, quiet
 from asbench.synthesizers import resolve
-from asbench.types import Dataset
+from asbench.types import Dataset, LearnedSynthesizer
 from synth_store import Geometry, Sample, StoredSet, StoreKey, SynthStore, UserError
 
 TEXTURES = "procedural"
@@ -36,6 +37,10 @@ def generate(
     name: str | None = None,
     replace: bool = False,
     workers: int | None = None,
+    fits: Path | str = FITS,
+    fit_seed: int = 0,
+    weights: Mapping[str, Path] | None = None,
+    device: str | None = None,
     progress: Progress = quiet,
 ) -> list[StoredSet]:
     """Render synthetic anomalies into a store; what is there already is not rendered again.
@@ -54,7 +59,11 @@ def generate(
         variant: the name of that parameter set, as in `nsa@three`.
         name: the key of a folder in the store; by default its slug.
         replace: render anew what stands under the key.
-        workers: processes; None for one per core.
+        workers: processes; None for one per core, and for one where a learned method renders on a
+            GPU.
+        fits: the folder of fits, for learned methods; fit_seed: which of them.
+        weights: files of the pretrained networks that a learned method starts from, by name.
+        device: that learned methods render on; None for CUDA where there is one.
         progress: called as work is done.
 
     Returns the finished sets, method by method and category by category. Raises UserError for what
@@ -64,7 +73,7 @@ def generate(
         raise UserError(f"{n} samples are none: give 1 or more with --n.")
     # All that can be refused is refused before anything is written.
     data = open_dataset(dataset, name=name)
-    categories = _chosen(data.categories(), category, data.name)
+    categories = chosen(data.categories(), category, data.name)
     methods = [method] if isinstance(method, str) else list(method)
     if variant is not None:
         methods = [f"{m}@{variant}" for m in methods]
@@ -75,7 +84,15 @@ def generate(
     }
     keys = {m: StoreKey(data.name, m, seed) for m in methods}
     grid.check(workers)
-    opened = SynthStore.create(store, _geometry(store, size, resize))
+    found = {
+        (m, c): find_fit(fits, data.name, m, c, fit_seed, name=str(dataset))
+        for (m, c), s in synthesizers.items()
+        if isinstance(s, LearnedSynthesizer)
+    }
+    loadings = {at: loading_of(synthesizers[at], f, weights, device) for at, f in found.items()}
+    if workers is None and any(x.device != "cpu" for x in loadings.values()):
+        workers = 1
+    opened = SynthStore.create(store, geometry_of(store, size, resize))
     for c in categories:
         ensure_normals(opened, data, c, progress)
     bank = None
@@ -86,7 +103,18 @@ def generate(
         "options": _options(settings, variant, textures),
     }
     plans = [
-        plan_set(opened, keys[m], c, s, n, textures=bank, record=asked, replace=replace)
+        plan_set(
+            opened,
+            keys[m],
+            c,
+            s,
+            n,
+            textures=bank,
+            fitted=found.get((m, c)),
+            loading=loadings.get((m, c)),
+            record=asked,
+            replace=replace,
+        )
         for (m, c), s in synthesizers.items()
     ]
     _render(plans, workers, progress)
@@ -125,7 +153,7 @@ def _ensure_bank(store: SynthStore, textures: str, progress: Progress) -> str:
     return f"{bank.name}/{category}"
 
 
-def _geometry(
+def geometry_of(
     store: Path | str, size: int | tuple[int, int] | None, resize: str | None
 ) -> Geometry | None:
     """Return the geometry asked for, or None where nothing was."""
@@ -138,7 +166,7 @@ def _geometry(
     return Geometry.parse(f"{height}x{width} ({rule})")
 
 
-def _chosen(
+def chosen(
     categories: Sequence[str], wanted: str | Sequence[str] | None, dataset: str
 ) -> list[str]:
     """Return the wanted categories, all of them for None; raises UserError for an unknown one."""
@@ -163,6 +191,8 @@ def samples_of(
     seed: int = 0,
     textures: str = TEXTURES,
     same_normals: bool = False,
+    fits: Path | str = FITS,
+    weights: Mapping[str, Path] | None = None,
 ) -> tuple[list[Sample], bool]:
     """Return samples of a set with their cleans, and whether they came from the store.
 
@@ -172,7 +202,7 @@ def samples_of(
     UserError for an unknown method or category.
     """
     key = StoreKey(data.name, method, seed)
-    _chosen(data.categories(), category, data.name)
+    chosen(data.categories(), category, data.name)
     there = (Path(store) / "zarr.json").exists()
     if there and not same_normals:
         opened = SynthStore.open(store)
@@ -180,6 +210,11 @@ def samples_of(
             stored = opened.read(key, category)
             return [stored[i] for i in indices], True
     synthesizer = resolve(method, dataset=data.name, category=category)
+    loading = None
+    if isinstance(synthesizer, LearnedSynthesizer):
+        fitted = find_fit(fits, data.name, method, category, seed=0)
+        loading = loading_of(synthesizer, fitted, weights, None)
+    renderer, batch = renderer_of(synthesizer, loading)
     with TemporaryDirectory() as nowhere, grid.one_thread():
         opened = SynthStore.open(store) if there else SynthStore.create(nowhere)
         normals = ensure_normals(opened, data, category)
@@ -187,7 +222,7 @@ def samples_of(
         bank = _ensure_bank(opened, textures, quiet) if needed else None
         offered = material(opened, data.name, category, bank)
         samples, sources, _ = render_samples(
-            synthesizer, offered, key, category, indices, same_normals=same_normals
+            renderer, offered, key, category, indices, batch=batch, same_normals=same_normals
         )
         shown = [
             Sample(s.image, s.mask, normals[source] if s.clean is None else s.clean)

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any
 
+from asbench.generation.fitted import Fitted, Loading
+from asbench.generation.fitted import versions as fitted_versions
 from asbench.generation.render import RenderJob
 from asbench.types import Synthesizer
 from synth_store import StoreKey, SynthStore
@@ -39,21 +41,24 @@ def plan_set(
     count: int,
     *,
     textures: str | None = None,
+    fitted: Fitted | None = None,
+    loading: Loading | None = None,
     record: Mapping[str, Any] | None = None,
     replace: bool = False,
 ) -> SetPlan:
     """Create the set in the store, or find it there, and return what is left to render.
 
-    `textures` is `dataset/category` of the texture bank in the store; `record`, how the set was
-    asked for, is kept beside it. Raises StoreError if another set stands under the key.
+    `textures` is `dataset/category` of the texture bank in the store; `fitted` and `loading` are a
+    learned method's weights and how workers load them; `record`, how the set was asked for, is kept
+    beside it. Raises StoreError if another set stands under the key.
     """
     textures = textures if "textures" in synthesizer.needs else None
     jobs = store.create_set(
         key,
         category,
         count,
-        identity=identity(store, key, category, synthesizer, textures),
-        versions={library: version(library) for library in LIBRARIES},
+        identity=identity(store, key, category, synthesizer, textures, fitted),
+        versions=library_versions(loading),
         record={
             "cpu": platform.processor() or platform.machine(),
             "asbench": version("asbench"),
@@ -66,12 +71,27 @@ def plan_set(
         key,
         category,
         count,
-        tuple(RenderJob(store.root, key, category, j, synthesizer, textures) for j in jobs),
+        tuple(
+            RenderJob(store.root, key, category, j, synthesizer, textures, loading) for j in jobs
+        ),
     )
 
 
+def library_versions(loading: Loading | None) -> dict[str, str]:
+    """Return the versions under which pixels are made; for learned ones the kind of device too."""
+    found = {library: version(library) for library in LIBRARIES}
+    if loading is not None:
+        found |= fitted_versions() | {"device": loading.device.partition(":")[0]}
+    return found
+
+
 def identity(
-    store: SynthStore, key: StoreKey, category: str, synthesizer: Synthesizer, textures: str | None
+    store: SynthStore,
+    key: StoreKey,
+    category: str,
+    synthesizer: Synthesizer,
+    textures: str | None,
+    fitted: Fitted | None = None,
 ) -> Mapping[str, Any]:
     """Return everything that decides a set's pixels, beside its key and category."""
     normals = store.normals(key.dataset, category)
@@ -88,4 +108,10 @@ def identity(
     if textures is not None:
         bank = store.normals(*textures.split("/"))
         found["textures"] = {"name": textures, "digest": bank.digest}
+    if fitted is not None:
+        found["fit"] = {
+            "digest": fitted.digest,
+            "seed": fitted.record["identity"]["seed"],
+            "defects": list(fitted.defects_seen(category)),
+        }
     return found

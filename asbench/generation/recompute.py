@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 
 from asbench import grid, plugins
-from asbench.generation.render import material, render_samples
-from asbench.types import Synthesizer
-from synth_store import Sample, StoreKey, SynthStore, address_rng
+from asbench.generation.fitted import FITS, find_fit, loading_of
+from asbench.generation.plan import library_versions
+from asbench.generation.render import material, render_samples, renderer_of
+from asbench.types import LearnedSynthesizer, Synthesizer
+from synth_store import Sample, StoreKey, SynthStore, UserError, address_rng
 
 
 @dataclass(frozen=True)
@@ -26,15 +28,27 @@ class Recomputed:
         return f"{same} of {len(self.indices)} equal when rendered anew"
 
 
-def recompute(store: SynthStore, key: StoreKey, category: str, count: int) -> Recomputed:
+def recompute(
+    store: SynthStore, key: StoreKey, category: str, count: int, *, fits: Path | str = FITS
+) -> Recomputed:
     """Render `count` samples of a set anew, chosen by hash, and compare them with what is stored.
 
-    The method is rebuilt from the parameters recorded with the set. Raises StoreError if the set
-    cannot be read.
+    The method is rebuilt from the parameters recorded with the set, a learned one from its weights
+    in `fits`. Raises StoreError if the set cannot be read, UserError if those weights are gone.
     """
     stored = store.read(key, category)
-    cls = plugins.load("asbench.synthesizers", key.method, Synthesizer)  # type: ignore[type-abstract]
+    cls = plugins.load("asbench.synthesizers", key.method, Synthesizer)
     synthesizer = cls(**stored.attributes["parameters"])
+    loading = None
+    if isinstance(synthesizer, LearnedSynthesizer):
+        fitted = find_fit(fits, key.dataset, key.method, category, stored.attributes["fit"]["seed"])
+        if fitted.digest != stored.attributes["fit"]["digest"]:
+            raise UserError(
+                f"{key}/{category} was rendered by another fit than {fitted.folder} now holds: it "
+                "cannot be rendered anew. Name the folder of fits with --fits."
+            )
+        loading = loading_of(synthesizer, fitted, None, stored.attributes["versions"]["device"])
+    renderer, batch = renderer_of(synthesizer, loading)
     textures = stored.attributes.get("textures")
     offered = material(store, key.dataset, category, textures["name"] if textures else None)
     count = min(count, stored.count)
@@ -44,14 +58,15 @@ def recompute(store: SynthStore, key: StoreKey, category: str, count: int) -> Re
     with grid.one_thread():
         for index in indices:
             one = range(index, index + 1)
-            samples, sources, _ = render_samples(synthesizer, offered, key, category, one)
+            samples, sources, _ = render_samples(renderer, offered, key, category, one, batch=batch)
             same = sources[0] == stored.source_of(index) and _same(samples[0], stored[index])
             if not same:
                 different.append(index)
+    now = library_versions(loading)
     changed = [
-        f"{library} {then} then, {version(library)} now"
+        f"{library} {then} then, {now.get(library, 'none')} now"
         for library, then in stored.attributes["versions"].items()
-        if version(library) != then
+        if now.get(library) != then
     ]
     return Recomputed(tuple(indices), tuple(different), tuple(changed))
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from time import perf_counter, process_time
 
+import numpy as np
+
+from asbench.generation.fitted import Loading, load
 from asbench.imaging.masks import visible
-from asbench.types import Canvas, Material, Synthesizer
+from asbench.types import Canvas, LearnedSynthesizer, Material, PerSample, Renderer, Synthesizer
 from synth_store import Job, Sample, StoreKey, SynthStore, UserError, sample_rng
 from synth_store.reader import Foregrounds
 from synth_store.rng import source_index
@@ -27,6 +32,8 @@ class RenderJob:
     synthesizer: Synthesizer
     textures: str | None = None
     """`dataset/category` of the texture bank in the store."""
+    loading: Loading | None = None
+    """The fitted weights of a learned method."""
 
     def __len__(self) -> int:
         return self.job.stop - self.job.start
@@ -63,8 +70,9 @@ def render_job(job: RenderJob) -> Rendered:
     offered = material(store, job.key.dataset, job.category, job.textures)
     cpu = process_time()
     indices = range(job.job.start, job.job.stop)
+    renderer, batch = renderer_of(job.synthesizer, job.loading)
     samples, sources, redrawn = render_samples(
-        job.synthesizer, offered, job.key, job.category, indices
+        renderer, offered, job.key, job.category, indices, batch=batch
     )
     rendering = process_time() - cpu
     cpu = process_time()
@@ -73,18 +81,33 @@ def render_job(job: RenderJob) -> Rendered:
     return Rendered(len(samples), redrawn, rendering, writing, perf_counter() - start)
 
 
+def renderer_of(synthesizer: Synthesizer, loading: Loading | None) -> tuple[Renderer, int]:
+    """Return what draws a method's samples, and how many it draws together.
+
+    Raises UserError where the weights of a learned method cannot be loaded, TypeError for a method
+    that is neither hand-crafted nor learned.
+    """
+    if isinstance(synthesizer, PerSample):
+        return synthesizer, 1
+    if isinstance(synthesizer, LearnedSynthesizer) and loading is not None:
+        return load(synthesizer, loading), synthesizer.batch
+    raise TypeError(f"{type(synthesizer).__name__} cannot render: it has no weights")
+
+
 def render_samples(
-    synthesizer: Synthesizer,
+    renderer: Renderer,
     offered: Material,
     key: StoreKey,
     category: str,
     indices: range,
     *,
+    batch: int = 1,
     same_normals: bool = False,
 ) -> tuple[list[Sample], list[int], int]:
     """Return the samples at these indices of a set, their sources, and how many were redrawn.
 
-    A sample is a function of its own address: which others are rendered with it plays no part.
+    A sample is a function of its own address and of `batch`: which others are rendered with it
+    plays no part.
     `same_normals` puts sample i on normal i, whatever the method: for looking at methods side by
     side, and never for storing.
     """
@@ -99,7 +122,7 @@ def render_samples(
             places = [source_index(key, category, i, attempt, normals) for i in left]
         canvases = [Canvas(offered, place) for place in places]
         rngs = [sample_rng(key, category, index, attempt) for index in left]
-        drawn = synthesizer.render(canvases, rngs)
+        drawn = in_batches(renderer, batch, left, canvases, rngs)
         for index, canvas, sample in zip(left, canvases, drawn, strict=True):
             if sample is None:
                 continue
@@ -119,3 +142,33 @@ def render_samples(
             "try another method: constant or empty images leave nothing to change."
         )
     return [samples[i] for i in indices], [sources[i] for i in indices], redrawn
+
+
+def in_batches(
+    renderer: Renderer,
+    batch: int,
+    indices: Sequence[int],
+    canvases: Sequence[Canvas],
+    rngs: Sequence[np.random.Generator],
+) -> list[Sample | None]:
+    """Return one sample per index, networks seeing `batch` at a time, sample i at place i % batch.
+
+    What a network computes for an image depends, in its last bits, on how many it gets and on the
+    image's place among them. So every batch is full, and everything stands where its index says;
+    places left over show any canvas and are thrown away.
+    """
+    if batch == 1:
+        return renderer.render(canvases, rngs)
+    drawn: dict[int, Sample | None] = {}
+    for _, members in groupby(range(len(indices)), lambda k: indices[k] // batch):
+        placed = {indices[k] % batch: k for k in members}
+        some = next(iter(placed.values()))
+        found = renderer.render(
+            [canvases[placed.get(place, some)] for place in range(batch)],
+            [
+                rngs[placed[place]] if place in placed else np.random.default_rng(place)
+                for place in range(batch)
+            ],
+        )
+        drawn.update({k: found[place] for place, k in placed.items()})
+    return [drawn[k] for k in range(len(indices))]

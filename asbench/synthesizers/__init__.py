@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from asbench import plugins
-from asbench.types import Synthesizer
+from asbench.types import LearnedSynthesizer, Synthesizer
 from synth_store.types import UserError
 
 PACKAGE = "asbench.synthesizers"
@@ -40,6 +40,18 @@ def variants(name: str) -> list[str]:
     return sorted(_table(name, "VARIANTS"))
 
 
+def hand_crafted() -> list[str]:
+    """Return the names of the methods that render without having been fitted, sorted."""
+    return [
+        name
+        for name in plugins.names(PACKAGE)
+        if not issubclass(
+            plugins.load(PACKAGE, name, Synthesizer),
+            LearnedSynthesizer,
+        )
+    ]
+
+
 def resolve(
     name: str, *, dataset: str, category: str, settings: Mapping[str, Any] | None = None
 ) -> Synthesizer:
@@ -53,7 +65,7 @@ def resolve(
     variant of one's own, since rows and stores tell parameter sets apart by name alone.
     """
     plain, _, variant = name.partition("@")
-    cls = plugins.load(PACKAGE, name, Synthesizer)  # type: ignore[type-abstract]
+    cls = plugins.load(PACKAGE, name, Synthesizer)
     shipped = _table(name, "VARIANTS")
     if settings:
         _check_own_name(plain, variant, shipped)

@@ -12,9 +12,9 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
+from asbench.nets import checkpoint
 from asbench.nets.detector import Batch, Detector, Stage
 from asbench.nets.seeds import address_generator, address_seed, private_rng, seed_rng
-from asbench.training import checkpoint
 from synth_store.types import UserError
 
 Precision = Literal["fp32", "bf16"]

@@ -26,10 +26,10 @@ from asbench.evaluation.score import evaluate, table
 from asbench.evaluation.testset import only_metrics, order_by_hash
 from asbench.evaluation.trained import Trained
 from asbench.ingest import Progress, quiet
+from asbench.nets import checkpoint
 from asbench.nets.detector import Detector
 from asbench.nets.weights import save_weights
 from asbench.results import SUBSETS, Run, Threshold
-from asbench.training import checkpoint
 from asbench.training.loop import Precision
 from asbench.training.loop import fit as fit_detector
 from asbench.training.plan import Notify, Plan, plan_run, silent

@@ -16,10 +16,10 @@ from torch.optim import SGD, AdamW
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR
 
 from asbench.detectors import build
+from asbench.nets import checkpoint
 from asbench.nets.augment import random_rotation
 from asbench.nets.detector import Batch, Detector, Protocol, Stage
 from asbench.nets.seeds import address_generator
-from asbench.training import checkpoint
 from asbench.training.loop import fit, stage_ends, stage_of
 from synth_store.types import UserError
 

@@ -5,9 +5,9 @@ from torch import nn
 from torch.optim import Adam
 
 from asbench.detectors import build
+from asbench.nets import checkpoint
 from asbench.nets.detector import Stage
 from asbench.nets.weights import load_weights, save_weights
-from asbench.training import checkpoint
 from synth_store.types import UserError
 
 SMALL = {"width": 2, "seg_width": 2}

@@ -11,20 +11,31 @@ import json
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
-from asbench.nets.detector import Stage
 from asbench.nets.weights import fill, load_tensors, replacing, save_tensors
 from synth_store.types import UserError
 
 COMMIT = "checkpoint.json"
 
 
-def write(folder: Path, net: nn.Module, stage: Stage, step: int, facts: Mapping[str, Any]) -> None:
+class Leg(Protocol):
+    """What a checkpoint must know of the leg that trains: a detector's stage, or a fit's."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def optimizers(self) -> tuple[Optimizer, ...]: ...
+    @property
+    def schedules(self) -> tuple[LRScheduler, ...]: ...
+
+
+def write(folder: Path, net: nn.Module, stage: Leg, step: int, facts: Mapping[str, Any]) -> None:
     """Commit the state before step `step`, in which `stage` trains, and drop the older one.
 
     facts: what else the JSON should hold. Optimisers of other stages are not kept: those of past
@@ -77,7 +88,7 @@ def peek(folder: Path) -> dict[str, Any] | None:
     return commit
 
 
-def restore(folder: Path, commit: Mapping[str, Any], net: nn.Module, stage: Stage) -> None:
+def restore(folder: Path, commit: Mapping[str, Any], net: nn.Module, stage: Leg) -> None:
     """Put weights, optimisers and schedules back as `write` found them.
 
     commit: what `peek` returned; stage: the one that trains at its step.

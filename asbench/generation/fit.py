@@ -1,0 +1,347 @@
+"""Fitting a learned synthesizer: a data set's normals and few-shot defects in, weights out.
+
+A fit's folder, `<fits>/<dataset>/<method>/<seed>/<category>` (or `all` for one model of all
+categories), holds `weights.safetensors`, `samples.png` to look at, and `fit.json`, written last: a
+folder without it is unfinished, and the same command continues it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from asbench.datasets import open_dataset
+from asbench.generation.fitted import (
+    ALL,
+    FITS,
+    RECORD,
+    SCHEMA,
+    WEIGHTS,
+    Evaluated,
+    Fitted,
+    digest_of,
+    fit_folder,
+    read_fit,
+    read_json,
+    versions,
+)
+from asbench.generation.generate import chosen, geometry_of
+from asbench.generation.render import in_batches
+from asbench.imaging import geometry as framing
+from asbench.ingest import Progress, ensure_normals, quiet
+from asbench.learned import loop
+from asbench.learned.model import LearnedModel, save_kept
+from asbench.learned.weights import content_digest, find_weights
+from asbench.nets.device import find_device
+from asbench.nets.seeds import address_seed, private_rng, seed_rng
+from asbench.preview import Band, contact_sheet, png
+from asbench.results import into_place
+from asbench.synthesizers import resolve
+from asbench.types import Canvas, Dataset, Defect, LearnedSynthesizer, Material, Subject
+from synth_store import Geometry, Sample, SynthStore, UserError, address_rng
+from synth_store.reader import Foregrounds
+
+BEGUN = "begun.json"
+"""What an unfinished fit is to become, so that no other continues it."""
+SHEET = 8
+"""Samples of every category drawn for a look at what was fitted."""
+
+Notify = Callable[[str], None]
+
+
+def silent(sentence: str) -> None:
+    """Say nothing."""
+
+
+class Interrupted(UserError):
+    """Fitting was stopped and saved; the same call continues it."""
+
+
+@dataclass(frozen=True, eq=False)
+class FitPlan:
+    """One model to be fitted: the method, what it sees, what it starts from, where it is to stand.
+
+    identity: everything that decides the weights, but for library versions and the device.
+    """
+
+    synthesizer: LearnedSynthesizer
+    subjects: tuple[Subject, ...]
+    weights: Mapping[str, Path]
+    identity: Mapping[str, Any]
+    folder: Path
+    device: torch.device
+
+    @property
+    def name(self) -> str:
+        """What is fitted on what, for people."""
+        return f"{self.identity['method']} on {self.identity['dataset']}/{self.folder.name}"
+
+
+def fit(
+    dataset: str = "demo",
+    method: str = "realnet@tiny-scratch",
+    *,
+    category: str | Sequence[str] | None = None,
+    seed: int = 0,
+    store: Path | str = "asbench-store",
+    fits: Path | str = FITS,
+    size: int | tuple[int, int] | None = None,
+    resize: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    variant: str | None = None,
+    weights: Mapping[str, Path] | None = None,
+    device: str | None = None,
+    name: str | None = None,
+    replace: bool = False,
+    progress: Progress = quiet,
+    notify: Notify = silent,
+    stop: Callable[[], bool] | None = None,
+) -> list[Fitted]:
+    """Fit a learned synthesizer on a data set's normals and, where it needs them, real defects.
+
+    Args:
+        dataset: a name or the path of a folder of photographs.
+        method: with its variant: `realnet@tiny-scratch`.
+        category: one, several, or None for all. Methods with one model for a data set fit it on
+            all of them together, or on the one that is named.
+        seed: of the fit.
+        store: where the normals are or are to be, at the geometry that is fitted and rendered.
+        fits: the folder of fits.
+        size, resize: of a new store, as in `generate`.
+        settings, variant: parameters that differ from the method's own, and their name.
+        weights: files of pretrained networks by name; else they are looked for in the folder
+            `ASBENCH_WEIGHTS`; never downloaded.
+        device: `cpu`, `cuda`, ...; None for CUDA where there is one.
+        name: the key of a folder in the store; by default its slug.
+        replace: fit anew what stands at the same place.
+        notify: told when a fit stands already or continues.
+        stop: asked at every step; when it returns True the fit is saved, and Interrupted says how
+            to continue.
+
+    Returns the fits, which `generate` finds by themselves. One that stands is returned as it is.
+    Only a data set's few-shot third is ever learned from. Raises UserError for what the caller can
+    mend: no few-shot defects with a mask, missing weights, another fit at the same place.
+    """
+    data = open_dataset(dataset, name=name)
+    categories = chosen(data.categories(), category, data.name)
+    full = method if variant is None else f"{method}@{variant}"
+    learned = {c: _learned(full, data.name, c, settings) for c in categories}
+    joint = learned[categories[0]].joint
+    if joint and category is not None and len(categories) > 1:
+        raise UserError(
+            f"{full} fits one model for all categories of {data.name}, or for one: leave "
+            "--category out, or name one."
+        )
+    where = find_device(device)
+    found = {c: find_weights(s.title, s.pretrained, weights or {}) for c, s in learned.items()}
+    for c, s in learned.items():
+        _refuse_without_defects(s, data, c)
+    opened = SynthStore.create(store, geometry_of(store, size, resize))
+    plans = []
+    for scope in [categories] if joint else [[c] for c in categories]:
+        synthesizer, first = learned[scope[0]], scope[0]
+        subjects = tuple(_subject(opened, data, c, synthesizer, progress) for c in scope)
+        identity = _identity(opened, data.name, full, synthesizer, subjects, seed, found[first])
+        folder = fit_folder(
+            fits, data.name, full, seed, ALL if joint and category is None else first
+        )
+        plans.append(FitPlan(synthesizer, subjects, found[first], identity, folder, where))
+    return [_execute(p, replace, progress, notify, stop) for p in plans]
+
+
+def few_shot(data: Dataset, category: str, geometry: Geometry) -> tuple[Defect, ...]:
+    """Return the real defects that may be learned from, at the store's geometry, in order of id.
+
+    The lowest third of every defect type; without those whose mask is not on record or empty.
+    """
+    found = []
+    for item in data.test(category):
+        mask = data.mask(item) if item.few_shot else None
+        if mask is not None and mask.any():
+            image = framing.fit(data.image(item), geometry)
+            found.append(Defect(item.id, item.defect, image, framing.fit_mask(mask, geometry)))
+    return tuple(found)
+
+
+def _learned(
+    method: str, dataset: str, category: str, settings: Mapping[str, Any] | None
+) -> LearnedSynthesizer:
+    synthesizer = resolve(method, dataset=dataset, category=category, settings=settings)
+    if not isinstance(synthesizer, LearnedSynthesizer):
+        raise UserError(
+            f"{method} has nothing to fit: render it at once with "
+            f"`asbench generate --method {method}`."
+        )
+    return synthesizer
+
+
+def _refuse_without_defects(synthesizer: LearnedSynthesizer, data: Dataset, category: str) -> None:
+    if synthesizer.learns_from == "normals":
+        return
+    if not any(item.few_shot for item in data.test(category)):
+        raise UserError(
+            f"{synthesizer.title} learns from real defects, the lowest third of every defect type, "
+            f"and {data.name}/{category} has no type with 3 images or more: use a method that "
+            "learns from normals (realnet), or a hand-crafted one (`asbench methods list`)."
+        )
+
+
+def _subject(
+    store: SynthStore,
+    data: Dataset,
+    category: str,
+    synthesizer: LearnedSynthesizer,
+    progress: Progress,
+) -> Subject:
+    """Return what the method may see of a category."""
+    normals = ensure_normals(store, data, category, progress)
+    defects: tuple[Defect, ...] = ()
+    if synthesizer.learns_from == "few-shot defects":
+        defects = few_shot(data, category, store.geometry)
+        if not defects:
+            raise UserError(
+                f"{synthesizer.title} learns from real defects with masks, and the few-shot images "
+                f"of {data.name}/{category} have none: see `asbench data check {data.name}`."
+            )
+    return Subject(category, normals, Foregrounds(normals), defects)
+
+
+def _identity(
+    store: SynthStore,
+    dataset: str,
+    method: str,
+    synthesizer: LearnedSynthesizer,
+    subjects: Sequence[Subject],
+    seed: int,
+    weights: Mapping[str, Path],
+) -> dict[str, Any]:
+    seen = hashlib.sha256()
+    for subject in subjects:
+        for defect in subject.defects:
+            seen.update(f"{subject.category}/{defect.id}\x1f{defect.kind}\x1f".encode())
+            seen.update(defect.image.tobytes() + defect.mask.tobytes())
+    return {
+        "dataset": dataset,
+        "method": method,
+        "seed": seed,
+        "geometry": str(store.geometry),
+        "parameters": json.loads(json.dumps(asdict(synthesizer))),
+        "pixel_version": synthesizer.pixel_version,
+        "normals": {s.category: store.normals(dataset, s.category).digest for s in subjects},
+        "kinds": {s.category: sorted({d.kind for d in s.defects}) for s in subjects},
+        "defects": {s.category: [d.id for d in s.defects] for s in subjects},
+        "defects_digest": seen.hexdigest(),
+        "weights": {name: content_digest(path) for name, path in weights.items()},
+    }
+
+
+def _execute(
+    plan: FitPlan,
+    replace: bool,
+    progress: Progress,
+    notify: Notify,
+    stop: Callable[[], bool] | None,
+) -> Fitted:
+    """Fit, or go on, or return what stands."""
+    folder, device = plan.folder, plan.device
+    if replace and folder.exists():
+        shutil.rmtree(folder)
+    _refuse_another(plan)
+    if (folder / RECORD).exists():
+        notify(f"{plan.name} stands already in {folder}: it is not fitted again")
+        return read_fit(folder)
+    _write_json(folder / BEGUN, dict(plan.identity))
+    kinds = {c: tuple(k) for c, k in plan.identity["kinds"].items()}
+    with private_rng(device):
+        seed_rng(address_seed("build", plan.identity["method"], plan.identity["seed"]), device)
+        model = plan.synthesizer.build(kinds, plan.weights).to(device)
+        stages = model.stages(plan.subjects)
+    fitting = loop.fit(
+        model,
+        stages,
+        seed=plan.identity["seed"],
+        device=device,
+        folder=folder / "checkpoint",
+        progress=lambda stage, done, total: progress(f"{plan.name}: {stage}", done, total),
+        notify=notify,
+        stop=stop,
+    )
+    if not fitting.done:
+        raise Interrupted(
+            f"stopped at step {fitting.steps}, saved in {folder}: the same command continues from "
+            "there."
+        )
+    model.eval()
+    save_kept(model, folder / WEIGHTS)
+    into_place(folder / "samples.png", partial(_draw, plan, model))
+    record = {
+        "schema": SCHEMA,
+        "identity": plan.identity,
+        "digest": digest_of(folder / WEIGHTS, plan.identity["weights"]),
+        "losses": fitting.curves,
+        "seconds": round(fitting.seconds, 1),
+        "device": device.type,
+        "threads": torch.get_num_threads(),
+        "versions": versions(),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    _write_json(folder / RECORD, record)
+    shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+    (folder / BEGUN).unlink(missing_ok=True)
+    return read_fit(folder)
+
+
+def _refuse_another(plan: FitPlan) -> None:
+    """Raise UserError, naming what differs, where the folder is of another fit."""
+    for name in (RECORD, BEGUN):
+        path = plan.folder / name
+        if not path.exists():
+            continue
+        stored = read_json(path)
+        there = stored["identity"] if name == RECORD else stored
+        for key, wanted in plan.identity.items():
+            if there.get(key) != wanted:
+                raise UserError(
+                    f"{plan.folder} holds another fit: its {key} is {there.get(key)!r}, not "
+                    f"{wanted!r}. Give the parameters a name of their own with --variant, take "
+                    "another --seed, or remove what is there with --replace."
+                )
+
+
+def _draw(plan: FitPlan, model: LearnedModel, path: Path) -> None:
+    """Draw samples of every category, to look at."""
+    bands = []
+    for subject in plan.subjects:
+        material = Material(
+            plan.identity["dataset"], subject.category, subject.normals, subject.foregrounds
+        )
+        rngs = [address_rng("sheet", subject.category, i) for i in range(SHEET)]
+        canvases = [Canvas(material, i % len(subject.normals)) for i in range(SHEET)]
+        drawn = in_batches(Evaluated(model), plan.synthesizer.batch, range(SHEET), canvases, rngs)
+        shown = [
+            Sample(s.image, s.mask, c.normal if s.clean is None else s.clean)
+            for s, c in zip(drawn, canvases, strict=True)
+            if s is not None
+        ]
+        if shown:
+            bands.append(Band(f"{plan.name}: {subject.category}", shown))
+    if not bands:
+        raise UserError(
+            f"{plan.name} shows nothing on {SHEET} normals after it was fitted: fit it for more "
+            "steps (--set steps=...)."
+        )
+    path.write_bytes(png(contact_sheet(bands, side=96)))
+
+
+def _write_json(path: Path, record: Mapping[str, Any]) -> None:
+    text = json.dumps(record, indent=1, allow_nan=False) + "\n"
+    into_place(path, lambda part: part.write_text(text, encoding="utf-8"))

@@ -1,0 +1,215 @@
+"""Fitted weights: found, read, and loaded to render from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from asbench.types import LearnedSynthesizer, Renderer, Synthesizer
+from synth_store import UserError
+
+SCHEMA = 1
+FITS = "fits"
+WEIGHTS = "weights.safetensors"
+RECORD = "fit.json"
+ALL = "all"
+"""The folder of a model that serves all categories of its data set."""
+LIBRARIES = ("torch", "diffusers", "transformers")
+"""The libraries whose version may change a learned pixel."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A finished fit: its folder and what its `fit.json` says.
+
+    record: `identity` (all that decided the weights), `digest` of the weights, `losses`, `seconds`,
+    `device`, `versions`, `created`.
+    """
+
+    folder: Path
+    record: Mapping[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """What was fitted, with the weights it started from: 64 hex digits."""
+        return str(self.record["digest"])
+
+    @property
+    def kinds(self) -> dict[str, tuple[str, ...]]:
+        """The categories it is for, each with its defect types."""
+        return {c: tuple(kinds) for c, kinds in self.record["identity"]["kinds"].items()}
+
+    def defects_seen(self, category: str) -> tuple[str, ...]:
+        """Return the ids of the real defects of a category that it was fitted on."""
+        return tuple(self.record["identity"]["defects"].get(category, ()))
+
+
+@dataclass(frozen=True)
+class Loading:
+    """What a worker loads a renderer from; picklable. pretrained: (name, place) of each."""
+
+    folder: Path
+    digest: str
+    device: str
+    pretrained: tuple[tuple[str, Path], ...]
+
+
+def fit_folder(fits: Path | str, dataset: str, method: str, seed: int, label: str) -> Path:
+    """Return the folder of a fit; label: a category, or `all`."""
+    return Path(fits) / dataset / method / str(seed) / label
+
+
+def find_fit(
+    fits: Path | str, dataset: str, method: str, category: str, seed: int, *, name: str = ""
+) -> Fitted:
+    """Return the fit that serves a category: its own, else that of all categories.
+
+    name: what the data set is called on the command line, where it is a path. Raises UserError with
+    the command that makes it where there is none.
+    """
+    for label in (category, ALL):
+        folder = fit_folder(fits, dataset, method, seed, label)
+        if (folder / RECORD).exists():
+            fitted = read_fit(folder)
+            if category in fitted.kinds:
+                return fitted
+    line = ["asbench", "fit", "--method", method, "--dataset", name or dataset]
+    line += ["--category", category] + (["--seed", str(seed)] if seed else [])
+    line += ["--fits", str(fits)] if str(fits) != FITS else []
+    raise UserError(
+        f"{method} is not fitted for {dataset}/{category} (fit seed {seed}, looked in {fits}): "
+        f"`{shlex.join(line)}`."
+    )
+
+
+def fitted_methods(fits: Path | str, dataset: str, category: str, seed: int = 0) -> list[str]:
+    """Return the methods that are fitted for a category, sorted."""
+    found = []
+    for method in sorted(p.name for p in (Path(fits) / dataset).glob("*")):
+        places = (fit_folder(fits, dataset, method, seed, label) for label in (category, ALL))
+        records = [read_fit(place) for place in places if (place / RECORD).exists()]
+        if any(category in fitted.kinds for fitted in records):
+            found.append(method)
+    return found
+
+
+def loading_of(
+    synthesizer: Synthesizer, fitted: Fitted, given: Mapping[str, Path] | None, device: str | None
+) -> Loading:
+    """Return how a fit is loaded.
+
+    Raises UserError for other parameters than it was fitted with, for a device that is not there,
+    and for weights it started from that are missing or others.
+    """
+    from asbench.learned.weights import content_digest, find_weights
+    from asbench.nets.device import find_device
+
+    assert isinstance(synthesizer, LearnedSynthesizer)
+    then = fitted.record["identity"]["parameters"]
+    for parameter, value in json.loads(json.dumps(asdict(synthesizer))).items():
+        if then.get(parameter) != value:
+            raise UserError(
+                f"{fitted.folder} was fitted with {parameter}={then.get(parameter)!r}, not "
+                f"{value!r}: give the same --set options as to `asbench fit`, or fit anew with "
+                "--replace."
+            )
+    found = find_weights(synthesizer.title, synthesizer.pretrained, given or {})
+    for name, path in found.items():
+        if content_digest(path) != fitted.record["identity"]["weights"][name]:
+            raise UserError(
+                f"{path} is not what {fitted.folder} was fitted with: name the file with "
+                f"--weights {name}=PATH, or fit again with --replace."
+            )
+    return Loading(fitted.folder, fitted.digest, str(find_device(device)), tuple(found.items()))
+
+
+def read_fit(folder: Path) -> Fitted:
+    """Return the fit of a folder; raises UserError naming a damaged or later one."""
+    path = folder / RECORD
+    record = read_json(path)
+    if record.get("schema") != SCHEMA:
+        raise UserError(
+            f"{path} has schema {record.get('schema')!r}; this version of ASBench reads schema "
+            f"{SCHEMA}. Install the version that wrote it, or fit again with --replace."
+        )
+    return Fitted(folder, record)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return what a JSON file of a fit holds; raises UserError where it is damaged."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path} cannot be read ({error}): fit again with `asbench fit --replace`."
+        ) from error
+    if not isinstance(found, dict):
+        raise UserError(f"{path} is not the record of a fit: fit again with --replace.")
+    return found
+
+
+def digest_of(weights: Path, pretrained: Mapping[str, str]) -> str:
+    """Return the SHA-256 of a file of weights and of the digests of what it started from."""
+    stamp = hashlib.sha256(weights.read_bytes())
+    for name in sorted(pretrained):
+        stamp.update(f"{name}\x1f{pretrained[name]}\x1f".encode())
+    return stamp.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the libraries that a learned pixel depends on, of those installed."""
+    found = {}
+    for library in LIBRARIES:
+        try:
+            found[library] = version(library)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+@lru_cache(maxsize=1)
+def load(synthesizer: LearnedSynthesizer, loading: Loading) -> Renderer:
+    """Return the networks of a fit, ready to render; kept for the next job of this process.
+
+    Raises UserError where weights are missing, damaged, or not those the set is of.
+    """
+    import torch
+
+    from asbench.learned.model import load_kept
+    from asbench.nets.seeds import private_rng
+
+    fitted = read_fit(loading.folder)
+    path = loading.folder / WEIGHTS
+    if not path.is_file():
+        raise UserError(f"{path} is missing: fit again with `asbench fit --replace`.")
+    known = fitted.record["identity"]["weights"]
+    if digest_of(path, known) != loading.digest:
+        raise UserError(
+            f"{path} is not what {loading.folder / RECORD} says (damaged, or fitted anew "
+            "meanwhile): fit again with `asbench fit --replace`."
+        )
+    device = torch.device(loading.device)
+    with private_rng(device):
+        model = synthesizer.build(fitted.kinds, dict(loading.pretrained))
+    load_kept(model, path)
+    return Evaluated(model.to(device).eval())
+
+
+class Evaluated:
+    """A model that renders in eval mode, without gradients."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def render(self, canvases: Any, rngs: Any) -> Any:
+        import torch
+
+        with torch.inference_mode():
+            return self.model.render(canvases, rngs)

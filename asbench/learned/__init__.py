@@ -1,0 +1,1 @@
+"""Learned synthesizers: networks, how they are fitted, how they render. One file each (torch)."""
