@@ -62,6 +62,12 @@ Example: three trainings on half draem, half fractal, a quarter of all items ano
 )
 @options.option("--synth-seed", default=0, type=options.AtLeast(0), help="Seed of the stored sets.")
 @click.option("--pool", type=options.AtLeast(1), help="Samples read of every set.  [all]")
+@options.option(
+    "--ratio-mode",
+    type=click.Choice(["exact", "bernoulli"]),
+    default="exact",
+    help="bernoulli: every item drawn independently, as in published code.",
+)
 @options.settings
 @options.weights
 @options.store
@@ -81,6 +87,7 @@ def command(
     seeds: list[int],
     synth_seed: int,
     pool: int | None,
+    ratio_mode: Literal["exact", "bernoulli"],
     settings: tuple[str, ...],
     weights: tuple[str, ...],
     store: Path,
@@ -124,6 +131,7 @@ def command(
                 seed=seeds[0],
                 synth_seed=synth_seed,
                 pool=pool,
+                ratio_mode=ratio_mode,
                 settings=options.parsed(settings),
                 weights=parse_weights(weights),
                 store=store,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 
@@ -24,11 +24,14 @@ from asbench.results import Decides
 from asbench.training.loop import Precision, check
 from asbench.training.sources import Sources, find_sources
 from asbench.types import Dataset
-from synth_store import Mix, Normals, Schedule, SynthStore, UserError
+from synth_store import Mix, Normals, Stream, SynthStore, UserError
 from synth_store.types import Geometry
 
 Notify = Callable[[str], None]
 """Called with a sentence worth reading, before or while something is done."""
+
+RatioMode = Literal["exact", "bernoulli"]
+"""exact: every count as near to its share as whole items allow; bernoulli: independent draws."""
 
 
 def silent(sentence: str) -> None:
@@ -62,9 +65,10 @@ class Plan:
         return self.runs / self.id
 
     @property
-    def schedule(self) -> Schedule:
+    def schedule(self) -> Stream:
         """The stream of items."""
-        return self.sources.schedule(self.share, len(self.normals), self.decides["seed"])
+        seed, mode = self.decides["seed"], self.decides["ratio_mode"]
+        return self.sources.schedule(self.share, len(self.normals), seed, mode)
 
     @property
     def realised(self) -> dict[str, int]:
@@ -101,6 +105,7 @@ def plan_run(
     seed: int = 0,
     synth_seed: int = 0,
     pool: int | None = None,
+    ratio_mode: RatioMode = "exact",
     settings: Mapping[str, Any] | None = None,
     weights: Mapping[str, Path] | None = None,
     store: Path | str = "asbench-store",
@@ -137,6 +142,7 @@ def plan_run(
     if items < 1:
         raise UserError(f"a batch of {items} items is impossible: give 1 or more.")
     _checked_seed(seed)
+    _check_choice("ratio mode", ratio_mode, get_args(RatioMode))
     check(1 if steps is None else steps, precision, checkpoint_every=1)
     where = find_device(device)
     there = (Path(store) / "zarr.json").exists()
@@ -159,7 +165,7 @@ def plan_run(
         mix={method: float(weight) for method, weight in sources.mix.shares},
         sets={s.key.method: str(s.digest) for s in sources.sets},
         ratio=float(share),
-        ratio_mode="exact",
+        ratio_mode=ratio_mode,
         pool=pool if share else None,
         detector=detector,
         parameters=parameters,
@@ -199,6 +205,11 @@ def _checked_seed(seed: int) -> int:
     if seed < 0:
         raise UserError(f"training seed {seed} is negative: use 0, 1, 2, ...")
     return seed
+
+
+def _check_choice(what: str, given: str, choices: Sequence[str]) -> None:
+    if given not in choices:
+        raise UserError(f"{what} {given!r} is unknown: choose {' or '.join(choices)}.")
 
 
 def _check_stride(cls: type[Detector], geometry: Geometry) -> None:

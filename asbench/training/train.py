@@ -32,7 +32,7 @@ from asbench.results import SUBSETS, Run, Threshold
 from asbench.training import checkpoint
 from asbench.training.loop import Precision
 from asbench.training.loop import fit as fit_detector
-from asbench.training.plan import Notify, Plan, plan_run, silent
+from asbench.training.plan import Notify, Plan, RatioMode, plan_run, silent
 from asbench.training.sampler import open_sampler
 from asbench.training.sources import Sources
 from synth_store import Normals, StoreError, UserError
@@ -60,6 +60,7 @@ def train(
     seed: int = 0,
     synth_seed: int = 0,
     pool: int | None = None,
+    ratio_mode: RatioMode = "exact",
     settings: Mapping[str, Any] | None = None,
     weights: Mapping[str, Path] | None = None,
     store: Path | str = "asbench-store",
@@ -83,6 +84,7 @@ def train(
         precision: `fp32` or `bf16`.
         seed: of the training; synth_seed: of the stored sets.
         pool: samples read of every set; None for all that may train.
+        ratio_mode: `exact`, or `bernoulli` as published code: every item is drawn independently.
         settings: parameters of the detector that differ from its variant's.
         weights: files of pretrained networks by name, `{"resnet18": path}`; else they are looked
             for in the folder `ASBENCH_WEIGHTS` and in torchvision's cache, never downloaded.
@@ -110,6 +112,7 @@ def train(
         seed=seed,
         synth_seed=synth_seed,
         pool=pool,
+        ratio_mode=ratio_mode,
         settings=settings,
         weights=weights,
         store=store,
