@@ -68,6 +68,17 @@ Example: three trainings on half draem, half fractal, a quarter of all items ano
     default="exact",
     help="bernoulli: every item drawn independently, as in published code.",
 )
+@options.option(
+    "--select",
+    type=click.Choice(["last", "best-on-test"]),
+    default="last",
+    help="The checkpoint that counts. best-on-test: an upper bound, marked; writes both runs.",
+)
+@click.option(
+    "--select-every",
+    type=options.AtLeast(1),
+    help="Steps between looks at the test set.  [the published number]",
+)
 @options.settings
 @options.weights
 @options.store
@@ -88,6 +99,8 @@ def command(
     synth_seed: int,
     pool: int | None,
     ratio_mode: Literal["exact", "bernoulli"],
+    select: Literal["last", "best-on-test"],
+    select_every: int | None,
     settings: tuple[str, ...],
     weights: tuple[str, ...],
     store: Path,
@@ -132,6 +145,8 @@ def command(
                 synth_seed=synth_seed,
                 pool=pool,
                 ratio_mode=ratio_mode,
+                select=select,
+                select_every=select_every,
                 settings=options.parsed(settings),
                 weights=parse_weights(weights),
                 store=store,
@@ -173,6 +188,7 @@ def command(
 
 def show(trained: list[Trained]) -> None:
     """Print what was trained and what it scored."""
+    from asbench.results import finished, last_of
     from cli import console
 
     counted = ("seed", *console.HEADS.values())
@@ -181,7 +197,12 @@ def show(trained: list[Trained]) -> None:
         place = (one.run.decides["category"], str(one.run.decides["seed"]))
         if one.run.untrained is not None:
             shown.add_row("untrained", *place, *console.metrics(one.run.untrained["full"]))
-        shown.add_row(one.id, *place, *console.metrics(one.run.metrics["full"]))
+        if one.run.selected is not None:
+            last = finished(one.folder.parent, last_of(one.run.decides))
+            if last is not None:
+                shown.add_row(last.id, *place, *console.metrics(last.metrics["full"]))
+        marked = one.id if one.run.selected is None else f"{one.id} (best on test)"
+        shown.add_row(marked, *place, *console.metrics(one.run.metrics["full"]))
     console.out.print(shown)
     for reason in {r for one in trained for r in one.run.reasons["full"].values()}:
         console.say(f"nan: {reason}")

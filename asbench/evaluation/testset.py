@@ -42,6 +42,15 @@ class TestSet:
                 "see what was recognised with `asbench data check PATH`."
             )
 
+    def refuse_without_masks(self, metrics: Sequence[str]) -> None:
+        """Raise UserError if `metrics`, by which a checkpoint is to be chosen, have no value."""
+        marked = any(mask is not None and mask.any() for mask in self.masks)
+        if not (marked or all(metric.startswith("image_") for metric in metrics)):
+            raise UserError(
+                f"{self.data.name} has no masks here, and best-on-test adds up "
+                f"{', '.join(metrics)}, of which some need them: use `--select last`."
+            )
+
     def digest(self) -> str:
         """Return a digest of what is scored: names, labels and the bytes of the files.
 

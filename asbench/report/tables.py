@@ -338,10 +338,14 @@ def _told_apart(rows: Sequence[Row]) -> list[Row]:
     told = []
     for alike in same.values():
         flat = [_flat(row.runs[0].decides) for row in alike]
-        keys = sorted(set().union(*flat) - {"seed", "select"})
+        keys = sorted(set().union(*flat) - {"seed", "select", "select_every"})
         differ = [k for k in keys if any(f.get(k) != flat[0].get(k) for f in flat)]
+        looks = {f["select_every"] for f in flat if "select_every" in f}
+        differ += ["select_every"] if len(looks) > 1 else []  # rows of last checkpoints have none
         told += [
-            replace(row, settings={k: str(f.get(k)) for k in differ})
+            replace(
+                row, settings={k: str(f.get(k)) for k in differ if k != "select_every" or k in f}
+            )
             for row, f in zip(alike, flat, strict=True)
         ]
     return told
@@ -360,7 +364,8 @@ def _flat(decides: Mapping[str, Any]) -> dict[str, Any]:
 
 def _order(row: Row) -> tuple[Any, ...]:
     place = (row.dataset, row.categories > 1, row.category, row.detector)
-    return (*place, len(row.mix), mix_text(row.mix), row.ratio, sorted(row.settings.items()))
+    data = (len(row.mix), mix_text(row.mix), row.ratio)
+    return (*place, *data, row.selected_on_test, sorted(row.settings.items()))
 
 
 def _names(row: Row) -> list[str]:

@@ -20,7 +20,7 @@ from asbench.ingest import Progress, ensure_normals, quiet
 from asbench.nets.detector import Detector
 from asbench.nets.device import find_device
 from asbench.nets.pretrained import Pretrained
-from asbench.results import Decides
+from asbench.results import BEST_ON_TEST, Decides
 from asbench.training.loop import Precision, check
 from asbench.training.sources import Sources, find_sources
 from asbench.types import Dataset
@@ -32,6 +32,8 @@ Notify = Callable[[str], None]
 
 RatioMode = Literal["exact", "bernoulli"]
 """exact: every count as near to its share as whole items allow; bernoulli: independent draws."""
+Select = Literal["last", "best-on-test"]
+"""last: the last checkpoint counts; best-on-test: the one that scored best on the test images."""
 
 
 def silent(sentence: str) -> None:
@@ -77,6 +79,11 @@ class Plan:
         items = self.decides["steps"] * self.decides["batch"]
         return dict(zip(names, self.schedule.counts(items), strict=True))
 
+    @property
+    def last(self) -> Plan:
+        """The run of the same training whose last checkpoint counts; itself if it is that one."""
+        return dataclasses.replace(self, decides=results.last_of(self.decides))
+
     def with_seed(self, seed: int) -> Plan:
         """Return the same run with another training seed."""
         decides = self.decides.copy()
@@ -106,6 +113,8 @@ def plan_run(
     synth_seed: int = 0,
     pool: int | None = None,
     ratio_mode: RatioMode = "exact",
+    select: Select = "last",
+    select_every: int | None = None,
     settings: Mapping[str, Any] | None = None,
     weights: Mapping[str, Path] | None = None,
     store: Path | str = "asbench-store",
@@ -143,6 +152,7 @@ def plan_run(
         raise UserError(f"a batch of {items} items is impossible: give 1 or more.")
     _checked_seed(seed)
     _check_choice("ratio mode", ratio_mode, get_args(RatioMode))
+    _check_choice("select", select, get_args(Select))
     check(1 if steps is None else steps, precision, checkpoint_every=1)
     where = find_device(device)
     there = (Path(store) / "zarr.json").exists()
@@ -155,6 +165,16 @@ def plan_run(
         notify(f"{bare} means {full}: the only variant of it stored for {data.name}/{chosen}")
     test = TestSet(data, data.test(chosen), opened.geometry)
     test.refuse_without_anomalies()
+    count = len(data.train(chosen))
+    length = steps if steps is not None else protocol.steps_for(count)
+    every = select_every if select_every is not None else protocol.select_every(count)
+    if select == BEST_ON_TEST and count:  # without normals all is refused below
+        _check_looks(every, length)
+    if select != BEST_ON_TEST and select_every is not None:
+        raise UserError(
+            f"select every {select_every} steps says when to look at the test set, which only "
+            "`--select best-on-test` does: add that, or leave --select-every out."
+        )
     normals = ensure_normals(SynthStore.create(store), data, chosen, progress)
     decides = Decides(
         dataset=data.name,
@@ -169,14 +189,16 @@ def plan_run(
         pool=pool if share else None,
         detector=detector,
         parameters=parameters,
-        steps=steps if steps is not None else protocol.steps_for(len(normals)),
+        steps=length,
         batch=items,
         precision=precision,
         weights=None if pretrained is None else pretrained.digest,
         seed=seed,
         synth_seed=synth_seed if share else 0,
-        select="last",
+        select=select,
     )
+    if select == BEST_ON_TEST:
+        decides["select_every"] = every
     plan = Plan(
         decides,
         data,
@@ -192,6 +214,8 @@ def plan_run(
     )
     if results.finished(plan.runs, decides) is None:
         test.refuse_unusable(progress)
+        if select == BEST_ON_TEST:
+            test.refuse_without_masks(protocol.select.metrics)
     return plan
 
 
@@ -205,6 +229,14 @@ def _checked_seed(seed: int) -> int:
     if seed < 0:
         raise UserError(f"training seed {seed} is negative: use 0, 1, 2, ...")
     return seed
+
+
+def _check_looks(every: int, steps: int) -> None:
+    if not 1 <= every < steps:
+        raise UserError(
+            f"looking at the test set every {every} of {steps} steps leaves no checkpoint to "
+            f"choose from: give --select-every 1 to {steps - 1}."
+        )
 
 
 def _check_choice(what: str, given: str, choices: Sequence[str]) -> None:
