@@ -102,6 +102,8 @@ class Run:
     that any training saw. realised: items trained on, by source (`normal` or a method's name).
     losses: (step, loss), NaN where it was not finite. seconds: wall time of `train` and `score`.
     created: ISO 8601. selected: None where the last checkpoint counts.
+    steps_mode: `same`, or `per-component` where `steps` were multiplied by the number of the mix's
+    methods. It is not in the id, for the steps it led to are.
     """
 
     decides: Decides
@@ -117,6 +119,7 @@ class Run:
     seconds: Mapping[str, float]
     created: str
     selected: Selected | None = None
+    steps_mode: str = "same"
 
     @property
     def id(self) -> str:
@@ -402,6 +405,7 @@ def _run(record: Mapping[str, Any]) -> Run:
         seconds=dict(record["seconds"]),
         created=str(record["created"]),
         selected=None if selected is None else _selected(selected),
+        steps_mode=str(record.get("steps_mode", "same")),
     )
 
 

@@ -79,6 +79,12 @@ Example: three trainings on half draem, half fractal, a quarter of all items ano
     type=options.AtLeast(1),
     help="Steps between looks at the test set.  [the published number]",
 )
+@options.option(
+    "--steps-mode",
+    type=click.Choice(["same", "per-component"]),
+    default="same",
+    help="per-component: the steps times the number of methods in the mix.",
+)
 @options.settings
 @options.weights
 @options.store
@@ -101,6 +107,7 @@ def command(
     ratio_mode: Literal["exact", "bernoulli"],
     select: Literal["last", "best-on-test"],
     select_every: int | None,
+    steps_mode: Literal["same", "per-component"],
     settings: tuple[str, ...],
     weights: tuple[str, ...],
     store: Path,
@@ -110,8 +117,8 @@ def command(
 ) -> None:
     """Train a detector on stored anomalies, and score it on the real test images.
 
-    The number of steps depends neither on the ratio nor on the mixture: runs differ in their data,
-    not in how long they trained. A run that stands already is not trained again. Ctrl-C saves and
+    The number of steps depends neither on the ratio nor, unless --steps-mode says so, on the
+    mixture: runs differ in their data, not in how long they trained. A run that stands already is not trained again. Ctrl-C saves and
     stops with exit status 130; the same command then continues to the same result.
     """
     from asbench import open_dataset
@@ -147,6 +154,7 @@ def command(
                 ratio_mode=ratio_mode,
                 select=select,
                 select_every=select_every,
+                steps_mode=steps_mode,
                 settings=options.parsed(settings),
                 weights=parse_weights(weights),
                 store=store,

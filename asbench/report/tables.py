@@ -269,6 +269,11 @@ def notes(table: Table) -> list[str]:
             "Rows marked “selected on test” kept the checkpoint that scored best on the test "
             "images: an upper bound, not a result."
         )
+    if any(run.steps_mode == "per-component" for r in rows for run in r.runs):
+        said.append(
+            "Some mixtures were trained for the steps of one method times their number of methods: "
+            "what they gain over their parts may be the longer training."
+        )
     reasons = {(TITLES[m], r.cells[m].reason) for r in rows for m in METRICS if r.cells[m].reason}
     said += [
         f"{title} is undefined where it shows a dash: {why}." for title, why in sorted(reasons)

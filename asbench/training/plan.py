@@ -34,6 +34,8 @@ RatioMode = Literal["exact", "bernoulli"]
 """exact: every count as near to its share as whole items allow; bernoulli: independent draws."""
 Select = Literal["last", "best-on-test"]
 """last: the last checkpoint counts; best-on-test: the one that scored best on the test images."""
+StepsMode = Literal["same", "per-component"]
+"""same: steps know nothing of the mix; per-component: multiplied by the number of its methods."""
 
 
 def silent(sentence: str) -> None:
@@ -55,6 +57,7 @@ class Plan:
     settings: Mapping[str, Any] | None
     pretrained: Pretrained | None
     runs: Path
+    steps_mode: StepsMode = "same"
 
     @property
     def id(self) -> str:
@@ -115,6 +118,7 @@ def plan_run(
     ratio_mode: RatioMode = "exact",
     select: Select = "last",
     select_every: int | None = None,
+    steps_mode: StepsMode = "same",
     settings: Mapping[str, Any] | None = None,
     weights: Mapping[str, Path] | None = None,
     store: Path | str = "asbench-store",
@@ -153,6 +157,7 @@ def plan_run(
     _checked_seed(seed)
     _check_choice("ratio mode", ratio_mode, get_args(RatioMode))
     _check_choice("select", select, get_args(Select))
+    _check_choice("steps mode", steps_mode, get_args(StepsMode))
     check(1 if steps is None else steps, precision, checkpoint_every=1)
     where = find_device(device)
     there = (Path(store) / "zarr.json").exists()
@@ -167,6 +172,8 @@ def plan_run(
     test.refuse_without_anomalies()
     count = len(data.train(chosen))
     length = steps if steps is not None else protocol.steps_for(count)
+    if steps_mode == "per-component":
+        length *= max(1, len(sources.mix.shares))  # at ratio 0 there are no components
     every = select_every if select_every is not None else protocol.select_every(count)
     if select == BEST_ON_TEST and count:  # without normals all is refused below
         _check_looks(every, length)
@@ -211,6 +218,7 @@ def plan_run(
         settings,
         pretrained,
         Path(runs),
+        steps_mode,
     )
     if results.finished(plan.runs, decides) is None:
         test.refuse_unusable(progress)

@@ -33,7 +33,7 @@ from asbench.results import BEST_ON_TEST, SUBSETS, Run, Scores, Selected, Thresh
 from asbench.training import checkpoint
 from asbench.training.loop import Precision, Trajectory
 from asbench.training.loop import fit as fit_detector
-from asbench.training.plan import Notify, Plan, RatioMode, Select, plan_run, silent
+from asbench.training.plan import Notify, Plan, RatioMode, Select, StepsMode, plan_run, silent
 from asbench.training.sampler import open_sampler
 from asbench.training.selection import BestOnTest
 from asbench.training.sources import Sources
@@ -65,6 +65,7 @@ def train(
     ratio_mode: RatioMode = "exact",
     select: Select = "last",
     select_every: int | None = None,
+    steps_mode: StepsMode = "same",
     settings: Mapping[str, Any] | None = None,
     weights: Mapping[str, Path] | None = None,
     store: Path | str = "asbench-store",
@@ -93,6 +94,8 @@ def train(
             `select_every` steps (None for the detector's published number) and keep the best
             checkpoint. That run is marked wherever it appears, and the run of the last checkpoint
             of the same training is written beside it.
+        steps_mode: `same`, or `per-component`: the steps are multiplied by the number of methods
+            in the mix, as in published epoch-based trainings on concatenated data sets.
         settings: parameters of the detector that differ from its variant's.
         weights: files of pretrained networks by name, `{"resnet18": path}`; else they are looked
             for in the folder `ASBENCH_WEIGHTS` and in torchvision's cache, never downloaded.
@@ -123,6 +126,7 @@ def train(
         ratio_mode=ratio_mode,
         select=select,
         select_every=select_every,
+        steps_mode=steps_mode,
         settings=settings,
         weights=weights,
         store=store,
@@ -246,6 +250,7 @@ def _record(
         seconds={"train": trajectory.seconds, "score": scored},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         selected=selected,
+        steps_mode=plan.steps_mode,
     )
     save_weights(model, plan.folder / "model.safetensors")
     results.write_table(plan.folder, table(found))

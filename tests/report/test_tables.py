@@ -152,6 +152,13 @@ def test_rows_selected_on_test_stand_beside_the_last_ones_under_their_mark(made_
     assert sorted(map(str, told)) == ["{'select_every': '100'}", "{'select_every': '7'}", "{}"]
 
 
+def test_longer_trainings_of_mixtures_are_told(made_up: Make) -> None:
+    run = made_up(mix={"draem": 0.5, "fractal": 0.5}, steps=600)
+    longer = dataclasses.replace(run, steps_mode="per-component")
+    assert not any("longer training" in n for n in tables.notes(tables.results_table([run])))
+    assert any("longer training" in n for n in tables.notes(tables.results_table([longer])))
+
+
 def test_csv_holds_every_digit(plain: list[Run]) -> None:
     table = tables.results_table(plain)
     lines = list(csv.DictReader(io.StringIO(tables.csv_text(table))))
