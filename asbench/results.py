@@ -14,7 +14,7 @@ import os
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypedDict, cast
 
@@ -93,6 +93,18 @@ class Selected:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Parity:
+    """The scores of the same maps as a detector's published code computes them.
+
+    flavour: whose code, a name of `asbench.evaluation.parity`; reasons: as in `Run`.
+    """
+
+    flavour: str
+    metrics: Scores
+    reasons: Mapping[Subset, Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """The contents of `run.json`.
 
@@ -103,7 +115,7 @@ class Run:
     losses: (step, loss), NaN where it was not finite. seconds: wall time of `train` and `score`.
     created: ISO 8601. selected: None where the last checkpoint counts.
     steps_mode: `same`, or `per-component` where `steps` were multiplied by the number of the mix's
-    methods. It is not in the id, for the steps it led to are.
+    methods; not in the id, for the steps it led to are. parity: None unless asked for.
     """
 
     decides: Decides
@@ -120,6 +132,7 @@ class Run:
     created: str
     selected: Selected | None = None
     steps_mode: str = "same"
+    parity: Parity | None = None
 
     @property
     def id(self) -> str:
@@ -170,6 +183,11 @@ def read(folder: Path) -> Run:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _damaged(path, error) from error
     return run
+
+
+def add_parity(folder: Path, parity: Parity) -> None:
+    """Record the scores of published code in a finished run; what else it holds stays."""
+    save(replace(read(folder), parity=parity), folder)
 
 
 def _no_run(folder: Path) -> str:
@@ -375,6 +393,14 @@ def _scores(record: Mapping[str, Any]) -> Scores:
     }  # every metric must be there: a score may be undefined, not forgotten
 
 
+def _parity(record: Mapping[str, Any]) -> Parity:
+    return Parity(
+        flavour=str(record["flavour"]),
+        metrics=_scores(record["metrics"]),
+        reasons={s: dict(record["reasons"][s]) for s in SUBSETS},
+    )
+
+
 def _selected(record: Mapping[str, Any]) -> Selected:
     return Selected(**{**record, "metrics": tuple(record["metrics"])})
 
@@ -390,7 +416,7 @@ def _run(record: Mapping[str, Any]) -> Run:
     if extra := record["decides"].keys() - decides.keys():
         raise ValueError(f"unknown settings {', '.join(sorted(extra))}")
     untrained, threshold = record["untrained"], record["threshold"]
-    selected = record.get("selected")
+    selected, parity = record.get("selected"), record.get("parity")
     return Run(
         decides=cast(Decides, decides),
         metrics=_scores(record["metrics"]),
@@ -406,6 +432,7 @@ def _run(record: Mapping[str, Any]) -> Run:
         created=str(record["created"]),
         selected=None if selected is None else _selected(selected),
         steps_mode=str(record.get("steps_mode", "same")),
+        parity=None if parity is None else _parity(parity),
     )
 
 

@@ -77,6 +77,11 @@ settings = option(
 )
 
 
+parity = click.option(
+    "--parity",
+    is_flag=True,
+    help="Record the scores of the detector's published code beside the exact ones.",
+)
 weights = option(
     "--weights",
     multiple=True,

@@ -91,6 +91,7 @@ Example: three trainings on half draem, half fractal, a quarter of all items ano
 @options.runs
 @options.device
 @click.option("--untrained", is_flag=True, help="Score the detector before its first step too.")
+@options.parity
 def command(
     mix: str | None,
     ratio: float | None,
@@ -114,12 +115,14 @@ def command(
     runs: Path,
     device: str | None,
     untrained: bool,
+    parity: bool,
 ) -> None:
     """Train a detector on stored anomalies, and score it on the real test images.
 
     The number of steps depends neither on the ratio nor, unless --steps-mode says so, on the
-    mixture: runs differ in their data, not in how long they trained. A run that stands already is not trained again. Ctrl-C saves and
-    stops with exit status 130; the same command then continues to the same result.
+    mixture: runs differ in their data, not in how long they trained. A run that stands already is
+    not trained again. Ctrl-C saves and stops with exit status 130; the same command then continues
+    to the same result.
     """
     from asbench import open_dataset
     from asbench.nets.pretrained import parse_weights
@@ -173,6 +176,7 @@ def command(
                     execute(
                         plan,
                         untrained=untrained,
+                        parity=parity,
                         progress=bars,
                         notify=console.say,
                         stop=stopping.asked,
@@ -205,12 +209,13 @@ def show(trained: list[Trained]) -> None:
         place = (one.run.decides["category"], str(one.run.decides["seed"]))
         if one.run.untrained is not None:
             shown.add_row("untrained", *place, *console.metrics(one.run.untrained["full"]))
-        if one.run.selected is not None:
-            last = finished(one.folder.parent, last_of(one.run.decides))
-            if last is not None:
-                shown.add_row(last.id, *place, *console.metrics(last.metrics["full"]))
-        marked = one.id if one.run.selected is None else f"{one.id} (best on test)"
-        shown.add_row(marked, *place, *console.metrics(one.run.metrics["full"]))
+        last = finished(one.folder.parent, last_of(one.run.decides)) if one.run.selected else None
+        for run in filter(None, (last, one.run)):
+            mark = " (best on test)" if run.selected else ""
+            shown.add_row(run.id + mark, *place, *console.metrics(run.metrics["full"]))
+            if run.parity is not None:
+                by = f"  as {run.parity.flavour}"
+                shown.add_row(by, *place, *console.metrics(run.parity.metrics["full"]))
     console.out.print(shown)
     for reason in {r for one in trained for r in one.run.reasons["full"].values()}:
         console.say(f"nan: {reason}")

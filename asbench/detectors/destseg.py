@@ -136,6 +136,7 @@ class Destseg(Detector):
     url = "https://github.com/apple/ml-destseg"
     protocol = Protocol(batch=32, ratio=1.0, steps=5000, select=Selection(steps=100))
     stride = 32
+    flavour = "destseg"
 
     def __init__(
         self,

@@ -92,6 +92,7 @@ class Draem(Detector):
         batch=8, ratio=0.5, epochs=700, augment=random_rotation, select=Selection(epochs=10)
     )
     stride = 32
+    flavour = "draem"
 
     def __init__(self, *, width: int = 128, seg_width: int = 64, lr: float = 1e-4) -> None:
         super().__init__()

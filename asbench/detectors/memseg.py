@@ -164,6 +164,7 @@ class Memseg(Detector):
     url = "https://github.com/TooTouch/MemSeg"
     protocol = Protocol(batch=8, ratio=0.5, steps=5000, select=Selection(steps=100))
     stride = 32
+    flavour = "memseg"
 
     def __init__(
         self,

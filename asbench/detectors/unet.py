@@ -45,6 +45,7 @@ class Unet(Detector):
     url = "https://github.com/sjtuplayer/anomalydiffusion"
     protocol = Protocol(batch=8, ratio=0.5, steps=12_600, select=Selection(JUDGED, steps=63))
     stride = 32
+    flavour = "anomalydiffusion"
 
     def __init__(self, *, width: int = 64, lr: float = 1e-4) -> None:
         super().__init__()

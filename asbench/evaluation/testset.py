@@ -10,17 +10,20 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from asbench import results
 from asbench.evaluation.predict import predict
 from asbench.evaluation.score import TestScores
+from asbench.imaging.files import read_grey
 from asbench.imaging.geometry import fit, fit_mask
 from asbench.ingest import Progress, quiet
 from asbench.nets.detector import Detector
 from asbench.types import Dataset, Item
 from synth_store.types import Geometry, Image, Mask, UserError
 
+Grey = npt.NDArray[np.uint8]
 GALLERY_DEFECTS, GALLERY_NORMALS = 9, 3
 
 
@@ -85,6 +88,21 @@ class TestSet:
         """One mask per item, bool (H, W); None where none is on record."""
         found = (self.data.mask(item) for item in self.items)
         return [None if mask is None else fit_mask(mask, self.geometry) for mask in found]
+
+    def greys(self) -> Iterator[Grey | None]:
+        """Yield every item's mask at its native size, soft edges and all; None where there is none.
+
+        uint8 (h, w), 255 = anomalous. Where the data set does not cut its mask files above level
+        127, nobody knows what their levels mean: then it is the cut mask.
+        """
+        for item in self.items:
+            mask, path = self.data.mask(item), self.data.mask_path(item)
+            grey = None if path is None else read_grey(path)
+            marked = np.False_ if mask is None else mask
+            if grey is not None and ((grey > 127) == marked).all():
+                yield grey
+            else:
+                yield None if mask is None else mask.astype(np.uint8) * 255
 
     def scores(
         self,

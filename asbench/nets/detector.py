@@ -126,6 +126,8 @@ class Detector(nn.Module, ABC):
     protocol: ClassVar[Protocol]
     stride: ClassVar[int]
     """Both image sides must be multiples of this."""
+    flavour: ClassVar[str] = ""
+    """How its published code scores: a name of `asbench.evaluation.parity`, empty for none."""
 
     @abstractmethod
     def stages(self, steps: int) -> tuple[Stage, ...]:

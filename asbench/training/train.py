@@ -20,8 +20,9 @@ import numpy as np
 import torch
 
 from asbench import results
-from asbench.detectors import build, protocol_of
+from asbench.detectors import build, protocol_of, resolve
 from asbench.evaluation.metrics import best_f1_threshold
+from asbench.evaluation.parity import flavour_of, parity_scores
 from asbench.evaluation.predict import predict
 from asbench.evaluation.score import evaluate, table
 from asbench.evaluation.testset import only_metrics, order_by_hash
@@ -72,6 +73,7 @@ def train(
     runs: Path | str = "runs",
     device: str | None = None,
     untrained: bool = False,
+    parity: bool = False,
     name: str | None = None,
     progress: Progress = quiet,
     notify: Notify = silent,
@@ -101,6 +103,8 @@ def train(
             for in the folder `ASBENCH_WEIGHTS` and in torchvision's cache, never downloaded.
         untrained: score the detector before its first step as well; a run that stands already is
             not given these scores afterwards.
+        parity: record beside the exact scores those of the detector's published code, from the same
+            maps; `asbench evaluate RUN --parity` gives them to a run that stands.
         device: `cpu`, `cuda`, ...; None for CUDA where there is one.
         notify: told, before training, which items it will see, what a bare name of the mix was
             taken for, and whether a run continues or stands already.
@@ -137,13 +141,16 @@ def train(
         notify=notify,
     )
     notify(str(plan))
-    return execute(plan, untrained=untrained, progress=progress, notify=notify, stop=stop)
+    return execute(
+        plan, untrained=untrained, parity=parity, progress=progress, notify=notify, stop=stop
+    )
 
 
 def execute(
     plan: Plan,
     *,
     untrained: bool = False,
+    parity: bool = False,
     progress: Progress = quiet,
     notify: Notify = silent,
     stop: Callable[[], bool] | None = None,
@@ -152,7 +159,12 @@ def execute(
     decides, folder, where = plan.decides, plan.folder, plan.device
     if results.finished(plan.runs, decides) is not None:
         notify(f"run {plan.id} stands already: it is not trained again")
-        return Trained(folder, str(where))
+        trained = Trained(folder, str(where))
+        if parity and trained.run.parity is None:
+            line = shlex.join(["asbench", "evaluate", str(folder), "--parity"])
+            notify(f"it has no scores of published code: give it some with `{line}`")
+        return trained
+    flavour = flavour_of(resolve(decides["detector"])[0], plan.test.geometry) if parity else None
 
     # The stream of items, and the detector that learns from it.
     normals, test = plan.normals, plan.test
@@ -201,15 +213,17 @@ def execute(
         )
 
     # The records: of the last checkpoint always, of the one that the test set chose if asked for.
-    scoring = partial(progress, f"scoring {what}")
+    recorded = partial(
+        _record, model, trajectory, before, flavour, partial(progress, f"scoring {what}")
+    )
     if results.finished(plan.runs, plan.last.decides) is None:
-        _record(plan.last, model, trajectory, before, scoring)
+        recorded(plan.last)
     else:
         notify(f"run {plan.last.id}, whose last checkpoint counts, stands already: it is kept")
     if best is not None:
         best.restore(model)
         chosen = Selected(step=best.facts["step"], metrics=judged, value=best.facts["value"])
-        _record(plan, model, trajectory, before, scoring, chosen)
+        recorded(plan, chosen)
     return Trained(folder, str(where))
 
 
@@ -222,17 +236,19 @@ def _sum_on_test(
 
 
 def _record(
-    plan: Plan,
     model: Detector,
     trajectory: Trajectory,
     before: Scores | None,
+    flavour: str | None,
     progress: Callable[[int, int], None],
+    plan: Plan,
     selected: Selected | None = None,
 ) -> None:
     """Score the model and write the run's folder: run.json comes last and says that it is done."""
     start = perf_counter()
     found = plan.test.scores(model, plan.device, progress)
     metrics = evaluate(found)
+    published = None if flavour is None else parity_scores(flavour, found, plan.test.greys())
     threshold = _threshold(model, plan.normals, plan.sources, plan.device)
     scored = perf_counter() - start
     run = Run(
@@ -251,6 +267,7 @@ def _record(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         selected=selected,
         steps_mode=plan.steps_mode,
+        parity=published,
     )
     save_weights(model, plan.folder / "model.safetensors")
     results.write_table(plan.folder, table(found))
