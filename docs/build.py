@@ -152,7 +152,8 @@ def detector_page() -> str:
         "Every detector that `asbench train --detector NAME` takes. A protocol is what is used "
         "where `--steps`, `--batch` and `--ratio` are not given; an epoch is one pass over the "
         "category's normals, `ceil(normals / batch)` steps. The last column is what `--select "
-        "best-on-test` does and nothing else: see [Parity](../howto/parity.md). "
+        "best-on-test` does and nothing else: see [Compare with published "
+        "numbers](../howto/parity.md). "
         "[Add a detector](../howto/add-a-detector.md) says how to write one."
     )
     return page("Detectors", intro, *parts)

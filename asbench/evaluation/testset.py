@@ -10,10 +10,10 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from asbench import results
+from asbench.evaluation.parity import Grey
 from asbench.evaluation.predict import predict
 from asbench.evaluation.score import TestScores
 from asbench.imaging.files import read_grey
@@ -23,7 +23,6 @@ from asbench.nets.detector import Detector
 from asbench.types import Dataset, Item
 from synth_store.types import Geometry, Image, Mask, UserError
 
-Grey = npt.NDArray[np.uint8]
 GALLERY_DEFECTS, GALLERY_NORMALS = 9, 3
 
 
