@@ -214,7 +214,12 @@ def execute(
 
     # The records: of the last checkpoint always, of the one that the test set chose if asked for.
     recorded = partial(
-        _record, model, trajectory, before, flavour, partial(progress, f"scoring {what}")
+        _record,
+        model=model,
+        trajectory=trajectory,
+        before=before,
+        flavour=flavour,
+        progress=partial(progress, f"scoring {what}"),
     )
     if results.finished(plan.runs, plan.last.decides) is None:
         recorded(plan.last)
@@ -236,13 +241,14 @@ def _sum_on_test(
 
 
 def _record(
+    plan: Plan,
+    selected: Selected | None = None,
+    *,
     model: Detector,
     trajectory: Trajectory,
     before: Scores | None,
     flavour: str | None,
     progress: Callable[[int, int], None],
-    plan: Plan,
-    selected: Selected | None = None,
 ) -> None:
     """Score the model and write the run's folder: run.json comes last and says that it is done."""
     start = perf_counter()

@@ -196,10 +196,10 @@ def test_a_kill_before_the_best_is_recorded_leaves_it_to_the_next_call(
     whole = Workplace(here.store, here.runs.parent / "whole").train(**BEST)
     record, told = stage._record, list[str]()
 
-    def until_the_best(plan: Any, *given: Any) -> None:
+    def until_the_best(plan: Any, *given: Any, **more: Any) -> None:
         if plan.decides["select"] != "last":
             raise KeyboardInterrupt
-        record(plan, *given)
+        record(plan, *given, **more)
 
     monkeypatch.setattr(stage, "_record", until_the_best)
     with pytest.raises(KeyboardInterrupt):
