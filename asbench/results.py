@@ -14,9 +14,9 @@ import os
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypedDict, cast, get_type_hints
+from typing import Any, Literal, TypedDict, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -33,13 +33,7 @@ Scores = Mapping[Subset, Mapping[str, float]]
 BEST_ON_TEST = "best-on-test"
 
 
-class Decides(TypedDict):
-    """Everything that decides a run's outcome, so everything its id is made of.
-
-    normals, test, sets, weights: digests; mix: method to weight, empty at ratio 0; pool: samples
-    read of every set, None for all; select: `last` or `best-on-test`.
-    """
-
+class _AlwaysDecides(TypedDict):
     dataset: str
     category: str
     geometry: str
@@ -61,12 +55,53 @@ class Decides(TypedDict):
     select: str
 
 
+class Decides(_AlwaysDecides, total=False):
+    """Everything that decides a run's outcome, so everything its id is made of.
+
+    normals, test, sets, weights: digests; mix: method to weight, empty at ratio 0; pool: samples
+    read of every set, None for all; select: `last` or `best-on-test`, and only with the latter
+    select_every: steps between two looks at the test set.
+    """
+
+    select_every: int
+
+
+def last_of(decides: Decides) -> Decides:
+    """Return what decides the run of the same training whose last checkpoint counts."""
+    last = decides.copy()
+    last["select"] = "last"
+    last.pop("select_every", None)
+    return last
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Threshold:
     """The score from which an image counts as anomalous, and the rule that set it."""
 
     value: float
     rule: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selected:
+    """The checkpoint that `best-on-test` kept: after `step` steps the full test set's `metrics`
+    summed to `value`, more than at any other look."""
+
+    step: int
+    metrics: tuple[str, ...]
+    value: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parity:
+    """The scores of the same maps as a detector's published code computes them.
+
+    flavour: whose code, a name of `asbench.evaluation.parity`; reasons: as in `Run`.
+    """
+
+    flavour: str
+    metrics: Scores
+    reasons: Mapping[Subset, Mapping[str, str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +113,9 @@ class Run:
     reasons: per subset and metric, why a score is NaN. saw_defects: real defects of this category
     that any training saw. realised: items trained on, by source (`normal` or a method's name).
     losses: (step, loss), NaN where it was not finite. seconds: wall time of `train` and `score`.
-    created: ISO 8601.
+    created: ISO 8601. selected: None where the last checkpoint counts.
+    steps_mode: `same`, or `per-component` where `steps` were multiplied by the number of the mix's
+    methods; not in the id, for the steps it led to are. parity: None unless asked for.
     """
 
     decides: Decides
@@ -93,6 +130,9 @@ class Run:
     environment: Mapping[str, Any]
     seconds: Mapping[str, float]
     created: str
+    selected: Selected | None = None
+    steps_mode: str = "same"
+    parity: Parity | None = None
 
     @property
     def id(self) -> str:
@@ -143,6 +183,11 @@ def read(folder: Path) -> Run:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _damaged(path, error) from error
     return run
+
+
+def add_parity(folder: Path, parity: Parity) -> None:
+    """Record the scores of published code in a finished run; what else it holds stays."""
+    save(replace(read(folder), parity=parity), folder)
 
 
 def _no_run(folder: Path) -> str:
@@ -348,15 +393,30 @@ def _scores(record: Mapping[str, Any]) -> Scores:
     }  # every metric must be there: a score may be undefined, not forgotten
 
 
+def _parity(record: Mapping[str, Any]) -> Parity:
+    return Parity(
+        flavour=str(record["flavour"]),
+        metrics=_scores(record["metrics"]),
+        reasons={s: dict(record["reasons"][s]) for s in SUBSETS},
+    )
+
+
+def _selected(record: Mapping[str, Any]) -> Selected:
+    return Selected(**{**record, "metrics": tuple(record["metrics"])})
+
+
 def _float(value: float | None) -> float:
     return math.nan if value is None else float(value)
 
 
 def _run(record: Mapping[str, Any]) -> Run:
-    decides = {key: record["decides"][key] for key in get_type_hints(Decides)}
+    needed = {key: record["decides"][key] for key in Decides.__required_keys__}
+    allowed = {k: v for k, v in record["decides"].items() if k in Decides.__optional_keys__}
+    decides = needed | allowed
     if extra := record["decides"].keys() - decides.keys():
         raise ValueError(f"unknown settings {', '.join(sorted(extra))}")
     untrained, threshold = record["untrained"], record["threshold"]
+    selected, parity = record.get("selected"), record.get("parity")
     return Run(
         decides=cast(Decides, decides),
         metrics=_scores(record["metrics"]),
@@ -370,6 +430,9 @@ def _run(record: Mapping[str, Any]) -> Run:
         environment=dict(record["environment"]),
         seconds=dict(record["seconds"]),
         created=str(record["created"]),
+        selected=None if selected is None else _selected(selected),
+        steps_mode=str(record.get("steps_mode", "same")),
+        parity=None if parity is None else _parity(parity),
     )
 
 

@@ -21,6 +21,7 @@ Example: how a detector trained on one folder does on another
 @click.option("--category", help="Another category.  [the run's own, or the only one]")
 @options.name
 @options.device
+@options.parity
 @click.option("--csv", type=click.Path(path_type=Path), help="Write a line per image.")
 def command(
     run: Path,
@@ -28,13 +29,19 @@ def command(
     category: str | None,
     name: str | None,
     device: str | None,
+    parity: bool,
     csv: Path | None,
 ) -> None:
-    """Score a finished RUN on test images: its own data set's, or another's."""
+    """Score a finished RUN on test images: its own data set's, or another's.
+
+    With --parity the published code's scores are shown too, and written into the run's record if
+    the test images are those that it was scored on.
+    """
     from asbench import Trained, open_dataset
+    from asbench.evaluation.parity import flavour_of, parity_scores
     from asbench.evaluation.score import evaluate, table
     from asbench.evaluation.testset import TestSet, only_metrics
-    from asbench.results import SUBSETS, write_rows
+    from asbench.results import SUBSETS, add_parity, write_rows
     from cli import console
     from synth_store.types import UserError
 
@@ -49,6 +56,7 @@ def command(
             f"{data.name} has no category {decides['category']!r}, which the run was trained on: "
             f"name one of {', '.join(known)} with --category."
         )
+    flavour = flavour_of(type(trained.detector), trained.geometry) if parity else None
     test = TestSet(data, data.test(chosen), trained.geometry)
     test.refuse_without_anomalies()
     test.refuse_unusable()
@@ -58,6 +66,7 @@ def command(
         )
         bars("scoring", len(test.items), len(test.items))
     found = evaluate(scores)
+    published = None if flavour is None else parity_scores(flavour, scores, test.greys())
     console.say(f"run {trained.id} on {data.name}/{chosen}")
     counted = ("normal", "anomalous", *console.HEADS.values())
     shown = console.table("test set", *counted, right=counted)
@@ -65,10 +74,20 @@ def command(
         counts = found[subset]["counts"]
         values = console.metrics(only_metrics(found)[subset])
         shown_as = subset.replace("_", " ")
-        shown.add_row(shown_as, str(counts["normal"]), str(counts["anomalous"]), *values)
+        counted_as = (str(counts["normal"]), str(counts["anomalous"]))
+        shown.add_row(shown_as, *counted_as, *values)
+        if published is not None:
+            values = console.metrics(published.metrics[subset])
+            shown.add_row(f"  as {published.flavour}", *counted_as, *values)
     console.out.print(shown)
-    for reason in {r for s in SUBSETS for r in found[s]["reasons"].values()}:
+    told = {r for s in SUBSETS for r in found[s]["reasons"].values()}
+    if published is not None:
+        told |= {r for s in SUBSETS for r in published.reasons[s].values()}
+    for reason in told:
         console.say(f"nan: {reason}")
+    if published is not None and test.digest() == decides["test"]:
+        add_parity(run, published)
+        console.say(f"the scores of {published.flavour}'s code stand in {run / 'run.json'} now")
     if csv is not None:
         write_rows(csv, table(scores))
         console.say(str(csv))

@@ -93,6 +93,11 @@ learned_weights = option(
     metavar="NAME=PATH",
     help="Pretrained weights of a learned method.  [those in ASBENCH_WEIGHTS]",
 )
+parity = click.option(
+    "--parity",
+    is_flag=True,
+    help="Record the scores of the detector's published code beside the exact ones.",
+)
 weights = option(
     "--weights",
     multiple=True,

@@ -60,12 +60,36 @@ Example: three trainings on half draem, half fractal, a quarter of all items ano
 )
 @options.option("--synth-seed", default=0, type=options.AtLeast(0), help="Seed of the stored sets.")
 @click.option("--pool", type=options.AtLeast(1), help="Samples read of every set.  [all]")
+@options.option(
+    "--ratio-mode",
+    type=click.Choice(["exact", "bernoulli"]),
+    default="exact",
+    help="bernoulli: every item drawn independently, as in published code.",
+)
+@options.option(
+    "--select",
+    type=click.Choice(["last", "best-on-test"]),
+    default="last",
+    help="The checkpoint that counts. best-on-test: an upper bound, marked; writes both runs.",
+)
+@click.option(
+    "--select-every",
+    type=options.AtLeast(1),
+    help="Steps between looks at the test set.  [the published number]",
+)
+@options.option(
+    "--steps-mode",
+    type=click.Choice(["same", "per-component"]),
+    default="same",
+    help="per-component: the steps times the number of methods in the mix.",
+)
 @options.settings
 @options.weights
 @options.store
 @options.runs
 @options.device
 @click.option("--untrained", is_flag=True, help="Score the detector before its first step too.")
+@options.parity
 def command(
     mix: str | None,
     ratio: float | None,
@@ -79,18 +103,24 @@ def command(
     seeds: list[int],
     synth_seed: int,
     pool: int | None,
+    ratio_mode: Literal["exact", "bernoulli"],
+    select: Literal["last", "best-on-test"],
+    select_every: int | None,
+    steps_mode: Literal["same", "per-component"],
     settings: tuple[str, ...],
     weights: tuple[str, ...],
     store: Path,
     runs: Path,
     device: str | None,
     untrained: bool,
+    parity: bool,
 ) -> None:
     """Train a detector on stored anomalies, and score it on the real test images.
 
-    The number of steps depends neither on the ratio nor on the mixture: runs differ in their data,
-    not in how long they trained. A run that stands already is not trained again. Ctrl-C saves and
-    stops with exit status 130; the same command then continues to the same result.
+    The number of steps depends neither on the ratio nor, unless --steps-mode says so, on the
+    mixture: runs differ in their data, not in how long they trained. A run that stands already is
+    not trained again. Ctrl-C saves and stops with exit status 130; the same command then continues
+    to the same result.
     """
     from asbench import open_dataset
     from asbench.nets.pretrained import parse_weights
@@ -123,6 +153,10 @@ def command(
                 seed=seeds[0],
                 synth_seed=synth_seed,
                 pool=pool,
+                ratio_mode=ratio_mode,
+                select=select,
+                select_every=select_every,
+                steps_mode=steps_mode,
                 settings=options.parsed(settings),
                 weights=parse_weights(weights),
                 store=store,
@@ -141,6 +175,7 @@ def command(
                     execute(
                         plan,
                         untrained=untrained,
+                        parity=parity,
                         progress=bars,
                         notify=console.say,
                         stop=stopping.asked,
@@ -164,6 +199,7 @@ def command(
 
 def show(trained: list[Trained]) -> None:
     """Print what was trained and what it scored."""
+    from asbench.results import finished, last_of
     from cli import console
 
     counted = ("seed", *console.HEADS.values())
@@ -172,7 +208,13 @@ def show(trained: list[Trained]) -> None:
         place = (one.run.decides["category"], str(one.run.decides["seed"]))
         if one.run.untrained is not None:
             shown.add_row("untrained", *place, *console.metrics(one.run.untrained["full"]))
-        shown.add_row(one.id, *place, *console.metrics(one.run.metrics["full"]))
+        last = finished(one.folder.parent, last_of(one.run.decides)) if one.run.selected else None
+        for run in filter(None, (last, one.run)):
+            mark = " (best on test)" if run.selected else ""
+            shown.add_row(run.id + mark, *place, *console.metrics(run.metrics["full"]))
+            if run.parity is not None:
+                by = f"  as {run.parity.flavour}"
+                shown.add_row(by, *place, *console.metrics(run.parity.metrics["full"]))
     console.out.print(shown)
     for reason in {r for one in trained for r in one.run.reasons["full"].values()}:
         console.say(f"nan: {reason}")

@@ -137,14 +137,23 @@ def detector_page() -> str:
             table(("parameter", "default"), rows),
             variants(name, shipped, "variant"),
             table(
-                ("protocol of", "steps", "batch", "ratio", "base-image augmentation"),
+                (
+                    "protocol of",
+                    "steps",
+                    "batch",
+                    "ratio",
+                    "base-image augmentation",
+                    "best on test",
+                ),
                 [_protocol(n, protocol) for n, protocol in protocols],
             ),
         ]
     intro = (
         "Every detector that `asbench train --detector NAME` takes. A protocol is what is used "
         "where `--steps`, `--batch` and `--ratio` are not given; an epoch is one pass over the "
-        "category's normals, `ceil(normals / batch)` steps. "
+        "category's normals, `ceil(normals / batch)` steps. The last column is what `--select "
+        "best-on-test` does and nothing else: see [Compare with published "
+        "numbers](../howto/parity.md). "
         "[Add a detector](../howto/add-a-detector.md) says how to write one."
     )
     return page("Detectors", intro, *parts)
@@ -156,7 +165,10 @@ def _protocol(name: str, protocol: detector_contract.Protocol) -> tuple[str, ...
     if protocol.augment is not None:
         first = inspect.cleandoc(protocol.augment.__doc__ or "").partition("\n")[0]
         augment = f"`{protocol.augment.__name__}`: {first}"
-    return f"`{name}`", length, str(protocol.batch), f"{protocol.ratio:g}", augment
+    looks = protocol.select
+    every = f"{looks.steps} steps" if looks.epochs is None else f"{looks.epochs} epochs"
+    best = f"every {every}, by {' + '.join(f'`{m}`' for m in looks.metrics)}"
+    return f"`{name}`", length, str(protocol.batch), f"{protocol.ratio:g}", augment, best
 
 
 def dataset_page() -> str:

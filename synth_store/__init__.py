@@ -3,9 +3,11 @@
 Knows nothing of synthesis, detection or torch: images, masks, keys, generators and mixtures.
 """
 
+from synth_store.bernoulli import BernoulliSchedule as BernoulliSchedule
 from synth_store.mix import Items as Items
 from synth_store.mix import Mix as Mix
 from synth_store.mix import Schedule as Schedule
+from synth_store.mix import Stream as Stream
 from synth_store.normals import write_normals as write_normals
 from synth_store.reader import Normals as Normals
 from synth_store.reader import StoredSet as StoredSet

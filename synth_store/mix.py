@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -76,13 +77,11 @@ class Items:
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """The endless stream of training items, as a pure function of its fields.
+class Stream(ABC):
+    """An endless stream of training items, as a pure function of its fields.
 
-    The stream is cut into blocks of `normals` items. At every block's end the count of each origin
-    is within one item of its exact share, for any mixture and ratio; the order within a block is a
-    permutation; the normals and every set are walked without replacement, pass after pass. Nothing
-    depends on how many steps are taken: more of them continue the same stream.
+    It is cut into blocks of `normals` items. Nothing depends on how many steps are taken: more of
+    them continue the same stream.
 
     normals: how many there are; sizes: samples of each set, in the order of `mix.shares`; ratio:
     the share of anomalous items, 0..1. Raises UserError for an impossible ratio or an empty set.
@@ -111,9 +110,13 @@ class Schedule:
         """The exact share of each origin: the normals, then the sets."""
         return (1 - self.ratio, *(self.ratio * share for _, share in self.mix.shares))
 
+    @abstractmethod
     def block(self, number: int) -> Items:
         """Return the items of one block, `normals` of them."""
-        return _block(self, number)
+
+    @abstractmethod
+    def counts(self, items: int) -> list[int]:
+        """Return how many of the first `items` of the stream come from each origin."""
 
     def batch_at(self, step: int, batch: int) -> Items:
         """Return the items of one training step: places step*batch onwards of the stream."""
@@ -125,6 +128,20 @@ class Schedule:
             np.concatenate([b.origin for b in blocks])[here],
             np.concatenate([b.index for b in blocks])[here],
         )
+
+
+@dataclass(frozen=True)
+class Schedule(Stream):
+    """The stream whose shares are exact.
+
+    At every block's end the count of each origin is within one item of its exact share, for any
+    mixture and ratio; the order within a block is a permutation; the normals and every set are
+    walked without replacement, pass after pass.
+    """
+
+    def block(self, number: int) -> Items:
+        """Return the items of one block, `normals` of them."""
+        return _block(self, number)
 
     def counts(self, items: int) -> list[int]:
         """Return how many of the first `items` of the stream come from each origin."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import SGD
 
-from asbench.nets.detector import Backbone, Batch, Detector, Protocol, Stage
+from asbench.nets.detector import Backbone, Batch, Detector, Protocol, Selection, Stage
 from asbench.nets.pretrained import check_choice, check_loaded
 from asbench.nets.resnet import (
     STEM,
@@ -31,7 +31,7 @@ VARIANTS = {
 0.55 M parameters."""
 
 PROTOCOLS = {
-    "tiny-scratch": Protocol(batch=8, ratio=1.0, steps=600),
+    "tiny-scratch": Protocol(batch=8, ratio=1.0, steps=600, select=Selection(steps=100)),
 }
 
 LEVELS = ("layer1", "layer2", "layer3")
@@ -134,8 +134,9 @@ class Destseg(Detector):
         "student-teacher for anomaly detection, CVPR 2023"
     )
     url = "https://github.com/apple/ml-destseg"
-    protocol = Protocol(batch=32, ratio=1.0, steps=5000)
+    protocol = Protocol(batch=32, ratio=1.0, steps=5000, select=Selection(steps=100))
     stride = 32
+    flavour = "destseg"
 
     def __init__(
         self,

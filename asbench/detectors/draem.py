@@ -9,7 +9,7 @@ from torch.optim import Adam
 
 from asbench.nets.augment import random_rotation
 from asbench.nets.blocks import DoubleConv, Up, init_normal
-from asbench.nets.detector import Batch, Detector, Protocol, Stage
+from asbench.nets.detector import Batch, Detector, Protocol, Selection, Stage
 from asbench.nets.losses import focal, published_range, ssim
 from asbench.nets.schedules import fall_twice
 from asbench.nets.scores import largest_mean
@@ -24,7 +24,9 @@ CPU cores. Batch norm's running statistics trail a rate this high: judge it at t
 training, after the rate has fallen, not halfway."""
 
 PROTOCOLS = {
-    "tiny": Protocol(batch=8, ratio=0.5, steps=300, augment=random_rotation),
+    "tiny": Protocol(
+        batch=8, ratio=0.5, steps=300, augment=random_rotation, select=Selection(steps=100)
+    ),
 }
 
 
@@ -86,8 +88,11 @@ class Draem(Detector):
         "for surface anomaly detection, ICCV 2021"
     )
     url = "https://github.com/VitjanZ/DRAEM"
-    protocol = Protocol(batch=8, ratio=0.5, epochs=700, augment=random_rotation)
+    protocol = Protocol(
+        batch=8, ratio=0.5, epochs=700, augment=random_rotation, select=Selection(epochs=10)
+    )
     stride = 32
+    flavour = "draem"
 
     def __init__(self, *, width: int = 128, seg_width: int = 64, lr: float = 1e-4) -> None:
         super().__init__()

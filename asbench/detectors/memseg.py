@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.optim import AdamW
 
 from asbench.nets.blocks import Up
-from asbench.nets.detector import Backbone, Batch, Detector, Protocol, Stage
+from asbench.nets.detector import Backbone, Batch, Detector, Protocol, Selection, Stage
 from asbench.nets.pretrained import check_choice, check_loaded
 from asbench.nets.resnet import STEM, ResNet18, freeze, measure_statistics
 from asbench.nets.schedules import warm_up_and_cosine
@@ -28,7 +28,7 @@ statistics, for weights that hold no more than those layers or whose batch norm 
 0.30 M parameters."""
 
 PROTOCOLS = {
-    "tiny-scratch": Protocol(batch=8, ratio=0.5, steps=300),
+    "tiny-scratch": Protocol(batch=8, ratio=0.5, steps=300, select=Selection(steps=100)),
 }
 
 LEVELS = ("layer1", "layer2", "layer3")
@@ -162,8 +162,9 @@ class Memseg(Detector):
         "using differences and commonalities, Engineering Applications of AI 2023"
     )
     url = "https://github.com/TooTouch/MemSeg"
-    protocol = Protocol(batch=8, ratio=0.5, steps=5000)
+    protocol = Protocol(batch=8, ratio=0.5, steps=5000, select=Selection(steps=100))
     stride = 32
+    flavour = "memseg"
 
     def __init__(
         self,

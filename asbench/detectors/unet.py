@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.optim import Adam
 
-from asbench.nets.detector import Batch, Detector, Protocol, Stage
+from asbench.nets.detector import Batch, Detector, Protocol, Selection, Stage
 from asbench.nets.losses import focal
 from asbench.nets.schedules import fall_twice
 from asbench.nets.scores import largest_mean
@@ -17,8 +17,11 @@ VARIANTS = {
 }
 """`tiny`: an eighth of the published width, 0.45 M parameters."""
 
+JUDGED = ("image_auroc", "pixel_auroc", "pixel_ap", "pro")
+"""What the authors add up to choose a checkpoint, after each of their epochs of 63 steps."""
+
 PROTOCOLS = {
-    "tiny": Protocol(batch=8, ratio=0.5, steps=300),
+    "tiny": Protocol(batch=8, ratio=0.5, steps=300, select=Selection(JUDGED, steps=100)),
 }
 
 
@@ -40,8 +43,9 @@ class Unet(Detector):
         "generation with diffusion model, AAAI 2024"
     )
     url = "https://github.com/sjtuplayer/anomalydiffusion"
-    protocol = Protocol(batch=8, ratio=0.5, steps=12_600)
+    protocol = Protocol(batch=8, ratio=0.5, steps=12_600, select=Selection(JUDGED, steps=63))
     stride = 32
+    flavour = "anomalydiffusion"
 
     def __init__(self, *, width: int = 64, lr: float = 1e-4) -> None:
         super().__init__()

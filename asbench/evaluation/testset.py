@@ -13,8 +13,10 @@ import numpy as np
 import torch
 
 from asbench import results
+from asbench.evaluation.parity import Grey
 from asbench.evaluation.predict import predict
 from asbench.evaluation.score import TestScores
+from asbench.imaging.files import read_grey
 from asbench.imaging.geometry import fit, fit_mask
 from asbench.ingest import Progress, quiet
 from asbench.nets.detector import Detector
@@ -40,6 +42,15 @@ class TestSet:
             raise UserError(
                 f"{self.data.name} has no anomalous test images here, so nothing could be scored: "
                 "see what was recognised with `asbench data check PATH`."
+            )
+
+    def refuse_without_masks(self, metrics: Sequence[str]) -> None:
+        """Raise UserError if `metrics`, by which a checkpoint is to be chosen, have no value."""
+        marked = any(mask is not None and mask.any() for mask in self.masks)
+        if not (marked or all(metric.startswith("image_") for metric in metrics)):
+            raise UserError(
+                f"{self.data.name} has no masks here, and best-on-test adds up "
+                f"{', '.join(metrics)}, of which some need them: use `--select last`."
             )
 
     def digest(self) -> str:
@@ -76,6 +87,21 @@ class TestSet:
         """One mask per item, bool (H, W); None where none is on record."""
         found = (self.data.mask(item) for item in self.items)
         return [None if mask is None else fit_mask(mask, self.geometry) for mask in found]
+
+    def greys(self) -> Iterator[Grey | None]:
+        """Yield every item's mask at its native size, soft edges and all; None where there is none.
+
+        uint8 (h, w), 255 = anomalous. Where the data set does not cut its mask files above level
+        127, nobody knows what their levels mean: then it is the cut mask.
+        """
+        for item in self.items:
+            mask, path = self.data.mask(item), self.data.mask_path(item)
+            grey = None if path is None else read_grey(path)
+            marked = np.False_ if mask is None else mask
+            if grey is not None and ((grey > 127) == marked).all():
+                yield grey
+            else:
+                yield None if mask is None else mask.astype(np.uint8) * 255
 
     def scores(
         self,

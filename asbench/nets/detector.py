@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from asbench.results import METRICS
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -27,12 +29,32 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class Selection:
+    """How published training code chooses a checkpoint on the test set.
+
+    It keeps the weights with the highest sum of `metrics` (names of `asbench.results.METRICS`) and
+    looks every `steps` optimiser steps, or every `epochs`: exactly one of the two is set.
+    """
+
+    metrics: tuple[str, ...] = ("image_auroc", "pixel_ap")
+    steps: int | None = None
+    epochs: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError(f"exactly one of steps and epochs must be set: {self}")
+        if not self.metrics or not set(self.metrics) <= set(METRICS):
+            raise ValueError(f"metrics must be some of {METRICS}, not {self.metrics}")
+
+
+@dataclass(frozen=True)
 class Protocol:
     """How a detector's authors train it.
 
     Exactly one of `steps` and `epochs` is set; an epoch is one pass over the category's normals.
     `ratio`: their share of anomalous items. `augment`: their change of the base image, alike on
     image, clean and mask; draws from the (CPU) generator alone; None where they do nothing.
+    `select`: what `--select best-on-test` does; nothing is chosen on the test set without it.
     """
 
     batch: int
@@ -40,13 +62,24 @@ class Protocol:
     steps: int | None = None
     epochs: int | None = None
     augment: Callable[[Batch, torch.Generator], Batch] | None = None
+    select: Selection = Selection(epochs=1)
 
     def steps_for(self, normals: int) -> int:
         """Return the number of optimiser steps for a category of `normals` training images."""
         if self.steps is not None:
             return self.steps
         assert self.epochs is not None
-        return self.epochs * -(-normals // self.batch)
+        return self.epochs * self._epoch(normals)
+
+    def select_every(self, normals: int) -> int:
+        """Return the steps between two looks at the test set, for `normals` training images."""
+        if self.select.steps is not None:
+            return self.select.steps
+        assert self.select.epochs is not None
+        return self.select.epochs * self._epoch(normals)
+
+    def _epoch(self, normals: int) -> int:
+        return -(-normals // self.batch)
 
 
 @dataclass(frozen=True)
@@ -93,6 +126,8 @@ class Detector(nn.Module, ABC):
     protocol: ClassVar[Protocol]
     stride: ClassVar[int]
     """Both image sides must be multiples of this."""
+    flavour: ClassVar[str] = ""
+    """How its published code scores: a name of `asbench.evaluation.parity`, empty for none."""
 
     @abstractmethod
     def stages(self, steps: int) -> tuple[Stage, ...]:

@@ -269,6 +269,11 @@ def notes(table: Table) -> list[str]:
             "Rows marked “selected on test” kept the checkpoint that scored best on the test "
             "images: an upper bound, not a result."
         )
+    if any(run.steps_mode == "per-component" for r in rows for run in r.runs):
+        said.append(
+            "Some mixtures were trained for the steps of one method times their number of methods: "
+            "what they gain over their parts may be the longer training."
+        )
     reasons = {(TITLES[m], r.cells[m].reason) for r in rows for m in METRICS if r.cells[m].reason}
     said += [
         f"{title} is undefined where it shows a dash: {why}." for title, why in sorted(reasons)
@@ -338,10 +343,14 @@ def _told_apart(rows: Sequence[Row]) -> list[Row]:
     told = []
     for alike in same.values():
         flat = [_flat(row.runs[0].decides) for row in alike]
-        keys = sorted(set().union(*flat) - {"seed", "select"})
+        keys = sorted(set().union(*flat) - {"seed", "select", "select_every"})
         differ = [k for k in keys if any(f.get(k) != flat[0].get(k) for f in flat)]
+        looks = {f["select_every"] for f in flat if "select_every" in f}
+        differ += ["select_every"] if len(looks) > 1 else []  # rows of last checkpoints have none
         told += [
-            replace(row, settings={k: str(f.get(k)) for k in differ})
+            replace(
+                row, settings={k: str(f.get(k)) for k in differ if k != "select_every" or k in f}
+            )
             for row, f in zip(alike, flat, strict=True)
         ]
     return told
@@ -360,7 +369,8 @@ def _flat(decides: Mapping[str, Any]) -> dict[str, Any]:
 
 def _order(row: Row) -> tuple[Any, ...]:
     place = (row.dataset, row.categories > 1, row.category, row.detector)
-    return (*place, len(row.mix), mix_text(row.mix), row.ratio, sorted(row.settings.items()))
+    data = (len(row.mix), mix_text(row.mix), row.ratio)
+    return (*place, *data, row.selected_on_test, sorted(row.settings.items()))
 
 
 def _names(row: Row) -> list[str]:

@@ -15,6 +15,7 @@ from torch import Tensor
 from asbench.nets import checkpoint
 from asbench.nets.detector import Batch, Detector, Stage
 from asbench.nets.seeds import address_generator, address_seed, private_rng, seed_rng
+from asbench.training.selection import BestOnTest
 from synth_store.types import UserError
 
 Precision = Literal["fp32", "bf16"]
@@ -50,6 +51,7 @@ def fit(
     progress: Callable[[int, float], None] | None = None,
     checkpoint_every: int = 1000,
     stop: Callable[[], bool] | None = None,
+    best: BestOnTest | None = None,
 ) -> Trajectory:
     """Train a detector in place for `steps` optimiser steps, or on from the folder's checkpoint.
 
@@ -63,6 +65,7 @@ def fit(
         progress: called with (steps done, last loss) from time to time.
         checkpoint_every: steps between two checkpoints; there is always one at the end.
         stop: asked before every step; when true, a checkpoint is written and `done` is False.
+        best: looks at the detector after every step and keeps the weights it thinks best.
 
     Raises UserError if the loss is not finite, if the folder's checkpoint is of another training,
     or if an argument is out of range.
@@ -90,7 +93,10 @@ def fit(
         curve.read()  # a state behind a loss that is not finite is never committed
         seconds = past.seconds + time.perf_counter() - began
         facts = {"training": training, "losses": curve.points, "seconds": seconds}
-        checkpoint.write(folder, detector, stages[stage_of(step, ends)], step, facts)
+        kept = {} if best is None else {"best": best.facts}
+        checkpoint.write(folder, detector, stages[stage_of(step, ends)], step, facts | kept)
+        if best is not None:
+            best.committed()
         return Trajectory(tuple(curve.points), seconds, step, done=step == steps)
 
     now, current = past, None
@@ -123,6 +129,8 @@ def fit(
 
             if curve.add(step, loss.detach()) and progress is not None:
                 progress(step + 1, curve.last)
+            if best is not None:
+                best.look(detector, step + 1)
             if (step + 1) % checkpoint_every == 0 or step + 1 == steps:
                 now = save(step + 1)
     return now

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 
@@ -20,15 +20,22 @@ from asbench.ingest import Progress, ensure_normals, quiet
 from asbench.nets.detector import Detector
 from asbench.nets.device import find_device
 from asbench.nets.pretrained import Pretrained
-from asbench.results import Decides
+from asbench.results import BEST_ON_TEST, Decides
 from asbench.training.loop import Precision, check
 from asbench.training.sources import Sources, find_sources
 from asbench.types import Dataset
-from synth_store import Mix, Normals, Schedule, SynthStore, UserError
+from synth_store import Mix, Normals, Stream, SynthStore, UserError
 from synth_store.types import Geometry
 
 Notify = Callable[[str], None]
 """Called with a sentence worth reading, before or while something is done."""
+
+RatioMode = Literal["exact", "bernoulli"]
+"""exact: every count as near to its share as whole items allow; bernoulli: independent draws."""
+Select = Literal["last", "best-on-test"]
+"""last: the last checkpoint counts; best-on-test: the one that scored best on the test images."""
+StepsMode = Literal["same", "per-component"]
+"""same: steps know nothing of the mix; per-component: multiplied by the number of its methods."""
 
 
 def silent(sentence: str) -> None:
@@ -50,6 +57,7 @@ class Plan:
     settings: Mapping[str, Any] | None
     pretrained: Pretrained | None
     runs: Path
+    steps_mode: StepsMode = "same"
 
     @property
     def id(self) -> str:
@@ -62,9 +70,10 @@ class Plan:
         return self.runs / self.id
 
     @property
-    def schedule(self) -> Schedule:
+    def schedule(self) -> Stream:
         """The stream of items."""
-        return self.sources.schedule(self.share, len(self.normals), self.decides["seed"])
+        seed, mode = self.decides["seed"], self.decides["ratio_mode"]
+        return self.sources.schedule(self.share, len(self.normals), seed, mode)
 
     @property
     def realised(self) -> dict[str, int]:
@@ -72,6 +81,11 @@ class Plan:
         names = ("normal", *(self.sources.mix.names if self.share else ()))
         items = self.decides["steps"] * self.decides["batch"]
         return dict(zip(names, self.schedule.counts(items), strict=True))
+
+    @property
+    def last(self) -> Plan:
+        """The run of the same training whose last checkpoint counts; itself if it is that one."""
+        return dataclasses.replace(self, decides=results.last_of(self.decides))
 
     def with_seed(self, seed: int) -> Plan:
         """Return the same run with another training seed."""
@@ -101,6 +115,10 @@ def plan_run(
     seed: int = 0,
     synth_seed: int = 0,
     pool: int | None = None,
+    ratio_mode: RatioMode = "exact",
+    select: Select = "last",
+    select_every: int | None = None,
+    steps_mode: StepsMode = "same",
     settings: Mapping[str, Any] | None = None,
     weights: Mapping[str, Path] | None = None,
     store: Path | str = "asbench-store",
@@ -137,6 +155,9 @@ def plan_run(
     if items < 1:
         raise UserError(f"a batch of {items} items is impossible: give 1 or more.")
     _checked_seed(seed)
+    _check_choice("ratio mode", ratio_mode, get_args(RatioMode))
+    _check_choice("select", select, get_args(Select))
+    _check_choice("steps mode", steps_mode, get_args(StepsMode))
     check(1 if steps is None else steps, precision, checkpoint_every=1)
     where = find_device(device)
     there = (Path(store) / "zarr.json").exists()
@@ -149,6 +170,18 @@ def plan_run(
         notify(f"{bare} means {full}: the only variant of it stored for {data.name}/{chosen}")
     test = TestSet(data, data.test(chosen), opened.geometry)
     test.refuse_without_anomalies()
+    count = len(data.train(chosen))
+    length = steps if steps is not None else protocol.steps_for(count)
+    if steps_mode == "per-component":
+        length *= max(1, len(sources.mix.shares))  # at ratio 0 there are no components
+    every = select_every if select_every is not None else protocol.select_every(count)
+    if select == BEST_ON_TEST and count:  # without normals all is refused below
+        _check_looks(every, length)
+    if select != BEST_ON_TEST and select_every is not None:
+        raise UserError(
+            f"select every {select_every} steps says when to look at the test set, which only "
+            "`--select best-on-test` does: add that, or leave --select-every out."
+        )
     normals = ensure_normals(SynthStore.create(store), data, chosen, progress)
     decides = Decides(
         dataset=data.name,
@@ -159,18 +192,20 @@ def plan_run(
         mix={method: float(weight) for method, weight in sources.mix.shares},
         sets={s.key.method: str(s.digest) for s in sources.sets},
         ratio=float(share),
-        ratio_mode="exact",
+        ratio_mode=ratio_mode,
         pool=pool if share else None,
         detector=detector,
         parameters=parameters,
-        steps=steps if steps is not None else protocol.steps_for(len(normals)),
+        steps=length,
         batch=items,
         precision=precision,
         weights=None if pretrained is None else pretrained.digest,
         seed=seed,
         synth_seed=synth_seed if share else 0,
-        select="last",
+        select=select,
     )
+    if select == BEST_ON_TEST:
+        decides["select_every"] = every
     plan = Plan(
         decides,
         data,
@@ -183,9 +218,12 @@ def plan_run(
         settings,
         pretrained,
         Path(runs),
+        steps_mode,
     )
     if results.finished(plan.runs, decides) is None:
         test.refuse_unusable(progress)
+        if select == BEST_ON_TEST:
+            test.refuse_without_masks(protocol.select.metrics)
     return plan
 
 
@@ -199,6 +237,19 @@ def _checked_seed(seed: int) -> int:
     if seed < 0:
         raise UserError(f"training seed {seed} is negative: use 0, 1, 2, ...")
     return seed
+
+
+def _check_looks(every: int, steps: int) -> None:
+    if not 1 <= every < steps:
+        raise UserError(
+            f"looking at the test set every {every} of {steps} steps leaves no checkpoint to "
+            f"choose from: give --select-every 1 to {steps - 1}."
+        )
+
+
+def _check_choice(what: str, given: str, choices: Sequence[str]) -> None:
+    if given not in choices:
+        raise UserError(f"{what} {given!r} is unknown: choose {' or '.join(choices)}.")
 
 
 def _check_stride(cls: type[Detector], geometry: Geometry) -> None:

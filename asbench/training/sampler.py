@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from asbench.nets.detector import Batch
-from synth_store import Normals, Schedule, StoredSet
+from synth_store import Normals, StoredSet, Stream
 
 RESIDENT_SHARE = 0.5
 """A category is held on the device if it takes at most this share of its memory."""
@@ -30,7 +30,7 @@ class Sampler(Protocol):
 def open_sampler(
     normals: Normals,
     sets: Sequence[StoredSet],
-    schedule: Schedule,
+    schedule: Stream,
     batch: int,
     device: torch.device,
 ) -> Iterator[Sampler]:
@@ -75,7 +75,7 @@ class ResidentSampler:
         self,
         normals: Normals,
         sets: Sequence[StoredSet],
-        schedule: Schedule,
+        schedule: Stream,
         batch: int,
         device: torch.device,
     ) -> None:
@@ -103,7 +103,7 @@ class ResidentSampler:
         """For every image, the place of its clean image in the pool."""
 
     @staticmethod
-    def bytes_needed(normals: Normals, sets: Sequence[StoredSet], schedule: Schedule) -> int:
+    def bytes_needed(normals: Normals, sets: Sequence[StoredSet], schedule: Stream) -> int:
         """Return the device memory that a resident category takes."""
         height, width, channels = normals.image.shape
         images = schedule.normals + sum(schedule.sizes)
@@ -117,7 +117,7 @@ class ResidentSampler:
         return to_batch(self.pool[place], self.pool[self.clean[place]], self.masks[place])
 
 
-def _own_cleans(sets: Sequence[StoredSet], schedule: Schedule) -> int:
+def _own_cleans(sets: Sequence[StoredSet], schedule: Stream) -> int:
     """Return how many samples bring a clean image of their own; the others' are normals."""
     return sum(n for n, s in zip(schedule.sizes, sets, strict=True) if s.clean is not None)
 
@@ -133,7 +133,7 @@ class StreamingSampler:
         self,
         normals: Normals,
         sets: Sequence[StoredSet],
-        schedule: Schedule,
+        schedule: Stream,
         batch: int,
         device: torch.device,
     ) -> None:

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 from asbench import plugins
-from synth_store import Mix, Schedule, StoredSet, StoreError, StoreKey, SynthStore, UserError
+from synth_store import (
+    BernoulliSchedule,
+    Mix,
+    Schedule,
+    StoredSet,
+    StoreError,
+    StoreKey,
+    Stream,
+    SynthStore,
+    UserError,
+)
 
+STREAMS: Mapping[str, type[Stream]] = {"exact": Schedule, "bernoulli": BernoulliSchedule}
+"""How items are drawn, by the ratio's mode."""
 KEPT_BACK = Fraction(1, 10)
 KEPT_BACK_AT_MOST = 50
 """The last tenth of every set, at most 50 samples, is never trained on: thresholds come from it."""
@@ -24,9 +36,9 @@ class Sources:
     resolved: tuple[tuple[str, str], ...] = ()
     """Bare names of the mixture with the one stored variant that each was taken for."""
 
-    def schedule(self, ratio: Fraction, normals: int, seed: int) -> Schedule:
-        """Return the stream of items that a training at this ratio sees."""
-        return Schedule(self.mix, ratio, normals, self.sizes, seed)
+    def schedule(self, ratio: Fraction, normals: int, seed: int, mode: str = "exact") -> Stream:
+        """Return the stream of items that a training at this ratio sees; mode: of `STREAMS`."""
+        return STREAMS[mode](self.mix, ratio, normals, self.sizes, seed)
 
     def kept_back(self) -> list[tuple[StoredSet, range]]:
         """Return the samples of every set that no training sees."""

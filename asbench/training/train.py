@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import shlex
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -19,8 +20,9 @@ import numpy as np
 import torch
 
 from asbench import results
-from asbench.detectors import build
+from asbench.detectors import build, protocol_of, resolve
 from asbench.evaluation.metrics import best_f1_threshold
+from asbench.evaluation.parity import flavour_of, parity_scores
 from asbench.evaluation.predict import predict
 from asbench.evaluation.score import evaluate, table
 from asbench.evaluation.testset import only_metrics, order_by_hash
@@ -29,11 +31,12 @@ from asbench.ingest import Progress, quiet
 from asbench.nets import checkpoint
 from asbench.nets.detector import Detector
 from asbench.nets.weights import save_weights
-from asbench.results import SUBSETS, Run, Threshold
-from asbench.training.loop import Precision
+from asbench.results import BEST_ON_TEST, SUBSETS, Run, Scores, Selected, Threshold
+from asbench.training.loop import Precision, Trajectory
 from asbench.training.loop import fit as fit_detector
-from asbench.training.plan import Notify, Plan, plan_run, silent
+from asbench.training.plan import Notify, Plan, RatioMode, Select, StepsMode, plan_run, silent
 from asbench.training.sampler import open_sampler
+from asbench.training.selection import BestOnTest
 from asbench.training.sources import Sources
 from synth_store import Normals, StoreError, UserError
 
@@ -60,12 +63,17 @@ def train(
     seed: int = 0,
     synth_seed: int = 0,
     pool: int | None = None,
+    ratio_mode: RatioMode = "exact",
+    select: Select = "last",
+    select_every: int | None = None,
+    steps_mode: StepsMode = "same",
     settings: Mapping[str, Any] | None = None,
     weights: Mapping[str, Path] | None = None,
     store: Path | str = "asbench-store",
     runs: Path | str = "runs",
     device: str | None = None,
     untrained: bool = False,
+    parity: bool = False,
     name: str | None = None,
     progress: Progress = quiet,
     notify: Notify = silent,
@@ -83,11 +91,20 @@ def train(
         precision: `fp32` or `bf16`.
         seed: of the training; synth_seed: of the stored sets.
         pool: samples read of every set; None for all that may train.
+        ratio_mode: `exact`, or `bernoulli` as published code: every item is drawn independently.
+        select: `last`, or `best-on-test` as published code: look at the test images every
+            `select_every` steps (None for the detector's published number) and keep the best
+            checkpoint. That run is marked wherever it appears, and the run of the last checkpoint
+            of the same training is written beside it.
+        steps_mode: `same`, or `per-component`: the steps are multiplied by the number of methods
+            in the mix, as in published epoch-based trainings on concatenated data sets.
         settings: parameters of the detector that differ from its variant's.
         weights: files of pretrained networks by name, `{"resnet18": path}`; else they are looked
             for in the folder `ASBENCH_WEIGHTS` and in torchvision's cache, never downloaded.
         untrained: score the detector before its first step as well; a run that stands already is
             not given these scores afterwards.
+        parity: record beside the exact scores those of the detector's published code, from the same
+            maps; `asbench evaluate RUN --parity` gives them to a run that stands.
         device: `cpu`, `cuda`, ...; None for CUDA where there is one.
         notify: told, before training, which items it will see, what a bare name of the mix was
             taken for, and whether a run continues or stands already.
@@ -110,6 +127,10 @@ def train(
         seed=seed,
         synth_seed=synth_seed,
         pool=pool,
+        ratio_mode=ratio_mode,
+        select=select,
+        select_every=select_every,
+        steps_mode=steps_mode,
         settings=settings,
         weights=weights,
         store=store,
@@ -120,13 +141,16 @@ def train(
         notify=notify,
     )
     notify(str(plan))
-    return execute(plan, untrained=untrained, progress=progress, notify=notify, stop=stop)
+    return execute(
+        plan, untrained=untrained, parity=parity, progress=progress, notify=notify, stop=stop
+    )
 
 
 def execute(
     plan: Plan,
     *,
     untrained: bool = False,
+    parity: bool = False,
     progress: Progress = quiet,
     notify: Notify = silent,
     stop: Callable[[], bool] | None = None,
@@ -135,7 +159,12 @@ def execute(
     decides, folder, where = plan.decides, plan.folder, plan.device
     if results.finished(plan.runs, decides) is not None:
         notify(f"run {plan.id} stands already: it is not trained again")
-        return Trained(folder, str(where))
+        trained = Trained(folder, str(where))
+        if parity and trained.run.parity is None:
+            line = shlex.join(["asbench", "evaluate", str(folder), "--parity"])
+            notify(f"it has no scores of published code: give it some with `{line}`")
+        return trained
+    flavour = flavour_of(resolve(decides["detector"])[0], plan.test.geometry) if parity else None
 
     # The stream of items, and the detector that learns from it.
     normals, test = plan.normals, plan.test
@@ -152,9 +181,14 @@ def execute(
         before = only_metrics(evaluate(found))
 
     # The loop.
-    begun = checkpoint.peek(folder / "checkpoint")
+    saved = folder / "checkpoint"
+    begun = checkpoint.peek(saved)
     if begun is not None:
         notify(f"run {plan.id} continues from step {begun['step']} of {decides['steps']}")
+    best, judged = None, protocol_of(decides["detector"]).select.metrics
+    if decides["select"] == BEST_ON_TEST:
+        score = partial(_sum_on_test, plan, model, judged, partial(progress, f"judging {what}"))
+        best = BestOnTest(score, decides["select_every"], decides["steps"], saved)
     with (
         _naming_the_mend(plan),
         open_sampler(normals, plan.sources.sets, plan.schedule, decides["batch"], where) as sampler,
@@ -166,10 +200,11 @@ def execute(
             seed=decides["seed"],
             device=where,
             precision=cast(Precision, decides["precision"]),
-            folder=folder / "checkpoint",
+            folder=saved,
             progress=lambda done, _: progress(what, done, decides["steps"]),
             checkpoint_every=CHECKPOINT_EVERY,
             stop=stop,
+            best=best,
         )
     if not trajectory.done:
         raise Interrupted(
@@ -177,14 +212,53 @@ def execute(
             "same command continues from there."
         )
 
-    # The scores, then the record: run.json comes last and says that the run is done.
+    # The records: of the last checkpoint always, of the one that the test set chose if asked for.
+    recorded = partial(
+        _record,
+        model=model,
+        trajectory=trajectory,
+        before=before,
+        flavour=flavour,
+        progress=partial(progress, f"scoring {what}"),
+    )
+    if results.finished(plan.runs, plan.last.decides) is None:
+        recorded(plan.last)
+    else:
+        notify(f"run {plan.last.id}, whose last checkpoint counts, stands already: it is kept")
+    if best is not None:
+        best.restore(model)
+        chosen = Selected(step=best.facts["step"], metrics=judged, value=best.facts["value"])
+        recorded(plan, chosen)
+    return Trained(folder, str(where))
+
+
+def _sum_on_test(
+    plan: Plan, model: Detector, metrics: Sequence[str], progress: Callable[[int, int], None]
+) -> float:
+    """Return what published code maximises over checkpoints, on the full test set."""
+    found = only_metrics(evaluate(plan.test.scores(model, plan.device, progress)))["full"]
+    return math.fsum(found[metric] for metric in metrics)
+
+
+def _record(
+    plan: Plan,
+    selected: Selected | None = None,
+    *,
+    model: Detector,
+    trajectory: Trajectory,
+    before: Scores | None,
+    flavour: str | None,
+    progress: Callable[[int, int], None],
+) -> None:
+    """Score the model and write the run's folder: run.json comes last and says that it is done."""
     start = perf_counter()
-    found = test.scores(model, where, partial(progress, f"scoring {what}"))
+    found = plan.test.scores(model, plan.device, progress)
     metrics = evaluate(found)
-    threshold = _threshold(model, normals, plan.sources, where)
+    published = None if flavour is None else parity_scores(flavour, found, plan.test.greys())
+    threshold = _threshold(model, plan.normals, plan.sources, plan.device)
     scored = perf_counter() - start
     run = Run(
-        decides=decides,
+        decides=plan.decides,
         metrics=only_metrics(metrics),
         counts={s: metrics[s]["counts"] for s in SUBSETS},
         reasons={s: dict(metrics[s]["reasons"]) for s in SUBSETS},
@@ -193,17 +267,19 @@ def execute(
         realised=plan.realised,
         losses=trajectory.losses,
         threshold=threshold,
-        environment=_environment(where)
+        environment=_environment(plan.device)
         | {"pretrained": None if plan.pretrained is None else plan.pretrained.record()},
         seconds={"train": trajectory.seconds, "score": scored},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
+        selected=selected,
+        steps_mode=plan.steps_mode,
+        parity=published,
     )
-    save_weights(model, folder / "model.safetensors")
-    results.write_table(folder, table(found))
-    results.write_gallery(folder, test.gallery(found))
-    results.save(run, folder)
-    shutil.rmtree(folder / "checkpoint", ignore_errors=True)
-    return Trained(folder, str(where))
+    save_weights(model, plan.folder / "model.safetensors")
+    results.write_table(plan.folder, table(found))
+    results.write_gallery(plan.folder, plan.test.gallery(found))
+    results.save(run, plan.folder)
+    shutil.rmtree(plan.folder / "checkpoint", ignore_errors=True)
 
 
 @contextmanager

@@ -138,6 +138,27 @@ def test_best_spares_rows_selected_on_test_and_blocks_of_one(made_up: Make) -> N
     assert "selected on test" in tables.markdown(table)
 
 
+def test_rows_selected_on_test_stand_beside_the_last_ones_under_their_mark(made_up: Make) -> None:
+    last = [made_up(seed=s) for s in (0, 1)]
+    best = [made_up(seed=s, select="best-on-test", select_every=100) for s in (0, 1)]
+    table = tables.results_table([*last, *best])
+    assert [(row.selected_on_test, row.seeds) for row in table.rows] == [
+        (False, (0, 1)),
+        (True, (0, 1)),
+    ]
+    assert [row.settings for row in table.rows] == [{}, {}]  # the mark is enough
+    other = made_up(select="best-on-test", select_every=7)
+    told = [row.settings for row in tables.results_table([*last, *best, other]).rows]
+    assert sorted(map(str, told)) == ["{'select_every': '100'}", "{'select_every': '7'}", "{}"]
+
+
+def test_longer_trainings_of_mixtures_are_told(made_up: Make) -> None:
+    run = made_up(mix={"draem": 0.5, "fractal": 0.5}, steps=600)
+    longer = dataclasses.replace(run, steps_mode="per-component")
+    assert not any("longer training" in n for n in tables.notes(tables.results_table([run])))
+    assert any("longer training" in n for n in tables.notes(tables.results_table([longer])))
+
+
 def test_csv_holds_every_digit(plain: list[Run]) -> None:
     table = tables.results_table(plain)
     lines = list(csv.DictReader(io.StringIO(tables.csv_text(table))))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from asbench import train
+from asbench import results, train
 from asbench.generation.generate import generate
 from asbench.training.plan import plan_run
 from synth_store import UserError
@@ -51,6 +52,40 @@ def test_a_plan_is_the_same_run_but_for_its_seed(store: Path, tmp_path: Path) ->
     assert first.with_seed(0) == first
     with pytest.raises(UserError, match="training seed -1 is negative"):
         first.with_seed(-1)
+
+
+def test_steps_per_component_are_those_of_one_times_their_number(
+    store: Path, tmp_path: Path
+) -> None:
+    both = "cutout:1,cutpaste:2"
+
+    def planned(mix: str | None, **more: object) -> object:
+        return plan_run("toys", mix, store=store, runs=tmp_path, **(QUICK | more))
+
+    for steps, expected in ((None, 600), (5, 10)):
+        mixed = planned(both, steps=steps, steps_mode="per-component")
+        assert mixed.decides["steps"] == expected
+        assert sum(mixed.realised.values()) == 3 * expected
+        # the record says how it came to its steps, and the steps alone decide
+        assert mixed.steps_mode == "per-component"
+        assert mixed.id == planned(both, steps=expected).id
+    single = planned("cutout", steps_mode="per-component")
+    assert single.id == planned("cutout").id
+    none = planned(None, ratio=0, steps=5, steps_mode="per-component")
+    assert none.decides["steps"] == 5
+    with pytest.raises(UserError, match="steps mode 'more' is unknown: choose same or per-comp"):
+        planned(both, steps_mode="more")
+
+
+def test_the_steps_mode_is_recorded(store: Path, tmp_path: Path) -> None:
+    settled = {"store": store, "runs": tmp_path / "runs", **QUICK}
+    run = train("toys", "cutout,cutpaste", steps=1, steps_mode="per-component", **settled)
+    assert run.run.steps_mode == results.read(run.folder).steps_mode == "per-component"
+    assert [step for step, _ in run.run.losses] == [0, 1]
+    record = json.loads((run.folder / "run.json").read_text())
+    del record["steps_mode"]  # as older versions wrote it
+    (run.folder / "run.json").write_text(json.dumps(record))
+    assert results.read(run.folder).steps_mode == "same"
 
 
 def test_a_refused_plan_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

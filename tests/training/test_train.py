@@ -249,6 +249,7 @@ def test_every_setting_that_decides_is_part_of_the_id(
         {"batch": 5},
         {"precision": "bf16"},
         {"settings": {"width": 2, "seg_width": 3}},
+        {"ratio_mode": "bernoulli"},
         {"mix": "cutout"},
         {"mix": "cutout:0.5,cutpaste@asbench:0.5"},
         {"ratio": 0},
@@ -290,6 +291,18 @@ def test_interrupted_and_continued_is_uninterrupted(here: Workplace, tmp_path: P
     assert (run.folder / "gallery.npz").read_bytes() == (whole.folder / "gallery.npz").read_bytes()
 
 
+def test_independent_draws_are_recorded_and_resumed(here: Workplace, tmp_path: Path) -> None:
+    whole = Workplace(here.store, tmp_path / "whole").train(ratio_mode="bernoulli")
+    with pytest.raises(Interrupted):
+        here.train(ratio_mode="bernoulli", stop=stop_after(3))
+    run = here.train(ratio_mode="bernoulli")
+    assert run.id == whole.id
+    assert run.run.decides["ratio_mode"] == "bernoulli"
+    assert weights(run) == weights(whole)
+    assert sum(run.run.realised.values()) == 6 * 4
+    assert weights(run) != weights(here.train())
+
+
 def test_a_streamed_training_gives_the_same_weights(
     one: Trained, here: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -325,6 +338,7 @@ def test_ratio_1_trains_on_anomalies_alone(here: Workplace) -> None:
         ({"steps": 0}, "0 training steps are too few"),
         ({"batch": 0}, "a batch of 0 items"),
         ({"precision": "fp8"}, "precision 'fp8' is unknown"),
+        ({"ratio_mode": "random"}, "ratio mode 'random' is unknown: choose exact or bernoulli"),
         ({"device": "gpu"}, "device 'gpu' is not in this machine: choose cpu"),
         ({"detector": "dream"}, "did you mean draem"),
         ({"mix": "fractal"}, "asbench generate --store .* --method fractal"),
