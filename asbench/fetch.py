@@ -95,9 +95,14 @@ def fetch(name: str, archive: Path | None = None, progress: Progress = quiet) ->
         _dataset_folder(plain, folder, given).rename(target)
     if archive is None:
         given.unlink()
-        if not any(given.parent.iterdir()):
-            given.parent.rmdir()
+        _tidy(given.parent)
     return target
+
+
+def _tidy(downloads: Path) -> None:
+    """Remove the folder of downloads unless a part of another data set lies there."""
+    if not any(downloads.iterdir()):
+        downloads.rmdir()
 
 
 def by_hand(name: str) -> str:
@@ -135,7 +140,8 @@ def _download(name: str, known: Origin, folder: Path, progress: Progress) -> Pat
             path=folder,
             downloader=_Resuming(folder / f"{file}.part", f"{file}, MiB", progress),
         )
-    except ValueError as error:  # what pooch raises for a wrong checksum
+    except ValueError as error:  # what pooch raises for a wrong checksum, the file being removed
+        _tidy(folder)
         raise UserError(
             f"what {known.url} sent is not the archive of {name}, and was removed: {error}"
         ) from error

@@ -131,8 +131,8 @@ class Mtd(Dataset):
             return mark_few_shot(items)
         if len(items) != _WHOLE:
             raise UserError(
-                f"mtd@grouped: {self.root} holds {len(items)} images, not the {_WHOLE} of the whole "
-                "set, and would be split otherwise. Copy the authors' folders again, whole."
+                f"mtd@grouped: {self.root} holds {len(items)} images, not the {_WHOLE} of the "
+                "whole set, and would be split otherwise. Copy the authors' folders again, whole."
             )
         return _grouped(items)
 
