@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
@@ -27,8 +27,8 @@ from synth_store.types import UserError
 MIB = 2**20
 ATTEMPTS = 5
 """Connections in a row that may bring nothing before a download is given up."""
-PAUSE = 2.0
-"""Seconds before the second of them; it doubles."""
+PAUSE = 1.0
+"""Seconds after the first of them; they double."""
 TIMEOUT = 60.0
 """Seconds without a byte after which a connection counts as cut."""
 
@@ -65,13 +65,24 @@ def destination(name: str) -> Path:
     return target
 
 
-def fetch(name: str, archive: Path | None = None, progress: Progress = quiet) -> Path:
+def _silent(text: str) -> None:
+    """Tell nobody."""
+
+
+def fetch(
+    name: str,
+    archive: Path | None = None,
+    *,
+    progress: Progress = quiet,
+    notify: Callable[[str], None] = _silent,
+) -> Path:
     """Put a data set's files at `$ASBENCH_DATA/<name>`; returns that folder.
 
     Without an `archive` it is downloaded from the authors' link: a connection that is cut is taken
     up where it ended, also by the next call, and the archive is removed once it is unpacked. An
     `archive` got by hand is left as it is. Either is compared with the published checksum, where
-    there is one. The folder appears whole and readable, or not at all; `progress` counts MiB.
+    there is one. The folder appears whole and readable, or not at all. `progress` counts MiB, and
+    `notify` is told of every cut.
     Raises UserError for a data set without a link, naming what to do by hand; for a wrong checksum,
     a link that does not answer, a hostile archive, and one that holds something else.
     """
@@ -81,7 +92,7 @@ def fetch(name: str, archive: Path | None = None, progress: Progress = quiet) ->
         raise UserError(by_hand(plain))
     target.parent.mkdir(parents=True, exist_ok=True)
     if archive is None:
-        given = _download(plain, known, target.parent / ".downloads", progress)
+        given = _download(plain, known, target.parent / ".downloads", progress, notify)
     else:
         given = archive
         _compare(plain, known, given)
@@ -101,7 +112,7 @@ def fetch(name: str, archive: Path | None = None, progress: Progress = quiet) ->
 
 def _tidy(downloads: Path) -> None:
     """Remove the folder of downloads unless a part of another data set lies there."""
-    if not any(downloads.iterdir()):
+    if downloads.is_dir() and not any(downloads.iterdir()):
         downloads.rmdir()
 
 
@@ -128,7 +139,9 @@ def _compare(name: str, known: Origin, archive: Path) -> None:
         )
 
 
-def _download(name: str, known: Origin, folder: Path, progress: Progress) -> Path:
+def _download(
+    name: str, known: Origin, folder: Path, progress: Progress, notify: Callable[[str], None]
+) -> Path:
     """Return the archive at a link, its checksum compared; a wrong one is removed."""
     file = known.url.rpartition("/")[2]
     pooch.get_logger().setLevel("WARNING")
@@ -138,10 +151,9 @@ def _download(name: str, known: Origin, folder: Path, progress: Progress) -> Pat
             known.checksum or None,
             fname=file,
             path=folder,
-            downloader=_Resuming(folder / f"{file}.part", f"{file}, MiB", progress),
+            downloader=_Resuming(folder / f"{file}.part", progress, notify),
         )
     except ValueError as error:  # what pooch raises for a wrong checksum, the file being removed
-        _tidy(folder)
         raise UserError(
             f"what {known.url} sent is not the archive of {name}, and was removed: {error}"
         ) from error
@@ -150,16 +162,19 @@ def _download(name: str, known: Origin, folder: Path, progress: Progress) -> Pat
             f"{known.url} answers {error.code} {error.reason}: the link may have moved. Look at "
             f"{known.page}, and with the archive: `asbench data fetch {name} --archive FILE`."
         ) from error
+    finally:
+        _tidy(folder)
     return Path(found)
 
 
 class _Resuming:
     """A downloader for pooch: writes beside the target, and goes on where that ended."""
 
-    def __init__(self, part: Path, what: str, progress: Progress) -> None:
+    def __init__(self, part: Path, progress: Progress, notify: Callable[[str], None]) -> None:
         self.part = part
-        self.what = what
+        self.what = f"{part.stem}, MiB"
         self.progress = progress
+        self.notify = notify
 
     def __call__(self, url: str, output_file: str, _: Any) -> None:
         idle = 0
@@ -185,7 +200,8 @@ class _Resuming:
                     f"{url} does not send more than {self._have() / MIB:.1f} MiB ({reason}); what "
                     "came is kept, and the same command goes on from there."
                 )
-            time.sleep(PAUSE * 2**idle if idle else 0)
+            self.notify(f"{url} at {self._have() / MIB:.1f} MiB: {reason}; going on")
+            time.sleep(PAUSE * 2 ** (idle - 1) if idle else 0)
 
     def _have(self) -> int:
         return self.part.stat().st_size if self.part.exists() else 0

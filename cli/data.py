@@ -15,10 +15,15 @@ def command() -> None:
     """What a folder of images holds; the data sets known here, and how to get them."""
 
 
-@command.command("list", epilog="\b\nExample:\n  asbench data list\n")
+@command.command(
+    "list",
+    short_help="List the data sets known by name, and where their files are.",
+    epilog="\b\nExample:\n  asbench data list\n",
+)
 def list_() -> None:
     """List the data sets known by name, where their files are or are missing, their licences."""
     import os
+    import re
 
     from asbench import plugins
     from asbench.datasets import READERS
@@ -30,7 +35,7 @@ def list_() -> None:
         origin = getattr(module, "ORIGIN", None)
         variants = (f"{name}@{v}" for v in sorted(getattr(module, "VARIANTS", {})))
         categories, files = ("", "any path") if name in READERS else _here(name)
-        what = (module.__doc__ or "").partition("\n")[0].partition(":")[0].rstrip(".")
+        what = re.split(r"\.?\n|[(:,]", module.__doc__ or "")[0].strip()
         licence = origin.licence.partition(":")[0] if origin else "-"
         shown.add_row(", ".join((name, *variants)), categories, files, what, licence)
     console.out.print(shown)
@@ -41,6 +46,8 @@ def list_() -> None:
 
 def _here(name: str) -> tuple[str, str]:
     """Return how many categories of a named data set are here, and where its files lie."""
+    import os
+
     from asbench import open_dataset
     from synth_store.types import UserError
 
@@ -48,7 +55,8 @@ def _here(name: str) -> tuple[str, str]:
         data = open_dataset(name)
         return str(len(data.categories())), str(getattr(data, "root", "none needed"))
     except UserError:
-        return "", "missing"
+        place = os.path.join(os.environ.get("ASBENCH_DATA", ""), name)
+        return "", f"{place} is not {name}" if os.path.isdir(place) else "missing"
 
 
 @command.command(
@@ -85,9 +93,10 @@ def fetch(name: str, accepted: bool, archive: Path | None) -> None:
     if not accepted:
         if not sys.stdin.isatty():
             raise UserError("the licence must be accepted: add --accept-licence.")
-        click.confirm("Do you accept it?", abort=True)
+        if not click.confirm("Do you accept it?"):
+            raise UserError("the licence was not accepted: nothing was fetched.")
     with console.progress() as bars:
-        fetching.fetch(name, archive, progress=bars)
+        fetching.fetch(name, archive, progress=bars, notify=console.say)
     console.say(f"{name} is at {target}")
     console.next_step(f"asbench data check {name}")
 

@@ -17,7 +17,7 @@ from asbench.fetch import MIB, destination, fetch, origin
 from asbench.origin import Origin
 from synth_store.types import UserError
 from tests import trees
-from tests.test_unpack import tarred, zipped
+from tests.trees import tarred, zipped
 
 
 @dataclass

@@ -14,25 +14,9 @@ import pytest
 
 from asbench.unpack import SPARE, unpack
 from synth_store.types import UserError
+from tests.trees import tarred, zipped
 
 FILES = {"a/b.txt": b"one", "a/c/d.bin": bytes(1_500_000), "e.txt": b""}
-
-
-def zipped(path: Path, files: dict[str, bytes]) -> Path:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return path
-
-
-def tarred(path: Path, files: dict[str, bytes], mode: str = "w") -> Path:
-    with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]
-        for name, content in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            info.mode = 0o400  # as MVTec AD's files are
-            archive.addfile(info, io.BytesIO(content))
-    return path
 
 
 MAKERS: dict[str, Callable[[Path, dict[str, bytes]], Path]] = {

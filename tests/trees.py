@@ -1,7 +1,10 @@
-"""Small trees of image files in the layouts of published data sets, made for tests."""
+"""Small trees of image files in the layouts of published data sets, and archives of files."""
 
 from __future__ import annotations
 
+import io
+import tarfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -80,3 +83,22 @@ def visa(root: Path, products: tuple[str, ...], rows: bool = True) -> None:
     if rows:
         (root / "split_csv").mkdir()
         (root / "split_csv" / "1cls.csv").write_text("\r\n".join(lines) + "\r\n", newline="")
+
+
+def zipped(path: Path, files: dict[str, bytes]) -> Path:
+    """Write a ZIP archive of files by name."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
+
+
+def tarred(path: Path, files: dict[str, bytes], mode: str = "w") -> Path:
+    """Write a TAR archive of files by name, none of them writable, as MVTec AD's are."""
+    with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            info.mode = 0o400
+            archive.addfile(info, io.BytesIO(content))
+    return path

@@ -53,12 +53,13 @@ ORIGIN = Origin(
 
 @dataclass(frozen=True)
 class Mtd(Dataset):
-    """The magnetic tiles under `root`, one category `tile`: 902 train, 50 + 392 test images.
+    """The magnetic tiles under `root`, one category `tile`: 952 normal and 392 defective images.
 
-    No split was ever published. Ours takes the sorted stems of MT_Free, permutes them with numpy's
-    `RandomState(0)` and tests on the first 50; the list is committed, so that a missing file is an
-    error and never another split. Most tiles were taken several times, so a random split has near
-    duplicates on both sides: scores on it are optimistic for every method alike.
+    No split was ever published. Ours trains on 902 normals and tests on 50: the sorted stems of
+    MT_Free, permuted with numpy's `RandomState(0)`, give the first 50 to the test; the list is
+    committed, so that a missing file is an error and never another split. Most tiles were taken
+    several times, so a random split has near duplicates on both sides: scores on it are optimistic
+    for every method alike.
 
     Masks have soft edges and are cut above 127. Four Uneven images have a mask without any mark:
     they stay anomalous images, and `mask` returns None, so that pixel metrics leave them out.
@@ -67,7 +68,9 @@ class Mtd(Dataset):
     than 200, defects and normals alike: nearly always the six exposures of one piece of a tile, or
     of two. No group lies on both sides: the groups that show a defect are tested with all their
     normals, of the others every twentieth is, and the rest train. Few-shot marks go to whole
-    groups too, in the order of their numbers, wherever no defect type gets more than a third.
+    groups too, in the order of their numbers, wherever no defect type gets more than a third. 785
+    train, 167 + 392 are tested; fewer than 1 in 100 of the tested normals has a look-alike to train
+    on (thumbnails that correlate above 0.97), and on the plain split 66 in 100.
     """
 
     root: Path

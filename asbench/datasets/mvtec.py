@@ -35,8 +35,8 @@ CATEGORIES = (
 ORIGIN = Origin(
     licence="CC BY-NC-SA 4.0: no commercial use; what is made from it carries the same licence",
     page="https://www.mvtec.com/company/research/datasets/mvtec-ad",
-    by_hand="fill in the form on that page and download mvtec_anomaly_detection.tar.xz (4.9 GB); "
-    "links to it found elsewhere have often expired",
+    by_hand="fill in its form to download mvtec_anomaly_detection.tar.xz (4.9 GB); links to it "
+    "found elsewhere have often expired",
     checksum="sha256:cf4313b13603bec67abb49ca959488f7eedce2a9f7795ec54446c649ac98cd3d",
 )
 
