@@ -21,10 +21,11 @@ from asbench import plugins
 from asbench.ingest import Progress, quiet
 from asbench.origin import Origin
 from asbench.types import Dataset
-from asbench.unpack import unpack
+from asbench.unpack import SPARE, unpack
 from synth_store.types import UserError
 
 MIB = 2**20
+GIB = 2**30
 ATTEMPTS = 5
 """Connections in a row that may bring nothing before a download is given up."""
 PAUSE = 1.0
@@ -82,7 +83,7 @@ def fetch(
     up where it ended, also by the next call, and the archive is removed once it is unpacked. An
     `archive` got by hand is left as it is. Either is compared with the published checksum, where
     there is one. The folder appears whole and readable, or not at all. `progress` counts MiB, and
-    `notify` is told of every cut.
+    `notify` is told of every cut. One call for a data set at a time.
     Raises UserError for a data set without a link, naming what to do by hand; for a wrong checksum,
     a link that does not answer, a hostile archive, and one that holds something else.
     """
@@ -231,12 +232,22 @@ class _Resuming:
             start = have if continues else 0
             length = response.headers.get("Content-Length")
             total = start + int(length) if length else None
+            self._refuse_without_room((total or 0) - start)
             with self.part.open("ab" if continues else "wb") as file:
                 while piece := response.read(MIB):
                     file.write(piece)
                     start += len(piece)
                     self.progress(self.what, start // MIB, (total or start) // MIB)
         return total is None or start == total
+
+    def _refuse_without_room(self, size: int) -> None:
+        room = shutil.disk_usage(self.part.parent).free - SPARE
+        if size > room:
+            raise UserError(
+                f"{size / GIB:.1f} GiB are still to come, and {self.part.parent} has room for "
+                f"{max(room, 0) / GIB:.1f} GiB: make room (as much again to unpack), or set "
+                "ASBENCH_DATA to a folder on another disk."
+            )
 
 
 def _starts_at(response: HTTPResponse, have: int) -> bool:

@@ -73,7 +73,7 @@ def unpack(archive: Path, into: Path, progress: Callable[[int], None] | None = N
                 written += count
                 if progress is not None:
                     progress(written)
-    except (FileExistsError, NotADirectoryError) as error:
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         raise UserError(f"{archive} holds {error.filename} twice: {_REFUSED}") from error
     except _DAMAGE as error:
         raise UserError(f"{archive} is damaged, or no ZIP or TAR archive: {error}.") from error

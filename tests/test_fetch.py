@@ -128,7 +128,10 @@ def test_a_cut_connection_is_taken_up_where_it_ended(
 ) -> None:
     published(server, archive.read_bytes(), monkeypatch)
     server.cuts = [1_000_000, 0, 500_000]
-    fetch("btad")
+    told: list[str] = []
+    fetch("btad", notify=told.append)
+    assert len(told) == 3
+    assert told[0] == f"{server.url} at 1.0 MiB: the connection was cut; going on"
     assert server.asked == [None, "bytes=1000000-", "bytes=1000000-", "bytes=1500000-"]
     assert (data / "btad").is_dir()
 
@@ -196,6 +199,18 @@ def test_a_link_that_moved_names_the_page(
     with pytest.raises(UserError, match=r"more than 0\.0 MiB \(it answers 503 Service Unavailable"):
         fetch("btad")
     assert len(server.asked) == 1 + fetching.ATTEMPTS
+
+
+def test_no_room_is_said_before_the_first_byte(
+    server: Server, data: Path, archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published(server, archive.read_bytes(), monkeypatch)
+    monkeypatch.setattr(fetching, "SPARE", 2**60)
+    with pytest.raises(
+        UserError, match=r"0\.0 GiB are still to come, and .* has room for 0\.0 GiB"
+    ):
+        fetch("btad")
+    assert not list(data.iterdir())
 
 
 def test_nobody_there(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

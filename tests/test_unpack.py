@@ -108,9 +108,10 @@ def test_a_file_that_comes_twice_or_as_a_folder_is_refused(tmp_path: Path, into:
     with pytest.raises(UserError, match=r"a\.txt twice: nothing is unpacked"):
         unpack(tmp_path / "x.tar", into)
     (into / "a.txt").unlink()
-    tarred(tmp_path / "y.tar", {"a": b"1", "a/b": b"2"})
-    with pytest.raises(UserError, match=r"twice: nothing is unpacked"):
-        unpack(tmp_path / "y.tar", into)
+    for files in ({"a": b"1", "a/b": b"2"}, {"b/c": b"1", "b": b"2"}, {".": b"1"}):
+        tarred(tmp_path / "y.tar", files)
+        with pytest.raises(UserError, match=r"twice: nothing is unpacked"):
+            unpack(tmp_path / "y.tar", into)
 
 
 class _Usage(NamedTuple):
