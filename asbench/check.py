@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple, Protocol, runtime_checkable
 from asbench.datasets import open_dataset
 from asbench.datasets.folder import Folder
 from asbench.imaging.files import FileError, read_header
+from asbench.published import Counts, Measured, differences
 from asbench.types import Dataset, Item
 from synth_store.types import UserError
 
@@ -74,13 +75,17 @@ class CategoryReport:
 
 @dataclass(frozen=True)
 class Report:
-    """What `check` found. `recognised` says in words how the data set was read."""
+    """What `check` found. `recognised` says in words how the data set was read.
+
+    differences: from the benchmark's Table 3, a sentence each; None where it has no such row.
+    """
 
     dataset: str
     root: str | None
     recognised: str
     categories: tuple[CategoryReport, ...]
     problems: tuple[Problem, ...]
+    differences: tuple[str, ...] | None
 
     @property
     def usable(self) -> bool:
@@ -114,14 +119,16 @@ def check(
         layout = dataset.layout
         left_over = [*layout.left_over, *(x for c in layout.categories for x in c.left_over)]
         problems += [Problem(str(path), "warning", reason) for path, reason in left_over]
+    summaries = tuple(
+        _summary(c, [f for f in findings if f.item.category == c]) for c in dataset.categories()
+    )
     return Report(
         dataset=dataset.name,
         root=str(dataset.root) if isinstance(dataset, OnDisk) else None,
         recognised=_recognised(dataset),
-        categories=tuple(
-            _summary(c, [f for f in findings if f.item.category == c]) for c in dataset.categories()
-        ),
+        categories=summaries,
         problems=tuple(sorted(problems, key=lambda p: (p.severity, p.path, p.reason))),
+        differences=differences(dataset.name, {c.category: _measured(c) for c in summaries}),
     )
 
 
@@ -210,6 +217,15 @@ def _summary(category: str, findings: list[_Finding]) -> CategoryReport:
         widths=(min(widths), max(widths)) if sizes else None,
         modes=dict(sorted(Counter(f.mode for f in findings if f.mode).items())),
     )
+
+
+def _measured(report: CategoryReport) -> Measured:
+    """Return a category's counts, and the smallest and largest side of its images."""
+    counts = Counts(
+        report.train, report.test_normal, sum(d.images for d in report.defects.values())
+    )
+    sides = [*(report.heights or ()), *(report.widths or ())]
+    return Measured(counts, (min(sides), max(sides)) if sides else None)
 
 
 def _recognised(dataset: Dataset) -> str:

@@ -1,6 +1,9 @@
-"""`asbench data`: what a folder of images holds; the data sets known here."""
+"""`asbench data`: the data sets known here, how to get them, and what a folder holds."""
 
 from __future__ import annotations
+
+import sys
+from pathlib import Path
 
 import click
 
@@ -9,31 +12,93 @@ from cli import options
 
 @click.group("data", epilog="\b\nExample:\n  asbench data check ./photos\n")
 def command() -> None:
-    """What a folder of images holds; the data sets known here."""
+    """What a folder of images holds; the data sets known here, and how to get them."""
 
 
-@command.command("list", epilog="\b\nExample:\n  asbench data list\n")
+@command.command(
+    "list",
+    short_help="List the data sets known by name, and where their files are.",
+    epilog="\b\nExample:\n  asbench data list\n",
+)
 def list_() -> None:
-    """List the data sets known by name, and whether their files are here."""
-    from asbench import open_dataset, plugins
+    """List the data sets known by name, where their files are or are missing, their licences."""
+    import os
+    import re
+
+    from asbench import plugins
+    from asbench.datasets import READERS
+    from cli import console
+
+    shown = console.table("data set", "cat.", "files", "what it is", "licence", right=("cat.",))
+    for name in plugins.names("asbench.datasets"):
+        module = plugins.module("asbench.datasets", name)
+        origin = getattr(module, "ORIGIN", None)
+        variants = (f"{name}@{v}" for v in sorted(getattr(module, "VARIANTS", {})))
+        categories, files = ("", "any path") if name in READERS else _here(name)
+        what = re.split(r"\.?\n|[(:,]", module.__doc__ or "")[0].strip()
+        licence = origin.licence.partition(":")[0] if origin else "-"
+        shown.add_row(", ".join((name, *variants)), categories, files, what, licence)
+    console.out.print(shown)
+    if not os.environ.get("ASBENCH_DATA"):
+        console.say("\nASBENCH_DATA is not set: it names the folder in which data sets lie.")
+    console.next_step("asbench data fetch visa", "asbench data check ./photos")
+
+
+def _here(name: str) -> tuple[str, str]:
+    """Return how many categories of a named data set are here, and where its files lie."""
+    import os
+
+    from asbench import open_dataset
+    from synth_store.types import UserError
+
+    try:
+        data = open_dataset(name)
+        return str(len(data.categories())), str(getattr(data, "root", "none needed"))
+    except UserError:
+        place = os.path.join(os.environ.get("ASBENCH_DATA", ""), name)
+        return "", f"{place} is not {name}" if os.path.isdir(place) else "missing"
+
+
+@command.command(
+    "fetch",
+    short_help="Get the files of a published data set into ASBENCH_DATA.",
+    epilog="\b\nExample:\n  asbench data fetch visa\n",
+)
+@click.argument("name")
+@options.option(
+    "--accept-licence", "--yes", "accepted", is_flag=True, help="Do not ask about the licence."
+)
+@options.option(
+    "--archive",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="An archive that you downloaded by hand: it is checked and unpacked, and left as it is.",
+)
+def fetch(name: str, accepted: bool, archive: Path | None) -> None:
+    """Get the files of the data set NAME into the folder that ASBENCH_DATA names.
+
+    Its licence is shown first, and asked about. A download that was cut is continued by the same
+    command; its checksum is compared, and the files appear whole or not at all. Where there is no
+    direct link, this says what to do by hand.
+    """
+    from asbench import fetch as fetching
     from cli import console
     from synth_store.types import UserError
 
-    shown = console.table("data set", "here")
-    shown.add_column("what it is", overflow="fold")
-    for name in plugins.names("asbench.datasets"):
-        module = plugins.module("asbench.datasets", name)
-        try:
-            here = (
-                "any path" if name == "folder" else f"{len(open_dataset(name).categories())} cat."
-            )
-        except UserError:
-            here = "no"
-        shown.add_row(name, here, (module.__doc__ or "").partition("\n")[0])
-    console.out.print(shown)
-    console.next_step(
-        "asbench data check ./photos", "asbench generate --dataset ./photos --method draem"
-    )
+    origin = fetching.origin(name)
+    target = fetching.destination(name)
+    console.say(f"{name}, {origin.page}\nlicence: {origin.licence}\n")
+    if archive is None and not origin.url:
+        raise UserError(fetching.by_hand(name))
+    if not accepted:
+        if not sys.stdin.isatty():
+            raise UserError("the licence must be accepted: add --accept-licence.")
+        if not click.confirm("Do you accept it?"):
+            raise UserError("the licence was not accepted: nothing was fetched.")
+    with console.progress() as bars:
+        fetching.fetch(name, archive, progress=bars, notify=console.say)
+    console.say(f"{name} is at {target}")
+    console.next_step(f"asbench data check {name}")
 
 
 @command.command(
@@ -44,9 +109,10 @@ def list_() -> None:
 @click.argument("path")
 @options.name
 def check(path: str, name: str | None) -> None:
-    """Explain what is recognised at PATH (a folder or a data set's name), and count it.
+    """Explain what is recognised at PATH (a folder, a table or a data set's name), and count it.
 
-    Every file is read once; each that cannot be used is named with the reason.
+    Every file is read once; each that cannot be used is named with the reason. The five data sets
+    of the benchmark's paper are compared with its Table 3, and each difference is named.
     """
     from asbench.check import check as inspect
     from cli import console
@@ -70,6 +136,10 @@ def check(path: str, name: str | None) -> None:
     console.out.print(shown)
     for problem in report.problems:
         console.say(f"{problem.severity}: {problem.path}: {problem.reason}")
+    for difference in report.differences or ():
+        console.say(f"differs from the paper's Table 3: {difference}")
+    if report.differences == ():
+        console.say("counts and sizes are those of the paper's Table 3")
     unusable = sum(p.severity == "unusable" for p in report.problems)
     warnings = len(report.problems) - unusable
     console.say(f"\n{unusable} files cannot be used, {warnings} warnings")

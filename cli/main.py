@@ -11,7 +11,7 @@ import click
 SECTIONS: dict[str, dict[str, str]] = {
     "Begin": {
         "demo": "the whole path on drawn data, in about a minute",
-        "data": "what a folder of images holds; the data sets known here",
+        "data": "what a folder or table holds; the data sets known here, and their files",
         "methods": "the anomaly synthesizers and their parameters",
     },
     "Synthesize": {

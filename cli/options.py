@@ -23,9 +23,11 @@ def option(*names: str, **settings: Any) -> Callable[[Command], Command]:
 
 
 dataset = option(
-    "--dataset", default="demo", help="A data set's name, or the path of a folder of images."
+    "--dataset",
+    default="demo",
+    help="A data set's name, or the path of a folder or table of images.",
 )
-name = option("--name", default=None, help="Key of a folder's images in the store.  [its slug]")
+name = option("--name", default=None, help="Key of a path's images in the store.  [its slug]")
 
 
 def listed(

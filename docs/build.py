@@ -180,12 +180,18 @@ def dataset_page() -> str:
         parts.append(variants(name, getattr(module, "VARIANTS", {}), "variant"))
         if "root" not in {f.name for f in dataclasses.fields(cls)}:  # type: ignore[arg-type]
             parts.append(_counts(cls()))
-        elif name == "folder":
+        elif name in datasets.READERS:
             parts.append("```bash\nasbench data check PATH\n```")
         else:
-            parts.append(f"Its files lie at `$ASBENCH_DATA/{name}`.")
+            origin = module.ORIGIN
+            way = "fetches them" if origin.url else "says how to get them"
+            parts.append(
+                f"Its files lie at `$ASBENCH_DATA/{name}`; `asbench data fetch {name}` {way}. "
+                f"Licence: {origin.licence}."
+            )
     intro = (
-        "What `asbench generate --dataset` takes: a name from this page, or the path of a folder. "
+        "What `asbench generate --dataset` takes: a name from this page, or the path of a folder "
+        "or a table. "
         "`asbench data list` says which of them are here."
     )
     return page("Data sets", intro, *parts)

@@ -201,6 +201,27 @@ def test_a_plugin_is_checked_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert tile.defects["crack"] == Defects(images=1, masks=1, empty=0, missing=0, unusable=0)
     assert [Path(p.path).parts[-3] for p in report.problems] == ["MT_Uneven"]
     assert report.usable
+    assert report.differences is not None
+    assert report.differences[:2] == (
+        "in all: 1 train normals here, 902 printed",
+        "in all: 5 test anomalies here, 392 printed",
+    )
+    assert report.differences[-1].startswith("sides of 9-12 pixels here, 113-491 printed; the aut")
+
+
+def test_a_table_is_checked_alike(tmp_path: Path) -> None:
+    for i in range(3):
+        write(tmp_path / f"{i}.png", i)
+    write(tmp_path / "damaged.png").write_bytes(b"no")
+    mask(tmp_path / "dark.png", 1)
+    rows = ["0.png,0,train,", "1.png,1,test,dark.png", "2.png,1,test,", "damaged.png,0,test,"]
+    (tmp_path / "t.csv").write_text("image_path,label,split,mask_path\n" + "\n".join(rows))
+    report = check(tmp_path / "t.csv", name="parts")
+    assert report.recognised.startswith("The images that the file `table`")
+    assert report.differences is None
+    (category,) = report.categories
+    assert category.defects == {"anomaly": Defects(2, masks=0, empty=0, missing=1, unusable=1)}
+    assert {Path(p.path).name for p in report.problems} == {"damaged.png", "dark.png"}
 
 
 @dataclass(frozen=True)

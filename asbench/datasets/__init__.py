@@ -1,4 +1,4 @@
-"""Data sets by name or by folder. Every module here is a plugin; `folder` reads your own."""
+"""Data sets by name, folder or table. Every module is a plugin; two of them read your own."""
 
 from __future__ import annotations
 
@@ -10,17 +10,24 @@ from typing import Any
 
 from asbench import plugins
 from asbench.datasets.folder import Folder
+from asbench.datasets.table import Table
 from asbench.layout import folder_name, slug
 from asbench.types import Dataset
 from synth_store.types import UserError, check_name
 
+READERS = ("folder", "table")
+"""The plugins that stand for no data set without a path."""
+TABLES = (".csv", ".jsonl", ".json")
+"""Endings of the files that are read as tables."""
+
 
 def open_dataset(name_or_path: str | Path, *, name: str | None = None) -> Dataset:
-    """Return the data set of a name, or the folder of images at a path.
+    """Return the data set of a name, or the images in a folder or of a table at a path.
 
     A name finds its plugin; where the plugin has files, they lie at `$ASBENCH_DATA/<name>`. All
-    else is a folder (a `Path` always; relative ones also below `ASBENCH_DATA`), keyed by `name` or
-    by the slug of the folder's own name. A folder called like a plugin needs another `name`.
+    else is a path (a `Path` always; relative ones also below `ASBENCH_DATA`) of a folder, or of a
+    table ending in .csv, .jsonl or .json. It is keyed by `name` or by the slug of its own name,
+    `meta.json` by that of its folder. What is called like a plugin needs another `name`.
     Raises UserError naming the places looked at and what to type.
     """
     text = os.fspath(name_or_path)
@@ -28,23 +35,36 @@ def open_dataset(name_or_path: str | Path, *, name: str | None = None) -> Datase
         if name is None:
             return _plugin(text)
         if not Path(text).is_dir():
-            raise UserError(f"--name is for folders: data set {text!r} keeps its own name.")
-    root = _folder(text)
-    key = check_name(name, "data set") if name is not None else slug(folder_name(root))
+            raise UserError(
+                f"--name is for folders and tables: data set {text!r} keeps its own name."
+            )
+    path = _path(text)
+    key = check_name(name, "data set") if name is not None else slug(_called(path))
     if not key:
-        raise UserError(f"no name can be made from {root}: give it one with --name NAME.")
+        raise UserError(f"no name can be made from {path}: give it one with --name NAME.")
     if (plain := key.partition("@")[0]) in _names():
-        raise UserError(
-            f"{root} would be called {key!r}, the name of a data set with its own reader: give it "
-            f"another with --name NAME, or read it as that one with ASBENCH_DATA={root.parent} "
-            f"and --dataset {plain}."
+        instead = (
+            f", or read it as that one with ASBENCH_DATA={path.parent} and --dataset {plain}"
+            if path.is_dir()
+            else ""
         )
-    return Folder(root, key)
+        raise UserError(
+            f"{path} would be called {key!r}, the name of a data set with its own reader: give it "
+            f"another with --name NAME{instead}."
+        )
+    return Folder(path, key) if path.is_dir() else Table(path.parent, path.name, key)
+
+
+def _called(path: Path) -> str:
+    """Return what a folder or a table is called; every `meta.json` has the same name."""
+    if path.is_dir() or path.stem.lower() == "meta":
+        return folder_name(path if path.is_dir() else path.parent)
+    return path.stem
 
 
 def _names() -> list[str]:
-    """Return the names that stand for a data set; `folder` stands for none without a path."""
-    return [n for n in plugins.names(__name__) if n != "folder"]
+    """Return the names that stand for a data set."""
+    return [n for n in plugins.names(__name__) if n not in READERS]
 
 
 def _plugin(name: str) -> Dataset:
@@ -73,7 +93,8 @@ def _root(plain: str) -> Path:
     base = os.environ.get("ASBENCH_DATA")
     mend = (
         f"set ASBENCH_DATA to the folder that holds {plain}/, "
-        "or give a folder of your own with --dataset PATH."
+        f"get them with `asbench data fetch {plain}`, "
+        "or give a folder or table of your own with --dataset PATH."
     )
     if not base:
         raise UserError(f"the files of data set {plain!r} are not here: {mend}")
@@ -83,18 +104,19 @@ def _root(plain: str) -> Path:
     return root
 
 
-def _folder(text: str) -> Path:
-    """Return the folder a path means, absolute, or raise UserError naming all that was tried."""
+def _path(text: str) -> Path:
+    """Return the folder or table a path means, absolute; raises UserError naming all tried."""
     base = os.environ.get("ASBENCH_DATA")
     tried = [Path(os.path.abspath(Path(text).expanduser()))]
     if base and not Path(text).is_absolute():
         tried.append(Path(os.path.abspath(base)) / text)
     for path in tried:
-        if path.is_dir():
+        if path.is_dir() or (path.is_file() and path.suffix.lower() in TABLES):
             return path
     near = difflib.get_close_matches(text, _names(), n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"names are {', '.join(_names())}."
     raise UserError(
-        f"data set {text!r} is neither a name nor a folder (looked at "
-        f"{' and '.join(map(str, tried))}): {hint} Folders: --dataset PATH."
+        f"data set {text!r} is neither a name nor a folder nor a table (looked at "
+        f"{' and '.join(map(str, tried))}): {hint} Folders and tables, ending in "
+        f"{', '.join(TABLES)}: --dataset PATH."
     )

@@ -8,8 +8,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from asbench.origin import Origin
 from asbench.types import Dataset, Item
 from synth_store.types import Image, Mask, UserError
+
+ORIGIN = Origin(
+    licence="for research; the photographs carry no open licence: publish none",
+    page="https://www.robots.ox.ac.uk/~vgg/data/dtd/",
+    by_hand="download dtd-r1.0.1.tar.gz from there",
+    url="https://www.robots.ox.ac.uk/~vgg/data/dtd/download/dtd-r1.0.1.tar.gz",
+    checksum="md5:fff73e5086ae6bdbea199a49dfb8a4c1",
+)
 
 
 @dataclass(frozen=True)
@@ -34,9 +43,8 @@ class Dtd(Dataset):
     def __post_init__(self) -> None:
         if not self._files():
             raise UserError(
-                f"no DTD in {self.root}: expected {self.root / 'images'}/<texture>/*.jpg. Unpack "
-                "dtd-r1.0.1.tar.gz and name its folder `dtd`, or use the textures that need no "
-                "files: procedural."
+                f"no DTD in {self.root}: expected {self.root / 'images'}/<texture>/*.jpg. Get it "
+                "with `asbench data fetch dtd`, or use the textures that need no files: procedural."
             )
 
     def _files(self) -> list[str]:

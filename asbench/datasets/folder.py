@@ -20,8 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
-from asbench.imaging.files import FileError, read_grey, read_header, read_image, same_size
+from asbench.imaging.files import read_header, read_image, same_size
 from asbench.layout import Category, Layout, folder_name, recognise, slug
+from asbench.records import marked
 from asbench.types import GOOD, Dataset, Item, mark_few_shot
 from synth_store.types import Image, Mask, UserError, check_name
 
@@ -73,14 +74,7 @@ class Folder(Dataset):
         if mask is None:
             return None
         same_size(mask, image)
-        levels = read_grey(mask)
-        if 0 < levels.max() <= 127:
-            raise FileError(
-                mask,
-                f"marks nothing above level 127 (its highest level is {levels.max()}): "
-                "write anomalous pixels as 255.",
-            )
-        return levels > 127 if levels.any() else None
+        return marked(mask)
 
     def image_path(self, item: Item) -> Path:
         """Return the item's image file."""

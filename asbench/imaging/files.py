@@ -71,6 +71,18 @@ def read_mask(path: Path, above: int = 127) -> Mask:
     return read_grey(path) > above
 
 
+def read_nonzero(path: Path) -> Mask:
+    """Return where the stored value, a level or a palette's number, is not 0: bool (h, w).
+
+    For masks that hold class numbers. Raises FileError as `read_image` does.
+    """
+    with _open(path) as file:
+        with _refusing_damage(path):
+            file.load()
+        values = np.asarray(file)
+        return np.asarray(values.any(2) if values.ndim == 3 else values != 0)
+
+
 def read_header(path: Path) -> Header:
     """Return size and mode without decoding pixels. Raises FileError for what the header shows."""
     with _open(path) as file:

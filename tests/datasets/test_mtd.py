@@ -114,6 +114,108 @@ def test_a_mask_of_another_size_is_refused(root: Path) -> None:
         data.mask(item)
 
 
+def test_groups_are_runs_of_numbers_and_pieces_taken_again() -> None:
+    ids = [
+        f"MT_Free/Imgs/exp{k}_num_{n}.jpg" for k, n in [(1, 900), (2, 1100), (3, 700), (1, 1301)]
+    ]
+    ids += ["MT_Crack/Imgs/exp4_num_1000.jpg", "a/exp1_num_37098.jpg", "b/exp2_num_40000.jpg"]
+    ids += ["b/exp3_num_37556.jpg", "b/exp4_num_37560.jpg"]
+    found = mtd.groups(ids)
+    grouped: dict[int, set[int]] = {}
+    for id_, group in found.items():
+        grouped.setdefault(group, set()).add(int(Path(id_).stem.rpartition("_")[2]))
+    assert [grouped[g] for g in sorted(grouped)] == [
+        {700, 900, 1000, 1100},  # jumps of 200 and less, whatever the exposure and the class
+        {1301},
+        {37098, 37556, 37560},  # far apart, and known to be one piece
+        {40000},
+    ]
+    assert mtd.groups(reversed(ids)) == found
+    assert mtd.groups([]) == {}
+    with pytest.raises(UserError, match=r"x/tile\.jpg is not named expK_num_N .* Use mtd\."):
+        mtd.groups(["x/tile.jpg"])
+
+
+@pytest.fixture
+def tiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Fifty tiles of six exposures; every fifth has defects, its last two exposures being free."""
+    monkeypatch.setattr(mtd, "_WHOLE", 300)
+    pixels = np.zeros((4, 5), np.uint8)
+    for tile in range(50):
+        defect = mtd.DEFECTS[tile // 5 % 5] if tile % 5 == 0 else "Free"
+        for k in range(1, 7):
+            kind = defect if k < 5 else "Free"
+            stem = f"exp{k}_num_{1000 * tile + 20 * k}"
+            write(tmp_path / f"MT_{kind}" / "Imgs" / f"{stem}.jpg", pixels)
+            write(tmp_path / f"MT_{kind}" / "Imgs" / f"{stem}.png", pixels)
+    return tmp_path
+
+
+def test_the_grouped_split_puts_every_tile_on_one_side(tiles: Path) -> None:
+    data = Mtd(tiles, grouped=True)
+    assert data.name == "mtd@grouped"
+    items = data.items("tile")
+    assert [i.id for i in items] == sorted(i.id for i in items)
+    tile = {i.id: int(Path(i.id).stem.rpartition("_")[2]) // 1000 for i in items}
+    tested = {tile[i.id] for i in data.test("tile")}
+    assert not tested & {tile[i.id] for i in data.train("tile")}
+    # of the forty sound tiles 1, 2, 3, 4, 6, ... every twentieth, the first included
+    assert tested == {*range(0, 50, 5), 1, 26}
+    assert all(i.split == "test" for i in items if i.label)
+    assert not any(i.few_shot for i in items), "a third of two tiles of a type is none"
+
+
+def test_few_shot_marks_go_to_whole_groups(tiles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = np.zeros((4, 5), np.uint8)
+    for tile in range(50, 54):
+        for k in range(1, 7):
+            for ending in ("jpg", "png"):
+                stem = f"exp{k}_num_{1000 * tile + k}"
+                write(tiles / "MT_Crack" / "Imgs" / f"{stem}.{ending}", pixels)
+    with pytest.raises(UserError, match=r"holds 324 images, not the 300 of the whole set"):
+        Mtd(tiles, grouped=True).items("tile")
+    monkeypatch.setattr(mtd, "_WHOLE", 324)
+    data = Mtd(tiles, grouped=True)
+    cracks = [i for i in data.items("tile") if i.defect == "crack"]
+    few = [i for i in cracks if i.few_shot]
+    assert len(cracks) == 4 + 4 + 24
+    assert {int(Path(i.id).stem.rpartition("_")[2]) // 1000 for i in few} == {10, 35}
+    assert len(few) == 8 <= 32 // 3
+    assert not any(i.few_shot for i in data.items("tile") if i.defect != "crack")
+
+
+@pytest.mark.data
+def test_no_look_alikes_across_the_groups_of_the_real_set() -> None:
+    where = os.environ.get("ASBENCH_DATA")
+    if not where or not (Path(where) / "mtd").is_dir():
+        pytest.skip("ASBENCH_DATA names no folder with mtd in it")
+    data = Mtd(Path(where) / "mtd", grouped=True)
+    items = data.items("tile")
+    counts = Counter((i.split, i.label) for i in items)
+    assert counts == {("train", 0): 785, ("test", 0): 167, ("test", 1): 392}
+    found = mtd.groups(i.id for i in items)
+    sizes = Counter(Counter(found.values()).values())
+    assert sizes[6] == 163, "six exposures of one piece"
+    thumbnails = []
+    for item in items:
+        file = PIL.Image.open(data.image_path(item))
+        small = np.asarray(file.resize((48, 48), PIL.Image.Resampling.BOX), np.float64).ravel()
+        centred = small - small.mean()
+        thumbnails.append(centred / np.linalg.norm(centred))
+    alike = np.array(thumbnails) @ np.array(thumbnails).T
+    group = np.array([found[i.id] for i in items])
+    assert alike[group[:, None] != group].max() < 0.98
+    normal = np.array([not i.label for i in items])
+
+    def nearest(data: Mtd) -> float:
+        """Return the share of test normals that have a look-alike to train on."""
+        train = np.array([i.split == "train" for i in data.items("tile")])
+        return float((alike[np.ix_(normal & ~train, train)].max(1) > 0.97).mean())
+
+    assert nearest(data) < 0.01
+    assert nearest(Mtd(data.root)) > 0.6
+
+
 @pytest.mark.data
 def test_the_real_counts_and_the_four_unmarked_tiles() -> None:
     where = os.environ.get("ASBENCH_DATA")

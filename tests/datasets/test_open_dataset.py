@@ -15,6 +15,7 @@ from asbench import plugins
 from asbench.datasets import open_dataset
 from asbench.datasets.folder import Folder
 from asbench.datasets.mtd import Mtd
+from asbench.datasets.table import Table
 from synth_store.types import UserError
 
 PLUGIN = """
@@ -121,7 +122,7 @@ def test_a_folder_called_like_a_plugin_needs_another_name(
     monkeypatch.chdir(tmp_path)
     assert open_dataset("mtd", name="tiles") == Folder(tmp_path / "mtd", "tiles")
     monkeypatch.chdir(root)
-    with pytest.raises(UserError, match="--name is for folders: data set 'mtd' keeps its own"):
+    with pytest.raises(UserError, match="--name is for folders and tables: data set 'mtd' keeps"):
         open_dataset("mtd", name="tiles")
 
 
@@ -129,7 +130,7 @@ def test_what_is_neither_name_nor_folder(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("ASBENCH_DATA", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(
-        UserError, match=r"'mtdd' is neither .* did you mean mtd or dtd\?"
+        UserError, match=r"'mtdd' is neither .* did you mean mtd or mpdd or dtd\?"
     ) as caught:
         open_dataset("mtdd")
     assert str(tmp_path / "mtdd") in str(caught.value)
@@ -143,5 +144,33 @@ def test_what_is_neither_name_nor_folder(tmp_path: Path, monkeypatch: pytest.Mon
         open_dataset("archive.zip")
 
 
-def test_every_plugin_but_folder_is_a_name() -> None:
-    assert set(plugins.names("asbench.datasets")) - set(asbench.datasets._names()) == {"folder"}
+def test_every_plugin_but_the_readers_of_paths_is_a_name() -> None:
+    names = set(plugins.names("asbench.datasets"))
+    assert names - set(asbench.datasets._names()) == {"folder", "table"}
+
+
+def test_a_variant_of_a_plugin_with_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASBENCH_DATA", str(tmp_path))
+    with pytest.raises(UserError, match=r"get them with `asbench data fetch mtd`"):
+        open_dataset("mtd@grouped")
+    (tmp_path / "mtd").mkdir()
+    assert open_dataset("mtd@grouped") == Mtd(tmp_path / "mtd", grouped=True)
+    with pytest.raises(UserError, match="no variant 'else': choose from mtd, mtd@grouped"):
+        open_dataset("mtd@else")
+
+
+def test_a_table_is_keyed_by_its_name_or_by_its_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "Line 3"
+    folder.mkdir()
+    for file in ("My Parts.csv", "all.JSONL", "meta.json", "mtd.csv"):
+        (folder / file).write_text("")
+    assert open_dataset(folder / "My Parts.csv") == Table(folder, "My Parts.csv", "my_parts")
+    assert open_dataset(str(folder / "all.JSONL")).name == "all"
+    assert open_dataset(folder / "meta.json") == Table(folder, "meta.json", "line_3")
+    assert open_dataset(folder / "meta.json", name="parts@v2").name == "parts@v2"
+    with pytest.raises(UserError, match=r"called 'mtd', .* another with --name NAME\.$"):
+        open_dataset(folder / "mtd.csv")
+    monkeypatch.setenv("ASBENCH_DATA", str(tmp_path))
+    assert open_dataset("Line 3/all.JSONL") == Table(folder, "all.JSONL", "all")

@@ -1,0 +1,205 @@
+"""A table of your images: CSV, JSON lines, or the `meta.json` of other libraries.
+
+One row per image. Columns, with the names that are read too, any order, others passed over:
+
+- `image_path` (`img_path`, `image`): relative to the table's folder, or absolute;
+- `label` (`label_index`, `anomaly`): 0, normal, good or ok; 1, anomalous, anomaly, abnormal,
+  defective, bad, ko or ng;
+- `split`: train or test; anomalous images are for test only;
+- `mask_path` (`mask`), optional: empty where there is none;
+- `category` (`cls_name`, `object`), optional: one category without it;
+- `defect` (`defect_type`, `specie_name`), optional: the type, `anomaly` without it.
+
+`meta.json` holds `{"train": {CATEGORY: [ROW, ...]}, "test": {...}}`, whose keys give split and
+category to rows that do not.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from asbench.records import Record, RecordedDataset
+from asbench.types import GOOD, Item
+from synth_store.types import UserError, check_category, check_name
+
+NAMES = {
+    "image": ("image_path", "img_path", "image"),
+    "label": ("label_index", "anomaly", "label"),
+    "split": ("split",),
+    "mask": ("mask_path", "mask"),
+    "category": ("category", "cls_name", "object"),
+    "defect": ("defect", "defect_type", "specie_name"),
+}
+"""The columns of a row, and the names each may have, the first that is there counting."""
+_LABELS = dict.fromkeys(("0", "normal", "good", "ok", "false"), 0) | dict.fromkeys(
+    ("1", "anomalous", "anomaly", "abnormal", "defective", "bad", "ko", "ng", "true"), 1
+)
+_NOTHING = ("", "none", "nan", "null")
+
+
+@dataclass(frozen=True)
+class Table(RecordedDataset):
+    """The images that the file `table` in the folder `root` names, keyed by `name`.
+
+    An image's id is its path as the table writes it. Masks are cut above 127. A row without a mask
+    counts for the image metrics alone.
+    Raises UserError naming the line for what a row lacks or gets wrong, for images named twice in a
+    category, and for files that are not there.
+    """
+
+    root: Path
+    table: str
+    name: str
+
+    def __post_init__(self) -> None:
+        check_name(self.name, "data set")
+
+    def categories(self) -> tuple[str, ...]:
+        """Return the categories, sorted."""
+        return tuple(sorted(self._rows))
+
+    def records(self, category: str) -> list[Record]:
+        """Return the rows of a category."""
+        return self._rows[category]
+
+    @cached_property
+    def _path(self) -> Path:
+        return self.root / self.table
+
+    @cached_property
+    def _rows(self) -> dict[str, list[Record]]:
+        """The rows by category, all of them checked."""
+        found: dict[str, list[Record]] = {}
+        seen: dict[tuple[str, str], str] = {}
+        missing: list[str] = []
+        for place, given in _given(self._path):
+            record = self._read(place, given)
+            item = record.item
+            if (other := seen.setdefault((item.category, item.id), place)) != place:
+                raise UserError(f"{place}: image {item.id} stands in {other} already.")
+            files = (record.image, record.mask)
+            missing += [f"{place}: {file}" for file in files if file and not file.is_file()]
+            found.setdefault(item.category, []).append(record)
+        if missing:
+            raise UserError(
+                f"{self._path} names {len(missing)} files that are not there ({missing[0]}); paths "
+                f"are relative to {self.root}."
+            )
+        for category, rows in found.items():
+            if not any(r.item.split == "train" for r in rows):
+                raise UserError(
+                    f"{self._path}: category {category!r} has no row with split train and label 0."
+                )
+        if not found:
+            raise UserError(f"{self._path} has no rows.")
+        return found
+
+    def _read(self, place: str, given: Mapping[str, Any]) -> Record:
+        texts = {c: _text(given, names) for c, names in NAMES.items()}
+        for column in ("image", "label", "split"):
+            if not texts[column]:
+                raise UserError(
+                    f"{place} has no {' or '.join(NAMES[column])}: a row must say it. Columns here "
+                    f"are {', '.join(map(str, given))}."
+                )
+        label, split = self._label(place, texts["label"]), self._split(place, texts["split"])
+        if label and split == "train":
+            raise UserError(
+                f"{place} is anomalous and for training: detectors train on normal images only. "
+                "Give it split test, or leave it out."
+            )
+        category = texts["category"] or self.name.partition("@")[0]
+        try:
+            check_category(category)
+        except UserError as error:
+            raise UserError(f"{place}: {error}") from error
+        id_ = PurePosixPath(texts["image"].replace("\\", "/")).as_posix()
+        defect = (texts["defect"] or "anomaly") if label else GOOD
+        mask = self.root / texts["mask"].replace("\\", "/") if label and texts["mask"] else None
+        if label and defect == GOOD:
+            raise UserError(f"{place} is anomalous, but its defect type is {GOOD!r}.")
+        item = Item(id_, category, split, label, defect)
+        return Record(item, self.root / id_, mask)
+
+    def _label(self, place: str, text: str) -> int:
+        if text.lower() not in _LABELS:
+            raise UserError(f"{place}: label {text!r} is none of {', '.join(_LABELS)}.")
+        return _LABELS[text.lower()]
+
+    def _split(self, place: str, text: str) -> Literal["train", "test"]:
+        match text.lower():
+            case "train":
+                return "train"
+            case "test":
+                return "test"
+        raise UserError(
+            f"{place}: split {text!r} is neither train nor test. ASBench selects nothing on "
+            "validation images: give them to one of the two, or leave them out."
+        )
+
+
+def _text(given: Mapping[str, Any], names: tuple[str, ...]) -> str:
+    """Return the first of a row's values that is there, as text; empty if none is."""
+    for name in names:
+        text = str(given.get(name, "")).strip()
+        if text.lower() not in _NOTHING:
+            return text
+    return ""
+
+
+def _given(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield a table's rows as they are written, each with the place to name in errors."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # as spreadsheets write it, or without a mark
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8: save it as that.") from error
+    match path.suffix.lower():
+        case ".csv":
+            lines = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+            try:
+                for row in lines:
+                    place = f"{path} line {lines.line_num}"
+                    if None in row or None in row.values():
+                        raise UserError(f"{place} has not as many fields as the first line.")
+                    yield place, row
+            except csv.Error as error:
+                raise UserError(f"{path} line {lines.line_num}: {error}.") from error
+        case ".jsonl":
+            for number, line in enumerate(text.splitlines(), start=1):
+                if line.strip():
+                    place = f"{path} line {number}"
+                    yield place, _object(place, _parsed(place, line))
+        case _:
+            yield from _meta(path, _parsed(str(path), text))
+
+
+def _meta(path: Path, splits: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the rows of a `meta.json`, split and category filled in from its keys."""
+    for split, categories in _object(str(path), splits).items():
+        for category, rows in _object(f"{path} {split}", categories).items():
+            if not isinstance(rows, list):
+                raise UserError(f"{path} {split}/{category} is no list of images.")
+            for number, row in enumerate(rows):
+                place = f"{path} {split}/{category}[{number}]"
+                # the keys count unless the row says otherwise
+                yield place, {"split": split, "cls_name": category, **_object(place, row)}
+
+
+def _parsed(place: str, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{place} is not JSON: {error}.") from error
+
+
+def _object(place: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise UserError(f"{place} is not a JSON object, but {type(value).__name__}.")
+    return value

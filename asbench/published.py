@@ -1,0 +1,105 @@
+"""What the benchmark's paper prints of its five data sets, and where files at hand differ."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+_TABLE3 = Path(__file__).with_name("published_table3.csv")
+_COUNTS = Path(__file__).with_name("published_counts.csv")
+_KINDS = ("train normals", "test normals", "test anomalies")
+
+
+class Counts(NamedTuple):
+    """Images of a data set or a category."""
+
+    train_normal: int
+    test_normal: int
+    test_anomalous: int
+
+    def __add__(self, other: object) -> Counts:
+        """Return the sums, kind by kind."""
+        if not isinstance(other, Counts):
+            return NotImplemented
+        return Counts(*(a + b for a, b in zip(self, other, strict=True)))
+
+
+class Printed(NamedTuple):
+    """A row of the paper's Table 3. Sides in pixels; note: what is known to be wrong in the row."""
+
+    counts: Counts
+    categories: int
+    sides: tuple[int, int]
+    note: str
+
+
+class Measured(NamedTuple):
+    """What a category at hand holds. sides: smallest and largest in pixels; None if unread."""
+
+    counts: Counts
+    sides: tuple[int, int] | None
+
+
+def table3() -> dict[str, Printed]:
+    """Return Table 3 as the paper prints it, by data set."""
+    with _TABLE3.open(newline="", encoding="utf-8") as file:
+        return {
+            row["dataset"]: Printed(
+                _counts(row),
+                int(row["categories"]),
+                (int(row["smallest"]), int(row["largest"])),
+                row["note"],
+            )
+            for row in csv.DictReader(file)
+        }
+
+
+def categories(dataset: str) -> dict[str, Counts]:
+    """Return the counts of each category in the authors' release; empty for other data sets."""
+    with _COUNTS.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return {row["category"]: _counts(row) for row in rows if row["dataset"] == dataset}
+
+
+def differences(dataset: str, measured: Mapping[str, Measured]) -> tuple[str, ...] | None:
+    """Say, a sentence each, how a data set at hand differs from Table 3.
+
+    A variant splits in its own way: of it, all normals are counted together. Categories are named
+    by what the authors' release holds of them. None for a data set that is not in the table.
+    """
+    plain, _, variant = dataset.partition("@")
+    printed = table3().get(plain)
+    if printed is None:
+        return None
+    found = [f"{plain} category {c} is missing" for c in categories(plain) if c not in measured]
+    if len(measured) != printed.categories:
+        found.append(f"{len(measured)} categories here, {printed.categories} printed")
+    total = sum((m.counts for m in measured.values()), Counts(0, 0, 0))
+    found += _numbers("in all", total, printed.counts, "printed", bool(variant))
+    if total != printed.counts:
+        for name, counts in categories(plain).items():
+            if name in measured:
+                here = measured[name].counts
+                found += _numbers(name, here, counts, "in the release", bool(variant))
+    sides = [side for m in measured.values() if m.sides for side in m.sides]
+    if sides and (min(sides), max(sides)) != printed.sides:
+        smallest, largest = printed.sides
+        note = f"; {printed.note}" if printed.note else ""
+        found.append(
+            f"sides of {min(sides)}-{max(sides)} pixels here, {smallest}-{largest} printed{note}"
+        )
+    return tuple(found)
+
+
+def _numbers(what: str, here: Counts, there: Counts, where: str, own_split: bool) -> list[str]:
+    pairs = list(zip(_KINDS, here, there, strict=True))
+    if own_split:
+        normals = (sum(here[:2]), sum(there[:2]))
+        pairs = [("normals", *normals), pairs[2]]
+    return [f"{what}: {a} {kind} here, {b} {where}" for kind, a, b in pairs if a != b]
+
+
+def _counts(row: Mapping[str, str]) -> Counts:
+    return Counts(*(int(row[field]) for field in Counts._fields))
