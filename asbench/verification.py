@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from asbench.generation.recompute import Recomputed, recompute
 from asbench.ingest import Progress, quiet
+from asbench.types import REAL
 from synth_store import StoreKey, SynthStore
 from synth_store.selection import select
 from synth_store.verify import Fault, discard_damaged, verify_normals, verify_set, verify_store
@@ -68,7 +69,7 @@ def _verify(
         found.mend.append(store.generate_line(key, category))
         if discard:
             found.discarded[address] = discard_damaged(store, key, category)
-    elif count:
+    elif count and key.method != REAL:  # no method renders what was photographed
         again = recompute(store, key, category, count)
         found.again[address] = again
         folder = store.folder(key, category)

@@ -67,6 +67,8 @@ def command(
         shown_as = subset.replace("_", " ")
         shown.add_row(shown_as, str(counts["normal"]), str(counts["anomalous"]), *values)
     console.out.print(shown)
+    if saw := trained.run.saw_defects:
+        console.say(f"training saw {saw} real defects of the full test set: compare on held out")
     for reason in {r for s in SUBSETS for r in found[s]["reasons"].values()}:
         console.say(f"nan: {reason}")
     if csv is not None:

@@ -54,6 +54,7 @@ def list_() -> None:
             others = " ".join(f"@{v}" for v in variants(name))
             shown.add_row(f"  {name}", needs, others)
         console.out.print(shown)
+    console.say("\nreal, in place of a method: the data set's few-shot defects themselves")
     console.say(f"\nNot there yet: {', '.join(NOT_YET)}.")
     console.next_step("asbench methods show draem", "asbench preview --method all --compact")
 

@@ -13,6 +13,7 @@ from cli import options
 
 if TYPE_CHECKING:
     from asbench.evaluation.trained import Trained
+    from asbench.results import Subset
 
 EPILOG = """
 \b
@@ -167,15 +168,22 @@ def show(trained: list[Trained]) -> None:
     """Print what was trained and what it scored."""
     from cli import console
 
+    # As in tables: what one of them saw is left out for all.
+    saw = max(one.run.saw_defects for one in trained)
+    subset: Subset = "held_out" if saw else "full"
     counted = ("seed", *console.HEADS.values())
     shown = console.table("run", "category", *counted, right=counted)
     for one in trained:
         place = (one.run.decides["category"], str(one.run.decides["seed"]))
         if one.run.untrained is not None:
-            shown.add_row("untrained", *place, *console.metrics(one.run.untrained["full"]))
-        shown.add_row(one.id, *place, *console.metrics(one.run.metrics["full"]))
+            shown.add_row("untrained", *place, *console.metrics(one.run.untrained[subset]))
+        shown.add_row(one.id, *place, *console.metrics(one.run.metrics[subset]))
     console.out.print(shown)
-    for reason in {r for one in trained for r in one.run.reasons["full"].values()}:
+    if saw:
+        console.say(
+            f"Scored without the few-shot third of the defects: training saw {saw} real defects"
+        )
+    for reason in {r for one in trained for r in one.run.reasons[subset].values()}:
         console.say(f"nan: {reason}")
 
 

@@ -9,8 +9,10 @@ from importlib.metadata import version
 from typing import Any
 
 from asbench.generation.render import RenderJob
-from asbench.types import Synthesizer
+from asbench.types import REAL, Synthesizer
 from synth_store import StoreKey, SynthStore
+from synth_store.digest import combine, image_digest
+from synth_store.reader import Masks
 
 LIBRARIES = ("numpy", "opencv-python-headless", "scipy")
 """The libraries whose version may change a pixel."""
@@ -45,8 +47,13 @@ def plan_set(
     """Create the set in the store, or find it there, and return what is left to render.
 
     `textures` is `dataset/category` of the texture bank in the store; `record`, how the set was
-    asked for, is kept beside it. Raises StoreError if another set stands under the key.
+    asked for, is kept beside it, and so are the ids of the real defects whose masks it draws from.
+    Raises StoreError if another set stands under the key.
     """
+    seen = {}
+    if "defects" in synthesizer.needs:
+        real = store.read(StoreKey(key.dataset, REAL, 0), category)
+        seen = {"saw_defects": real.attributes["record"]["saw_defects"]}
     textures = textures if "textures" in synthesizer.needs else None
     jobs = store.create_set(
         key,
@@ -58,6 +65,7 @@ def plan_set(
             "cpu": platform.processor() or platform.machine(),
             "asbench": version("asbench"),
             **(record or {}),
+            **seen,
         },
         shard=synthesizer.shard,
         replace=replace,
@@ -88,4 +96,7 @@ def identity(
     if textures is not None:
         bank = store.normals(*textures.split("/"))
         found["textures"] = {"name": textures, "digest": bank.digest}
+    if "defects" in synthesizer.needs:
+        masks = Masks(store.read(StoreKey(key.dataset, REAL, 0), category))
+        found["defects"] = {"count": len(masks), "digest": combine(map(image_digest, masks))}
     return found

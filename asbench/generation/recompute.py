@@ -36,7 +36,13 @@ def recompute(store: SynthStore, key: StoreKey, category: str, count: int) -> Re
     cls = plugins.load("asbench.synthesizers", key.method, Synthesizer)  # type: ignore[type-abstract]
     synthesizer = cls(**stored.attributes["parameters"])
     textures = stored.attributes.get("textures")
-    offered = material(store, key.dataset, category, textures["name"] if textures else None)
+    offered = material(
+        store,
+        key.dataset,
+        category,
+        textures["name"] if textures else None,
+        defects="defects" in synthesizer.needs,
+    )
     count = min(count, stored.count)
     rng = address_rng("recompute", str(key), category)
     indices = sorted(int(i) for i in rng.choice(stored.count, count, replace=False))
