@@ -62,7 +62,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "source": "another",
         "blend": "alpha",
         "shifted": False,
-        "area": (0.01, 0.16),
+        "area": (0.01, 0.12),
         "aspect": (1.0, 1.0),
         "opacity": (0.05, 0.95),
     },
@@ -71,7 +71,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "source": "another",
         "blend": "poisson-weighted",
         "shifted": False,
-        "area": (0.01, 0.16),
+        "area": (0.01, 0.12),
         "aspect": (1.0, 1.0),
         "opacity": (0.05, 0.95),
     },
@@ -129,9 +129,9 @@ class Compose(PerSample):
     pixel off the image's border.
 
     The mask is the region, also where a blend happens to change a pixel of it little. The shipped
-    variants take mask, source, blend, sizes and opacities from published methods; what else makes
-    up a method (object modes, noise, sizes drawn side by side) is the method's own. None where 20
-    masks came out empty, or nothing can be seen.
+    variants take mask, source, blend, mean area and opacities from published methods; what else
+    makes up a method (object modes, noise, the law of its sizes) is the method's own. None where
+    20 masks came out empty, or nothing can be seen.
     """
 
     title: ClassVar[str] = "Compose"
@@ -320,7 +320,8 @@ class Compose(PerSample):
         if self.source == "shade":
             span = int(canvas.normal.max()) - int(canvas.normal.min())
             change = rng.uniform(*SHADES) * span * (1 if rng.random() < 0.5 else -1)
-            return np.clip(np.rint(inside + change), 0, 255).astype(np.uint8)
+            shaded: Image = np.clip(np.rint(inside + change), 0, 255).astype(np.uint8)
+            return shaded
         image = self._image(canvas, rng)
         cut = self.source in CUT and self.shifted
         shown = elsewhere(rng, image, (inside.shape[0], inside.shape[1])) if cut else image[box]
