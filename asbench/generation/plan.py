@@ -9,10 +9,11 @@ from importlib.metadata import version
 from typing import Any
 
 from asbench.generation.render import RenderJob
-from asbench.types import REAL, Synthesizer
+from asbench.types import REAL, Indexed, Synthesizer
 from synth_store import StoreKey, SynthStore
 from synth_store.digest import combine, image_digest
 from synth_store.reader import Masks
+from synth_store.types import Mask
 
 LIBRARIES = ("numpy", "opencv-python-headless", "scipy")
 """The libraries whose version may change a pixel."""
@@ -98,5 +99,11 @@ def identity(
         found["textures"] = {"name": textures, "digest": bank.digest}
     if "defects" in synthesizer.needs:
         masks = Masks(store.read(StoreKey(key.dataset, REAL, 0), category))
-        found["defects"] = {"count": len(masks), "digest": combine(map(image_digest, masks))}
+        found["defects"] = masks_identity(masks)
     return found
+
+
+def masks_identity(masks: Indexed[Mask]) -> dict[str, Any]:
+    """Return what identifies the real defects' masks that a set is drawn from."""
+    digests = (image_digest(masks[i]) for i in range(len(masks)))
+    return {"count": len(masks), "digest": combine(digests)}

@@ -11,7 +11,7 @@ from typing import Any
 from asbench import grid
 from asbench.generation.plan import LIBRARIES
 from asbench.imaging.geometry import fit, fit_mask
-from asbench.imaging.restoring import RESTORED_VERSION, likest, restored
+from asbench.imaging.restoring import RESTORED_VERSION, likest, restored, thumbnails
 from asbench.ingest import Progress, quiet
 from asbench.types import REAL, Dataset, Item
 from synth_store import Geometry, Normals, Sample, StoredSet, StoreError, StoreKey, SynthStore
@@ -40,9 +40,10 @@ class FewShot:
 
     def samples(self, normals: Normals) -> Iterator[Sample]:
         """Yield them as samples, each with the clean image it might have had."""
+        small = thumbnails(normals)
         for item in self.items:
             image, mask = self.read(item, normals.geometry)
-            clean = restored(image, mask, normals[likest(image, mask, normals)])
+            clean = restored(image, mask, normals[likest(image, mask, small)])
             yield Sample(image, mask, clean)
 
     def digest(self) -> str:

@@ -8,6 +8,7 @@ from importlib.metadata import version
 import numpy as np
 
 from asbench import grid, plugins
+from asbench.generation.plan import masks_identity
 from asbench.generation.render import material, render_samples
 from asbench.types import Synthesizer
 from synth_store import Sample, StoreKey, SynthStore, address_rng
@@ -15,7 +16,10 @@ from synth_store import Sample, StoreKey, SynthStore, address_rng
 
 @dataclass(frozen=True)
 class Recomputed:
-    """Indices rendered anew, those that differ, and library versions that differ from then."""
+    """Indices rendered anew, those that differ, and what else differs from then.
+
+    versions: of libraries, and a change of the masks of real defects, each as a line to print.
+    """
 
     indices: tuple[int, ...]
     different: tuple[int, ...]
@@ -59,6 +63,9 @@ def recompute(store: SynthStore, key: StoreKey, category: str, count: int) -> Re
         for library, then in stored.attributes["versions"].items()
         if version(library) != then
     ]
+    now = {"defects": masks_identity(offered.defects)} if "defects" in synthesizer.needs else {}
+    if now.get("defects") != stored.attributes.get("defects"):
+        changed.append("masks of real defects: others now than then")
     return Recomputed(tuple(indices), tuple(different), tuple(changed))
 
 

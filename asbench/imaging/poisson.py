@@ -104,6 +104,8 @@ def blend_within(
     blended = target.astype(np.float64)
     if not inside.any():
         return blended
+    if inside.all():  # a rectangle after all: the sine transform is ten times as fast
+        return blend(target, source, rule)
     factors = splu(_laplacian(inside), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0)
     for channel in range(target.shape[2]):
         own = np.ascontiguousarray(blended[..., channel])

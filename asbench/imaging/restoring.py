@@ -37,17 +37,21 @@ def restored(image: Image, mask: Mask, normal: Image) -> Image:
     return out
 
 
-def likest(image: Image, mask: Mask, normals: Iterable[Image]) -> int:
+def thumbnails(images: Iterable[Image]) -> npt.NDArray[np.float32]:
+    """Return the images at 32 x 32, to compare others with: float32 (N, 32, 32, 3), 0..255."""
+    return np.stack([_shrunk(image.astype(np.float32)) for image in images])
+
+
+def likest(image: Image, mask: Mask, small: npt.NDArray[np.float32]) -> int:
     """Return which of the normals is most like the image outside the mask; the first of equals.
 
-    The mean squared difference at 32 x 32, over the cells that the mask leaves free; over all of
-    them where it leaves none.
+    small: the normals' `thumbnails`. Least squares over the cells that the mask leaves free,
+    weighted by how free; over all of them where it leaves none.
     """
     free = 1 - _shrunk(mask.astype(np.float32))
     weight = (free if free.any() else np.ones_like(free))[..., None]
-    seen = _shrunk(image.astype(np.float32))
-    apart = [float((weight * (seen - _shrunk(n.astype(np.float32))) ** 2).sum()) for n in normals]
-    return int(np.argmin(apart))
+    apart = weight * (_shrunk(image.astype(np.float32)) - small) ** 2
+    return int(np.argmin(apart.sum(axis=(1, 2, 3))))
 
 
 def _shrunk(pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -134,6 +134,8 @@ def test_another_bank_is_another_set(tmp_path: Path, offer: Any) -> None:
     assert again.attributes["record"]["without_mask"] == ["test/disc/0"]
     with pytest.raises(StoreError, match=r"compose@masked/0/a .*identity \(defects: stored .*2"):
         make(tmp_path, "compose", **MASKED)
+    told = recompute(SynthStore.open(tmp_path), before.key, "a", 2).versions
+    assert told == ("masks of real defects: others now than then",)
     after = make(tmp_path, "compose", replace=True, **MASKED)
     assert after.digest != before.digest
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from asbench.imaging.restoring import likest, restored
+from asbench.imaging.restoring import likest, restored, thumbnails
 from asbench.testing import material
 from synth_store.types import Image, Mask
 
@@ -50,10 +50,11 @@ def test_a_defect_as_large_as_the_image_is_replaced_by_the_normal() -> None:
 
 def test_the_likest_normal_is_told_by_what_lies_outside_the_mask() -> None:
     normals = list(material().normals)
+    small = thumbnails(normals)
     image = normals[2].copy()
     mask = np.zeros(image.shape[:2], np.bool_)
     mask[8:56, 8:40] = True
     image[mask] = normals[0][mask]
-    assert likest(image, mask, normals) == 2
-    assert likest(normals[3], np.ones_like(mask), normals) == 3
-    assert likest(normals[1], mask, [normals[1]] * 3) == 0
+    assert likest(image, mask, small) == 2
+    assert likest(normals[3], np.ones_like(mask), small) == 3
+    assert likest(normals[1], mask, thumbnails([normals[1]] * 3)) == 0
