@@ -45,7 +45,8 @@ def list_() -> None:
     for name in plugins.names("asbench.synthesizers"):
         cls = _class(name)
         found.setdefault((cls.paradigm, cls.family), []).append(name)
-    for paradigm, family in sorted(found, key=lambda f: (f[0] != "hand-crafted", f)):
+    order = sorted(found, key=lambda f: (f[0] != "hand-crafted", f[1] == "composition", f))
+    for paradigm, family in order:
         console.say(f"\n{paradigm}, {family}")
         shown = console.table("  method", "needs", "variants")
         shown.show_header = False

@@ -149,7 +149,7 @@ def plan_run(
         notify(f"{bare} means {full}: the only variant of it stored for {data.name}/{chosen}")
     test = TestSet(data, data.test(chosen), opened.geometry)
     test.refuse_without_anomalies()
-    sources.refuse_leaks(test.items)
+    sources.refuse_leaks(test.items, opened)
     normals = ensure_normals(SynthStore.create(store), data, chosen, progress)
     decides = Decides(
         dataset=data.name,

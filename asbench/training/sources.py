@@ -35,7 +35,7 @@ class Sources:
         seen = (s.attributes["record"].get("saw_defects", ()) for s in self.sets)
         return tuple(sorted(set().union(*seen)))
 
-    def refuse_leaks(self, items: Sequence[Item]) -> None:
+    def refuse_leaks(self, items: Sequence[Item], store: SynthStore) -> None:
         """Raise UserError if a set saw a defect that is not few-shot among these test items.
 
         Photographs added to a folder later can shift its few-shot third: scored as held out would
@@ -48,10 +48,8 @@ class Sources:
                 raise UserError(
                     f"{stored.key}/{stored.category} was made from {len(other)} real defects that "
                     f"are not in the few-shot third now ({', '.join(other[:3])}"
-                    f"{', ...' if len(other) > 3 else ''}): the data set has changed. Make real "
-                    "and the sets that use its masks anew, with --replace: `asbench generate "
-                    f"--dataset {stored.key.dataset} --category {stored.category} --method "
-                    f"{stored.key.method} --replace`."
+                    f"{', ...' if len(other) > 3 else ''}): the data set has changed. Make it anew "
+                    f"with\n  {store.generate_line(stored.key, stored.category)} --replace"
                 )
 
     def kept_back(self) -> list[tuple[StoredSet, range]]:

@@ -207,7 +207,9 @@ def test_defects_that_are_few_shot_no_more_are_not_trained_on(tmp_path: Path, of
 
     offer(Grown())
     here = {"store": tmp_path, "runs": tmp_path / "runs", **QUICK}
-    with pytest.raises(UserError, match=r"made from 1 real defects .*\(test/disc/1\).*--replace"):
+    with pytest.raises(
+        UserError, match=r"made from 1 real defects .*\(test/disc/1\).*\n.*--replace$"
+    ):
         train("toys", "compose", **here)
 
 
