@@ -44,7 +44,7 @@ SECONDS = 10.0
 def material(
     height: int = 64, width: int = 64, kind: Kind = "texture", seed: int = 0, normals: int = 4
 ) -> Material:
-    """Return generated material: `normals` images of one kind, foregrounds and four textures.
+    """Return generated material: normals of one kind, foregrounds, four textures, four defects.
 
     Everything is uint8 (height, width, 3), or bool (height, width) for foregrounds, read-only, and
     a function of the arguments alone.
@@ -59,9 +59,22 @@ def material(
         _surface(height, width, address_rng("testing", "bank", height, width, seed, index))
         for index in range(4)
     ]
-    for array in (*images, *foregrounds, *textures):
+    defects = [
+        _blob(height, width, address_rng("testing", "defects", height, width, seed, index))
+        for index in range(4)
+    ]
+    for array in (*images, *foregrounds, *textures, *defects):
         array.setflags(write=False)
-    return Material("testing", kind, images, foregrounds, textures)
+    return Material("testing", kind, images, foregrounds, textures, defects)
+
+
+def _blob(height: int, width: int, rng: np.random.Generator) -> Mask:
+    """An ellipse somewhere on the image, of a third of its sides at most."""
+    rows, columns = np.ogrid[:height, :width]
+    tall, wide = int(rng.integers(2, height // 6 + 2)), int(rng.integers(2, width // 6 + 2))
+    row, column = int(rng.integers(height)), int(rng.integers(width))
+    inside = ((rows - row) * wide) ** 2 + ((columns - column) * tall) ** 2 < (tall * wide) ** 2
+    return np.asarray(inside)
 
 
 def _surface(height: int, width: int, rng: np.random.Generator) -> Image:
@@ -133,7 +146,7 @@ def _global_chance() -> list[Any]:
 
 
 def _every_array(material: Material) -> list[bytes]:
-    offered = (material.normals, material.foregrounds, material.textures)
+    offered = (material.normals, material.foregrounds, material.textures, material.defects)
     return [things[i].tobytes() for things in offered for i in range(len(things))]
 
 

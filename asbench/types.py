@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 GOOD = "good"
 """The defect type of a normal image."""
+REAL = "real"
+"""In place of a method's name: a data set's few-shot defects, stored like any set."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -114,7 +116,8 @@ class Material:
     """What one category offers to a synthesizer; read-only, lazy, picklable.
 
     normals: uint8 (H, W, 3) images at the store's geometry; foregrounds: bool (H, W), one beside
-    each normal; textures: uint8 (H, W, 3) images, empty for methods that need none.
+    each normal; textures: uint8 (H, W, 3) images; defects: bool (H, W) masks of real defects, the
+    few-shot ones alone. Textures and defects are empty for methods that need none.
     """
 
     dataset: str
@@ -122,6 +125,7 @@ class Material:
     normals: Indexed[Image]
     foregrounds: Indexed[Mask] = ()
     textures: Indexed[Image] = ()
+    defects: Indexed[Mask] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +156,10 @@ class Canvas:
     def texture(self, rng: np.random.Generator) -> Image:
         """Return a texture drawn uniformly from the bank: uint8 (H, W, 3)."""
         return self.material.textures[int(rng.integers(len(self.material.textures)))]
+
+    def defect(self, rng: np.random.Generator) -> Mask:
+        """Return the mask of a real defect, drawn uniformly from the bank: bool (H, W)."""
+        return self.material.defects[int(rng.integers(len(self.material.defects)))]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -186,7 +194,7 @@ def parameter(default: Any, doc: str) -> Any:
     return field(default=default, metadata={"doc": doc})
 
 
-Need = Literal["foreground", "another", "textures"]
+Need = Literal["foreground", "another", "textures", "defects"]
 
 
 class Renderer(Protocol):

@@ -9,6 +9,7 @@ from pathlib import Path
 from asbench.generation.fitted import FITS
 from asbench.generation.recompute import Recomputed, recompute
 from asbench.ingest import Progress, quiet
+from asbench.types import REAL
 from synth_store import StoreKey, SynthStore
 from synth_store.selection import select
 from synth_store.verify import Fault, discard_damaged, verify_normals, verify_set, verify_store
@@ -73,7 +74,7 @@ def _verify(
         found.mend.append(store.generate_line(key, category))
         if discard:
             found.discarded[address] = discard_damaged(store, key, category)
-    elif count:
+    elif count and key.method != REAL:  # no method renders what was photographed
         again = recompute(store, key, category, count, fits=fits)
         found.again[address] = again
         folder = store.folder(key, category)

@@ -80,6 +80,8 @@ def command(
             values = console.metrics(published.metrics[subset])
             shown.add_row(f"  as {published.flavour}", *counted_as, *values)
     console.out.print(shown)
+    if saw := trained.run.saw_defects:
+        console.say(f"training saw {saw} real defects of the full test set: compare on held out")
     told = {r for s in SUBSETS for r in found[s]["reasons"].values()}
     if published is not None:
         told |= {r for s in SUBSETS for r in published.reasons[s].values()}

@@ -22,7 +22,7 @@ Example: 500 anomalies of two methods on your own photographs, two processes
     multiple=True,
     required=True,
     callback=options.listed,
-    help="A method; several: a,b or repeat.",
+    help="A method; several: a,b or repeat. `real`: the few-shot defects themselves.",
 )
 @options.dataset
 @options.name
@@ -75,6 +75,7 @@ def command(
     -n adds to the same set, and every detector trains from what was rendered once.
     """
     from asbench import generate
+    from asbench.types import REAL
     from cli import console
 
     if weights:  # imported only then: it brings torch along
@@ -116,7 +117,8 @@ def command(
     for stored in sets:
         address = f"{stored.key}/{stored.category}"
         before = min(begun.get(address, 0), stored.count)
-        rendered += max(0, count - before)
+        wanted = stored.count if stored.key.method == REAL else count
+        rendered += max(0, wanted - before)
         shown.add_row(address, str(stored.count), str(before), str(stored.digest)[:12])
     console.out.print(shown)
     console.say(f"\n{rendered} samples rendered in {seconds:.1f} s into {store}")
@@ -125,6 +127,12 @@ def command(
         console.say(
             "Textures are drawn (procedural); the published methods use DTD: --textures dtd"
         )
+    for stored in sets:
+        if left_out := stored.attributes["record"].get("without_mask"):
+            console.say(
+                f"{stored.key}/{stored.category}: left out for want of a mask: "
+                f"{', '.join(left_out)}"
+            )
     methods = list(dict.fromkeys(s.key.method for s in sets))
     place = {
         "store": options.unless(store, options.STORE),

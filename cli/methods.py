@@ -55,7 +55,8 @@ def list_() -> None:
     for name in plugins.names("asbench.synthesizers"):
         cls = _class(name)
         found.setdefault((cls.paradigm, cls.family), []).append(name)
-    for paradigm, family in sorted(found, key=lambda f: (f[0] != "hand-crafted", f)):
+    order = sorted(found, key=lambda f: (f[0] != "hand-crafted", f[1] == "composition", f))
+    for paradigm, family in order:
         console.say(f"\n{paradigm}, {family}")
         shown = console.table("  method", "needs", "variants")
         shown.show_header = False
@@ -64,6 +65,7 @@ def list_() -> None:
             others = " ".join(f"@{v}" for v in variants(name))
             shown.add_row(f"  {name}", needs, others)
         console.out.print(shown)
+    console.say("\nreal, in place of a method: the data set's few-shot defects themselves")
     console.say(f"\nNot there yet: {', '.join(NOT_YET)}.")
     console.next_step("asbench methods show draem", "asbench preview --method all --compact")
 

@@ -11,6 +11,7 @@ from cli import options
 
 if TYPE_CHECKING:
     from asbench.evaluation.trained import Trained
+    from asbench.results import Subset
 
 EPILOG = """
 \b
@@ -202,19 +203,26 @@ def show(trained: list[Trained]) -> None:
     from asbench.results import finished, last_of
     from cli import console
 
+    # As in tables: what one of them saw is left out for all.
+    saw = max(one.run.saw_defects for one in trained)
+    subset: Subset = "held_out" if saw else "full"
     counted = ("seed", *console.HEADS.values())
     shown = console.table("run", "category", *counted, right=counted)
     for one in trained:
         place = (one.run.decides["category"], str(one.run.decides["seed"]))
         if one.run.untrained is not None:
-            shown.add_row("untrained", *place, *console.metrics(one.run.untrained["full"]))
+            shown.add_row("untrained", *place, *console.metrics(one.run.untrained[subset]))
         last = finished(one.folder.parent, last_of(one.run.decides)) if one.run.selected else None
         for run in filter(None, (last, one.run)):
             mark = " (best on test)" if run.selected else ""
-            shown.add_row(run.id + mark, *place, *console.metrics(run.metrics["full"]))
+            shown.add_row(run.id + mark, *place, *console.metrics(run.metrics[subset]))
             if run.parity is not None:
                 by = f"  as {run.parity.flavour}"
-                shown.add_row(by, *place, *console.metrics(run.parity.metrics["full"]))
+                shown.add_row(by, *place, *console.metrics(run.parity.metrics[subset]))
     console.out.print(shown)
-    for reason in {r for one in trained for r in one.run.reasons["full"].values()}:
+    if saw:
+        console.say(
+            f"Scored without the few-shot third of the defects: training saw {saw} real defects"
+        )
+    for reason in {r for one in trained for r in one.run.reasons[subset].values()}:
         console.say(f"nan: {reason}")

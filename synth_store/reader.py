@@ -140,6 +140,26 @@ class Foregrounds:
         return (self[i] for i in range(len(self)))
 
 
+class Masks:
+    """The masks of a stored set: a sequence of bool (H, W)."""
+
+    def __init__(self, stored: StoredSet) -> None:
+        self.stored = stored
+
+    def __len__(self) -> int:
+        return len(self.stored)
+
+    def __getitem__(self, index: int) -> Mask:
+        if not 0 <= index < len(self):
+            raise IndexError(f"mask {index} of {len(self)}")
+        out = np.empty(self.stored.mask.shape, np.bool_)
+        self.stored.mask.read(index, out)
+        return out
+
+    def __iter__(self) -> Iterator[Mask]:
+        return (self[i] for i in range(len(self)))
+
+
 class StoredSet:
     """One category of one synthetic set. Reading raises StoreError for any wrong or missing byte.
 

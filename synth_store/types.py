@@ -16,7 +16,7 @@ Mask = npt.NDArray[np.bool_]
 
 _NAME = re.compile(r"[a-z0-9_]+(@[a-z0-9_-]+)?")
 _CATEGORY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-RESERVED_METHODS = frozenset({"normal", "real"})
+RESERVED_METHODS = frozenset({"normal"})
 
 
 class UserError(ValueError):

@@ -35,8 +35,8 @@ from asbench.generation.fitted import (
     versions,
 )
 from asbench.generation.generate import chosen, geometry_of
+from asbench.generation.real import FewShot, few_shot
 from asbench.generation.render import in_batches
-from asbench.imaging import geometry as framing
 from asbench.ingest import Progress, ensure_normals, quiet
 from asbench.learned import loop
 from asbench.learned.model import LearnedModel, save_kept
@@ -47,7 +47,7 @@ from asbench.preview import Band, contact_sheet, png
 from asbench.results import into_place
 from asbench.synthesizers import resolve
 from asbench.types import Canvas, Dataset, Defect, LearnedSynthesizer, Material, Subject
-from synth_store import Geometry, Sample, SynthStore, UserError, address_rng
+from synth_store import Sample, SynthStore, UserError, address_rng
 from synth_store.reader import Foregrounds
 
 BEGUN = "begun.json"
@@ -143,33 +143,19 @@ def fit(
         )
     where = find_device(device)
     found = {c: find_weights(s.title, s.pretrained, weights or {}) for c, s in learned.items()}
-    for c, s in learned.items():
-        _refuse_without_defects(s, data, c)
+    # Refused before anything is written, where there are no few-shot defects with a mask.
+    defects = {c: few_shot(data, c) for c, s in learned.items() if s.learns_from != "normals"}
     opened = SynthStore.create(store, geometry_of(store, size, resize))
     plans = []
     for scope in [categories] if joint else [[c] for c in categories]:
         synthesizer, first = learned[scope[0]], scope[0]
-        subjects = tuple(_subject(opened, data, c, synthesizer, progress) for c in scope)
+        subjects = tuple(_subject(opened, data, c, defects.get(c), progress) for c in scope)
         identity = _identity(opened, data.name, full, synthesizer, subjects, seed, found[first])
         folder = fit_folder(
             fits, data.name, full, seed, ALL if joint and category is None else first
         )
         plans.append(FitPlan(synthesizer, subjects, found[first], identity, folder, where))
     return [_execute(p, replace, progress, notify, stop) for p in plans]
-
-
-def few_shot(data: Dataset, category: str, geometry: Geometry) -> tuple[Defect, ...]:
-    """Return the real defects that may be learned from, at the store's geometry, in order of id.
-
-    The lowest third of every defect type; without those whose mask is not on record or empty.
-    """
-    found = []
-    for item in data.test(category):
-        mask = data.mask(item) if item.few_shot else None
-        if mask is not None and mask.any():
-            image = framing.fit(data.image(item), geometry)
-            found.append(Defect(item.id, item.defect, image, framing.fit_mask(mask, geometry)))
-    return tuple(found)
 
 
 def _learned(
@@ -184,34 +170,15 @@ def _learned(
     return synthesizer
 
 
-def _refuse_without_defects(synthesizer: LearnedSynthesizer, data: Dataset, category: str) -> None:
-    if synthesizer.learns_from == "normals":
-        return
-    if not any(item.few_shot for item in data.test(category)):
-        raise UserError(
-            f"{synthesizer.title} learns from real defects, the lowest third of every defect type, "
-            f"and {data.name}/{category} has no type with 3 images or more: use a method that "
-            "learns from normals (realnet), or a hand-crafted one (`asbench methods list`)."
-        )
-
-
 def _subject(
-    store: SynthStore,
-    data: Dataset,
-    category: str,
-    synthesizer: LearnedSynthesizer,
-    progress: Progress,
+    store: SynthStore, data: Dataset, category: str, few: FewShot | None, progress: Progress
 ) -> Subject:
     """Return what the method may see of a category."""
     normals = ensure_normals(store, data, category, progress)
-    defects: tuple[Defect, ...] = ()
-    if synthesizer.learns_from == "few-shot defects":
-        defects = few_shot(data, category, store.geometry)
-        if not defects:
-            raise UserError(
-                f"{synthesizer.title} learns from real defects with masks, and the few-shot images "
-                f"of {data.name}/{category} have none: see `asbench data check {data.name}`."
-            )
+    items = few.items if few is not None else ()
+    defects = tuple(
+        Defect(item.id, item.defect, *few.read(item, store.geometry)) for item in items if few
+    )
     return Subject(category, normals, Foregrounds(normals), defects)
 
 

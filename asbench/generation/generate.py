@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -11,10 +12,11 @@ from asbench import grid
 from asbench.datasets import open_dataset
 from asbench.generation.fitted import FITS, find_fit, loading_of
 from asbench.generation.plan import SetPlan, plan_set
+from asbench.generation.real import ensure_real, few_shot, refuse_parameters
 from asbench.generation.render import material, render_job, render_samples, renderer_of
 from asbench.ingest import Progress, ensure_normals, quiet
 from asbench.synthesizers import resolve
-from asbench.types import Dataset, LearnedSynthesizer
+from asbench.types import REAL, Dataset, LearnedSynthesizer
 from synth_store import Geometry, Sample, StoredSet, StoreKey, SynthStore, UserError
 
 TEXTURES = "procedural"
@@ -47,7 +49,8 @@ def generate(
 
     Args:
         dataset: a name (`demo`, `mtd`) or the path of a folder of photographs.
-        method: one method or several, each with its variant if any: `cutpaste@asbench`.
+        method: one method or several, each with its variant if any: `cutpaste@asbench`; `real`
+            stores the data set's few-shot defects, as many as there are, at seed 0.
         category: one, several, or None for all.
         n: samples per category. A larger n later continues the same set.
         seed: the set's seed: another seed is another set.
@@ -77,12 +80,16 @@ def generate(
     methods = [method] if isinstance(method, str) else list(method)
     if variant is not None:
         methods = [f"{m}@{variant}" for m in methods]
+    refuse_parameters(methods, bool(settings))
     synthesizers = {
         (m, c): resolve(m, dataset=data.name, category=c, settings=settings)
         for m in methods
         for c in categories
+        if m != REAL
     }
     keys = {m: StoreKey(data.name, m, seed) for m in methods}
+    seeing = {c for (_, c), s in synthesizers.items() if "defects" in s.needs}
+    defects = {c: few_shot(data, c) for c in categories if REAL in methods or c in seeing}
     grid.check(workers)
     found = {
         (m, c): find_fit(fits, data.name, m, c, fit_seed, name=str(dataset))
@@ -98,12 +105,15 @@ def generate(
     bank = None
     if any("textures" in s.needs for s in synthesizers.values()):
         bank = _ensure_bank(opened, textures, progress)
-    asked = {
-        "origin": ["--dataset", str(dataset), *(["--name", name] if name is not None else [])],
-        "options": _options(settings, variant, textures),
+    origin = ["--dataset", str(dataset), *(["--name", name] if name is not None else [])]
+    again = replace and REAL in methods
+    real = {
+        c: ensure_real(opened, few, origin=origin, replace=again, progress=progress)
+        for c, few in defects.items()
     }
-    plans = [
-        plan_set(
+    asked = {"origin": origin, "options": _options(settings, variant, textures)}
+    plans = {
+        (m, c): plan_set(
             opened,
             keys[m],
             c,
@@ -116,9 +126,10 @@ def generate(
             replace=replace,
         )
         for (m, c), s in synthesizers.items()
-    ]
-    _render(plans, workers, progress)
-    return [opened.finish(p.key, p.category, p.count) for p in plans]
+    }
+    _render(list(plans.values()), workers, progress)
+    finished = {at: opened.finish(p.key, p.category, p.count) for at, p in plans.items()}
+    return [real[c] if m == REAL else finished[m, c] for m in methods for c in categories]
 
 
 def _render(plans: Sequence[SetPlan], workers: int | None, progress: Progress) -> None:
@@ -196,8 +207,9 @@ def samples_of(
 ) -> tuple[list[Sample], bool]:
     """Return samples of a set with their cleans, and whether they came from the store.
 
-    What is not stored is rendered from the same addresses and kept nowhere; normals that a store
-    lacks are added to it. Where there is no store, none is made. `same_normals` renders sample i on
+    What is not stored is rendered from the same addresses and kept nowhere; normals and masks of
+    real defects that a store lacks are added to it. Where there is no store, none is made. Of
+    `real` there may be fewer samples than asked for. `same_normals` renders sample i on
     normal i instead, so that methods can be seen side by side: not what a store would hold. Raises
     UserError for an unknown method or category.
     """
@@ -209,18 +221,23 @@ def samples_of(
         if opened.has(key, category) and opened.count(key, category) >= indices.stop:
             stored = opened.read(key, category)
             return [stored[i] for i in indices], True
-    synthesizer = resolve(method, dataset=data.name, category=category)
-    loading = None
+    synthesizer, loading = None, None
+    if method != REAL:
+        synthesizer = resolve(method, dataset=data.name, category=category)
     if isinstance(synthesizer, LearnedSynthesizer):
         fitted = find_fit(fits, data.name, method, category, seed=0)
         loading = loading_of(synthesizer, fitted, weights, None)
-    renderer, batch = renderer_of(synthesizer, loading)
     with TemporaryDirectory() as nowhere, grid.one_thread():
         opened = SynthStore.open(store) if there else SynthStore.create(nowhere)
         normals = ensure_normals(opened, data, category)
-        needed = "textures" in synthesizer.needs
-        bank = _ensure_bank(opened, textures, quiet) if needed else None
-        offered = material(opened, data.name, category, bank)
+        if synthesizer is None:
+            return list(islice(few_shot(data, category).samples(normals), indices.stop)), False
+        bank = _ensure_bank(opened, textures, quiet) if "textures" in synthesizer.needs else None
+        defects = "defects" in synthesizer.needs
+        if defects:
+            ensure_real(opened, few_shot(data, category))
+        offered = material(opened, data.name, category, bank, defects=defects)
+        renderer, batch = renderer_of(synthesizer, loading)
         samples, sources, _ = render_samples(
             renderer, offered, key, category, indices, batch=batch, same_normals=same_normals
         )

@@ -11,8 +11,11 @@ from typing import Any
 from asbench.generation.fitted import Fitted, Loading
 from asbench.generation.fitted import versions as fitted_versions
 from asbench.generation.render import RenderJob
-from asbench.types import Synthesizer
+from asbench.types import REAL, Indexed, Synthesizer
 from synth_store import StoreKey, SynthStore
+from synth_store.digest import combine, image_digest
+from synth_store.reader import Masks
+from synth_store.types import Mask
 
 LIBRARIES = ("numpy", "opencv-python-headless", "scipy")
 """The libraries whose version may change a pixel."""
@@ -50,8 +53,13 @@ def plan_set(
 
     `textures` is `dataset/category` of the texture bank in the store; `fitted` and `loading` are a
     learned method's weights and how workers load them; `record`, how the set was asked for, is kept
-    beside it. Raises StoreError if another set stands under the key.
+    beside it, and so are the ids of the real defects that it was fitted on or draws masks from.
+    Raises StoreError if another set stands under the key.
     """
+    seen: set[str] = set(fitted.defects_seen(category)) if fitted is not None else set()
+    if "defects" in synthesizer.needs:
+        real = store.read(StoreKey(key.dataset, REAL, 0), category)
+        seen |= set(real.attributes["record"]["saw_defects"])
     textures = textures if "textures" in synthesizer.needs else None
     jobs = store.create_set(
         key,
@@ -63,6 +71,7 @@ def plan_set(
             "cpu": platform.processor() or platform.machine(),
             "asbench": version("asbench"),
             **(record or {}),
+            **({"saw_defects": sorted(seen)} if seen else {}),
         },
         shard=synthesizer.shard,
         replace=replace,
@@ -109,9 +118,14 @@ def identity(
         bank = store.normals(*textures.split("/"))
         found["textures"] = {"name": textures, "digest": bank.digest}
     if fitted is not None:
-        found["fit"] = {
-            "digest": fitted.digest,
-            "seed": fitted.record["identity"]["seed"],
-            "defects": list(fitted.defects_seen(category)),
-        }
+        found["fit"] = {"digest": fitted.digest, "seed": fitted.record["identity"]["seed"]}
+    if "defects" in synthesizer.needs:
+        masks = Masks(store.read(StoreKey(key.dataset, REAL, 0), category))
+        found["defects"] = masks_identity(masks)
     return found
+
+
+def masks_identity(masks: Indexed[Mask]) -> dict[str, Any]:
+    """Return what identifies the real defects' masks that a set is drawn from."""
+    digests = (image_digest(masks[i]) for i in range(len(masks)))
+    return {"count": len(masks), "digest": combine(digests)}

@@ -9,7 +9,7 @@ import numpy as np
 
 from asbench import grid, plugins
 from asbench.generation.fitted import FITS, find_fit, loading_of
-from asbench.generation.plan import library_versions
+from asbench.generation.plan import library_versions, masks_identity
 from asbench.generation.render import material, render_samples, renderer_of
 from asbench.types import LearnedSynthesizer, Synthesizer
 from synth_store import Sample, StoreKey, SynthStore, UserError, address_rng
@@ -17,7 +17,10 @@ from synth_store import Sample, StoreKey, SynthStore, UserError, address_rng
 
 @dataclass(frozen=True)
 class Recomputed:
-    """Indices rendered anew, those that differ, and library versions that differ from then."""
+    """Indices rendered anew, those that differ, and what else differs from then.
+
+    versions: of libraries, and a change of the masks of real defects, each as a line to print.
+    """
 
     indices: tuple[int, ...]
     different: tuple[int, ...]
@@ -50,7 +53,13 @@ def recompute(
         loading = loading_of(synthesizer, fitted, None, stored.attributes["versions"]["device"])
     renderer, batch = renderer_of(synthesizer, loading)
     textures = stored.attributes.get("textures")
-    offered = material(store, key.dataset, category, textures["name"] if textures else None)
+    offered = material(
+        store,
+        key.dataset,
+        category,
+        textures["name"] if textures else None,
+        defects="defects" in synthesizer.needs,
+    )
     count = min(count, stored.count)
     rng = address_rng("recompute", str(key), category)
     indices = sorted(int(i) for i in rng.choice(stored.count, count, replace=False))
@@ -68,6 +77,9 @@ def recompute(
         for library, then in stored.attributes["versions"].items()
         if now.get(library) != then
     ]
+    masks = masks_identity(offered.defects) if "defects" in synthesizer.needs else None
+    if masks != stored.attributes.get("defects"):
+        changed.append("masks of real defects: others now than then")
     return Recomputed(tuple(indices), tuple(different), tuple(changed))
 
 

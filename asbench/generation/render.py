@@ -12,9 +12,17 @@ import numpy as np
 
 from asbench.generation.fitted import Loading, load
 from asbench.imaging.masks import visible
-from asbench.types import Canvas, LearnedSynthesizer, Material, PerSample, Renderer, Synthesizer
+from asbench.types import (
+    REAL,
+    Canvas,
+    LearnedSynthesizer,
+    Material,
+    PerSample,
+    Renderer,
+    Synthesizer,
+)
 from synth_store import Job, Sample, StoreKey, SynthStore, UserError, sample_rng
-from synth_store.reader import Foregrounds
+from synth_store.reader import Foregrounds, Masks
 from synth_store.rng import source_index
 
 ATTEMPTS = 20
@@ -53,11 +61,17 @@ class Rendered:
     seconds: float
 
 
-def material(store: SynthStore, dataset: str, category: str, textures: str | None) -> Material:
-    """Return a category's material, read from the store as it is needed."""
+def material(
+    store: SynthStore, dataset: str, category: str, textures: str | None, *, defects: bool = False
+) -> Material:
+    """Return a category's material, read from the store as it is needed.
+
+    `defects`: with the masks of its stored real defects.
+    """
     normals = store.normals(dataset, category)
     bank = store.normals(*textures.split("/")) if textures is not None else ()
-    return Material(dataset, category, normals, Foregrounds(normals), bank)
+    masks = Masks(store.read(StoreKey(dataset, REAL, 0), category)) if defects else ()
+    return Material(dataset, category, normals, Foregrounds(normals), bank, masks)
 
 
 def render_job(job: RenderJob) -> Rendered:
@@ -67,7 +81,8 @@ def render_job(job: RenderJob) -> Rendered:
     """
     start = perf_counter()
     store = SynthStore.open(job.root)
-    offered = material(store, job.key.dataset, job.category, job.textures)
+    defects = "defects" in job.synthesizer.needs
+    offered = material(store, job.key.dataset, job.category, job.textures, defects=defects)
     cpu = process_time()
     indices = range(job.job.start, job.job.stop)
     renderer, batch = renderer_of(job.synthesizer, job.loading)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 
+import cv2
 import numpy as np
 
 from synth_store.types import Image, Mask
@@ -51,6 +52,22 @@ def _along(position: float, length: int, side: int, margin: float) -> int:
     if last < first:
         return max((side - length) // 2, 0)
     return first + int(position * (last - first + 1))
+
+
+def elsewhere(rng: np.random.Generator, image: Image, size: Size) -> Image:
+    """Cut a patch of `size` from a random place: uint8 (H, W, 3) to (h, w, 3).
+
+    Along a side that it fills by more than half, the image is continued in its mirror image by the
+    excess, so that even a patch as large as the image shows another part of it.
+    """
+    shape = (image.shape[0], image.shape[1])
+    tall, wide = (max(0, n - side // 2) for n, side in zip(size, shape, strict=True))
+    if tall or wide:
+        image = np.asarray(
+            cv2.copyMakeBorder(image, tall, tall, wide, wide, cv2.BORDER_REFLECT), np.uint8
+        )
+    top, left = place(rng, size, (image.shape[0], image.shape[1]))
+    return image[top : top + size[0], left : left + size[1]]
 
 
 def rotate(patch: Image, degrees: float, expand: bool = True) -> tuple[Image, Mask]:

@@ -182,6 +182,7 @@ def plan_run(
             f"select every {select_every} steps says when to look at the test set, which only "
             "`--select best-on-test` does: add that, or leave --select-every out."
         )
+    sources.refuse_leaks(test.items, opened)
     normals = ensure_normals(SynthStore.create(store), data, chosen, progress)
     decides = Decides(
         dataset=data.name,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from asbench import plugins
+from asbench.types import REAL, Item
 from synth_store import (
     BernoulliSchedule,
     Mix,
@@ -40,6 +41,29 @@ class Sources:
         """Return the stream of items that a training at this ratio sees; mode: of `STREAMS`."""
         return STREAMS[mode](self.mix, ratio, normals, self.sizes, seed)
 
+    @property
+    def saw_defects(self) -> tuple[str, ...]:
+        """The ids of the real defects that the sets were made from, all that any of them saw."""
+        seen = (s.attributes["record"].get("saw_defects", ()) for s in self.sets)
+        return tuple(sorted(set().union(*seen)))
+
+    def refuse_leaks(self, items: Sequence[Item], store: SynthStore) -> None:
+        """Raise UserError if a set saw a defect that is not few-shot among these test items.
+
+        Photographs added to a folder later can shift its few-shot third: scored as held out would
+        then be what trained.
+        """
+        allowed = {item.id for item in items if item.few_shot}
+        for stored in self.sets:
+            seen = stored.attributes["record"].get("saw_defects", ())
+            if other := [id_ for id_ in seen if id_ not in allowed]:
+                raise UserError(
+                    f"{stored.key}/{stored.category} was made from {len(other)} real defects that "
+                    f"are not in the few-shot third now ({', '.join(other[:3])}"
+                    f"{', ...' if len(other) > 3 else ''}): the data set has changed. Make it anew "
+                    f"with\n  {store.generate_line(stored.key, stored.category)} --replace"
+                )
+
     def kept_back(self) -> list[tuple[StoredSet, range]]:
         """Return the samples of every set that no training sees."""
         return [(s, range(s.count - _kept_back(s.count), s.count)) for s in self.sets]
@@ -72,7 +96,9 @@ def find_sources(
     stored = {
         k.method
         for k, c in store.sets()
-        if (k.dataset, k.seed, c) == (dataset, seed, category) and store.count(k, c)
+        if (k.dataset, c) == (dataset, category)
+        and k == _key(dataset, k.method, seed)
+        and store.count(k, c)
     }
     shares, missing, resolved = [], [], []
     for name, share in mix.shares:
@@ -91,9 +117,10 @@ def find_sources(
             missing.append(name)
     if missing:
         for name in missing:
-            plugins.check("asbench.synthesizers", name)
+            if name != REAL:
+                plugins.check("asbench.synthesizers", name)
         lines = "\n".join(
-            f"  {store.generate_line(StoreKey(dataset, name, seed), category, origin)}"
+            f"  {store.generate_line(_key(dataset, name, seed), category, origin)}"
             for name in missing
         )
         raise StoreError(
@@ -103,9 +130,14 @@ def find_sources(
     found = Mix(tuple(sorted(shares)))
     if len({name for name, _ in found.shares}) != len(found.shares):
         raise UserError(f"mix {mix} comes down to one set twice ({found}): name each once.")
-    sets = tuple(store.read(StoreKey(dataset, n, seed), category) for n in found.names)
+    sets = tuple(store.read(_key(dataset, n, seed), category) for n in found.names)
     sizes = tuple(_trained(store, s, pool, origin) for s in sets)
     return Sources(found, sets, sizes, tuple(resolved))
+
+
+def _key(dataset: str, method: str, seed: int) -> StoreKey:
+    """Return a set's key: real defects have no seed, and are stored at 0."""
+    return StoreKey(dataset, method, 0 if method == REAL else seed)
 
 
 def _trained(
@@ -113,6 +145,12 @@ def _trained(
 ) -> int:
     """Return how many samples of a set may train."""
     at_hand = stored.count - _kept_back(stored.count)
+    if pool is not None and pool > at_hand and stored.key.method == REAL:
+        raise UserError(
+            f"pool {pool} is more than {stored.key}/{stored.category} can give: there are "
+            f"{stored.count} few-shot defects with a mask, of which {at_hand} may train. Give a "
+            f"pool of {at_hand} or less, or leave it out."
+        )
     if pool is not None and pool > at_hand:
         # Taking what is there would call two points of a scaling study different that are not.
         count = pool + KEPT_BACK_AT_MOST

@@ -263,7 +263,7 @@ def _record(
         counts={s: metrics[s]["counts"] for s in SUBSETS},
         reasons={s: dict(metrics[s]["reasons"]) for s in SUBSETS},
         untrained=before,
-        saw_defects=0,
+        saw_defects=len(plan.sources.saw_defects),
         realised=plan.realised,
         losses=trajectory.losses,
         threshold=threshold,
@@ -312,7 +312,7 @@ def _threshold(
     best = best_f1_threshold(np.concatenate([normal_scores, scores]), labels)
     return Threshold(
         value=best.threshold,
-        rule=f"best F1 between {few} and {len(scores)} synthetic anomalies kept out of training",
+        rule=f"best F1 between {few} and {len(scores)} anomalies kept out of training",
     )
 
 

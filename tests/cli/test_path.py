@@ -234,3 +234,36 @@ def test_as_a_process(place: Path, workers: int) -> None:
     assert done.status == 0
     assert done.err == ""  # short work writes no progress into a pipe
     assert "6 samples rendered" in done.out
+
+
+def test_real_defects_in_a_mix_and_real_masks(run: Run, place: Path) -> None:
+    """What is missing is named with the line that makes it, typed here as it was printed."""
+    refused = run(f"train --dataset photos --mix cutpaste:0.5,real:0.5 {QUICK}")
+    assert refused.status == 1
+    line = refused.err.strip().splitlines()[-1].strip().removeprefix("asbench ")
+    assert "--method real" in line
+    made = run(line)
+    assert made.status == 0
+    assert "2 samples rendered" in made.out
+    assert "0 samples rendered" in run(line).out
+    own = "--set mask=real --set source=another --set blend=poisson --variant rap"
+    masked = run(
+        f"generate --dataset photos --category bolt --method compose {own} --n 12 --workers 1"
+    )
+    assert masked.status == 0
+
+    plain = run(f"train --dataset photos --mix draem {QUICK}")
+    assert "few-shot" not in plain.out
+    for mix in ("cutpaste:0.5,real:0.5", "compose:1"):
+        trained = run(f"train --dataset photos --mix {mix} {QUICK}")
+        assert trained.status == 0
+        assert "without the few-shot third of the defects: training saw 2 real" in trained.out
+    assert run("report --csv r.csv").status == 0
+    rows = list(csv.DictReader(Path("r.csv").read_text().splitlines()))
+    assert {row["subset"] for row in rows} == {"held_out"}
+    assert sorted(row["saw_defects"] for row in rows) == ["0", "2", "2"]
+    scored = run(f"evaluate runs/{rows[0]['runs']}")
+    assert ("compare on held out" in scored.out) == (rows[0]["saw_defects"] != "0")
+    assert run("store verify --recompute 2").status == 0
+    shown = run("preview --dataset photos --category bolt --method real --n 2")
+    assert shown.status == 0

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 
-from asbench.imaging.patches import paste, place, rectangle, rotate
+from asbench.imaging.patches import elsewhere, paste, place, rectangle, rotate
 
 DRAWS = 2000
 SIDES = st.integers(1, 40)
@@ -116,3 +116,19 @@ def test_paste_changes_the_pasted_pixels_alone(
     np.testing.assert_array_equal(pasted, expected)
     np.testing.assert_array_equal(mask, where)
     np.testing.assert_array_equal(image, before)
+
+
+def test_a_small_patch_is_cut_from_inside_the_image_and_a_large_one_shows_it_mirrored() -> None:
+    rows, columns = np.mgrid[:40, :60]
+    image = np.stack((rows, columns, rows * 0), axis=-1).astype(np.uint8)
+    rng = np.random.default_rng(0)
+    places = set()
+    for _ in range(200):
+        patch = elsewhere(rng, image, (8, 10))
+        places.add((int(patch[0, 0, 0]), int(patch[0, 0, 1])))
+        np.testing.assert_array_equal(patch[:, 0, 0], np.arange(8) + patch[0, 0, 0])
+    assert len(places) > 150
+    whole = [elsewhere(rng, image, (40, 60)) for _ in range(30)]
+    assert sum(np.array_equal(patch, image) for patch in whole) <= 1
+    for patch in whole:  # mirrored, so no row is further from its neighbour than one step
+        assert np.abs(np.diff(patch[..., 0].astype(int), axis=0)).max() <= 1

@@ -180,7 +180,7 @@ def test_the_threshold_separates_normals_from_kept_back_anomalies(one: Trained, 
     threshold = one.run.threshold
     assert threshold is not None
     assert threshold.rule == (
-        "best F1 between 9 training normals and 4 synthetic anomalies kept out of training"
+        "best F1 between 9 training normals and 4 anomalies kept out of training"
     )
     store = SynthStore.open(made)
     normals = list(store.normals("toys", "a"))
