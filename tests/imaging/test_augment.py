@@ -125,20 +125,3 @@ def test_every_operation_takes_any_size_and_keeps_its_input(
     twice = [augment.augment(image, np.random.default_rng(seed)) for _ in range(2)]
     assert np.array_equal(*twice)
     assert np.array_equal(image, kept)
-
-
-def test_three_distinct_operations_in_drawn_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[int] = []
-
-    def named(index: int):  # type: ignore[no-untyped-def]
-        return lambda image, rng: (calls.append(index), image)[1]
-
-    monkeypatch.setattr(augment, "OPERATIONS", tuple(named(i) for i in range(10)))
-    rng = np.random.default_rng(0)
-    for _ in range(2000):
-        augment.augment(ramp(), rng)
-    drawn = np.array(calls).reshape(2000, 3)
-    assert all(len(set(row)) == 3 for row in drawn.tolist())
-    for place in range(3):
-        share = np.bincount(drawn[:, place], minlength=10) / 2000
-        assert np.abs(share - 0.1).max() < 3.29 * (0.09 / 2000) ** 0.5
