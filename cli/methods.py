@@ -61,9 +61,10 @@ def list_() -> None:
 @command.command("show", epilog="\b\nExample:\n  asbench methods show cutpaste\n")
 @click.argument("name")
 def show(name: str) -> None:
-    """Show what a method does, its paper, its parameters and its variants."""
+    """Show what a method does, its paper, its cost on this machine, its parameters and variants."""
     from asbench import plugins
-    from asbench.synthesizers import parameters
+    from asbench.cost import CATEGORY, measure
+    from asbench.synthesizers import parameters, resolve
     from cli import console
 
     cls = _class(name)
@@ -72,6 +73,8 @@ def show(name: str) -> None:
     console.say(inspect.cleandoc(cls.__doc__ or module.__doc__ or ""))
     console.say(f"\nneeds: {', '.join(sorted(cls().needs)) or 'normals only'}")
     console.say(f"local: {'yes' if cls.local else 'no'} (equal to the normal outside of its mask)")
+    if cls.paradigm == "hand-crafted":
+        console.say(f"cost: {measure(resolve(name, dataset='demo', category=CATEGORY))}")
     console.say("")
     shown = console.table("parameter", "default")
     shown.add_column("meaning", overflow="fold")
