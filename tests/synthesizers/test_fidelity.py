@@ -20,7 +20,7 @@ from tests.evidence import rejected
 from tests.laws import fractals, natural, noise, patches
 from tests.laws.reading import Laws, changed
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 LEVEL = 0.001
 
 LAWS: dict[str, Callable[[PerSample], Laws]] = {
