@@ -61,7 +61,7 @@ def list_() -> None:
 @command.command("show", epilog="\b\nExample:\n  asbench methods show cutpaste\n")
 @click.argument("name")
 def show(name: str) -> None:
-    """Show what a method does, its paper, its cost on this machine, its parameters and variants."""
+    """Show what a method does, its paper, cost and parameters."""
     from asbench import plugins
     from asbench.cost import CATEGORY, measure
     from asbench.synthesizers import parameters, resolve
