@@ -11,7 +11,7 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 from typing import TypeVar
 
@@ -29,16 +29,21 @@ GROUPS = {
 
 def names(package: str) -> list[str]:
     """Return the names of a kind's plugins, sorted, without importing any of them."""
+    return sorted(_ours(package) | {e.name for e in entry_points(group=package)})
+
+
+def _ours(package: str) -> set[str]:
+    """Return the names of the plugins that ship with ASBench."""
     spec = importlib.util.find_spec(package)
     path = spec.submodule_search_locations if spec else None
-    ours = {m.name for m in pkgutil.iter_modules(path) if not m.name.startswith("_")}
-    return sorted(ours | {e.name for e in entry_points(group=package)})
+    return {m.name for m in pkgutil.iter_modules(path) if not m.name.startswith("_")}
 
 
 def check(package: str, name: str) -> str:
     """Return the plain name of plugin `name` (variant or not); raises UserError with the nearest.
 
-    Imports nothing.
+    Imports nothing. Raises UserError, too, for a name that several packages claim: a store's sets
+    are told apart by it.
     """
     plain = check_name(name, GROUPS[package]).partition("@")[0]
     known = names(package)
@@ -46,7 +51,24 @@ def check(package: str, name: str) -> str:
         near = difflib.get_close_matches(plain, known, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(known)}."
         raise UserError(f"{GROUPS[package]} {plain!r} is unknown: {hint}")
+    owners = sorted(_owner(e) for e in entry_points(group=package) if e.name == plain)
+    if plain in _ours(package) and owners:
+        raise UserError(
+            f"{GROUPS[package]} {plain!r} ships with ASBench, and {' and '.join(owners)} "
+            f"{'claims' if len(owners) == 1 else 'claim'} the name: uninstall what you do not "
+            "mean, or have its entry point renamed."
+        )
+    if len(owners) > 1:
+        raise UserError(
+            f"{GROUPS[package]} {plain!r} is claimed by {' and '.join(owners)}: uninstall all but "
+            "one, or have an entry point renamed."
+        )
     return plain
+
+
+def _owner(entry: EntryPoint) -> str:
+    """Return what an entry point was installed with."""
+    return f"the package {entry.dist.name}" if entry.dist else f"the module {entry.module}"
 
 
 def module(package: str, name: str) -> ModuleType:

@@ -12,8 +12,12 @@ import numpy.typing as npt
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
+from asbench.imaging.foreground import foreground
+from asbench.imaging.geometry import fit
 from asbench.results import Run
-from synth_store import Sample, StoreKey, SynthStore
+from asbench.types import Dataset
+from synth_store import Geometry, Sample, StoreKey, SynthStore
+from synth_store.reader import Foregrounds
 from synth_store.types import Image, Mask
 
 OUTLINE = (255, 64, 48)
@@ -62,6 +66,64 @@ def contact_sheet(bands: Sequence[Band], *, side: int = 128, compact: bool = Fal
             strips = [cleans, [s.image for s in band.samples], *strips]
         rows += [_strip(strip, cell, columns) for strip in strips]
     return np.concatenate([*rows, _paper(GAP, rows[0].shape[1])])
+
+
+def foregrounds(
+    store: Path | str, data: Dataset, category: str, count: int
+) -> tuple[list[Sample], bool]:
+    """Return the first `count` normals with their foregrounds, and whether these are stored.
+
+    A sample's image is the normal at the store's geometry, its mask the object: all of it where
+    none was found. What is not stored is estimated for the occasion and kept nowhere. Raises
+    UserError for an unknown category.
+    """
+    items = data.train(category)[:count]
+    there = (Path(store) / "zarr.json").exists()
+    if there and (opened := SynthStore.open(store)).has_normals(data.name, category):
+        normals = opened.normals(data.name, category)
+        objects = Foregrounds(normals)
+        shown = range(min(count, len(normals)))
+        return [Sample(normals[i], objects[i]) for i in shown], True
+    geometry = opened.geometry if there else Geometry()
+    images = [fit(data.image(item), geometry) for item in items]
+    return [Sample(image, foreground(image).mask) for image in images], False
+
+
+def foreground_sheet(bands: Sequence[Band], *, side: int = 128, compact: bool = False) -> Image:
+    """Lay out normals, and below each the same with its object outlined and the rest darkened.
+
+    Where the foreground is the whole image the cell says so. side, compact: as in `contact_sheet`.
+    Returns uint8 (H, W, 3). Raises ValueError when there is nothing to show.
+    """
+    every = [sample for band in bands for sample in band.samples]
+    if not every:
+        raise ValueError("a sheet of no foregrounds")
+    columns = max(len(band.samples) for band in bands)
+    height, width = every[0].mask.shape
+    cell = (side, max(1, round(side * width / height)))
+    rows: list[npt.NDArray[np.uint8]] = []
+    for band in bands:
+        rows.append(_text(band.title, columns * (cell[1] + GAP) + GAP))
+        objects = _strip([_object(s) for s in band.samples], cell, columns)
+        for place, sample in enumerate(band.samples):
+            if sample.mask.all():
+                left = GAP + place * (cell[1] + GAP)
+                objects[GAP : GAP + LABEL, left : left + cell[1]] = _text("whole image", cell[1])[
+                    : cell[0]
+                ]
+        rows += [objects] if compact else [_strip(_images(band), cell, columns), objects]
+    return np.concatenate([*rows, _paper(GAP, rows[0].shape[1])])
+
+
+def _images(band: Band) -> list[Image]:
+    return [sample.image for sample in band.samples]
+
+
+def _object(sample: Sample) -> Image:
+    """Return a normal with everything but its object at a third of its brightness."""
+    drawn = sample.image.copy()
+    drawn[~sample.mask] //= 3
+    return outlined(drawn, sample.mask, width=max(1, sample.mask.shape[0] // 128))
 
 
 def sheets(store: Path | str, runs: Sequence[Run], *, count: int = 8) -> dict[str, bytes]:

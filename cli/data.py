@@ -146,5 +146,7 @@ def check(path: str, name: str | None) -> None:
     if unusable:
         console.next_step("mend or remove the files named above, then check again")
         raise click.exceptions.Exit(1)
-    line = console.command("asbench", "generate", dataset=path, name=name, method="draem,fractal")
-    console.next_step(line)
+    console.next_step(
+        console.command("asbench", "preview", "--foreground", dataset=path, name=name),
+        console.command("asbench", "generate", dataset=path, name=name, method="draem,fractal"),
+    )

@@ -37,7 +37,7 @@ Example: 500 anomalies of two methods on your own photographs, two processes
 @options.option(
     "--textures",
     default="procedural",
-    help="Data set that draem and others draw textures from: procedural (drawn), dtd, or a folder.",
+    help="Textures that draem and others blend in: procedural (drawn), dtd, or a folder of images.",
 )
 @options.settings
 @click.option("--variant", help="Name of the parameter set given with --set.")

@@ -73,9 +73,11 @@ def list_() -> None:
 @command.command("show", epilog="\b\nExample:\n  asbench methods show cutpaste\n")
 @click.argument("name")
 def show(name: str) -> None:
-    """Show what a method does, its paper, its parameters and its variants."""
+    """Show what a method does, its paper, cost and parameters."""
     from asbench import plugins
-    from asbench.synthesizers import parameters
+    from asbench.cost import CATEGORY, measure
+    from asbench.synthesizers import parameters, resolve
+    from asbench.types import PerSample
     from cli import console
 
     cls = _class(name)
@@ -84,6 +86,9 @@ def show(name: str) -> None:
     console.say(inspect.cleandoc(cls.__doc__ or module.__doc__ or ""))
     console.say(f"\nneeds: {_needs(cls)}")
     console.say(f"local: {'yes' if cls.local else 'no'} (equal to the normal outside of its mask)")
+    shown_on = resolve(name, dataset="demo", category=CATEGORY)
+    if isinstance(shown_on, PerSample):
+        console.say(f"cost: {measure(shown_on)}")
     console.say("")
     shown = console.table("parameter", "default")
     shown.add_column("meaning", overflow="fold")

@@ -3,29 +3,41 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from cli import options
 
+if TYPE_CHECKING:
+    from asbench.types import Dataset
+
 EPILOG = """
 \b
 Example: every method on the same eight normals, one row each
   asbench preview --method all --same-normals --compact --out methods.png
+
+\b
+Example: where the object is thought to be, which memseg and nsa go by
+  asbench preview --foreground
 """
 
 
 @click.command("preview", epilog=EPILOG)
 @options.option(
     "--method",
+    "--methods",
     multiple=True,
-    required=True,
     callback=options.listed,
-    help="A method, or 'all' (of the learned ones those fitted); several: a,b or repeat.",
+    help="A method; several: a,b or repeat; 'all': every one that is not learned, and the learned "
+    "ones that are fitted.  [none with --foreground]",
+)
+@click.option(
+    "--foreground", is_flag=True, help="Instead of a method: the normals with their objects."
 )
 @options.dataset
 @options.name
-@click.option("--category", help="A category.  [the first of the data set]")
+@click.option("--category", help="A category.  [the first; with --foreground, all]")
 @options.option(
     "-n", "--n", "count", default=8, type=options.AtLeast(1), help="Samples of each method."
 )
@@ -43,6 +55,7 @@ Example: every method on the same eight normals, one row each
 )
 def command(
     method: tuple[str, ...],
+    foreground: bool,
     dataset: str,
     name: str | None,
     category: str | None,
@@ -61,6 +74,9 @@ def command(
     What the store holds is shown from there. What it does not hold is rendered for the picture
     alone, from the same addresses: the same pixels that `asbench generate` would store. With
     --same-normals every method is rendered on the same images, and nothing comes from the store.
+
+    With --foreground no method is drawn, but the normals with the object found on each, as methods
+    that keep to it use it; where none was found they take the whole image.
     """
     from asbench import open_dataset
     from asbench.generation.fitted import fitted_methods
@@ -70,7 +86,20 @@ def command(
     from asbench.synthesizers import hand_crafted
     from cli import console
 
+    if bool(method) == foreground:
+        raise click.UsageError("Give --method NAME, or --foreground without one.")
     data = open_dataset(dataset, name=name)
+    place = {
+        "store": options.unless(store, options.STORE),
+        "dataset": options.unless(dataset, "demo"),
+        "name": name,
+        "category": category,
+    }
+    if foreground:
+        categories = [category] if category else list(data.categories())
+        _foregrounds(data, categories, count, store, side, compact, out)
+        console.next_step(console.command("asbench", "preview", **place, method="memseg,nsa"))
+        return
     chosen = category or data.categories()[0]
     every = hand_crafted() + fitted_methods(fits, data.name, chosen)
     methods = every if "all" in method else list(method)
@@ -95,12 +124,6 @@ def command(
     picture = png(contact_sheet(bands, side=side, compact=compact))
     into_place(out, lambda part: part.write_bytes(picture))
     console.say(f"{out}: {len(bands)} methods, {count} samples each")
-    place = {
-        "store": options.unless(store, options.STORE),
-        "dataset": options.unless(dataset, "demo"),
-        "name": name,
-        "category": category,
-    }
     missing = [one for one, stored in found.items() if not stored]
     if missing:
         console.next_step(
@@ -118,3 +141,31 @@ def command(
     console.next_step(
         console.command("asbench", "train", **place, synth_seed=options.unless(seed, 0), mix=mix)
     )
+
+
+def _foregrounds(
+    data: Dataset,
+    categories: list[str],
+    count: int,
+    store: Path,
+    side: int,
+    compact: bool,
+    out: Path,
+) -> None:
+    """Draw normals with their objects, and say where none was found."""
+    from asbench.preview import Band, foreground_sheet, foregrounds, png
+    from asbench.results import into_place
+    from cli import console
+
+    bands = []
+    for category in categories:
+        samples, stored = foregrounds(store, data, category, count)
+        found = sum(not s.mask.all() for s in samples)
+        place = f"{data.name}/{category}"
+        bands.append(Band(f"{place}: object on {found} of {len(samples)}", samples))
+        rest = "" if found == len(samples) else "; elsewhere the whole image counts as the object"
+        source = "stored" if stored else "not stored"
+        console.say(f"{place}: object found on {found} of {len(samples)} normals ({source}){rest}")
+    picture = png(foreground_sheet(bands, side=side, compact=compact))
+    into_place(out, lambda part: part.write_bytes(picture))
+    console.say(f"{out}: {len(bands)} categories, up to {count} normals each")

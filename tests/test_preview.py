@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asbench.datasets import open_dataset
+from asbench.imaging.foreground import foreground
+from asbench.ingest import ensure_normals
 from asbench.preview import (
     GAP,
     LABEL,
@@ -15,11 +20,14 @@ from asbench.preview import (
     PAPER,
     Band,
     contact_sheet,
+    foreground_sheet,
+    foregrounds,
     heat,
     outlined,
     png,
 )
-from synth_store import Sample
+from synth_store import Geometry, Sample, SynthStore
+from tests.toyset import Toys
 
 
 def sample(height: int, width: int, clean: bool = True) -> Sample:
@@ -118,3 +126,45 @@ def test_a_threshold_keeps_a_normal_image_from_glowing() -> None:
     assert strongest[2] < 20
     assert np.array_equal(heat(image, np.zeros((4, 4), np.float32)), image)
     assert np.array_equal(heat(image, np.full((4, 4), -2, np.float32)), image)
+
+
+def test_a_foreground_sheet_darkens_the_rest_or_says_that_it_is_the_whole_image() -> None:
+    image = np.full((32, 32, 3), 90, np.uint8)
+    disc = np.zeros((32, 32), bool)
+    disc[10:20, 10:20] = True
+    bands = [Band("one", [Sample(image, disc), Sample(image, np.ones_like(disc))])]
+    sheet = foreground_sheet(bands, side=32)
+    assert sheet.shape == (LABEL + 2 * (32 + GAP) + GAP, 2 * (32 + GAP) + GAP, 3)
+    normals, objects = (sheet[top : top + 32, GAP:] for top in (LABEL + GAP, LABEL + 32 + 2 * GAP))
+    assert (normals[:, :32] == 90).all()
+    found, whole = objects[:, :32], objects[:, 32 + GAP : 64 + GAP]
+    assert (found[disc] == 90).all()
+    assert (found[:8] == 30).all()
+    assert (found[9, 9:21] == OUTLINE).all()
+    assert (whole[LABEL:] == 90).all()
+    assert (whole[:LABEL] == PAPER).any()
+    assert len(foreground_sheet(bands, side=32, compact=True)) == LABEL + 32 + 2 * GAP
+    with pytest.raises(ValueError, match="no foregrounds"):
+        foreground_sheet([])
+
+
+def test_foregrounds_are_estimated_as_they_would_be_stored(tmp_path: Path) -> None:
+    data, root = open_dataset("demo"), tmp_path / "store"
+    fresh, stored = foregrounds(root, data, "capsule", 2)
+    assert not stored
+    assert not root.exists(), "looking made a store"
+    assert fresh[0].mask.shape == (256, 256)
+    assert [s.mask.all() for s in fresh] == [False, False]
+    assert all(np.array_equal(s.mask, foreground(s.image).mask) for s in fresh)
+
+
+def test_stored_foregrounds_are_shown_as_they_are(tmp_path: Path) -> None:
+    store, data = SynthStore.create(tmp_path / "store", Geometry(40, 48)), Toys()
+    estimated, stored = foregrounds(tmp_path / "store", data, "a", 20)
+    assert (len(estimated), stored) == (9, False)
+    ensure_normals(store, data, "a")
+    kept, stored = foregrounds(tmp_path / "store", data, "a", 20)
+    assert (len(kept), stored) == (9, True)
+    for one, other in zip(estimated, kept, strict=True):
+        assert np.array_equal(one.image, other.image)
+        assert np.array_equal(one.mask, other.mask)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from asbench import plugins
+from asbench.datasets._bank import Bank
 from asbench.datasets.folder import Folder
 from asbench.datasets.table import Table
 from asbench.layout import folder_name, slug
@@ -62,13 +63,36 @@ def _called(path: Path) -> str:
     return path.stem
 
 
+def open_textures(name_or_path: str | Path) -> Dataset:
+    """Return the bank of a name, or of a folder of images in any arrangement.
+
+    A folder that is laid out as one category of a data set gives that category's normals; one
+    called like a data set with files of its own (`dtd`) is read as that one, wherever it lies; all
+    else gives every image below it. Raises UserError as `open_dataset` does.
+    """
+    text = os.fspath(name_or_path)
+    if isinstance(name_or_path, str) and text.partition("@")[0] in _names():
+        return _plugin(text)
+    root = _path(text)
+    key = slug(_called(root))
+    if root.is_dir() and key in _names():
+        return _plugin(key, root)
+    found = open_dataset(root)
+    try:
+        found.categories()
+    except UserError:
+        # No layout is recognised. Textures need none.
+        return Bank(root, key)
+    return found
+
+
 def _names() -> list[str]:
     """Return the names that stand for a data set."""
     return [n for n in plugins.names(__name__) if n not in READERS]
 
 
-def _plugin(name: str) -> Dataset:
-    """Build the data set of a plugin name, a variant or not."""
+def _plugin(name: str, root: Path | None = None) -> Dataset:
+    """Build the data set of a plugin name, a variant or not; its files lie at `root`, if given."""
     plain, _, variant = name.partition("@")
     cls = plugins.load(__name__, name, Dataset)  # type: ignore[type-abstract]
     settings: dict[str, Any] = {}
@@ -81,7 +105,7 @@ def _plugin(name: str) -> Dataset:
             )
         settings.update(known[variant])
     if any(f.name == "root" and f.default is MISSING for f in fields(cls)):  # type: ignore[arg-type]
-        settings["root"] = _root(plain)
+        settings["root"] = root or _root(plain)
     dataset = cls(**settings)
     if dataset.name != name:
         raise TypeError(f"{cls.__name__} for {name!r} calls itself {dataset.name!r}")

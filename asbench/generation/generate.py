@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from asbench import grid
-from asbench.datasets import open_dataset
+from asbench.datasets import open_dataset, open_textures
 from asbench.generation.fitted import FITS, find_fit, loading_of
 from asbench.generation.plan import SetPlan, plan_set
 from asbench.generation.real import ensure_real, few_shot, refuse_parameters
@@ -153,11 +153,11 @@ def _options(settings: Mapping[str, Any] | None, variant: str | None, textures: 
 
 def _ensure_bank(store: SynthStore, textures: str, progress: Progress) -> str:
     """Return `dataset/category` of a texture bank, writing it to the store if it is not there."""
-    bank = open_dataset(textures)
+    bank = open_textures(textures)
     if len(bank.categories()) != 1:
         raise UserError(
-            f"textures {textures!r} has the categories {', '.join(bank.categories())}: name a "
-            "folder that holds images only."
+            f"textures {textures!r} has the categories {', '.join(bank.categories())}: name the "
+            "folder of one of them."
         )
     (category,) = bank.categories()
     ensure_normals(store, bank, category, progress)

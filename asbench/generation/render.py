@@ -152,9 +152,9 @@ def render_samples(
     if left:
         raise UserError(
             f"{key.method} shows nothing on {key.dataset}/{category}: sample {left[0]} was drawn "
-            f"{ATTEMPTS} times, and no change could be seen. Look at the "
-            f"normals with `asbench preview --dataset {key.dataset} --category {category}`, or "
-            "try another method: constant or empty images leave nothing to change."
+            f"{ATTEMPTS} times, and no change could be seen. Look at the normals with `asbench "
+            f"preview --foreground --dataset {key.dataset} --category {category}`, or try another "
+            "method: constant or empty images leave nothing to change."
         )
     return [samples[i] for i in indices], [sources[i] for i in indices], redrawn
 

@@ -15,6 +15,8 @@ from synth_store.types import Image, Mask
 
 Size = tuple[int, int]
 """(height, width) in pixels."""
+ROUNDING = 1e-9
+"""Pixels below which a length is nothing but the rounding error of a sine at right angles."""
 
 
 def rectangle(
@@ -74,16 +76,18 @@ def rotate(patch: Image, degrees: float, expand: bool = True) -> tuple[Image, Ma
     """Rotate a patch counter-clockwise about its centre, nearest neighbour.
 
     patch: uint8 (h, w, C). Returns the rotated patch and its alpha: True where the patch is, False
-    in the corners it left empty, which are 0. With `expand` the canvas grows to hold all of it,
-    else the size stays and what sticks out is lost.
+    in the corners it left empty, which are 0. With `expand` the canvas grows to hold all of it, to
+    Pillow's size, on which published code relies: half a pixel more on each side, on average,
+    than the turned outline. Else the size stays and what sticks out is lost.
     """
     height, width = patch.shape[:2]
     turn = math.radians(degrees)
     cos, sin = math.cos(turn), math.sin(turn)
     rows, columns = height, width
     if expand:
-        rows = _ceil(abs(height * cos) + abs(width * sin))
-        columns = _ceil(abs(width * cos) + abs(height * sin))
+        lying = abs(cos) < ROUNDING
+        rows = _canvas(abs(height * cos) + abs(width * sin), width if lying else height)
+        columns = _canvas(abs(width * cos) + abs(height * sin), height if lying else width)
     y = (np.arange(rows) + 0.5 - rows / 2)[:, None]
     x = np.arange(columns) + 0.5 - columns / 2
     source_y = np.floor(sin * x + (cos * y + height / 2)).astype(np.int32)
@@ -94,9 +98,13 @@ def rotate(patch: Image, degrees: float, expand: bool = True) -> tuple[Image, Ma
     return turned, alpha
 
 
-def _ceil(length: float) -> int:
-    """Round up, but not for the rounding error of a sine at right angles."""
-    return math.ceil(length - 1e-9)
+def _canvas(length: float, before: int) -> int:
+    """Return the whole pixels that an outline of `length` touches, centred as one of `before` was.
+
+    Not counting those it touches by the rounding error of a sine.
+    """
+    first, last = (before - length) / 2, (before + length) / 2
+    return math.ceil(last - ROUNDING) - math.floor(first + ROUNDING)
 
 
 def paste(image: Image, patch: Image, at: Size, alpha: Mask | None = None) -> tuple[Image, Mask]:

@@ -26,7 +26,8 @@ class Cutout(PerSample):
     The paper regularises classifiers and has no anomalies, masks or setting for them: it blanks a
     square of fixed size (16 of CIFAR's 32 pixels) whose centre is uniform over the image, so that
     it may lie partly outside. The plain name is what anomaly benchmarks, ASBench among them, made
-    of it: the side uniform over 20..50 pixels of 256 and black. `cutout@cifar` is the paper's own.
+    of it: the side uniform over 20..50 pixels of 256 and black; odd sides keep the pixel that two
+    roundings down cost there. `cutout@cifar` is the paper's own.
     None where the square changes nothing to be seen, as on a black background.
     """
 

@@ -37,6 +37,7 @@ class CutPasteScar(PerSample):
     url: ClassVar[str] = "https://arxiv.org/abs/2104.04015"
     paradigm: ClassVar[Literal["hand-crafted", "generative"]] = "hand-crafted"
     family: ClassVar[str] = "patch augmentation"
+    pixel_version: ClassVar[int] = 2
 
     width_low: float = parameter(2 / 256, "Smallest width, as a share of the shorter side.")
     width_high: float = parameter(16 / 256, "Largest width, as a share of the shorter side.")

@@ -1,7 +1,7 @@
 """`make bench`: every benchmark, each against a baseline measured in the same run.
 
-CPU milliseconds on one thread. The machine's own yardstick stands first: scale by it, or better,
-quote the ratios.
+CPU milliseconds on one thread, but for `scaling`. The machine's own yardstick stands first: scale
+by it, or better, quote the ratios.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from tests.benchmarks import metrics, stages, store, synthesizers
+from tests.benchmarks import metrics, scaling, stages, store, synthesizers
 
 WIDTHS = (34, 10, 44, 10, 8)
 
@@ -45,8 +45,11 @@ def compared(title: str, rows: list[dict[str, Any]]) -> None:
 
 
 def main() -> None:
-    """Run what is named on the command line, or all: synthesizers, store, stages, metrics."""
-    wanted = set(sys.argv[1:]) or {"synthesizers", "store", "stages", "metrics"}
+    """Run what is named on the command line, or all."""
+    every = ("synthesizers", "store", "stages", "scaling", "metrics")
+    wanted = set(sys.argv[1:]) or set(every)
+    if wanted - set(every):
+        sys.exit(f"choose from {', '.join(every)}, not {', '.join(sorted(wanted - set(every)))}")
     if "synthesizers" in wanted:
         print("\nsynthesizers, ms a sample at 256x256, against plain reference implementations")
         line("", "ms", "", "reference", "ratio", "target on this core")
@@ -63,6 +66,10 @@ def main() -> None:
         compared("store, a sample of 256x256 (image and mask)", store.rows())
     if "stages" in wanted:
         compared("stages, CPU on one core", stages.rows())
+    if "scaling" in wanted:
+        compared(
+            "two processes, end to end into the store, ms a sample by the clock", scaling.rows()
+        )
     if "metrics" in wanted:
         print("\nmetrics: AUROC, AP and PRO of 200 maps of 256x256")
         for row in metrics.rows():

@@ -1,5 +1,7 @@
 """CPU time per sample of the hand-crafted methods, beside straightforward implementations.
 
+Where anomalib is installed its generator stands beside ours too.
+
 `python -m tests.benchmarks.synthesizers` prints the rows. Times are `process_time` on one thread,
 files excluded, at 256 x 256. The references are written here from the papers' formulas in plain
 numpy, as their published code does it; the first row, uint8 to float32 CHW, tells how fast this
@@ -10,10 +12,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from scipy import sparse
 from scipy.sparse.linalg import spsolve
 from threadpoolctl import threadpool_limits
@@ -23,6 +28,11 @@ from asbench.synthesizers import resolve
 from asbench.synthesizers.nsa import VARIANTS
 from asbench.testing import material
 from asbench.types import Canvas
+from tests.benchmarks.reference_patches import (
+    cutpaste_reference,
+    fractal_reference,
+    scar_reference,
+)
 
 SIDE = 256
 YARDSTICK_MS = 0.087
@@ -194,6 +204,7 @@ def plain_nsa(canvas: Canvas, rng: np.random.Generator) -> tuple[np.ndarray, np.
 def rows() -> list[dict[str, Any]]:
     """Return what was measured: what, ms, reference_ms, ratio and target_ms (None: none)."""
     cv2.setNumThreads(1)
+    torch.set_num_threads(1)
     with threadpool_limits(1):
         return _rows()
 
@@ -219,9 +230,13 @@ def _rows() -> list[dict[str, Any]]:
         ("Perlin mask", lambda: perlin.draw_mask(SIDE, SIDE, rng), lambda: plain_mask(rng), 0.3),
         ("augment, 3 of 10", lambda: augment.augment(canvas.texture(rng), rng), None, 0.6),
         ("cutout", method("cutout"), lambda: plain_cutout(canvas, rng), 0.06),
+        ("cutpaste", method("cutpaste"), lambda: cutpaste_reference(canvas.normal, rng), 0.2),
+        ("cutpaste@asbench", method("cutpaste@asbench"), None, 0.06),
+        ("cutpaste_scar", method("cutpaste_scar"), lambda: scar_reference(canvas.normal, rng), 0.2),
         ("draem", method("draem"), lambda: plain_draem(canvas, rng), 1.3),
         ("destseg", method("destseg"), lambda: plain_destseg(canvas, rng), 0.7),
         ("memseg", method("memseg@asbench"), lambda: plain_memseg(canvas, rng), 1.3),
+        ("fractal", method("fractal"), lambda: fractal_reference(canvas.normal, rng), 1.8),
         ("riad", method("riad"), lambda: plain_riad(canvas, rng), 0.15),
         ("fpi", method("fpi"), lambda: plain_fpi(canvas, rng), 0.15),
         ("pii", method("pii"), lambda: plain_pii(canvas, rng), 0.6),
@@ -234,7 +249,24 @@ def _rows() -> list[dict[str, Any]]:
             0.5,
         ),
     )
-    return [_row(*entry, scale) for entry in measured]
+    theirs = anomalib_generator(canvas)
+    beside = (("draem, beside anomalib", method("draem"), theirs, None),) if theirs else ()
+    return [_row(*entry, scale) for entry in (*measured, *beside)]
+
+
+def anomalib_generator(canvas: Canvas) -> Call | None:
+    """Return anomalib's generator at work on the same image; None, said aloud, without it.
+
+    It takes and gives float32 tensors, and its source is noise, its default: textures it would
+    read from files for every sample.
+    """
+    if find_spec("anomalib") is None:
+        print("anomalib not installed: its generator is left out (pip install anomalib)")
+        return None
+    perlin = import_module("anomalib.data.utils.generators.perlin")
+    generator = perlin.PerlinAnomalyGenerator(probability=1.0)
+    image = torch.from_numpy(canvas.normal.transpose(2, 0, 1) / np.float32(255))
+    return lambda: generator(image)
 
 
 def _row(

@@ -12,7 +12,8 @@ import pytest
 
 import asbench.datasets
 from asbench import plugins
-from asbench.datasets import open_dataset
+from asbench.datasets import open_dataset, open_textures
+from asbench.datasets.dtd import Dtd
 from asbench.datasets.folder import Folder
 from asbench.datasets.mtd import Mtd
 from asbench.datasets.table import Table
@@ -174,3 +175,47 @@ def test_a_table_is_keyed_by_its_name_or_by_its_folders(
         open_dataset(folder / "mtd.csv")
     monkeypatch.setenv("ASBENCH_DATA", str(tmp_path))
     assert open_dataset("Line 3/all.JSONL") == Table(folder, "all.JSONL", "all")
+
+
+def texture(path: Path, level: int = 90) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    PIL.Image.fromarray(np.full((6, 8, 3), level, np.uint8)).save(path)
+
+
+def test_textures_lie_in_any_arrangement_of_folders(tmp_path: Path) -> None:
+    for number, name in enumerate(("rust/b.png", "rust/deep/a.jpg", "linen/c.bmp", ".trash/d.png")):
+        texture(tmp_path / "My Bank" / name, 60 + 20 * number)
+    bank = open_textures(str(tmp_path / "My Bank"))
+    assert (bank.name, bank.categories()) == ("my_bank", ("all",))
+    items = bank.train("all")
+    assert [i.id for i in items] == ["linen/c.bmp", "rust/b.png", "rust/deep/a.jpg"]
+    assert [int(bank.image(i)[0, 0, 0]) for i in items] == [100, 60, 80]
+    assert not bank.mask(items[0]).any()
+    with pytest.raises(UserError, match="choose all"):
+        bank.items("rust")
+
+
+def test_a_category_of_normals_serves_as_textures(tmp_path: Path) -> None:
+    texture(tmp_path / "tile/train/good/0.png")
+    texture(tmp_path / "tile/test/crack/0.png")
+    bank = open_textures(tmp_path / "tile")
+    assert isinstance(bank, Folder)
+    assert [i.id for c in bank.categories() for i in bank.train(c)] == ["train/good/0.png"]
+
+
+def test_textures_in_dtds_layout_are_dtd_wherever_they_lie(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ASBENCH_DATA", raising=False)
+    texture(tmp_path / "dtd/images/banded/banded_0001.jpg")
+    bank = open_textures(str(tmp_path / "dtd"))
+    assert isinstance(bank, Dtd)
+    assert [i.id for i in bank.train("all")] == ["banded/banded_0001.jpg"]
+
+
+def test_textures_that_are_not_there_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="no images in"):
+        open_textures(tmp_path / "empty")
+    with pytest.raises(UserError, match="did you mean procedural"):
+        open_textures("procedual")

@@ -63,7 +63,7 @@ def test_every_place_is_drawn_alike_often() -> None:
 
 
 @settings(deadline=None)
-@given(SIDES, SIDES, st.floats(-180, 180), st.booleans(), st.integers(0, 99))
+@given(SIDES, SIDES, st.decimals(-180, 180, places=2).map(float), st.booleans(), st.integers(0, 99))
 def test_rotation_agrees_with_pillow(
     height: int, width: int, degrees: float, expand: bool, seed: int
 ) -> None:
@@ -71,12 +71,10 @@ def test_rotation_agrees_with_pillow(
     turned, alpha = rotate(patch, degrees, expand)
     theirs = np.asarray(Pillow.fromarray(patch).rotate(degrees, expand=expand))
     np.testing.assert_array_equal(turned.any(axis=2), alpha)
-    if not expand:
-        assert turned.shape == patch.shape
-    # Pillow adds a pixel to the canvas for some sizes: then their centres differ by half a pixel.
-    if turned.shape == theirs.shape:
-        same = (turned == theirs).all(axis=2).mean()
-        assert same > 0.85 or turned[..., 0].size < 30
+    assert turned.shape == theirs.shape
+    # Pillow's 16-bit fixed point rounds a few pixels to the neighbour.
+    same = (turned == theirs).all(axis=2).mean()
+    assert same > 0.85 or turned[..., 0].size < 30
 
 
 @given(SIDES, SIDES, st.integers(-2, 2))

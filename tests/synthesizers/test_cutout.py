@@ -11,45 +11,9 @@ from asbench.types import Canvas, Material
 from synth_store.rng import address_rng
 from synth_store.types import UserError
 
-WITHIN = 3.29
-"""Half-width of a 99.9 % interval, in standard errors."""
-
 
 def flat(colour: tuple[int, int, int], size: tuple[int, int] = (64, 64)) -> Material:
     return Material("testing", "flat", [np.full((*size, 3), colour, np.uint8)])
-
-
-def expected_area(side: int, low: int, high: int) -> float:
-    """Mean share of the image under a square with uniform centre: by summing over every place."""
-    total = 0.0
-    for length in range(low, high + 1):
-        starts = np.arange(side) - length // 2
-        inside = np.minimum(starts + length, side) - np.maximum(starts, 0)
-        total += (inside.mean() / side) ** 2
-    return total / (high - low + 1)
-
-
-def test_area_follows_the_rule() -> None:
-    """At 256: sides 20..50; the published 1.8 % of the image on average."""
-    samples = draw(Cutout(), flat((200, 200, 200), (256, 256)), 2000)
-    areas = np.array([s.mask.mean() for s in samples if s])
-    assert len(areas) == 2000
-    expected = expected_area(256, 20, 50)
-    assert expected == pytest.approx(0.018, abs=0.001)
-    assert abs(areas.mean() - expected) < WITHIN * areas.std() / 2000**0.5
-    sides = [int(s.mask.any(axis).sum()) for s in samples if s for axis in (0, 1)]
-    assert max(sides) == 50
-    assert min(sides) >= 10  # half of the smallest, cut by the border
-
-
-def test_centres_are_uniform() -> None:
-    """A pixel far from the border is covered with probability E[length^2] / 64^2, a corner less."""
-    masks = np.array([s.mask for s in draw(Cutout(), flat((200, 200, 200)), 2000) if s])
-    expected = np.mean(np.arange(5, 13) ** 2) / 64**2  # 20..50 of 256 are 5..12 of 64
-    for window in (np.s_[16:32, 16:32], np.s_[16:32, 32:48], np.s_[32:48, 16:48]):
-        covered = masks[:, *window].mean((1, 2))
-        assert abs(covered.mean() - expected) < WITHIN * covered.std() / 2000**0.5
-    assert masks[:, 0, 0].mean() < 0.6 * expected
 
 
 def test_fills_the_mask_with_one_colour() -> None:

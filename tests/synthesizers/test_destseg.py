@@ -31,23 +31,6 @@ def middle() -> Mask:
     return mask
 
 
-def test_opacity_is_uniform_from_a_fifth_to_one() -> None:
-    samples = draw(Destseg(), plain(0, 255), 2000)
-    opacity = np.array([s.image[s.mask][0, 0] / 255 for s in samples if s])
-    assert len(opacity) == 2000, "an empty mask was not drawn again"
-    assert 0.2 - 0.002 <= opacity.min() < 0.21
-    assert 0.99 < opacity.max() <= 1
-    assert abs(opacity.mean() - 0.6) < WITHIN * 0.8 / 12**0.5 / 2000**0.5
-    counts, _ = np.histogram(opacity, bins=10, range=(0.2, 1.0))
-    assert np.abs(counts / 2000 - 0.1).max() < 3.9 * (0.09 / 2000) ** 0.5
-
-
-def test_masks_cover_a_twentieth_of_the_image() -> None:
-    areas = [s.mask.mean() for s in draw(Destseg(), plain(0, 255), 1000) if s]
-    # 4.4..5.3 % for every pair of exponents, over the share of masks that are not empty.
-    assert 0.040 < np.mean(areas) < 0.062
-
-
 def test_textures_stay_as_they_are() -> None:
     levels = {
         int(s.image[s.mask].max()) for s in draw(Destseg(beta_high=0), plain(0, 200), 50) if s

@@ -14,27 +14,11 @@ from asbench.testing import draw, material
 from asbench.types import Material
 from synth_store.types import UserError
 
-WITHIN = 3.29
-
 
 def plain(normal: int, texture: int) -> Material:
     """One grey level on another, so that a sample shows its opacity."""
     images = [[np.full((64, 64, 3), level, np.uint8)] for level in (normal, texture)]
     return Material("testing", "plain", images[0], (), images[1])
-
-
-def test_opacity_distribution() -> None:
-    """On black with a white texture the level inside the mask is 255 (1 - beta)."""
-    samples = draw(Draem(augmented=False), plain(0, 255), 2000)
-    opacity = np.array([s.image[s.mask][0, 0] / 255 for s in samples if s])
-    assert len(opacity) == 2000
-    assert 0.2 - 0.002 <= opacity.min() < 0.21
-    assert 0.99 < opacity.max() <= 1
-    assert abs(opacity.mean() - 0.6) < WITHIN * 0.8 / 12**0.5 / 2000**0.5
-    # Uniform: no tenth of the range holds more or fewer than chance allows.
-    counts, _ = np.histogram(opacity, bins=10, range=(0.2, 1.0))
-    assert np.abs(counts / 2000 - 0.1).max() < 3.9 * (0.09 / 2000) ** 0.5
-    assert abs(np.var(opacity) - 0.64 / 12) < 0.004
 
 
 def test_beta_weighs_the_normal_image() -> None:

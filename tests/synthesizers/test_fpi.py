@@ -13,8 +13,6 @@ from asbench.testing import draw, material
 from asbench.types import Material
 from synth_store.types import Sample, UserError
 
-WITHIN = 3.29
-
 
 def plain(*levels: int, side: int = 64) -> Material:
     return Material("testing", "plain", [np.full((side, side, 3), v, np.uint8) for v in levels])
@@ -27,27 +25,6 @@ def found(method: Fpi, given: Material, count: int) -> list[Sample]:
 def on_the_first(method: Fpi, given: Material, count: int) -> list[Sample]:
     """Samples on the first of two normals alone."""
     return [s for s in draw(method, given, 2 * count)[::2] if s is not None]
-
-
-def test_weight_is_uniform() -> None:
-    """From black to white the level inside the square is 255 times the foreign weight."""
-    samples = on_the_first(Fpi(), plain(0, 255), 2000)
-    weights = np.array([s.image[s.mask][0, 0] / 255 for s in samples])
-    assert len(weights) == 2000
-    assert 0.05 - 0.002 <= weights.min() < 0.06
-    assert 0.94 < weights.max() <= 0.95 + 0.002
-    counts, _ = np.histogram(weights, bins=9, range=(0.05, 0.95))
-    assert np.abs(counts / 2000 - 1 / 9).max() < 3.9 * (8 / 81 / 2000) ** 0.5
-
-
-def test_squares_have_the_published_size() -> None:
-    """At 256: sides 26..100, 6.6 % of the image on average."""
-    samples = found(Fpi(), plain(0, 255, side=256), 1000)
-    areas = np.array([s.mask.mean() for s in samples])
-    assert abs(areas.mean() - 0.066) < WITHIN * areas.std() / 1000**0.5 + 0.0005
-    sides = [int(s.mask.any(axis).sum()) for s in samples for axis in (0, 1)]
-    assert max(sides) == 100
-    assert all(s.mask.sum() == s.mask.any(0).sum() * s.mask.any(1).sum() for s in samples)
 
 
 def test_blend_is_the_formula_and_keeps_to_the_place() -> None:
@@ -112,7 +89,6 @@ def test_disc_radius_place_and_offset() -> None:
     assert np.min(centres) == 32
     assert np.max(centres) == 95
     assert {abs(offset) for offset in offsets} == set(range(20, 31))
-    assert abs(np.mean(np.sign(offsets))) < WITHIN / 800**0.5
 
 
 def test_disc_saturates_unless_asked_to_wrap() -> None:

@@ -52,20 +52,17 @@ def test_nothing_changes_outside_the_mask(method: Fractal, size: tuple[int, int]
         assert (sample.image != image).any()
 
 
-def test_masks_keep_to_the_central_part_and_to_the_published_area() -> None:
+def test_masks_keep_to_the_central_part() -> None:
     image = noise(128, 128)
     still = dataclasses.replace(PLAIN, growth=0.0, noise_share=0.0)
-    found = [s for s in samples(still, image, 2000) if s is not None]
-    assert len(found) > 1960
+    found = [s for s in samples(still, image, 500) if s is not None]
+    assert len(found) > 480
     for sample in found:
         top, bottom, left, right = spread(sample.mask)
         # One pixel of growth is the least; margins are 10 % of the side.
         assert min(top, left) >= 12
         assert max(bottom, right) <= 115
         assert max(bottom - top, right - left) <= 65
-    # Square 10.3 % x fill 0.43 less the corners of the turned square, plus the pixel of growth.
-    area = np.mean([s.mask.mean() for s in found])
-    assert 0.025 < area < 0.06
 
 
 def test_pasted_pixels_come_from_the_square_when_colours_stay(
@@ -104,14 +101,6 @@ def test_noise_is_grey_has_its_sigma_and_stays_inside() -> None:
     bright = np.full((64, 64, 3), 254, np.uint8)
     add_noise(bright, disc(), 10, np.random.default_rng(0))
     assert bright.min() > 200, "wrapped instead of clipped"
-
-
-def test_half_of_the_samples_are_noisy(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[float] = []
-    monkeypatch.setattr(fractal, "add_noise", lambda image, mask, sigma, rng: calls.append(sigma))
-    found = [s for s in samples(PLAIN, noise(), 600) if s is not None]
-    assert len(calls) / len(found) == pytest.approx(0.5, abs=0.07)
-    assert set(calls) == {10.0}
 
 
 def test_recolouring_clips_and_changes_at_most_two_channels_a_third_of_the_time() -> None:

@@ -25,18 +25,6 @@ def half(left: int, right: int, foreground: Mask = EVERYWHERE, texture: int = 25
     return Material("testing", "half", [image], [foreground], [np.full_like(image, texture)])
 
 
-def test_opacity_is_uniform_from_fifteen_hundredths_to_one() -> None:
-    """On black with a white texture the level inside the mask is 255 f."""
-    samples = draw(Memseg(texture_share=1.0), half(0, 0), 2000)
-    opacity = np.array([s.image[s.mask][0, 0] / 255 for s in samples if s])
-    assert len(opacity) == 2000
-    assert 0.15 - 0.002 <= opacity.min() < 0.16
-    assert 0.99 < opacity.max() <= 1
-    assert abs(opacity.mean() - 0.575) < WITHIN * 0.85 / 12**0.5 / 2000**0.5
-    counts, _ = np.histogram(opacity, bins=10, range=(0.15, 1.0))
-    assert np.abs(counts / 2000 - 0.1).max() < 3.9 * (0.09 / 2000) ** 0.5
-
-
 def test_the_opacity_weighs_the_source() -> None:
     method = Memseg(texture_share=1.0, opacity_low=0.25, opacity_high=0.25)
     (sample,) = draw(method, half(100, 100, texture=201), 1)

@@ -51,29 +51,9 @@ def test_a_sample_is_the_blend_of_its_square() -> None:
         assert np.array_equal(sample.mask, (sample.image != own).any(axis=2))
 
 
-def test_alpha_is_uniform() -> None:
-    """On one colour the result departs from it by alpha times what alpha = 1 would give."""
-    step = np.full((64, 64, 3), 27, np.uint8)
-    step[32:] = 227
-    given = Material("testing", "step", [np.full((64, 64, 3), 128, np.uint8), step])
-    # A core below one pixel fixes the centre, so that every square is the same.
-    method = Pii(core=0.01, reach_low=0.45, reach_high=0.45)
-    samples = on_the_first(method, given, 1200)
-    box = (slice(2, 62), slice(2, 62))
-    full = blend(given.normals[0][box], step[box], weighted_mixed_gradients(1.0))[30, 30, 0] - 128
-    alphas = np.array([(int(s.image[32, 32, 0]) - 128) / full for s in samples])
-    assert 0.05 - 0.01 < alphas.min() < 0.06
-    assert 0.94 < alphas.max() < 0.95 + 0.01
-    counts, _ = np.histogram(alphas, bins=6, range=(0.05, 0.95))
-    expected = len(samples) / 6
-    assert np.abs(counts - expected).max() < 4 * expected**0.5
-
-
 def test_squares_are_fpis_but_keep_off_the_border() -> None:
     samples = found(Pii(), noise(256), 300)
     assert len(samples) == 300
-    areas = np.array([s.mask.mean() for s in samples])
-    assert abs(areas.mean() - 0.066) < 0.012
     for sample in samples:
         assert not sample.mask[[0, -1]].any()
         assert not sample.mask[:, [0, -1]].any()

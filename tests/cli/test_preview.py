@@ -1,0 +1,44 @@
+"""`asbench preview`: methods under either spelling, and the objects on the normals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+
+from tests.cli.conftest import Run, tree
+
+
+def test_methods_may_be_spelt_either_way(run: Run, place: Path) -> None:
+    for option in ("--method", "--methods"):
+        shown = run(f"preview {option} draem,cutout --dataset photos --n 2 --out {option[2:]}.png")
+        assert shown.status == 0
+    assert Path("method.png").read_bytes() == Path("methods.png").read_bytes()
+
+
+def test_foregrounds_of_every_category_say_where_there_is_none(run: Run, place: Path) -> None:
+    before = tree(place)
+    shown = run("preview --foreground --dataset photos --n 3 --out objects.png")
+    assert shown.status == 0
+    for category in ("bolt", "nut"):
+        line = f"photos/{category}: object found on 0 of 3 normals (stored)"
+        assert f"{line}; elsewhere the whole image counts as the object" in shown.out
+    assert shown.next == ["asbench preview --dataset photos --method memseg,nsa"]
+    assert cv2.imread("objects.png") is not None
+    Path("objects.png").unlink()
+    assert tree(place) == before, "looking changed the store"
+    one = run("preview --foreground --dataset photos --category nut --store elsewhere")
+    assert one.status == 0
+    assert "bolt" not in one.out
+    assert "(not stored)" in one.out
+    assert not Path("elsewhere").exists()
+
+
+def test_a_method_or_the_foreground(run: Run, place: Path) -> None:
+    for line in ("preview", "preview --foreground --method draem"):
+        refused = run(line)
+        assert refused.status == 2
+        assert "--foreground without one" in refused.err
+    wrong = run("preview --foreground --dataset photos --category bold")
+    assert wrong.status == 1
+    assert "bold" in wrong.err
