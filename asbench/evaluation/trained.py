@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,9 @@ from asbench.nets.detector import Detector
 from asbench.nets.device import find_device
 from asbench.nets.weights import load_weights
 from synth_store.types import Geometry, Image, UserError
+
+if TYPE_CHECKING:
+    from asbench.evaluation.deploy import Export
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,3 +89,15 @@ class Trained:
             map=unfit(maps[0], self.geometry, *pixels.shape[:2]),
             anomalous=None if threshold is None else score >= threshold.value,
         )
+
+    def export(self, path: Path | str) -> Export:
+        """Write the detector as one file that runs without ASBench: `.onnx` or `.pt2`.
+
+        It takes uint8 (N, H, W, 3), RGB, at `geometry`, and returns the anomaly maps, float32
+        (N, H, W), and the scores, float32 (N,). It is read again and compared with this run before
+        it gets its name. `.onnx` needs `pip install 'asbench[onnx]'`. Raises UserError for another
+        ending, where a package is missing, and where the file differs or cannot be written.
+        """
+        from asbench.evaluation.deploy import export
+
+        return export(self, Path(path))
