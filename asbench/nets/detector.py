@@ -31,6 +31,7 @@ class Protocol:
     """How a detector's authors train it.
 
     Exactly one of `steps` and `epochs` is set; an epoch is one pass over the category's normals.
+    `steps` 0: nothing is trained, `prepare` is all there is to it, and `stages` returns none.
     `ratio`: their share of anomalous items. `augment`: their change of the base image, alike on
     image, clean and mask; draws from the (CPU) generator alone; None where they do nothing.
     """
@@ -96,7 +97,7 @@ class Detector(nn.Module, ABC):
 
     @abstractmethod
     def stages(self, steps: int) -> tuple[Stage, ...]:
-        """Return the legs of a training of `steps` steps in all."""
+        """Return the legs of a training of `steps` steps in all; none if nothing is trained."""
 
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:

@@ -68,7 +68,12 @@ class Plan:
 
     @property
     def realised(self) -> dict[str, int]:
-        """How many items of each source the training sees: exact, known before it begins."""
+        """How many items of each source the training sees: exact, known before it begins.
+
+        Where nothing is trained, every normal is looked at once.
+        """
+        if not self.decides["steps"]:
+            return {"normal": len(self.normals)}
         names = ("normal", *(self.sources.mix.names if self.share else ()))
         items = self.decides["steps"] * self.decides["batch"]
         return dict(zip(names, self.schedule.counts(items), strict=True))
@@ -82,10 +87,8 @@ class Plan:
     def __str__(self) -> str:
         counts = ", ".join(f"{count} {name}" for name, count in self.realised.items())
         d = self.decides
-        return (
-            f"{d['dataset']}/{d['category']}, seed {d['seed']}: {counts} "
-            f"({d['steps']} steps of {d['batch']} items)"
-        )
+        length = f"{d['steps']} steps of {d['batch']} items" if d["steps"] else "nothing is trained"
+        return f"{d['dataset']}/{d['category']}, seed {d['seed']}: {counts} ({length})"
 
 
 def plan_run(
@@ -127,6 +130,12 @@ def plan_run(
     pretrained = pretrained_of(detector, settings, weights)
     protocol = protocol_of(detector)
     share = _share(protocol.ratio if ratio is None else ratio)
+    if protocol.steps == 0 and (share or steps is not None):
+        asked = f"ratio {float(share):g}" if share else f"{steps} steps"
+        raise UserError(
+            f"{detector} trains nothing, it looks at the normals alone, and {asked} would change "
+            "nothing: leave out --ratio and --steps."
+        )
     if share and mix is None:
         raise UserError(
             f"ratio {float(share):g} needs a mix of stored methods: add for example "

@@ -30,7 +30,7 @@ from asbench.nets.detector import Detector
 from asbench.nets.weights import save_weights
 from asbench.results import SUBSETS, Run, Threshold
 from asbench.training import checkpoint
-from asbench.training.loop import Precision
+from asbench.training.loop import Precision, Trajectory
 from asbench.training.loop import fit as fit_detector
 from asbench.training.plan import Notify, Plan, plan_run, silent
 from asbench.training.sampler import open_sampler
@@ -143,7 +143,9 @@ def execute(
     if plan.pretrained is not None:
         model.load_backbone(plan.pretrained.tensors)
     pixels = torch.from_numpy(np.stack(list(normals))).permute(0, 3, 1, 2)
+    start = perf_counter()
     model.prepare(pixels, torch.Generator().manual_seed(decides["seed"]))
+    prepared = perf_counter() - start
     del pixels
     what = f"{decides['detector']} on {decides['dataset']}/{decides['category']}"
     before = None
@@ -151,26 +153,7 @@ def execute(
         found = test.scores(model, where, partial(progress, f"scoring untrained {what}"))
         before = only_metrics(evaluate(found))
 
-    # The loop.
-    begun = checkpoint.peek(folder / "checkpoint")
-    if begun is not None:
-        notify(f"run {plan.id} continues from step {begun['step']} of {decides['steps']}")
-    with (
-        _naming_the_mend(plan),
-        open_sampler(normals, plan.sources.sets, plan.schedule, decides["batch"], where) as sampler,
-    ):
-        trajectory = fit_detector(
-            model,
-            sampler.batch_at,
-            steps=decides["steps"],
-            seed=decides["seed"],
-            device=where,
-            precision=cast(Precision, decides["precision"]),
-            folder=folder / "checkpoint",
-            progress=lambda done, _: progress(what, done, decides["steps"]),
-            checkpoint_every=CHECKPOINT_EVERY,
-            stop=stop,
-        )
+    trajectory = _fit(plan, model, what, progress, notify, stop)
     if not trajectory.done:
         raise Interrupted(
             f"stopped at step {trajectory.steps} of {decides['steps']}, saved in {folder}: the "
@@ -195,7 +178,7 @@ def execute(
         threshold=threshold,
         environment=_environment(where)
         | {"pretrained": None if plan.pretrained is None else plan.pretrained.record()},
-        seconds={"train": trajectory.seconds, "score": scored},
+        seconds={"train": prepared + trajectory.seconds, "score": scored},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     save_weights(model, folder / "model.safetensors")
@@ -204,6 +187,40 @@ def execute(
     results.save(run, folder)
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)
     return Trained(folder, str(where))
+
+
+def _fit(
+    plan: Plan,
+    model: Detector,
+    what: str,
+    progress: Progress,
+    notify: Notify,
+    stop: Callable[[], bool] | None,
+) -> Trajectory:
+    """Train, or go on from where an earlier call was stopped; `what` names it to `progress`."""
+    decides, folder = plan.decides, plan.folder / "checkpoint"
+    if not decides["steps"]:
+        return Trajectory(losses=(), seconds=0.0, steps=0, done=True)
+    begun = checkpoint.peek(folder)
+    if begun is not None:
+        notify(f"run {plan.id} continues from step {begun['step']} of {decides['steps']}")
+    sets, batch = plan.sources.sets, decides["batch"]
+    with (
+        _naming_the_mend(plan),
+        open_sampler(plan.normals, sets, plan.schedule, batch, plan.device) as sampler,
+    ):
+        return fit_detector(
+            model,
+            sampler.batch_at,
+            steps=decides["steps"],
+            seed=decides["seed"],
+            device=plan.device,
+            precision=cast(Precision, decides["precision"]),
+            folder=folder,
+            progress=lambda done, _: progress(what, done, decides["steps"]),
+            checkpoint_every=CHECKPOINT_EVERY,
+            stop=stop,
+        )
 
 
 @contextmanager
