@@ -99,10 +99,10 @@ class Patchcore(Detector):
         """Remember a coreset of the patches of all normals."""
         check_loaded("patchcore", self.loaded)
         device = self.extractor.mean.device
-        batches = (some.to(device).float() / 255 for some in normals.split(8))
+        batches = (some.to(device).float() / 255 for some in torch.split(normals, 8))
         if self.pretrained == "none":
             chosen = torch.randperm(len(normals), generator=generator)[:64]
-            some = (normals[part].to(device).float() / 255 for part in chosen.split(8))
+            some = (normals[part].to(device).float() / 255 for part in torch.split(chosen, 8))
             measure_statistics(self.extractor, some, [self.extractor])
         self.extractor.eval()
         patches = torch.cat([self.patches(batch).flatten(0, 2) for batch in batches])
@@ -175,7 +175,7 @@ def nearest_distances(points: Tensor, bank: Tensor) -> Tensor:
         points, bank = points.float(), bank.float()
         parts = [
             (part.square().sum(dim=1) - 2 * points @ part.mT).amin(dim=1)
-            for part in bank.split(BLOCK)
+            for part in torch.split(bank, BLOCK)
         ]
         least = torch.stack(parts).amin(dim=0) + points.square().sum(dim=1)
         return least.clamp_min(0).sqrt()

@@ -71,8 +71,7 @@ class Deployed(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return the anomaly maps and the image scores."""
-        maps = self.detector(images.permute(0, 3, 1, 2).to(torch.float32) / 255).float()
-        return maps, self.detector.image_scores(maps).float()
+        return self.detector.maps_and_scores(images.permute(0, 3, 1, 2).to(torch.float32) / 255)
 
 
 def export(trained: Trained, path: Path) -> Export:

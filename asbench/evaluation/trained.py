@@ -40,14 +40,19 @@ class Prediction:
 class Trained:
     """A finished run's folder: its record, and its detector for use.
 
-    folder: where `run.json` and `model.safetensors` stand. Raises UserError if either is missing
-    or damaged, the weights only when they are first needed.
+    folder: where `run.json` and `model.safetensors` stand; detector: the run's with its weights,
+    where another library built it. Raises UserError if either file is missing or damaged, the
+    weights only when they are first needed.
     """
 
-    def __init__(self, folder: Path | str, device: str | None = None) -> None:
+    def __init__(
+        self, folder: Path | str, device: str | None = None, detector: Detector | None = None
+    ) -> None:
         self.folder = Path(folder)
         self.run = results.read(self.folder)
         self.device = find_device(device)
+        if detector is not None:
+            self.detector = detector.to(self.device).eval()
 
     @property
     def id(self) -> str:
@@ -63,6 +68,11 @@ class Trained:
     def detector(self) -> Detector:
         """The trained detector, in eval mode, on its device."""
         decides = self.run.decides
+        if adapter := self.run.environment.get("adapter"):
+            raise UserError(
+                f"run {self.id} holds {decides['detector']}, which another library built: load it "
+                f"in Python with {adapter}.load(folder, build)."
+            )
         model = build(decides["detector"], decides["seed"], decides["parameters"])
         weights = self.folder / "model.safetensors"
         if not weights.is_file():

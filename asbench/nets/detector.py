@@ -107,6 +107,14 @@ class Detector(nn.Module, ABC):
     def image_scores(self, maps: Tensor) -> Tensor:
         """Map anomaly maps (B, H, W) to one score per image (B,), by the authors' rule."""
 
+    def maps_and_scores(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what `forward` and `image_scores` do, (B, H, W) and (B,).
+
+        Overridden where the score of an image is not a function of its map alone.
+        """
+        maps = self(images).float()
+        return maps, self.image_scores(maps).float()
+
     def backbone(self) -> Backbone | None:
         """Return the pretrained network it starts from at these parameters; None for none."""
         return None

@@ -17,7 +17,7 @@ from asbench.datasets import open_dataset
 from asbench.detectors import pretrained_of, protocol_of, resolve
 from asbench.evaluation.testset import TestSet
 from asbench.ingest import Progress, ensure_normals, quiet
-from asbench.nets.detector import Detector
+from asbench.nets.detector import Protocol
 from asbench.nets.device import find_device
 from asbench.nets.pretrained import Pretrained
 from asbench.results import Decides
@@ -33,6 +33,33 @@ Notify = Callable[[str], None]
 
 def silent(sentence: str) -> None:
     """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class Learner:
+    """What a run needs to know of a detector before it is built.
+
+    parameters: all of them; settings: those that differ from its variant's.
+    """
+
+    name: str
+    protocol: Protocol
+    stride: int
+    parameters: Mapping[str, Any]
+    settings: Mapping[str, Any] | None = None
+    pretrained: Pretrained | None = None
+
+    @classmethod
+    def find(
+        cls,
+        name: str,
+        settings: Mapping[str, Any] | None,
+        weights: Mapping[str, Path] | None,
+    ) -> Learner:
+        """Return a detector of ours; raises what `resolve` and `find_pretrained` raise."""
+        found, parameters = resolve(name, settings)
+        pretrained = pretrained_of(name, settings, weights)
+        return cls(name, protocol_of(name), found.stride, parameters, settings, pretrained)
 
 
 @dataclass(frozen=True)
@@ -96,7 +123,7 @@ def plan_run(
     mix: str | None = None,
     *,
     ratio: float | None = None,
-    detector: str = "unet@tiny",
+    detector: str | Learner = "unet@tiny",
     category: str | None = None,
     steps: int | None = None,
     batch: int | None = None,
@@ -113,7 +140,7 @@ def plan_run(
     progress: Progress = quiet,
     notify: Notify = silent,
 ) -> Plan:
-    """Settle a run; the arguments are those of `train`.
+    """Settle a run; the arguments are those of `train`, or a detector of another library.
 
     Nothing is written but the category's normals, and those only when all else is in order.
     `notify` hears of a bare name in the mix that was taken for its one stored variant. Raises
@@ -126,15 +153,15 @@ def plan_run(
             f"category {chosen!r} is not in {data.name}: choose from "
             f"{', '.join(data.categories())}."
         )
-    cls, parameters = resolve(detector, settings)
-    pretrained = pretrained_of(detector, settings, weights)
-    protocol = protocol_of(detector)
+    if isinstance(detector, str):
+        detector = Learner.find(detector, settings, weights)
+    protocol, pretrained = detector.protocol, detector.pretrained
     share = _share(protocol.ratio if ratio is None else ratio)
     if protocol.steps == 0 and (share or steps is not None):
         asked = f"ratio {float(share):g}" if share else f"{steps} steps"
         raise UserError(
-            f"{detector} trains nothing, it looks at the normals alone, and {asked} would change "
-            "nothing: leave out --ratio and --steps."
+            f"{detector.name} trains nothing, it looks at the normals alone, and {asked} would "
+            "change nothing: leave out --ratio and --steps."
         )
     if share and mix is None:
         raise UserError(
@@ -150,7 +177,7 @@ def plan_run(
     where = find_device(device)
     there = (Path(store) / "zarr.json").exists()
     opened = SynthStore.open(store) if there else SynthStore(Path(store), Geometry())
-    _check_stride(cls, opened.geometry)
+    _check_stride(detector, opened.geometry)
     origin = ["--dataset", dataset, *(["--name", name] if name is not None else [])]
     wanted = parsed if share else Mix()
     sources = find_sources(opened, data.name, chosen, wanted, synth_seed, pool, origin=origin)
@@ -170,8 +197,8 @@ def plan_run(
         ratio=float(share),
         ratio_mode="exact",
         pool=pool if share else None,
-        detector=detector,
-        parameters=parameters,
+        detector=detector.name,
+        parameters=dict(detector.parameters),
         steps=steps if steps is not None else protocol.steps_for(len(normals)),
         batch=items,
         precision=precision,
@@ -189,7 +216,7 @@ def plan_run(
         share,
         test,
         where,
-        settings,
+        detector.settings,
         pretrained,
         Path(runs),
     )
@@ -210,9 +237,10 @@ def _checked_seed(seed: int) -> int:
     return seed
 
 
-def _check_stride(cls: type[Detector], geometry: Geometry) -> None:
-    if geometry.height % cls.stride or geometry.width % cls.stride:
+def _check_stride(learner: Learner, geometry: Geometry) -> None:
+    stride = learner.stride
+    if geometry.height % stride or geometry.width % stride:
         raise UserError(
-            f"{cls.title} needs image sides that are multiples of {cls.stride}, and the store's "
+            f"{learner.name} needs image sides that are multiples of {stride}, and the store's "
             f"are {geometry}: make another, as in `asbench generate --store other --size 256`."
         )

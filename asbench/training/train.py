@@ -160,11 +160,38 @@ def execute(
             "same command continues from there."
         )
 
-    # The scores, then the record: run.json comes last and says that the run is done.
+    record(
+        plan,
+        model,
+        losses=trajectory.losses,
+        seconds=prepared + trajectory.seconds,
+        before=before,
+        environment={"pretrained": None if plan.pretrained is None else plan.pretrained.record()},
+        progress=partial(progress, f"scoring {what}"),
+    )
+    return Trained(folder, str(where))
+
+
+def record(
+    plan: Plan,
+    model: Detector,
+    *,
+    losses: tuple[tuple[int, float], ...],
+    seconds: float,
+    environment: Mapping[str, Any],
+    before: results.Scores | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Score what was trained as planned, and write the run; `run.json` says that it is done.
+
+    seconds: of the training; environment: what is to be said besides versions and device; before:
+    scores of the untrained detector.
+    """
+    decides, folder, where = plan.decides, plan.folder, plan.device
     start = perf_counter()
-    found = test.scores(model, where, partial(progress, f"scoring {what}"))
+    found = plan.test.scores(model, where, progress)
     metrics = evaluate(found)
-    threshold = _threshold(model, normals, plan.sources, where)
+    threshold = _threshold(model, plan.normals, plan.sources, where)
     scored = perf_counter() - start
     run = Run(
         decides=decides,
@@ -174,19 +201,17 @@ def execute(
         untrained=before,
         saw_defects=0,
         realised=plan.realised,
-        losses=trajectory.losses,
+        losses=losses,
         threshold=threshold,
-        environment=_environment(where)
-        | {"pretrained": None if plan.pretrained is None else plan.pretrained.record()},
-        seconds={"train": prepared + trajectory.seconds, "score": scored},
+        environment=_environment(where) | dict(environment),
+        seconds={"train": seconds, "score": scored},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     save_weights(model, folder / "model.safetensors")
     results.write_table(folder, table(found))
-    results.write_gallery(folder, test.gallery(found))
+    results.write_gallery(folder, plan.test.gallery(found))
     results.save(run, folder)
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)
-    return Trained(folder, str(where))
 
 
 def _fit(
