@@ -24,6 +24,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "train": "train a detector on stored anomalies, at any ratio and mixture",
         "evaluate": "score a trained run on test images again, or on others",
         "predict": "score your own images and draw heat maps",
+        "export": "write a trained run as one file for other programs: ONNX, torch.export",
         "report": "one HTML page, and tables, of all runs",
     },
 }

@@ -28,7 +28,8 @@ Example: three trainings on half draem, half fractal, a quarter of all items ano
 @options.option(
     "--detector",
     default="unet@tiny",
-    help="As published: draem, destseg, memseg, unet. Reduced: draem@tiny, unet@tiny.",
+    help="As published: draem, destseg, memseg, unet. On normals alone: patchcore. "
+    "Reduced: draem@tiny, unet@tiny.",
 )
 @options.dataset
 @options.name

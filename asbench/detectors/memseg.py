@@ -291,7 +291,9 @@ def nearest_items(features: Sequence[Tensor], banks: Sequence[Tensor]) -> Tensor
     with torch.autocast(features[0].device.type, enabled=False):
         # |f - m|^2 = |f|^2 - 2 f.m + |m|^2, and |f|^2 is the same for every item: one product
         # instead of K differences the size of the features.
-        ranks = torch.zeros(len(features[0]), len(banks[0]), device=features[0].device)
+        # The batch as shape[0]: len() would make it a constant of an exported program.
+        images, items = features[0].shape[0], banks[0].shape[0]
+        ranks = torch.zeros(images, items, device=features[0].device)
         for feature, bank in zip(features, banks, strict=True):
             f, m = feature.float().flatten(1), bank.float().flatten(1)
             ranks += (m.square().sum(dim=1) - 2 * f @ m.mT) / m.shape[1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,9 @@ from asbench.nets.detector import Detector
 from asbench.nets.device import find_device
 from asbench.nets.weights import load_weights
 from synth_store.types import Geometry, Image, UserError
+
+if TYPE_CHECKING:
+    from asbench.evaluation.deploy import Export
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,14 +40,19 @@ class Prediction:
 class Trained:
     """A finished run's folder: its record, and its detector for use.
 
-    folder: where `run.json` and `model.safetensors` stand. Raises UserError if either is missing
-    or damaged, the weights only when they are first needed.
+    folder: where `run.json` and `model.safetensors` stand; detector: the run's with its weights,
+    where another library built it. Raises UserError if either file is missing or damaged, the
+    weights only when they are first needed.
     """
 
-    def __init__(self, folder: Path | str, device: str | None = None) -> None:
+    def __init__(
+        self, folder: Path | str, device: str | None = None, detector: Detector | None = None
+    ) -> None:
         self.folder = Path(folder)
         self.run = results.read(self.folder)
         self.device = find_device(device)
+        if detector is not None:
+            self.detector = detector.to(self.device).eval()
 
     @property
     def id(self) -> str:
@@ -59,6 +68,11 @@ class Trained:
     def detector(self) -> Detector:
         """The trained detector, in eval mode, on its device."""
         decides = self.run.decides
+        if adapter := self.run.environment.get("adapter"):
+            raise UserError(
+                f"run {self.id} holds {decides['detector']}, which another library built: load it "
+                f"in Python with {adapter}.load(folder, build)."
+            )
         model = build(decides["detector"], decides["seed"], decides["parameters"])
         weights = self.folder / "model.safetensors"
         if not weights.is_file():
@@ -85,3 +99,15 @@ class Trained:
             map=unfit(maps[0], self.geometry, *pixels.shape[:2]),
             anomalous=None if threshold is None else score >= threshold.value,
         )
+
+    def export(self, path: Path | str) -> Export:
+        """Write the detector as one file that runs without ASBench: `.onnx` or `.pt2`.
+
+        It takes uint8 (N, H, W, 3), RGB, at `geometry`, and returns the anomaly maps, float32
+        (N, H, W), and the scores, float32 (N,). It is read again and compared with this run before
+        it gets its name. `.onnx` needs `pip install 'asbench[onnx]'`. Raises UserError for another
+        ending, where a package is missing, and where the file differs or cannot be written.
+        """
+        from asbench.evaluation.deploy import export
+
+        return export(self, Path(path))

@@ -52,6 +52,7 @@ class Protocol:
     """How a detector's authors train it.
 
     Exactly one of `steps` and `epochs` is set; an epoch is one pass over the category's normals.
+    `steps` 0: nothing is trained, `prepare` is all there is to it, and `stages` returns none.
     `ratio`: their share of anomalous items. `augment`: their change of the base image, alike on
     image, clean and mask; draws from the (CPU) generator alone; None where they do nothing.
     `select`: what `--select best-on-test` does; nothing is chosen on the test set without it.
@@ -131,7 +132,7 @@ class Detector(nn.Module, ABC):
 
     @abstractmethod
     def stages(self, steps: int) -> tuple[Stage, ...]:
-        """Return the legs of a training of `steps` steps in all."""
+        """Return the legs of a training of `steps` steps in all; none if nothing is trained."""
 
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:
@@ -140,6 +141,14 @@ class Detector(nn.Module, ABC):
     @abstractmethod
     def image_scores(self, maps: Tensor) -> Tensor:
         """Map anomaly maps (B, H, W) to one score per image (B,), by the authors' rule."""
+
+    def maps_and_scores(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what `forward` and `image_scores` do, (B, H, W) and (B,).
+
+        Overridden where the score of an image is not a function of its map alone.
+        """
+        maps = self(images).float()
+        return maps, self.image_scores(maps).float()
 
     def backbone(self) -> Backbone | None:
         """Return the pretrained network it starts from at these parameters; None for none."""

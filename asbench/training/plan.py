@@ -17,7 +17,7 @@ from asbench.datasets import open_dataset
 from asbench.detectors import pretrained_of, protocol_of, resolve
 from asbench.evaluation.testset import TestSet
 from asbench.ingest import Progress, ensure_normals, quiet
-from asbench.nets.detector import Detector
+from asbench.nets.detector import Protocol
 from asbench.nets.device import find_device
 from asbench.nets.pretrained import Pretrained
 from asbench.results import BEST_ON_TEST, Decides
@@ -40,6 +40,33 @@ StepsMode = Literal["same", "per-component"]
 
 def silent(sentence: str) -> None:
     """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class Learner:
+    """What a run needs to know of a detector before it is built.
+
+    parameters: all of them; settings: those that differ from its variant's.
+    """
+
+    name: str
+    protocol: Protocol
+    stride: int
+    parameters: Mapping[str, Any]
+    settings: Mapping[str, Any] | None = None
+    pretrained: Pretrained | None = None
+
+    @classmethod
+    def find(
+        cls,
+        name: str,
+        settings: Mapping[str, Any] | None,
+        weights: Mapping[str, Path] | None,
+    ) -> Learner:
+        """Return a detector of ours; raises what `resolve` and `find_pretrained` raise."""
+        found, parameters = resolve(name, settings)
+        pretrained = pretrained_of(name, settings, weights)
+        return cls(name, protocol_of(name), found.stride, parameters, settings, pretrained)
 
 
 @dataclass(frozen=True)
@@ -77,7 +104,12 @@ class Plan:
 
     @property
     def realised(self) -> dict[str, int]:
-        """How many items of each source the training sees: exact, known before it begins."""
+        """How many items of each source the training sees: exact, known before it begins.
+
+        Where nothing is trained, every normal is looked at once.
+        """
+        if not self.decides["steps"]:
+            return {"normal": len(self.normals)}
         names = ("normal", *(self.sources.mix.names if self.share else ()))
         items = self.decides["steps"] * self.decides["batch"]
         return dict(zip(names, self.schedule.counts(items), strict=True))
@@ -96,10 +128,8 @@ class Plan:
     def __str__(self) -> str:
         counts = ", ".join(f"{count} {name}" for name, count in self.realised.items())
         d = self.decides
-        return (
-            f"{d['dataset']}/{d['category']}, seed {d['seed']}: {counts} "
-            f"({d['steps']} steps of {d['batch']} items)"
-        )
+        length = f"{d['steps']} steps of {d['batch']} items" if d["steps"] else "nothing is trained"
+        return f"{d['dataset']}/{d['category']}, seed {d['seed']}: {counts} ({length})"
 
 
 def plan_run(
@@ -107,7 +137,7 @@ def plan_run(
     mix: str | None = None,
     *,
     ratio: float | None = None,
-    detector: str = "unet@tiny",
+    detector: str | Learner = "unet@tiny",
     category: str | None = None,
     steps: int | None = None,
     batch: int | None = None,
@@ -128,7 +158,7 @@ def plan_run(
     progress: Progress = quiet,
     notify: Notify = silent,
 ) -> Plan:
-    """Settle a run; the arguments are those of `train`.
+    """Settle a run; the arguments are those of `train`, or a detector of another library.
 
     Nothing is written but the category's normals, and those only when all else is in order.
     `notify` hears of a bare name in the mix that was taken for its one stored variant. Raises
@@ -141,10 +171,16 @@ def plan_run(
             f"category {chosen!r} is not in {data.name}: choose from "
             f"{', '.join(data.categories())}."
         )
-    cls, parameters = resolve(detector, settings)
-    pretrained = pretrained_of(detector, settings, weights)
-    protocol = protocol_of(detector)
+    if isinstance(detector, str):
+        detector = Learner.find(detector, settings, weights)
+    protocol, pretrained = detector.protocol, detector.pretrained
     share = _share(protocol.ratio if ratio is None else ratio)
+    if protocol.steps == 0 and (share or steps is not None):
+        asked = f"ratio {float(share):g}" if share else f"{steps} steps"
+        raise UserError(
+            f"{detector.name} trains nothing, it looks at the normals alone, and {asked} would "
+            "change nothing: leave out --ratio and --steps."
+        )
     if share and mix is None:
         raise UserError(
             f"ratio {float(share):g} needs a mix of stored methods: add for example "
@@ -162,7 +198,7 @@ def plan_run(
     where = find_device(device)
     there = (Path(store) / "zarr.json").exists()
     opened = SynthStore.open(store) if there else SynthStore(Path(store), Geometry())
-    _check_stride(cls, opened.geometry)
+    _check_stride(detector, opened.geometry)
     origin = ["--dataset", dataset, *(["--name", name] if name is not None else [])]
     wanted = parsed if share else Mix()
     sources = find_sources(opened, data.name, chosen, wanted, synth_seed, pool, origin=origin)
@@ -195,8 +231,8 @@ def plan_run(
         ratio=float(share),
         ratio_mode=ratio_mode,
         pool=pool if share else None,
-        detector=detector,
-        parameters=parameters,
+        detector=detector.name,
+        parameters=dict(detector.parameters),
         steps=length,
         batch=items,
         precision=precision,
@@ -216,7 +252,7 @@ def plan_run(
         share,
         test,
         where,
-        settings,
+        detector.settings,
         pretrained,
         Path(runs),
         steps_mode,
@@ -253,9 +289,10 @@ def _check_choice(what: str, given: str, choices: Sequence[str]) -> None:
         raise UserError(f"{what} {given!r} is unknown: choose {' or '.join(choices)}.")
 
 
-def _check_stride(cls: type[Detector], geometry: Geometry) -> None:
-    if geometry.height % cls.stride or geometry.width % cls.stride:
+def _check_stride(learner: Learner, geometry: Geometry) -> None:
+    stride = learner.stride
+    if geometry.height % stride or geometry.width % stride:
         raise UserError(
-            f"{cls.title} needs image sides that are multiples of {cls.stride}, and the store's "
+            f"{learner.name} needs image sides that are multiples of {stride}, and the store's "
             f"are {geometry}: make another, as in `asbench generate --store other --size 256`."
         )

@@ -172,7 +172,9 @@ def execute(
     if plan.pretrained is not None:
         model.load_backbone(plan.pretrained.tensors)
     pixels = torch.from_numpy(np.stack(list(normals))).permute(0, 3, 1, 2)
+    start = perf_counter()
     model.prepare(pixels, torch.Generator().manual_seed(decides["seed"]))
+    prepared = perf_counter() - start
     del pixels
     what = f"{decides['detector']} on {decides['dataset']}/{decides['category']}"
     before = None
@@ -180,32 +182,12 @@ def execute(
         found = test.scores(model, where, partial(progress, f"scoring untrained {what}"))
         before = only_metrics(evaluate(found))
 
-    # The loop.
-    saved = folder / "checkpoint"
-    begun = checkpoint.peek(saved)
-    if begun is not None:
-        notify(f"run {plan.id} continues from step {begun['step']} of {decides['steps']}")
     best, judged = None, protocol_of(decides["detector"]).select.metrics
     if decides["select"] == BEST_ON_TEST:
         score = partial(_sum_on_test, plan, model, judged, partial(progress, f"judging {what}"))
-        best = BestOnTest(score, decides["select_every"], decides["steps"], saved)
-    with (
-        _naming_the_mend(plan),
-        open_sampler(normals, plan.sources.sets, plan.schedule, decides["batch"], where) as sampler,
-    ):
-        trajectory = fit_detector(
-            model,
-            sampler.batch_at,
-            steps=decides["steps"],
-            seed=decides["seed"],
-            device=where,
-            precision=cast(Precision, decides["precision"]),
-            folder=saved,
-            progress=lambda done, _: progress(what, done, decides["steps"]),
-            checkpoint_every=CHECKPOINT_EVERY,
-            stop=stop,
-            best=best,
-        )
+        every, steps = decides["select_every"], decides["steps"]
+        best = BestOnTest(score, every, steps, folder / "checkpoint")
+    trajectory = _fit(plan, model, what, best, progress, notify, stop)
     if not trajectory.done:
         raise Interrupted(
             f"stopped at step {trajectory.steps} of {decides['steps']}, saved in {folder}: the "
@@ -214,11 +196,13 @@ def execute(
 
     # The records: of the last checkpoint always, of the one that the test set chose if asked for.
     recorded = partial(
-        _record,
+        record,
         model=model,
-        trajectory=trajectory,
+        losses=trajectory.losses,
+        seconds=prepared + trajectory.seconds,
         before=before,
         flavour=flavour,
+        environment={"pretrained": None if plan.pretrained is None else plan.pretrained.record()},
         progress=partial(progress, f"scoring {what}"),
     )
     if results.finished(plan.runs, plan.last.decides) is None:
@@ -228,7 +212,7 @@ def execute(
     if best is not None:
         best.restore(model)
         chosen = Selected(step=best.facts["step"], metrics=judged, value=best.facts["value"])
-        recorded(plan, chosen)
+        recorded(plan, selected=chosen)
     return Trained(folder, str(where))
 
 
@@ -240,22 +224,30 @@ def _sum_on_test(
     return math.fsum(found[metric] for metric in metrics)
 
 
-def _record(
+def record(
     plan: Plan,
-    selected: Selected | None = None,
-    *,
     model: Detector,
-    trajectory: Trajectory,
-    before: Scores | None,
-    flavour: str | None,
-    progress: Callable[[int, int], None],
+    *,
+    losses: tuple[tuple[int, float], ...],
+    seconds: float,
+    environment: Mapping[str, Any],
+    before: Scores | None = None,
+    selected: Selected | None = None,
+    flavour: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Score the model and write the run's folder: run.json comes last and says that it is done."""
+    """Score what was trained as planned, and write the run; `run.json` says that it is done.
+
+    seconds: of the training; environment: what is to be said besides versions and device; before:
+    scores of the untrained detector; selected: how the test set chose the checkpoint, if it did;
+    flavour: the published code whose scores are to stand beside the exact ones.
+    """
+    folder, where = plan.folder, plan.device
     start = perf_counter()
-    found = plan.test.scores(model, plan.device, progress)
+    found = plan.test.scores(model, where, progress)
     metrics = evaluate(found)
     published = None if flavour is None else parity_scores(flavour, found, plan.test.greys())
-    threshold = _threshold(model, plan.normals, plan.sources, plan.device)
+    threshold = _threshold(model, plan.normals, plan.sources, where)
     scored = perf_counter() - start
     run = Run(
         decides=plan.decides,
@@ -265,21 +257,56 @@ def _record(
         untrained=before,
         saw_defects=len(plan.sources.saw_defects),
         realised=plan.realised,
-        losses=trajectory.losses,
+        losses=losses,
         threshold=threshold,
-        environment=_environment(plan.device)
-        | {"pretrained": None if plan.pretrained is None else plan.pretrained.record()},
-        seconds={"train": trajectory.seconds, "score": scored},
+        environment=_environment(where) | dict(environment),
+        seconds={"train": seconds, "score": scored},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         selected=selected,
         steps_mode=plan.steps_mode,
         parity=published,
     )
-    save_weights(model, plan.folder / "model.safetensors")
-    results.write_table(plan.folder, table(found))
-    results.write_gallery(plan.folder, plan.test.gallery(found))
-    results.save(run, plan.folder)
-    shutil.rmtree(plan.folder / "checkpoint", ignore_errors=True)
+    save_weights(model, folder / "model.safetensors")
+    results.write_table(folder, table(found))
+    results.write_gallery(folder, plan.test.gallery(found))
+    results.save(run, folder)
+    shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+
+
+def _fit(
+    plan: Plan,
+    model: Detector,
+    what: str,
+    best: BestOnTest | None,
+    progress: Progress,
+    notify: Notify,
+    stop: Callable[[], bool] | None,
+) -> Trajectory:
+    """Train, or go on from where an earlier call was stopped; `what` names it to `progress`."""
+    decides, folder = plan.decides, plan.folder / "checkpoint"
+    if not decides["steps"]:
+        return Trajectory(losses=(), seconds=0.0, steps=0, done=True)
+    begun = checkpoint.peek(folder)
+    if begun is not None:
+        notify(f"run {plan.id} continues from step {begun['step']} of {decides['steps']}")
+    sets, batch = plan.sources.sets, decides["batch"]
+    with (
+        _naming_the_mend(plan),
+        open_sampler(plan.normals, sets, plan.schedule, batch, plan.device) as sampler,
+    ):
+        return fit_detector(
+            model,
+            sampler.batch_at,
+            steps=decides["steps"],
+            seed=decides["seed"],
+            device=plan.device,
+            precision=cast(Precision, decides["precision"]),
+            folder=folder,
+            progress=lambda done, _: progress(what, done, decides["steps"]),
+            checkpoint_every=CHECKPOINT_EVERY,
+            stop=stop,
+            best=best,
+        )
 
 
 @contextmanager

@@ -179,6 +179,20 @@ def test_evaluate_and_predict(run: Run, place: Path) -> None:
     assert [row["image"] for row in table] == [row["image"] for row in rows]
 
 
+def test_export_of_a_run(run: Run, place: Path) -> None:
+    assert run(f"train --dataset photos --ratio 0 {QUICK}").status == 0
+    (folder,) = Path("runs").iterdir()
+    refused = run(f"export {folder} --format onnx --output x.pt2")
+    assert refused.status == 1
+    assert "does not end in .onnx" in refused.err
+    done = run(f"export {folder} --format pt2")
+    assert done.status == 0
+    assert (folder / "model.pt2").is_file()
+    assert "compared with the run on 2 images" in done.out
+    assert f"run: {folder.name}" in done.out
+    assert "geometry: 32x32 (stretch)" in done.out
+
+
 def test_evaluating_on_other_photographs(run: Run, place: Path) -> None:
     assert run(f"train --dataset photos --mix draem {QUICK}").status == 0
     (folder,) = Path("runs").iterdir()

@@ -1,5 +1,6 @@
 """What every detector must do, held on its smallest variant with the real loop."""
 
+import numpy as np
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
@@ -15,7 +16,9 @@ SMALL = {
     "unet": ("unet", {"width": 4, "lr": 3e-3}),
     "destseg": ("destseg@tiny-scratch", {"width": 4}),
     "memseg": ("memseg@tiny-scratch", {"width": 4}),
+    "patchcore": ("patchcore@tiny-scratch", {"width": 4}),
 }
+TRAINED = [name for name in SMALL if protocol_of(name).steps != 0]
 STEPS = {"unet": 60, "destseg": 80, "memseg": 50}
 """DRAEM's learning is held with the loop's own tests."""
 
@@ -52,8 +55,9 @@ def test_parameters_are_plain_and_variants_can_be_built(name):
         for variant in ("", *module(PACKAGE, name).VARIANTS):
             full = f"{name}@{variant}".rstrip("@")
             build(full, 0)
-            assert protocol_of(full).steps_for(100) > 0
-            assert sum(stage.share for stage in build(full, 0).stages(10)) == pytest.approx(1.0)
+            assert (protocol_of(full).steps_for(100) > 0) == (name in TRAINED)
+            shares = [stage.share for stage in build(full, 0).stages(10)]
+            assert sum(shares) == pytest.approx(float(name in TRAINED))
 
 
 @pytest.mark.parametrize("size", [(32, 96), (96, 32), (160, 64)])
@@ -68,11 +72,12 @@ def test_sides_may_be_odd_multiples_of_the_stride(name, size):
         maps = detector(torch.rand(2, 3, *size))
     assert maps.shape == (2, *size)
     assert maps.dtype == torch.float32
-    assert 0 <= maps.min() <= maps.max() <= 1
+    assert maps.min() >= 0
+    assert maps.max() <= (1 if name in TRAINED else np.inf)  # a distance has no upper end
     assert detector.image_scores(maps).shape == (2,)
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", TRAINED)
 def test_stopping_and_resuming_changes_nothing(name, tmp_path):
     straight = small(name, 32)
     whole = train(straight, tmp_path / "straight")
@@ -86,7 +91,7 @@ def test_stopping_and_resuming_changes_nothing(name, tmp_path):
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", TRAINED)
 def test_bf16_trains_and_keeps_float32(name, tmp_path):
     detector = small(name, 32)
     assert train(detector, tmp_path, precision="bf16", steps=5).done

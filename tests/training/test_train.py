@@ -324,6 +324,25 @@ def test_ratio_0_trains_from_a_store_without_sets(tmp_path: Path) -> None:
     assert here.train("cutout", ratio=0, pool=3, synth_seed=4).id == run.id
 
 
+def test_a_detector_that_trains_nothing_is_scored_and_recorded(
+    here: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quiet = {"detector": "patchcore@tiny-scratch", "settings": {}, "steps": None, "batch": None}
+    monkeypatch.setattr(stage, "fit_detector", refuse)
+    told: list[str] = []
+    done = here.train(None, **quiet, notify=told.append)
+    run = done.run
+    assert told == ["toys/a, seed 0: 9 normal (nothing is trained)"]
+    assert run.realised == {"normal": 9}
+    assert (run.decides["steps"], run.decides["ratio"], run.losses) == (0, 0.0, ())
+    assert run.seconds["train"] > 0  # the memory was filled
+    assert (len(done.detector.bank), run.metrics["full"]["image_auroc"] > 0.5) == (14, True)
+    assert here.train(None, **quiet).run == run
+    for wrong in ({"ratio": 0.5}, {"steps": 5}):
+        with pytest.raises(UserError, match=r"trains nothing.*leave out --ratio and --steps"):
+            here.train("cutout", **quiet | wrong)
+
+
 def test_ratio_1_trains_on_anomalies_alone(here: Workplace) -> None:
     assert here.train("cutout", ratio=1).run.realised == {"normal": 0, "cutout": 24}
 

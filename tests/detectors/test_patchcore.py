@@ -1,0 +1,164 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
+from scipy.spatial.distance import cdist
+from sklearn.metrics import roc_auc_score
+
+from asbench.detectors import build, pretrained_of
+from asbench.detectors import patchcore as module
+from asbench.detectors.patchcore import (
+    gaussian,
+    greedy_coreset,
+    nearest_distances,
+    smoothed,
+)
+from asbench.evaluation.predict import predict
+from asbench.nets.weights import load_weights, save_weights
+from synth_store.types import UserError
+from tests.squares import normals, squares
+
+SMALL = {"width": 4, "pretrained": "none"}
+
+
+def small(seed=0, **changes):
+    detector = build("patchcore", seed, SMALL | changes)
+    detector.prepare(normals(), torch.Generator().manual_seed(seed))
+    return detector.eval()
+
+
+def points(count, channels, seed=0):
+    return torch.randn(count, channels, generator=torch.Generator().manual_seed(seed))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 200), st.integers(0, 99), st.data())
+def test_the_coreset_is_that_of_a_loop(count, channels, seed, data):
+    some = points(count, channels, seed)
+    wanted = data.draw(st.integers(1, count))
+    found = greedy_coreset(some, wanted, torch.Generator().manual_seed(seed)).tolist()
+    again = torch.Generator().manual_seed(seed)
+    seen = some.double().numpy()
+    if channels > 128:
+        projection = torch.randn(channels, 128, generator=again)
+        seen = (some @ projection / 128**0.5).double().numpy()
+    chosen = [int(torch.randint(count, (1,), generator=again))]
+    while len(chosen) < wanted:
+        distances = cdist(seen, seen[chosen]).min(axis=1)
+        distances[chosen] = -1
+        chosen.append(int(distances.argmax()))
+    assert found == chosen
+
+
+def test_a_projection_keeps_distances_about_as_they_are():
+    some = points(60, 1000)
+    generator = torch.Generator().manual_seed(0)
+    chosen = greedy_coreset(some, 20, generator)
+    assert len(set(chosen.tolist())) == 20
+    # The coreset covers the points better than a draw does: the k-centre radius is smaller.
+    two = torch.cat([points(500, 6), points(6, 6, 1) * 0.1 + 30])
+    covering = greedy_coreset(two, 20, torch.Generator().manual_seed(0))
+    drawn = torch.randperm(len(two), generator=torch.Generator().manual_seed(0))[:20]
+    assert cdist(two, two[covering]).min(1).max() < 0.5 * cdist(two, two[drawn]).min(1).max()
+
+
+@pytest.mark.parametrize("block", [1, 7, 2048])
+def test_nearest_distances_are_those_of_all_pairs(block, monkeypatch):
+    monkeypatch.setattr(module, "BLOCK", block)
+    some, bank = points(50, 30) + 4, points(23, 30, 1) + 4
+    expected = cdist(some.double(), bank.double()).min(axis=1)
+    np.testing.assert_allclose(nearest_distances(some, bank), expected, rtol=1e-4)
+
+
+def test_the_blur_is_a_gaussian_filter():
+    maps = torch.rand(2, 1, 20, 30, generator=torch.Generator().manual_seed(0))
+    kernel = gaussian(2.5)
+    assert len(kernel) == 21
+    for found, one in zip(smoothed(maps, kernel), maps.double().numpy(), strict=True):
+        expected = gaussian_filter(one[0], 2.5, mode="nearest", truncate=4.0)
+        np.testing.assert_allclose(found[0], expected, atol=1e-6)
+
+
+def test_every_patch_remembered_is_found_again():
+    """With the whole of the normals in memory, they are at no distance from it."""
+    detector = small(coreset=1.0)
+    assert detector.bank.shape == (10 * 8 * 8, 6 * 4)
+    maps, _ = predict(detector, normals().permute(0, 2, 3, 1).numpy(), "cpu")
+    others, _ = predict(detector, normals(count=12)[10:].permute(0, 2, 3, 1).numpy(), "cpu")
+    assert maps.max() < 0.01 * others.mean()
+
+
+def test_patches_are_neighbourhoods_of_two_levels():
+    detector, images = small(), squares(0, count=2).image
+    found = detector.patches(images).double().detach().numpy()
+    levels = detector.extractor(images)
+    assert found.shape == (2, 8, 8, 24)
+    fine = np.pad(levels["layer2"][1].double().detach().numpy(), ((0, 0), (1, 1), (1, 1)))
+    np.testing.assert_allclose(
+        found[1, 3, 0, :8], fine[:, 3:6, 0:3].mean((1, 2)), rtol=1e-4, atol=1e-6
+    )
+    coarse = levels["layer3"][1].double().detach().numpy()
+    assert coarse.shape == (16, 4, 4)
+    means = np.pad(coarse, ((0, 0), (1, 1), (1, 1)))
+    at = lambda y, x: means[:, y : y + 3, x : x + 3].mean((1, 2))  # noqa: E731
+    # Pixel (1, 2) of the finer grid lies a quarter from (0, 1): weights 3/4 and 1/4 on each axis.
+    expected = (
+        0.75 * 0.75 * at(0, 1) + 0.75 * 0.25 * at(0, 0) + 0.25 * 0.75 * at(1, 1)
+    ) + 0.25 * 0.25 * at(1, 0)
+    np.testing.assert_allclose(found[1, 1, 2, 8:], expected, rtol=1e-3, atol=1e-5)
+
+
+def test_it_finds_the_squares_and_keeps_its_memory(tmp_path):
+    detector = small()
+    assert len(detector.bank) == 64  # a tenth
+    unseen = squares(1000)
+    with torch.no_grad():
+        maps = detector(unseen.image)
+    scores = detector.image_scores(maps)
+    assert scores.tolist() == maps.amax((1, 2)).tolist()
+    assert scores[::2].min() > scores[1::2].max()
+    assert roc_auc_score(unseen.mask.flatten(), maps.flatten()) > 0.9
+
+    save_weights(detector, tmp_path / "model.safetensors")
+    again = build("patchcore", 1, SMALL)
+    load_weights(again, tmp_path / "model.safetensors")
+    with torch.no_grad():
+        assert torch.equal(again.eval()(unseen.image), maps)
+
+
+def test_equal_seeds_give_equal_memories():
+    first, again, other = (small(seed).bank for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_it_trains_nothing():
+    detector = small()
+    assert detector.stages(0) == ()
+    assert detector.protocol.steps_for(100) == 0
+    assert not any(p.requires_grad for p in detector.parameters())
+
+
+def test_weights_reach_the_extractor(tmp_path, monkeypatch):
+    source = build("memseg@scratch", 5).extractor.state_dict()
+    torch.save(source, tmp_path / "resnet18-f37072fd.pth")
+    monkeypatch.setenv("ASBENCH_WEIGHTS", str(tmp_path))
+    detector = build("patchcore", 0)
+    with pytest.raises(UserError, match="has not got them: call load_backbone"):
+        detector.prepare(normals(), torch.Generator())
+    detector.load_backbone(pretrained_of("patchcore").tensors)
+    detector.prepare(normals(size=32), torch.Generator())
+    state = detector.extractor.state_dict()
+    assert all(torch.equal(state[key], source[key]) for key in state)  # the norms' means as well
+
+
+def test_refusals():
+    for wrong in ({"width": 0}, {"coreset": 0.0}, {"coreset": 1.5}, {"sigma": 0.0}):
+        with pytest.raises(UserError, match="cannot be built"):
+            build("patchcore", 0, SMALL | wrong)
+    with pytest.raises(UserError, match="choose imagenet, none"):
+        build("patchcore", 0, SMALL | {"pretrained": "full"})
+    with pytest.raises(RuntimeError, match="memory is empty"):
+        build("patchcore", 0, SMALL)(squares(0).image)
