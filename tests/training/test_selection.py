@@ -194,18 +194,18 @@ def test_a_kill_before_the_best_is_recorded_leaves_it_to_the_next_call(
     here: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = Workplace(here.store, here.runs.parent / "whole").train(**BEST)
-    record, told = stage._record, list[str]()
+    record, told = stage.record, list[str]()
 
     def until_the_best(plan: Any, *given: Any, **more: Any) -> None:
         if plan.decides["select"] != "last":
             raise KeyboardInterrupt
         record(plan, *given, **more)
 
-    monkeypatch.setattr(stage, "_record", until_the_best)
+    monkeypatch.setattr(stage, "record", until_the_best)
     with pytest.raises(KeyboardInterrupt):
         here.train(**BEST)
     assert results.unfinished(here.runs) == [whole.id]
-    monkeypatch.setattr(stage, "_record", record)
+    monkeypatch.setattr(stage, "record", record)
     run = here.train(**BEST, notify=told.append)
     assert run.run.metrics == whole.run.metrics
     assert same(weights(run), weights(whole))
