@@ -136,7 +136,8 @@ def test_the_file_says_what_the_run_says(root: Path, name: str, form: str) -> No
     assert (maps.shape, maps.dtype) == ((3, 64, 32), np.float32)
     assert (scores.shape, scores.dtype) == ((3,), np.float32)
     assert maps.std() > 0
-    tolerance = deploy.TOLERANCES[f".{form}"]
+    # A share of the largest value, as TOLERANCES says: PatchCore's maps are distances above 1.
+    tolerance = deploy.TOLERANCES[f".{form}"] * max(1.0, float(maps.max()))
     assert one.file.difference <= tolerance
     for photo, found, score in zip(photos, maps, scores, strict=True):
         said = one.run.predict(photo)
