@@ -48,7 +48,8 @@ Example: 500 anomalies of two methods on your own photographs, two processes
 @options.settings
 @click.option("--variant", help="Name of the parameter set given with --set.")
 @click.option("--replace", is_flag=True, help="Render anew what stands under the same key.")
-@click.option("--workers", type=options.AtLeast(1), help="Processes.  [one per core]")
+@options.workers
+@options.scheduler
 def command(
     method: tuple[str, ...],
     dataset: str,
@@ -64,18 +65,20 @@ def command(
     variant: str | None,
     replace: bool,
     workers: int | None,
+    scheduler: str | None,
 ) -> None:
     """Render synthetic anomalies into a store.
 
     What the store holds already is not rendered again: an interrupted command continues, a larger
-    -n adds to the same set, and every detector trains from what was rendered once.
+    -n adds to the same set, and every detector trains from what was rendered once. With --scheduler
+    the workers of a dask cluster render; they must see the store at the same path.
     """
-    from asbench import generate
+    from asbench import generate, grid
     from cli import console
 
     begun: dict[str, int] = {}
     start = time.perf_counter()
-    with console.progress() as bars:
+    with grid.engine(workers=workers, scheduler=scheduler) as engine, console.progress() as bars:
 
         def progress(what: str, done: int, total: int) -> None:
             begun.setdefault(what, done)
@@ -95,7 +98,7 @@ def command(
             variant=variant,
             name=name,
             replace=replace,
-            workers=workers,
+            workers=engine,
             progress=progress,
         )
     seconds = time.perf_counter() - start

@@ -77,6 +77,13 @@ settings = option(
 )
 
 
+workers = click.option("--workers", type=AtLeast(1), help="Processes.  [one per core]")
+scheduler = option(
+    "--scheduler",
+    default=None,
+    metavar="ADDRESS",
+    help="Run on the workers of this dask scheduler: tcp://HOST:PORT.  [on this machine]",
+)
 weights = option(
     "--weights",
     multiple=True,

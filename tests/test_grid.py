@@ -16,7 +16,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from asbench import grid
+from asbench import grid, processes
 from asbench.imaging.files import FileError, write_png
 from synth_store import StoreKey, SynthStore, UserError
 from tests import jobs
@@ -65,7 +65,7 @@ def test_a_job_in_this_process_runs_on_one_thread_and_gives_them_back() -> None:
 
 
 def test_workers_run_on_one_thread_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in grid.THREADS:
+    for name in processes.THREADS:
         monkeypatch.setenv(name, "3")  # what a worker would inherit
     for _, found in grid.run(jobs.threads, [0, 1], 2):
         assert len(found) >= 4
@@ -90,7 +90,7 @@ def test_an_error_with_a_place_of_its_own_crosses_processes(tmp_path: Path) -> N
 
 
 def test_a_killed_worker_is_told_in_plain_words() -> None:
-    with pytest.raises(UserError, match=r"one of 2 worker processes was killed.*fewer --workers"):
+    with pytest.raises(UserError, match=r"its worker process was killed, twice"):
         list(grid.run(jobs.die, [1, 2, 3], 2))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from asbench import grid
+from asbench import grid, processes
 from asbench.datasets import open_dataset
 from asbench.generation.plan import SetPlan, plan_set
 from asbench.generation.render import material, render_job, render_samples
@@ -35,7 +35,7 @@ def generate(
     variant: str | None = None,
     name: str | None = None,
     replace: bool = False,
-    workers: int | None = None,
+    workers: int | grid.Engine | None = None,
     progress: Progress = quiet,
 ) -> list[StoredSet]:
     """Render synthetic anomalies into a store; what is there already is not rendered again.
@@ -54,11 +54,57 @@ def generate(
         variant: the name of that parameter set, as in `nsa@three`.
         name: the key of a folder in the store; by default its slug.
         replace: render anew what stands under the key.
-        workers: processes; None for one per core.
+        workers: processes; None for one per core; or an engine, which `asbench.grid` makes.
         progress: called as work is done.
 
     Returns the finished sets, method by method and category by category. Raises UserError for what
     the caller can mend; what was stored until then stays, and the same call continues.
+    """
+    if isinstance(workers, int):
+        grid.check(workers)
+    opened, plans = prepare(
+        dataset,
+        method,
+        category=category,
+        n=n,
+        seed=seed,
+        store=store,
+        size=size,
+        resize=resize,
+        textures=textures,
+        settings=settings,
+        variant=variant,
+        name=name,
+        replace=replace,
+        progress=progress,
+    )
+    if isinstance(workers, grid.Engine):
+        workers.check_sees(opened.root.absolute())
+    _render(plans, workers, progress)
+    return [opened.finish(p.key, p.category, p.count) for p in plans]
+
+
+def prepare(
+    dataset: str,
+    method: str | Sequence[str],
+    *,
+    category: str | Sequence[str] | None = None,
+    n: int = 1000,
+    seed: int = 0,
+    store: Path | str = "asbench-store",
+    size: int | tuple[int, int] | None = None,
+    resize: str | None = None,
+    textures: str = TEXTURES,
+    settings: Mapping[str, Any] | None = None,
+    variant: str | None = None,
+    name: str | None = None,
+    replace: bool = False,
+    progress: Progress = quiet,
+) -> tuple[SynthStore, list[SetPlan]]:
+    """Do all of `generate` that comes before rendering: normals and metadata stand in the store.
+
+    Returns the store, and of every set what is left to render; when all of a set's jobs are done,
+    `finish` closes it. Raises what `generate` raises.
     """
     if n < 1:
         raise UserError(f"{n} samples are none: give 1 or more with --n.")
@@ -74,7 +120,6 @@ def generate(
         for c in categories
     }
     keys = {m: StoreKey(data.name, m, seed) for m in methods}
-    grid.check(workers)
     opened = SynthStore.create(store, _geometry(store, size, resize))
     for c in categories:
         ensure_normals(opened, data, c, progress)
@@ -89,11 +134,12 @@ def generate(
         plan_set(opened, keys[m], c, s, n, textures=bank, record=asked, replace=replace)
         for (m, c), s in synthesizers.items()
     ]
-    _render(plans, workers, progress)
-    return [opened.finish(p.key, p.category, p.count) for p in plans]
+    return opened, plans
 
 
-def _render(plans: Sequence[SetPlan], workers: int | None, progress: Progress) -> None:
+def _render(
+    plans: Sequence[SetPlan], workers: int | grid.Engine | None, progress: Progress
+) -> None:
     """Run all jobs of all sets as one list, reporting each set's samples as they are stored."""
     done = {p: p.count - p.left for p in plans}
     plan_of = {(job.key, job.category): p for p in plans for job in p.jobs}
@@ -180,7 +226,7 @@ def samples_of(
             stored = opened.read(key, category)
             return [stored[i] for i in indices], True
     synthesizer = resolve(method, dataset=data.name, category=category)
-    with TemporaryDirectory() as nowhere, grid.one_thread():
+    with TemporaryDirectory() as nowhere, processes.one_thread():
         opened = SynthStore.open(store) if there else SynthStore.create(nowhere)
         normals = ensure_normals(opened, data, category)
         needed = "textures" in synthesizer.needs

@@ -66,7 +66,10 @@ def plan_set(
         key,
         category,
         count,
-        tuple(RenderJob(store.root, key, category, j, synthesizer, textures) for j in jobs),
+        # Workers may stand elsewhere: a place that all of them can find.
+        tuple(
+            RenderJob(store.root.absolute(), key, category, j, synthesizer, textures) for j in jobs
+        ),
     )
 
 

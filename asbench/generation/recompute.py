@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 import numpy as np
 
-from asbench import grid, plugins
+from asbench import plugins, processes
 from asbench.generation.render import material, render_samples
 from asbench.types import Synthesizer
 from synth_store import Sample, StoreKey, SynthStore, address_rng
@@ -41,7 +41,7 @@ def recompute(store: SynthStore, key: StoreKey, category: str, count: int) -> Re
     rng = address_rng("recompute", str(key), category)
     indices = sorted(int(i) for i in rng.choice(stored.count, count, replace=False))
     different = []
-    with grid.one_thread():
+    with processes.one_thread():
         for index in indices:
             one = range(index, index + 1)
             samples, sources, _ = render_samples(synthesizer, offered, key, category, one)
