@@ -125,7 +125,7 @@ def prepare(
         ensure_normals(opened, data, c, progress)
     bank = None
     if any("textures" in s.needs for s in synthesizers.values()):
-        bank = _ensure_bank(opened, textures, progress)
+        bank = ensure_bank(opened, textures, progress)
     asked = {
         "origin": ["--dataset", str(dataset), *(["--name", name] if name is not None else [])],
         "options": _options(settings, variant, textures),
@@ -158,7 +158,7 @@ def _options(settings: Mapping[str, Any] | None, variant: str | None, textures: 
     return words + (["--textures", textures] if textures != TEXTURES else [])
 
 
-def _ensure_bank(store: SynthStore, textures: str, progress: Progress) -> str:
+def ensure_bank(store: SynthStore, textures: str, progress: Progress) -> str:
     """Return `dataset/category` of a texture bank, writing it to the store if it is not there."""
     bank = open_dataset(textures)
     if len(bank.categories()) != 1:
@@ -230,7 +230,7 @@ def samples_of(
         opened = SynthStore.open(store) if there else SynthStore.create(nowhere)
         normals = ensure_normals(opened, data, category)
         needed = "textures" in synthesizer.needs
-        bank = _ensure_bank(opened, textures, quiet) if needed else None
+        bank = ensure_bank(opened, textures, quiet) if needed else None
         offered = material(opened, data.name, category, bank)
         samples, sources, _ = render_samples(
             synthesizer, offered, key, category, indices, same_normals=same_normals
