@@ -10,15 +10,16 @@ import os
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
-from asbench.processes import THREADS, Failure, caught, cores, one_thread, pooled, was_killed
+from asbench.processes import THREADS, caught, cores, one_thread, pooled, was_killed
+from asbench.processes import Failure as Failure
 from synth_store.types import UserError
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Engine(ABC):
     @abstractmethod
     def outcomes(
         self, function: Callable[[J], R], jobs: Sequence[J], *, gpu: bool = False
-    ) -> Iterator[tuple[J, R | Failure]]:
+    ) -> Generator[tuple[J, R | Failure]]:
         """Yield every job with its result or its failure as it ends; no failure ends the rest.
 
         gpu: each job takes a GPU of its own, where the engine has any. Closed or interrupted, it
@@ -70,7 +71,7 @@ class Pool(Engine):
 
     def outcomes(
         self, function: Callable[[J], R], jobs: Sequence[J], *, gpu: bool = False
-    ) -> Iterator[tuple[J, R | Failure]]:
+    ) -> Generator[tuple[J, R | Failure]]:
         """Yield every job with its outcome.
 
         A worker that is killed, for want of memory perhaps, takes down the jobs held with it: each
@@ -119,7 +120,7 @@ class Cluster(Engine):
 
     def outcomes(
         self, function: Callable[[J], R], jobs: Sequence[J], *, gpu: bool = False
-    ) -> Iterator[tuple[J, R | Failure]]:
+    ) -> Generator[tuple[J, R | Failure]]:
         """Yield every job with its outcome. Jobs of a worker that died run again on another.
 
         Those that take a GPU run where a worker was started with `--resources GPU=1`.
@@ -287,12 +288,11 @@ def run(
     and for a job whose worker was killed.
     """
     chosen = on if isinstance(on, Engine) else Pool(on)
-    outcomes = chosen.outcomes(function, jobs)
-    for job, outcome in outcomes:
-        if isinstance(outcome, Failure):
-            outcomes.close()  # type: ignore[attr-defined]  # of a generator
-            raise outcome.error
-        yield job, outcome
+    with closing(chosen.outcomes(function, jobs)) as outcomes:
+        for job, outcome in outcomes:
+            if isinstance(outcome, Failure):
+                raise outcome.error
+            yield job, outcome
 
 
 _ALONE = threading.Lock()

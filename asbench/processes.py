@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -43,7 +43,7 @@ def cores() -> int:
 
 def pooled(
     function: Callable[[J], R], waiting: deque[J], count: int, gpus: int
-) -> Iterator[tuple[J, R | Failure]]:
+) -> Generator[tuple[J, R | Failure]]:
     """Run what waits in `count` processes, until one is killed: held jobs then fail, others wait.
 
     No more jobs are handed out than there are processes, so that those held are those begun.

@@ -24,6 +24,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "evaluate": "score a trained run on test images again, or on others",
         "predict": "score your own images and draw heat maps",
         "report": "one HTML page, and tables, of all runs",
+        "study": "a whole investigation from one file: plan it, run it, continue it",
     },
 }
 HELP = """ASBench renders image anomalies once into a store, and trains any detector from it at any

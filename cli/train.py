@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Literal
 
 import click
@@ -100,6 +98,7 @@ def command(
     from asbench.training.train import Interrupted, execute
     from cli import console
     from cli.main import INTERRUPTED
+    from cli.stopping import Stopping
 
     known = open_dataset(dataset, name=name).categories()
     chosen = known if "all" in category else category or known[:1]
@@ -107,7 +106,7 @@ def command(
         console.say(f"category {known[0]} of {', '.join(known)} (--category all trains every one)")
     if "@" in detector:
         console.say(f"{detector} is a reduced or changed network: not to be held against papers")
-    stopping = _Stopping()
+    stopping = Stopping()
     with console.progress() as bars:
         # Every run is settled before the first is trained, so that a refusal wastes no training.
         plans: list[Plan] = []
@@ -177,28 +176,3 @@ def show(trained: list[Trained]) -> None:
     console.out.print(shown)
     for reason in {r for one in trained for r in one.run.reasons["full"].values()}:
         console.say(f"nan: {reason}")
-
-
-class _Stopping:
-    """While entered, Ctrl-C and SIGTERM ask the training to save and stop; twice kills."""
-
-    def __init__(self) -> None:
-        self._asked = False
-        self._before: dict[signal.Signals, object] = {}
-
-    def asked(self) -> bool:
-        return self._asked
-
-    def __enter__(self) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._ask)
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
-
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self._asked:
-            raise KeyboardInterrupt  # the last checkpoint stays, and the same command continues
-        self._asked = True
-        click.echo("\nstopping after this step; once more to stop at once", err=True)

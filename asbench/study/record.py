@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,13 @@ class Cell:
         return ", ".join([*words, f"seed {self.seed}"])
 
 
+COMPARED = (
+    *("dataset", "category", "geometry", "pool", "detector", "steps", "batch", "precision"),
+    *("seed", "synth_seed", "ratio", "ratio_mode", "select"),
+)
+"""Settings that have one name and one form in a cell and in a run."""
+
+
 def match(cell: Cell, run: Run) -> bool:
     """Say whether a run is the one that a cell asks for, by name and settings.
 
@@ -72,10 +80,8 @@ def match(cell: Cell, run: Run) -> bool:
     mix = {name: float(share) for name, share in Mix.parse(cell.mix).shares} if cell.mix else {}
     # JSON knows no tuples, so neither does a run that was read.
     parameters = json.loads(json.dumps(dict(cell.parameters)))
-    named = ("dataset", "category", "geometry", "pool", "detector", "steps", "batch", "precision")
-    named += ("seed", "synth_seed", "ratio", "ratio_mode", "select")
     return (
-        all(decides[name] == getattr(cell, name) for name in named)
+        all(decides[name] == getattr(cell, name) for name in COMPARED)
         and dict(decides["mix"]) == mix
         and json.loads(json.dumps(dict(decides["parameters"]))) == parameters
     )
@@ -194,7 +200,13 @@ def frozen(settings: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
 
 def note_failure(folder: Path, job: str, error: Exception, attempt: int) -> None:
     """Add one line of JSON to `failures.jsonl`: the job, what it said, which attempt it was."""
-    line = {"job": job, "error": str(error), "kind": type(error).__name__, "attempt": attempt}
+    line = {
+        "job": job,
+        "error": str(error),
+        "kind": type(error).__name__,
+        "attempt": attempt,
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
     try:
         with (folder / FAILURES).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")

@@ -6,10 +6,11 @@ the rest, but for what needs it.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -79,12 +80,24 @@ def run(
     )
     planned = plan(study)
     refuse(planned, place.store, place.runs, available=available)
-    place.status.mkdir(parents=True, exist_ok=True)
-    place.stop.unlink(missing_ok=True)
-    opened = SynthStore.create(place.store, study.geometry)
+    with _alone(place):
+        return _run(planned, place, engine, retries, progress, notify, stop or (lambda: False))
+
+
+def _run(
+    planned: StudyPlan,
+    place: Place,
+    engine: grid.Engine | None,
+    retries: int,
+    progress: Progress,
+    notify: Notify,
+    stop: Callable[[], bool],
+) -> Record:
+    """Run what was planned, phase by phase, and write down what became of it."""
+    opened = SynthStore.create(place.store, planned.study.geometry)
     on = engine if engine is not None else grid.Pool()
     on.check_sees(place.store)
-    work = _Work(planned, place, opened, on, retries, progress, notify, stop or (lambda: False))
+    work = _Work(planned, place, opened, on, retries, progress, notify, stop)
     try:
         with work.watching():
             work.normals()
@@ -94,9 +107,35 @@ def run(
             work.quality()
     finally:
         found = work.record()
-        record.write(found, folder)
-        place.stop.unlink(missing_ok=True)
+        record.write(found, place.folder)
     return found
+
+
+@contextmanager
+def _alone(place: Place) -> Iterator[None]:
+    """Hold the study's folder; raise UserError where another process does.
+
+    What a killed session left in `status` is cleared.
+    """
+    try:
+        place.status.mkdir(parents=True, exist_ok=True)
+        file = (place.status / "lock").open("w")
+    except OSError as error:
+        raise UserError(f"cannot write to {place.folder}: {error.strerror}.") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserError(
+                f"another process runs the study in {place.folder}: wait for it, or stop it with "
+                f"`touch {place.stop}`."
+            ) from error
+        for left in (*place.status.glob("*.json"), place.stop):
+            left.unlink(missing_ok=True)
+        try:
+            yield
+        finally:
+            place.stop.unlink(missing_ok=True)
 
 
 def refuse(planned: StudyPlan, store: Path, runs: Path, *, available: bool) -> None:
@@ -185,9 +224,10 @@ class _Work:
                     needed[prepared.key, prepared.category] = one
             if problem is not None:
                 self.failed[one] = problem
+        self.progress("looking at sets", len(wanted), len(wanted))
         jobs = [job for prepared in plans.values() for job in prepared.jobs]
-        for job, error in self._tried("shards", render_job, jobs):
-            self.failed[needed[job.key, job.category]] = str(error)
+        for job, failure in self._tried("shards", render_job, jobs):
+            self.failed[needed[job.key, job.category]] = str(failure)
         for place, prepared in plans.items():
             if needed[place] not in self.failed:
                 self._finish(needed[place], prepared)
@@ -275,15 +315,16 @@ class _Work:
         todo = list(jobs)
         for attempt in range(1, self.retries + 2):
             left = []
-            for job, outcome in self.engine.outcomes(function, todo, gpu=gpu):
-                self._check_stop()
-                if isinstance(outcome, grid.Failure):
-                    record.note_failure(self.place.folder, str(job), outcome.error, attempt)
-                    left.append((job, outcome.error))
-                else:
-                    ended += 1
-                    each(job, outcome)
-                    self.progress(phase, ended, len(jobs))
+            with closing(self.engine.outcomes(function, todo, gpu=gpu)) as outcomes:
+                for job, outcome in outcomes:
+                    self._check_stop()
+                    if isinstance(outcome, grid.Failure):
+                        record.note_failure(self.place.folder, str(job), outcome.error, attempt)
+                        left.append((job, outcome.error))
+                    else:
+                        ended += 1
+                        each(job, outcome)
+                        self.progress(phase, ended, len(jobs))
             todo = [job for job, _ in left]
             if not todo:
                 break

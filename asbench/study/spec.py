@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +128,7 @@ class _Loader(yaml.SafeLoader):
     """YAML that does not let one key stand twice: the first would be dropped in silence."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         for key in keys:
             if keys.count(key) > 1 and key != "<<":
                 raise yaml.MarkedYAMLError(None, None, f"{key!r} stands twice", node.start_mark)
@@ -230,12 +230,13 @@ def _protocol(reading: Reading, given: Any) -> Protocol:
 
         return read
 
-    defaults = {f.name: f.default for f in fields(Protocol)}
-    return Protocol(
+    honest = Protocol()
+    return replace(
+        honest,
         **{
-            name: reading.value(f"protocol.{name}", chosen(name), value, defaults[name])
+            name: reading.value(f"protocol.{name}", chosen(name), value, getattr(honest, name))
             for name, value in said.items()
-        }
+        },
     )
 
 
