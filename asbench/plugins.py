@@ -11,7 +11,9 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
-from importlib.metadata import entry_points
+import sys
+from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 from typing import TypeVar
 
@@ -32,7 +34,13 @@ def names(package: str) -> list[str]:
     spec = importlib.util.find_spec(package)
     path = spec.submodule_search_locations if spec else None
     ours = {m.name for m in pkgutil.iter_modules(path) if not m.name.startswith("_")}
-    return sorted(ours | {e.name for e in entry_points(group=package)})
+    return sorted(ours | {e.name for e in _entries(package, tuple(sys.path))})
+
+
+@lru_cache
+def _entries(package: str, searched: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    """Return the plugins of other packages on the path: looked up once, it reads many files."""
+    return tuple(entry_points(group=package))
 
 
 def check(package: str, name: str) -> str:
@@ -52,7 +60,7 @@ def check(package: str, name: str) -> str:
 def module(package: str, name: str) -> ModuleType:
     """Import the module of plugin `name` (variant or not); raises UserError with the nearest."""
     plain = check(package, name)
-    for entry in entry_points(group=package):
+    for entry in _entries(package, tuple(sys.path)):
         if entry.name == plain:
             return importlib.import_module(entry.module)
     return importlib.import_module(f"{package}.{plain}")

@@ -130,7 +130,7 @@ def cells(study: Study) -> list[Cell]:
 
 def _cells(here: _Here, part: Part) -> Iterator[Cell]:
     """Yield the cells of one part, in the order of its axes."""
-    study, protocol = here.study, here.study.protocol
+    study, protocol = here.study, asdict(here.study.protocol)
     for dataset, stated in part.datasets.items():
         for category in here.categories(dataset, stated):
             for budget in part.detectors:
@@ -168,7 +168,7 @@ def _cells(here: _Here, part: Part) -> Iterator[Cell]:
                         synth_seed=synth_seed if ratio else 0,
                         part=part.name,
                         keep=part.keep,
-                        **asdict(protocol),
+                        **protocol,
                     )
 
 
