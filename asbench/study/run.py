@@ -105,6 +105,11 @@ def _run(
             work.sets()
             work.trainings()
             work.quality()
+    except Interrupted:
+        raise Interrupted(
+            f"stopped with {len(work.done)} of {len(planned.present)} runs done; what was trained "
+            "of others is saved: the same command continues."
+        ) from None
     finally:
         found = work.record()
         record.write(found, place.folder)
@@ -279,11 +284,11 @@ class _Work:
         if self.done:
             self.notify(f"{len(self.done)} of {len(self.plan.present)} runs stand already")
 
-        def note(job: TrainJob, identity: str) -> None:
-            self.done[job.cell] = identity
-
-        for job, error in self._tried("runs", train_job, jobs, gpu=True, each=note):
-            self.failed[job.cell] = str(error)
+        try:
+            for job, error in self._tried("runs", train_job, jobs, gpu=True):
+                self.failed[job.cell] = str(error)
+        finally:
+            self.done = self._standing()
 
     def quality(self) -> None:
         """Measure the quality of every set: nothing yet, until that part of ASBench stands."""
@@ -306,7 +311,6 @@ class _Work:
         jobs: Sequence[J],
         *,
         gpu: bool = False,
-        each: Callable[[J, R], None] = lambda job, result: None,
     ) -> list[tuple[J, Exception]]:
         """Run the jobs of a phase, those that fail again as told; return the ones left over."""
         left: list[tuple[J, Exception]] = []
@@ -323,7 +327,6 @@ class _Work:
                         left.append((job, outcome.error))
                     else:
                         ended += 1
-                        each(job, outcome)
                         self.progress(phase, ended, len(jobs))
             todo = [job for job, _ in left]
             if not todo:
@@ -335,10 +338,7 @@ class _Work:
     def _check_stop(self) -> None:
         if self.stop() or self.place.stop.exists():
             self.place.stop.touch()
-            raise Interrupted(
-                f"stopped with {len(self.done)} of {len(self.plan.present)} runs done; what was "
-                "trained of others is saved: the same command continues."
-            )
+            raise Interrupted("stopped.")
 
     @contextmanager
     def watching(self) -> Iterator[None]:

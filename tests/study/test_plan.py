@@ -69,6 +69,8 @@ def test_the_published_protocol_has_the_same_grid_under_its_own_names(paper: Stu
         return cell.dataset, cell.category, cell.detector, cell.mix, cell.ratio, cell.seed
 
     assert set(map(place, found)) == set(map(place, paper.cells))
+    draem = {cell.category: cell.steps for cell in found if cell.detector == "draem"}
+    assert (draem["carpet"], draem["03"]) == (700 * 280 // 8, 500 * 1000 // 8)
 
 
 def test_published_budgets_are_those_of_the_published_code(paper: StudyPlan) -> None:

@@ -126,7 +126,7 @@ def test_what_is_no_study_is_refused(write: Write, text: str, what: str) -> None
 
 
 def test_an_unknown_study_is_refused_with_the_nearest() -> None:
-    with pytest.raises(UserError, match="those are .*paper"):
+    with pytest.raises(UserError, match=r"those are .*paper"):
         spec.read("papper")
 
 
