@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from tests.benchmarks import metrics, stages, store, synthesizers
+from tests.benchmarks import grid, metrics, stages, store, synthesizers
 
 WIDTHS = (34, 10, 44, 10, 8)
 
@@ -45,8 +45,8 @@ def compared(title: str, rows: list[dict[str, Any]]) -> None:
 
 
 def main() -> None:
-    """Run what is named on the command line, or all: synthesizers, store, stages, metrics."""
-    wanted = set(sys.argv[1:]) or {"synthesizers", "store", "stages", "metrics"}
+    """Run what is named on the command line, or all: synthesizers, store, stages, metrics, grid."""
+    wanted = set(sys.argv[1:]) or {"synthesizers", "store", "stages", "metrics", "grid"}
     if "synthesizers" in wanted:
         print("\nsynthesizers, ms a sample at 256x256, against plain reference implementations")
         line("", "ms", "", "reference", "ratio", "target on this core")
@@ -63,6 +63,11 @@ def main() -> None:
         compared("store, a sample of 256x256 (image and mask)", store.rows())
     if "stages" in wanted:
         compared("stages, CPU on one core", stages.rows())
+    if "grid" in wanted:
+        print("\ngrid: 200 jobs on two workers, wall clock; goal: dask >= 0.9 of independent ones")
+        for row in grid.rows():
+            extra = f"  {row['ratio']:.2f} of what two processes reach" if "ratio" in row else ""
+            print(f"{row['what']:66} {row['ms']:8.2f} ms{extra}", flush=True)
     if "metrics" in wanted:
         print("\nmetrics: AUROC, AP and PRO of 200 maps of 256x256")
         for row in metrics.rows():
