@@ -185,7 +185,9 @@ def engine(
     or one that runs another version or several threads.
     """
     if scheduler is None and slurm is None:
-        yield Pool(workers, gpus)
+        pool = Pool(workers, gpus)
+        _check_gpus(gpus)
+        yield pool
         return
     if scheduler is not None and (slurm is not None or workers is not None):
         raise UserError(
@@ -230,6 +232,15 @@ def _scheduler(
     with SLURMCluster(processes=1, **options) as cluster:
         cluster.scale(jobs=workers or 1)
         yield cluster
+
+
+def _check_gpus(gpus: int) -> None:
+    """Raise UserError if this machine has fewer."""
+    if gpus:
+        import torch
+
+        if gpus > (there := torch.cuda.device_count()):
+            raise UserError(f"{gpus} GPUs are more than this machine has: {there} can be used.")
 
 
 def _check_workers(client: Client, address: str, gpus: int) -> None:

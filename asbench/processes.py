@@ -19,8 +19,6 @@ from typing import Any, TypeVar
 import cv2
 from threadpoolctl import threadpool_limits
 
-from synth_store.types import UserError
-
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """What libraries ask when they are loaded: a worker loads some (scipy, torch) after it is prepared,
 and would find here what a cluster's profile set for the whole node."""
@@ -94,8 +92,6 @@ def _cards(gpus: int) -> list[str]:
     """Return the names under which this process knows its first GPUs."""
     known = os.environ.get("CUDA_VISIBLE_DEVICES")
     names = known.split(",") if known else [str(number) for number in range(gpus)]
-    if len(names) < gpus:
-        raise UserError(f"{gpus} GPUs are more than CUDA_VISIBLE_DEVICES={known} lets this use.")
     return names[:gpus]
 
 

@@ -156,3 +156,20 @@ def test_interrupted_it_lets_the_jobs_at_hand_end(tmp_path: Path) -> None:
     ended = {p.name.partition("-")[2] for p in folder.glob("ended-*")}
     assert begun == ended
     assert len(ended) < 12
+
+
+def test_jobs_that_take_a_gpu_have_one_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7,9")
+    taken = [
+        card for _, card in grid.Pool(workers=1, gpus=2).outcomes(jobs.card, range(6), gpu=True)
+    ]
+    assert set(taken) == {"5", "7"}
+    assert {c for _, c in grid.Pool(1, gpus=2).outcomes(jobs.card, [0])} == {"5,7,9"}
+
+
+def test_a_killed_job_alone_fails_and_those_beside_it_do_not() -> None:
+    outcomes = dict(grid.Pool(2).outcomes(jobs.die_at_two, range(6)))
+    killed = outcomes.pop(2)
+    assert isinstance(killed, grid.Failure)
+    assert "its worker process was killed, twice" in str(killed.error)
+    assert outcomes == {i: i for i in (0, 1, 3, 4, 5)}
