@@ -225,11 +225,15 @@ def _scheduler(
             "--slurm needs dask-jobqueue: `pip install 'asbench[hpc]'`, or start workers yourself "
             "and name their scheduler with --scheduler."
         ) from error
-    options: dict[str, Any] = {"cores": 1, "memory": "8GB", "walltime": "24:00:00", **slurm}
+    # One process of one thread a job: a job of ours is alone in its process.
+    options: dict[str, Any] = {"memory": "8GB", "walltime": "24:00:00", **slurm}
+    options |= {"cores": 1, "processes": 1, "scheduler_options": {"dashboard_address": ":0"}}
     if gpus:
+        given = options.get("job_extra_directives", [])
+        more = [given] if isinstance(given, str) else list(given)
+        options["job_extra_directives"] = ["--gres=gpu:1", *more]
         options["worker_extra_args"] = ["--resources", "GPU=1"]
-        options["job_extra_directives"] = ["--gres=gpu:1", *options.get("job_extra_directives", [])]
-    with SLURMCluster(processes=1, **options) as cluster:
+    with SLURMCluster(**options) as cluster:
         cluster.scale(jobs=workers or 1)
         yield cluster
 

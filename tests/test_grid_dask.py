@@ -95,3 +95,32 @@ def test_generate_renders_the_same_on_a_cluster(scheduler: str, tmp_path: Path) 
         for place in ("here", "there")
     ]
     assert sets[0].digest == sets[1].digest
+
+
+SBATCH = """#!/bin/bash
+cp "$1" {folder}/script
+nohup bash "$1" > {folder}/log 2>&1 &
+echo "Submitted batch job $!"
+"""
+
+
+def test_slurm_is_asked_for_workers_of_one_thread_and_a_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stand-in for sbatch runs the job's script here."""
+    pytest.importorskip("dask_jobqueue", reason="needs the extra hpc")
+    for name, text in (
+        ("sbatch", SBATCH.format(folder=tmp_path)),
+        ("scancel", "#!/bin/bash\nkill $1"),
+    ):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]), prepend=os.pathsep)
+    with grid.engine(slurm={"queue": "long"}, workers=1, gpus=1) as engine:
+        assert dict(engine.outcomes(jobs.square, [3], gpu=True)) == {3: 9}
+    script = (tmp_path / "script").read_text()
+    assert "#SBATCH -p long" in script
+    assert "#SBATCH --gres=gpu:1" in script
+    assert "--nthreads 1" in script
+    assert "--resources GPU=1" in script
