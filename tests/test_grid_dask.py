@@ -99,7 +99,7 @@ def test_generate_renders_the_same_on_a_cluster(scheduler: str, tmp_path: Path) 
 
 SBATCH = """#!/bin/bash
 cp "$1" {folder}/script
-nohup bash "$1" > {folder}/log 2>&1 &
+nohup bash {folder}/script > {folder}/log 2>&1 &
 echo "Submitted batch job $!"
 """
 

@@ -6,6 +6,7 @@ it writes how far it is into `status/`; a file `stop` there asks trainings to sa
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -21,7 +22,7 @@ from asbench.generation.generate import ensure_bank
 from asbench.ingest import Progress, ensure_normals
 from asbench.study.record import Cell
 from asbench.training.train import Interrupted, train
-from synth_store import SynthStore
+from synth_store import SynthStore, UserError
 
 SECONDS_BETWEEN_WORDS = 1.0
 """How often a job says how far it is, and looks whether it should stop."""
@@ -184,3 +185,30 @@ def statuses(place: Place) -> list[tuple[str, int, int]]:
             continue
         found.append((str(what), int(done), int(total)))
     return found
+
+
+@contextmanager
+def alone(place: Place) -> Iterator[None]:
+    """Hold the study's folder; raise UserError where another process does.
+
+    What a killed session left in `status` is cleared.
+    """
+    try:
+        place.status.mkdir(parents=True, exist_ok=True)
+        file = (place.status / "lock").open("w")
+    except OSError as error:
+        raise UserError(f"cannot write to {place.folder}: {error.strerror}.") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserError(
+                f"another process runs the study in {place.folder}: wait for it, or stop it with "
+                f"`touch {place.stop}`."
+            ) from error
+        for left in (*place.status.glob("*.json"), place.stop):
+            left.unlink(missing_ok=True)
+        try:
+            yield
+        finally:
+            place.stop.unlink(missing_ok=True)

@@ -23,10 +23,10 @@ from asbench.study.record import Cell, frozen
 from asbench.study.spec import Budget, Part, Protocol, Study
 from asbench.synthesizers import PACKAGE as SYNTHESIZERS
 from asbench.synthesizers import resolve as resolve_method
-from asbench.training.plan import plan_run
 from asbench.training.sources import trainable
+from asbench.training.train import train
 from asbench.types import Dataset, Synthesizer
-from synth_store import UserError
+from synth_store import Mix, UserError
 
 PAPER = {
     "method": ("anomalydiffusion", "dfmgan", "realnet"),
@@ -131,6 +131,7 @@ def cells(study: Study) -> list[Cell]:
 def _cells(here: _Here, part: Part) -> Iterator[Cell]:
     """Yield the cells of one part, in the order of its axes."""
     study, protocol = here.study, asdict(here.study.protocol)
+    lengthens = here.study.protocol.steps_mode == "per-component"
     for dataset, stated in part.datasets.items():
         for category in here.categories(dataset, stated):
             for budget in part.detectors:
@@ -150,6 +151,7 @@ def _cells(here: _Here, part: Part) -> Iterator[Cell]:
                             "may train; raise samples."
                         )
                         continue
+                    longer = lengthens and settled.in_epochs and ratio
                     # Normals alone know neither mixture nor set nor pool, and are one run.
                     yield Cell(
                         dataset=dataset,
@@ -161,7 +163,7 @@ def _cells(here: _Here, part: Part) -> Iterator[Cell]:
                         detector=budget.detector,
                         parameters=settled.parameters,
                         settings=frozen(budget.settings),
-                        steps=settled.steps,
+                        steps=settled.steps * (len(Mix.parse(mix).names) if longer else 1),
                         batch=settled.batch,
                         precision=budget.precision,
                         seed=seed,
@@ -178,6 +180,7 @@ class _Settled:
 
     ratio: float
     steps: int
+    in_epochs: bool
     batch: int
     parameters: tuple[tuple[str, Any], ...]
 
@@ -261,10 +264,12 @@ class _Here:
             )
         batch = budget.batch if budget.batch is not None else protocol.batch
         return _Settled(
-            protocol.ratio,
-            self._steps(budget, protocol, batch, dataset, category),
-            batch,
-            frozen(parameters),
+            ratio=protocol.ratio,
+            steps=self._steps(budget, protocol, batch, dataset, category),
+            in_epochs=budget.epochs is not None
+            or (budget.steps is None and protocol.epochs is not None),
+            batch=batch,
+            parameters=frozen(parameters),
         )
 
     def _steps(
@@ -346,10 +351,12 @@ class _Here:
 def options(protocol: Protocol) -> dict[str, Any]:
     """Return a protocol as arguments of `train`: those that differ from its defaults.
 
-    This is the one place that knows which of them this version of `train` takes.
+    This is the one place that knows which of them this version of `train` takes. The steps of a
+    cell are settled already, whatever the mode.
     """
-    changed = {k: v for k, v in asdict(protocol).items() if v != getattr(Protocol(), k)}
-    taken = inspect.signature(plan_run).parameters
+    said = {k: v for k, v in asdict(protocol).items() if k != "steps_mode"}
+    changed = {k: v for k, v in said.items() if v != getattr(Protocol(), k)}
+    taken = inspect.signature(train).parameters
     unknown = [name for name in changed if name not in taken]
     if unknown:
         raise UserError(f"training here has no {', '.join(unknown)}.")

@@ -26,8 +26,8 @@ class Cell:
 
     mix: as `--mix` takes it, empty at ratio 0; pool: None for all samples; parameters: all of the
     detector's, settings: those that differ from its variant's; steps: settled, whatever the budget
-    was said in. part, keep: which part of the study asked first, and whether the trained weights
-    stay; they do not tell cells apart.
+    was said in and however many methods lengthen it. part, keep: which part of the study asked
+    first, and whether the trained weights stay; they do not tell cells apart.
     """
 
     dataset: str

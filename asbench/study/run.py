@@ -6,7 +6,6 @@ the rest, but for what needs it.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,6 +25,7 @@ from asbench.study.jobs import (
     Origin,
     Place,
     TrainJob,
+    alone,
     normals_job,
     statuses,
     train_job,
@@ -80,7 +80,7 @@ def run(
     )
     planned = plan(study)
     refuse(planned, place.store, place.runs, available=available)
-    with _alone(place):
+    with alone(place):
         return _run(planned, place, engine, retries, progress, notify, stop or (lambda: False))
 
 
@@ -114,33 +114,6 @@ def _run(
         found = work.record()
         record.write(found, place.folder)
     return found
-
-
-@contextmanager
-def _alone(place: Place) -> Iterator[None]:
-    """Hold the study's folder; raise UserError where another process does.
-
-    What a killed session left in `status` is cleared.
-    """
-    try:
-        place.status.mkdir(parents=True, exist_ok=True)
-        file = (place.status / "lock").open("w")
-    except OSError as error:
-        raise UserError(f"cannot write to {place.folder}: {error.strerror}.") from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(
-                f"another process runs the study in {place.folder}: wait for it, or stop it with "
-                f"`touch {place.stop}`."
-            ) from error
-        for left in (*place.status.glob("*.json"), place.stop):
-            left.unlink(missing_ok=True)
-        try:
-            yield
-        finally:
-            place.stop.unlink(missing_ok=True)
 
 
 def refuse(planned: StudyPlan, store: Path, runs: Path, *, available: bool) -> None:

@@ -28,13 +28,14 @@ class Protocol:
     """How runs are trained and chosen; the defaults are the honest ones. Names are `train`'s.
 
     ratio_mode: `exact`, or `bernoulli` as published; select: `last`, or `best-on-test` as
-    published; steps_mode: `fixed`, or `per-component`, as published, which trains a mixture of k
-    methods k times as long; parity: score as each detector's published code does as well.
+    published; steps_mode: `same`, or `per-component`, as published, where a mixture of k methods
+    trains k times as long by detectors whose budget is in epochs; parity: score as each detector's
+    published code does as well.
     """
 
     ratio_mode: str = "exact"
     select: str = "last"
-    steps_mode: str = "fixed"
+    steps_mode: str = "same"
     parity: bool = False
 
 
@@ -216,7 +217,7 @@ def _protocol(reading: Reading, given: Any) -> Protocol:
     choices = {
         "ratio_mode": ("exact", "bernoulli"),
         "select": ("last", "best-on-test"),
-        "steps_mode": ("fixed", "per-component"),
+        "steps_mode": ("same", "per-component"),
         "parity": (False, True),
     }
     said = reading.known("protocol", given, choices)

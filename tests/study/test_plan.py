@@ -69,8 +69,12 @@ def test_the_published_protocol_has_the_same_grid_under_its_own_names(paper: Stu
         return cell.dataset, cell.category, cell.detector, cell.mix, cell.ratio, cell.seed
 
     assert set(map(place, found)) == set(map(place, paper.cells))
-    draem = {cell.category: cell.steps for cell in found if cell.detector == "draem"}
-    assert (draem["carpet"], draem["03"]) == (700 * 280 // 8, 500 * 1000 // 8)
+    steps = {(c.detector, c.category, len(c.methods)): c.steps for c in found}
+    assert steps["draem", "carpet", 1] == 700 * 280 // 8
+    assert steps["draem", "03", 1] == 500 * 1000 // 8
+    # Datasets of k methods in a row made epochs k times as long; budgets in steps stayed.
+    assert steps["draem", "carpet", 3] == 3 * 700 * 280 // 8
+    assert steps["memseg", "carpet", 3] == 5000
 
 
 def test_published_budgets_are_those_of_the_published_code(paper: StudyPlan) -> None:
@@ -193,7 +197,7 @@ def test_a_protocol_that_training_does_not_know_is_absent(
 ) -> None:
     def older(dataset: str, mix: str) -> None: ...
 
-    monkeypatch.setattr("asbench.study.plan.plan_run", older)
+    monkeypatch.setattr("asbench.study.plan.train", older)
     text = "size: 32\ndatasets: {demo: [weave]}\ndetectors: [unet@tiny]\nmixes: cutout\n"
     assert not plan(write(text)).absent
     planned = plan(write(text + "protocol: {select: best-on-test}"))

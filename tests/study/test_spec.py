@@ -20,7 +20,7 @@ def test_what_is_not_said_has_a_default(write: Write) -> None:
     study = write(SMALL)
     assert (study.name, study.samples, study.textures) == ("mine", 1000, "procedural")
     assert study.geometry == Geometry(256, 256, "stretch")
-    assert study.protocol == Protocol("exact", "last", "fixed", parity=False)
+    assert study.protocol == Protocol("exact", "last", "same", parity=False)
     assert study.faults == ()
     (part,) = study.parts
     assert part.datasets == {"demo": {"weave": None}}
