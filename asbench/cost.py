@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from asbench import grid
+from asbench import processes
 from asbench.datasets import open_dataset
 from asbench.imaging.foreground import foreground
 from asbench.imaging.geometry import fit, fit_mask
@@ -44,7 +44,7 @@ def measure(synthesizer: PerSample, seconds: float = SECONDS) -> Cost:
     """
     offered = _material()
     rendered, spent = 0, 0.0
-    with grid.one_thread():
+    with processes.one_thread():
         _render(synthesizer, offered, 0)
         while spent < seconds:
             rendered += 1

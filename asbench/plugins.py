@@ -11,6 +11,8 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
+import sys
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 from typing import TypeVar
@@ -29,7 +31,7 @@ GROUPS = {
 
 def names(package: str) -> list[str]:
     """Return the names of a kind's plugins, sorted, without importing any of them."""
-    return sorted(_ours(package) | {e.name for e in entry_points(group=package)})
+    return sorted(_ours(package) | {e.name for e in _entries(package, tuple(sys.path))})
 
 
 def _ours(package: str) -> set[str]:
@@ -37,6 +39,12 @@ def _ours(package: str) -> set[str]:
     spec = importlib.util.find_spec(package)
     path = spec.submodule_search_locations if spec else None
     return {m.name for m in pkgutil.iter_modules(path) if not m.name.startswith("_")}
+
+
+@lru_cache
+def _entries(package: str, searched: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    """Return the plugins of other packages on the path: looked up once, it reads many files."""
+    return tuple(entry_points(group=package))
 
 
 def check(package: str, name: str) -> str:
@@ -51,7 +59,7 @@ def check(package: str, name: str) -> str:
         near = difflib.get_close_matches(plain, known, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(known)}."
         raise UserError(f"{GROUPS[package]} {plain!r} is unknown: {hint}")
-    owners = sorted(_owner(e) for e in entry_points(group=package) if e.name == plain)
+    owners = sorted(_owner(e) for e in _entries(package, tuple(sys.path)) if e.name == plain)
     if plain in _ours(package) and owners:
         raise UserError(
             f"{GROUPS[package]} {plain!r} ships with ASBench, and {' and '.join(owners)} "
@@ -74,7 +82,7 @@ def _owner(entry: EntryPoint) -> str:
 def module(package: str, name: str) -> ModuleType:
     """Import the module of plugin `name` (variant or not); raises UserError with the nearest."""
     plain = check(package, name)
-    for entry in entry_points(group=package):
+    for entry in _entries(package, tuple(sys.path)):
         if entry.name == plain:
             return importlib.import_module(entry.module)
     return importlib.import_module(f"{package}.{plain}")

@@ -81,8 +81,11 @@ def command(*words: object, **options: object) -> str:
 
 
 @contextmanager
-def progress() -> Iterator[Callback]:
-    """Give a callback that draws one bar per task; on anything but a terminal, a line at times."""
+def progress(*, fleeting: bool = False) -> Iterator[Callback]:
+    """Give a callback that draws one bar per task; on anything but a terminal, a line at times.
+
+    fleeting: a task's bar goes when it is done, where there are too many to keep.
+    """
     if not sys.stderr.isatty():
         yield _Lines()
         return
@@ -102,6 +105,8 @@ def progress() -> Iterator[Callback]:
         if what not in tasks:
             tasks[what] = bars.add_task(what, total=total, completed=done)
         bars.update(tasks[what], completed=done, total=total)
+        if fleeting and done >= total:
+            bars.remove_task(tasks.pop(what))
 
     with bars:
         yield report

@@ -42,7 +42,8 @@ Example: 500 anomalies of two methods on your own photographs, two processes
 @options.settings
 @click.option("--variant", help="Name of the parameter set given with --set.")
 @click.option("--replace", is_flag=True, help="Render anew what stands under the same key.")
-@click.option("--workers", type=options.AtLeast(1), help="Processes.  [one per core]")
+@options.workers
+@options.scheduler
 @options.fits
 @options.option(
     "--fit-seed", default=0, type=options.AtLeast(0), help="Seed of the fit that is rendered from."
@@ -64,6 +65,7 @@ def command(
     variant: str | None,
     replace: bool,
     workers: int | None,
+    scheduler: str | None,
     fits: Path,
     fit_seed: int,
     weights: tuple[str, ...],
@@ -72,9 +74,10 @@ def command(
     """Render synthetic anomalies into a store.
 
     What the store holds already is not rendered again: an interrupted command continues, a larger
-    -n adds to the same set, and every detector trains from what was rendered once.
+    -n adds to the same set, and every detector trains from what was rendered once. With --scheduler
+    the workers of a dask cluster render; they must see the store at the same path.
     """
-    from asbench import generate
+    from asbench import generate, grid
     from asbench.types import REAL
     from cli import console
 
@@ -83,7 +86,7 @@ def command(
 
     begun: dict[str, int] = {}
     start = time.perf_counter()
-    with console.progress() as bars:
+    with grid.engine(workers=workers, scheduler=scheduler) as engine, console.progress() as bars:
 
         def progress(what: str, done: int, total: int) -> None:
             begun.setdefault(what, done)
@@ -103,7 +106,7 @@ def command(
             variant=variant,
             name=name,
             replace=replace,
-            workers=workers,
+            workers=engine,
             fits=fits,
             fit_seed=fit_seed,
             weights=parse_weights(weights, networks=None) if weights else None,

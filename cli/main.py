@@ -26,6 +26,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "predict": "score your own images and draw heat maps",
         "export": "write a trained run as one file for other programs: ONNX, torch.export",
         "report": "one HTML page, and tables, of all runs",
+        "study": "a whole investigation from one file: plan it, run it, continue it",
     },
 }
 HELP = """ASBench renders image anomalies once into a store, and trains any detector from it at any

@@ -100,6 +100,13 @@ parity = click.option(
     is_flag=True,
     help="Record the scores of the detector's published code beside the exact ones.",
 )
+workers = click.option("--workers", type=AtLeast(1), help="Processes.  [one per core]")
+scheduler = option(
+    "--scheduler",
+    default=None,
+    metavar="ADDRESS",
+    help="Run on the workers of this dask scheduler: tcp://HOST:PORT.  [on this machine]",
+)
 weights = option(
     "--weights",
     multiple=True,

@@ -9,9 +9,10 @@ import click
 
 
 class Stopping:
-    """While entered, Ctrl-C and SIGTERM ask the work to save and stop; twice kills."""
+    """While entered, Ctrl-C and SIGTERM ask what runs to save and stop; twice kills."""
 
-    def __init__(self) -> None:
+    def __init__(self, said: str = "stopping after this step") -> None:
+        self._said = said
         self._asked = False
         self._before: dict[signal.Signals, object] = {}
 
@@ -31,4 +32,4 @@ class Stopping:
         if self._asked:
             raise KeyboardInterrupt  # the last checkpoint stays, and the same command continues
         self._asked = True
-        click.echo("\nstopping after this step; once more to stop at once", err=True)
+        click.echo(f"\n{self._said}; once more to stop at once", err=True)

@@ -52,3 +52,24 @@ def slow(job: tuple[Path, int]) -> None:
     (folder / f"begun-{number}").touch()
     time.sleep(0.4)
     (folder / f"ended-{number}").touch()
+
+
+def die_once(folder: Path) -> int:
+    """Kill the process at the first call, as an operator would; end well at the second."""
+    mark = folder / "died"
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return os.getpid()
+
+
+def card(_: int) -> str | None:
+    time.sleep(0.2)
+    return os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
+def die_at_two(number: int) -> int:
+    time.sleep(0.05)
+    if number == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number

@@ -16,7 +16,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from asbench import grid
+from asbench import grid, processes
 from asbench.imaging.files import FileError, write_png
 from synth_store import StoreKey, SynthStore, UserError
 from tests import jobs
@@ -65,7 +65,7 @@ def test_a_job_in_this_process_runs_on_one_thread_and_gives_them_back() -> None:
 
 
 def test_workers_run_on_one_thread_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in grid.THREADS:
+    for name in processes.THREADS:
         monkeypatch.setenv(name, "3")  # what a worker would inherit
     for _, found in grid.run(jobs.threads, [0, 1], 2):
         assert len(found) >= 4
@@ -90,7 +90,7 @@ def test_an_error_with_a_place_of_its_own_crosses_processes(tmp_path: Path) -> N
 
 
 def test_a_killed_worker_is_told_in_plain_words() -> None:
-    with pytest.raises(UserError, match=r"one of 2 worker processes was killed.*fewer --workers"):
+    with pytest.raises(UserError, match=r"its worker process was killed, twice"):
         list(grid.run(jobs.die, [1, 2, 3], 2))
 
 
@@ -156,3 +156,20 @@ def test_interrupted_it_lets_the_jobs_at_hand_end(tmp_path: Path) -> None:
     ended = {p.name.partition("-")[2] for p in folder.glob("ended-*")}
     assert begun == ended
     assert len(ended) < 12
+
+
+def test_jobs_that_take_a_gpu_have_one_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7,9")
+    taken = [
+        card for _, card in grid.Pool(workers=1, gpus=2).outcomes(jobs.card, range(6), gpu=True)
+    ]
+    assert set(taken) == {"5", "7"}
+    assert {c for _, c in grid.Pool(1, gpus=2).outcomes(jobs.card, [0])} == {"5,7,9"}
+
+
+def test_a_killed_job_alone_fails_and_those_beside_it_do_not() -> None:
+    outcomes = dict(grid.Pool(2).outcomes(jobs.die_at_two, range(6)))
+    killed = outcomes.pop(2)
+    assert isinstance(killed, grid.Failure)
+    assert "its worker process was killed, twice" in str(killed.error)
+    assert outcomes == {i: i for i in (0, 1, 3, 4, 5)}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -68,11 +68,21 @@ class Demo(Dataset):
                 f"{', '.join(f'{folder}/000' for folder in _folders(item.category))} and on."
             )
         split, defect, number = item.id.split("/")
-        address = ("demo", item.category, split, defect, int(number))
-        draw, _ = _SCENES[item.category]
-        if defect == GOOD:
-            return draw(address_rng(*address), None, None)
-        return draw(address_rng(*address), defect, address_rng(*address, "defect"))
+        return _drawn(item.category, split, defect, int(number))
+
+
+@lru_cache(maxsize=64)
+def _drawn(category: str, split: str, defect: str, number: int) -> tuple[Image, Mask]:
+    """Draw an item, never to be written into. A test set is kept: run after run is scored on it."""
+    address = ("demo", category, split, defect, number)
+    draw, _ = _SCENES[category]
+    if defect == GOOD:
+        drawn = draw(address_rng(*address), None, None)
+    else:
+        drawn = draw(address_rng(*address), defect, address_rng(*address, "defect"))
+    for array in drawn:
+        array.setflags(write=False)
+    return drawn
 
 
 def _folders(category: str) -> dict[str, int]:

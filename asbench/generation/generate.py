@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
-from asbench import grid
+from asbench import grid, processes
 from asbench.datasets import open_dataset, open_textures
 from asbench.generation.fitted import FITS, find_fit, loading_of
 from asbench.generation.plan import SetPlan, plan_set
@@ -38,7 +38,7 @@ def generate(
     variant: str | None = None,
     name: str | None = None,
     replace: bool = False,
-    workers: int | None = None,
+    workers: int | grid.Engine | None = None,
     fits: Path | str = FITS,
     fit_seed: int = 0,
     weights: Mapping[str, Path] | None = None,
@@ -63,7 +63,7 @@ def generate(
         name: the key of a folder in the store; by default its slug.
         replace: render anew what stands under the key.
         workers: processes; None for one per core, and for one where a learned method renders on a
-            GPU.
+            GPU; or an engine, which `asbench.grid` makes.
         fits: the folder of fits, for learned methods; fit_seed: which of them.
         weights: files of the pretrained networks that a learned method starts from, by name.
         device: that learned methods render on; None for CUDA where there is one.
@@ -71,6 +71,77 @@ def generate(
 
     Returns the finished sets, method by method and category by category. Raises UserError for what
     the caller can mend; what was stored until then stays, and the same call continues.
+    """
+    if isinstance(workers, int):
+        grid.check(workers)
+    opened, order, plans, real = prepare(
+        dataset,
+        method,
+        category=category,
+        n=n,
+        seed=seed,
+        store=store,
+        size=size,
+        resize=resize,
+        textures=textures,
+        settings=settings,
+        variant=variant,
+        name=name,
+        replace=replace,
+        fits=fits,
+        fit_seed=fit_seed,
+        weights=weights,
+        device=device,
+        progress=progress,
+    )
+    if isinstance(workers, grid.Engine):
+        workers.check_sees(opened.root.absolute())
+    loadings = [job.loading for p in plans.values() for job in p.jobs if job.loading is not None]
+    if workers is None and any(loading.device != "cpu" for loading in loadings):
+        workers = 1
+    _render(list(plans.values()), workers, progress)
+    finished = {at: opened.finish(p.key, p.category, p.count) for at, p in plans.items()}
+    return [real[c] if m == REAL else finished[m, c] for m, c in order]
+
+
+class Prepared(NamedTuple):
+    """A store in which all stands that comes before rendering.
+
+    order: the methods and categories asked for; plans: of each of them, but for real defects, what
+    is left to render; real: the stored few-shot defects by category, where they were asked for or
+    are needed.
+    """
+
+    store: SynthStore
+    order: tuple[tuple[str, str], ...]
+    plans: Mapping[tuple[str, str], SetPlan]
+    real: Mapping[str, StoredSet]
+
+
+def prepare(
+    dataset: str,
+    method: str | Sequence[str],
+    *,
+    category: str | Sequence[str] | None = None,
+    n: int = 1000,
+    seed: int = 0,
+    store: Path | str = "asbench-store",
+    size: int | tuple[int, int] | None = None,
+    resize: str | None = None,
+    textures: str = TEXTURES,
+    settings: Mapping[str, Any] | None = None,
+    variant: str | None = None,
+    name: str | None = None,
+    replace: bool = False,
+    fits: Path | str = FITS,
+    fit_seed: int = 0,
+    weights: Mapping[str, Path] | None = None,
+    device: str | None = None,
+    progress: Progress = quiet,
+) -> Prepared:
+    """Do all of `generate` that comes before rendering: normals and metadata stand in the store.
+
+    When all of a set's jobs are done, the store's `finish` closes it. Raises what `generate` does.
     """
     if n < 1:
         raise UserError(f"{n} samples are none: give 1 or more with --n.")
@@ -90,21 +161,18 @@ def generate(
     keys = {m: StoreKey(data.name, m, seed) for m in methods}
     seeing = {c for (_, c), s in synthesizers.items() if "defects" in s.needs}
     defects = {c: few_shot(data, c) for c in categories if REAL in methods or c in seeing}
-    grid.check(workers)
     found = {
         (m, c): find_fit(fits, data.name, m, c, fit_seed, name=str(dataset))
         for (m, c), s in synthesizers.items()
         if isinstance(s, LearnedSynthesizer)
     }
     loadings = {at: loading_of(synthesizers[at], f, weights, device) for at, f in found.items()}
-    if workers is None and any(x.device != "cpu" for x in loadings.values()):
-        workers = 1
     opened = SynthStore.create(store, geometry_of(store, size, resize))
     for c in categories:
         ensure_normals(opened, data, c, progress)
     bank = None
     if any("textures" in s.needs for s in synthesizers.values()):
-        bank = _ensure_bank(opened, textures, progress)
+        bank = ensure_bank(opened, textures, progress)
     origin = ["--dataset", str(dataset), *(["--name", name] if name is not None else [])]
     again = replace and REAL in methods
     real = {
@@ -127,12 +195,13 @@ def generate(
         )
         for (m, c), s in synthesizers.items()
     }
-    _render(list(plans.values()), workers, progress)
-    finished = {at: opened.finish(p.key, p.category, p.count) for at, p in plans.items()}
-    return [real[c] if m == REAL else finished[m, c] for m in methods for c in categories]
+    order = tuple((m, c) for m in methods for c in categories)
+    return Prepared(opened, order, plans, real)
 
 
-def _render(plans: Sequence[SetPlan], workers: int | None, progress: Progress) -> None:
+def _render(
+    plans: Sequence[SetPlan], workers: int | grid.Engine | None, progress: Progress
+) -> None:
     """Run all jobs of all sets as one list, reporting each set's samples as they are stored."""
     done = {p: p.count - p.left for p in plans}
     plan_of = {(job.key, job.category): p for p in plans for job in p.jobs}
@@ -151,7 +220,7 @@ def _options(settings: Mapping[str, Any] | None, variant: str | None, textures: 
     return words + (["--textures", textures] if textures != TEXTURES else [])
 
 
-def _ensure_bank(store: SynthStore, textures: str, progress: Progress) -> str:
+def ensure_bank(store: SynthStore, textures: str, progress: Progress) -> str:
     """Return `dataset/category` of a texture bank, writing it to the store if it is not there."""
     bank = open_textures(textures)
     if len(bank.categories()) != 1:
@@ -227,12 +296,12 @@ def samples_of(
     if isinstance(synthesizer, LearnedSynthesizer):
         fitted = find_fit(fits, data.name, method, category, seed=0)
         loading = loading_of(synthesizer, fitted, weights, None)
-    with TemporaryDirectory() as nowhere, grid.one_thread():
+    with TemporaryDirectory() as nowhere, processes.one_thread():
         opened = SynthStore.open(store) if there else SynthStore.create(nowhere)
         normals = ensure_normals(opened, data, category)
         if synthesizer is None:
             return list(islice(few_shot(data, category).samples(normals), indices.stop)), False
-        bank = _ensure_bank(opened, textures, quiet) if "textures" in synthesizer.needs else None
+        bank = ensure_bank(opened, textures, quiet) if "textures" in synthesizer.needs else None
         defects = "defects" in synthesizer.needs
         if defects:
             ensure_real(opened, few_shot(data, category))

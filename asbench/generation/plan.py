@@ -80,8 +80,10 @@ def plan_set(
         key,
         category,
         count,
+        # Workers may stand elsewhere: a place that all of them can find.
         tuple(
-            RenderJob(store.root, key, category, j, synthesizer, textures, loading) for j in jobs
+            RenderJob(store.root.absolute(), key, category, j, synthesizer, textures, loading)
+            for j in jobs
         ),
     )
 

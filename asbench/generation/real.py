@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from asbench import grid
+from asbench import processes
 from asbench.generation.plan import LIBRARIES
 from asbench.imaging.geometry import fit, fit_mask
 from asbench.imaging.restoring import RESTORED_VERSION, likest, restored, thumbnails
@@ -144,7 +144,7 @@ def ensure_real(
     )
     progress(what, 0 if jobs else count, count)
     samples = []
-    with grid.one_thread():
+    with processes.one_thread():
         for sample in defects.samples(normals) if jobs else ():
             samples.append(sample)
             progress(what, len(samples), count)

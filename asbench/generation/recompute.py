@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from asbench import grid, plugins
+from asbench import plugins, processes
 from asbench.generation.fitted import FITS, find_fit, loading_of
 from asbench.generation.plan import library_versions, masks_identity
 from asbench.generation.render import material, render_samples, renderer_of
@@ -64,7 +64,7 @@ def recompute(
     rng = address_rng("recompute", str(key), category)
     indices = sorted(int(i) for i in rng.choice(stored.count, count, replace=False))
     different = []
-    with grid.one_thread():
+    with processes.one_thread():
         for index in indices:
             one = range(index, index + 1)
             samples, sources, _ = render_samples(renderer, offered, key, category, one, batch=batch)

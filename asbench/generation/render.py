@@ -46,6 +46,9 @@ class RenderJob:
     def __len__(self) -> int:
         return self.job.stop - self.job.start
 
+    def __str__(self) -> str:
+        return f"{self.key}/{self.category}, samples {self.job.start} to {self.job.stop - 1}"
+
 
 @dataclass(frozen=True, slots=True)
 class Rendered:

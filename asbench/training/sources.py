@@ -144,7 +144,7 @@ def _trained(
     store: SynthStore, stored: StoredSet, pool: int | None, origin: Sequence[str] | None
 ) -> int:
     """Return how many samples of a set may train."""
-    at_hand = stored.count - _kept_back(stored.count)
+    at_hand = trainable(stored.count)
     if pool is not None and pool > at_hand and stored.key.method == REAL:
         raise UserError(
             f"pool {pool} is more than {stored.key}/{stored.category} can give: there are "
@@ -162,6 +162,11 @@ def _trained(
             f"  {line}"
         )
     return at_hand if pool is None else pool
+
+
+def trainable(count: int) -> int:
+    """Return how many samples of a set of `count` may train."""
+    return count - _kept_back(count)
 
 
 def _kept_back(count: int) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from tests.benchmarks import metrics, scaling, stages, store, synthesizers
+from tests.benchmarks import grid, metrics, scaling, stages, store, synthesizers
 
 WIDTHS = (34, 10, 44, 10, 8)
 
@@ -46,7 +46,7 @@ def compared(title: str, rows: list[dict[str, Any]]) -> None:
 
 def main() -> None:
     """Run what is named on the command line, or all."""
-    every = ("synthesizers", "store", "stages", "scaling", "metrics")
+    every = ("synthesizers", "store", "stages", "scaling", "metrics", "grid")
     wanted = set(sys.argv[1:]) or set(every)
     if wanted - set(every):
         sys.exit(f"choose from {', '.join(every)}, not {', '.join(sorted(wanted - set(every)))}")
@@ -70,6 +70,11 @@ def main() -> None:
         compared(
             "two processes, end to end into the store, ms a sample by the clock", scaling.rows()
         )
+    if "grid" in wanted:
+        print("\ngrid: 200 jobs on two workers, wall clock; goal: dask >= 0.9 of independent ones")
+        for row in grid.rows():
+            extra = f"  {row['ratio']:.2f} of what two processes reach" if "ratio" in row else ""
+            print(f"{row['what']:66} {row['ms']:8.2f} ms{extra}", flush=True)
     if "metrics" in wanted:
         print("\nmetrics: AUROC, AP and PRO of 200 maps of 256x256")
         for row in metrics.rows():

@@ -1,0 +1,1 @@
+"""Studies: a whole investigation from one file, planned, run, and recorded."""

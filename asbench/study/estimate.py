@@ -1,0 +1,145 @@
+"""What a study will take: bytes on disk, and hours, measured where runs stand and else guessed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from asbench.detectors import build
+from asbench.results import Run
+from asbench.study.plan import StudyPlan
+from asbench.study.record import Cell
+from synth_store import Geometry
+
+PIXELS = 256 * 256
+SECONDS_AN_IMAGE = {
+    "draem": (50.0, 0.03),
+    "draem@tiny": (0.33, 0.001),
+    "destseg": (5.5, 0.005),
+    "destseg@tiny-scratch": (0.035, 0.001),
+    "memseg": (2.0, 0.002),
+    "memseg@tiny-scratch": (0.04, 0.001),
+    "unet": (6.0, 0.006),
+    "unet@tiny": (0.09, 0.001),
+}
+"""Guesses: seconds of a training step per image of 256x256, on a core and on a GPU of 40 TFLOP/s.
+
+Reduced detectors were timed on one core; the others come from their multiplications. A variant
+without a line of its own takes as long as the detector it varies.
+"""
+SECONDS_A_SAMPLE = 0.003
+"""A guess: rendering and storing one sample of 256x256 by a hand-crafted method, on a core."""
+SAMPLE_BYTES, PLAIN_SAMPLE_BYTES, NORMAL_BYTES = 18_000, 240_000, 110_000
+"""Stored bytes at 256x256: a residual sample, one with its own background, a normal."""
+RUN_BYTES = 2_500_000
+"""Scores, gallery and record of one run at 256x256."""
+
+
+@dataclass(frozen=True)
+class Disk:
+    """Bytes that a study will add: to the store, and to the runs without and with their weights."""
+
+    store: int
+    runs: int
+    weights: int
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.store + self.runs + self.weights
+
+
+@dataclass(frozen=True)
+class Time:
+    """What the runs of one detector will take.
+
+    seconds: of them all on one worker; None where nothing is known. source: `measured` on so many
+    runs, or `guessed`.
+    """
+
+    detector: str
+    runs: int
+    steps: int
+    seconds: float | None
+    source: str
+
+
+def disk(plan: StudyPlan, cells: Sequence[Cell]) -> Disk:
+    """Return the bytes that these cells will add."""
+    scale = _scale(plan.study.geometry)
+    places = {(cell.dataset, cell.category) for cell in cells}
+    store = sum(plan.normals.get(place, 0) for place in places) * NORMAL_BYTES
+    for needed in plan.sets(cells):
+        method = plan.methods.get(needed.method)
+        plain = method is None or method.encoding == "plain"
+        store += plan.study.samples * (PLAIN_SAMPLE_BYTES if plain else SAMPLE_BYTES)
+    sizes = {cell.detector: 0 for cell in cells}
+    for cell in cells:
+        if cell.keep and not sizes[cell.detector]:
+            sizes[cell.detector] = _weight_bytes(cell)
+    weights = sum(sizes[cell.detector] for cell in cells if cell.keep)
+    return Disk(round(store * scale), round(len(cells) * RUN_BYTES * scale), weights)
+
+
+def times(cells: Sequence[Cell], runs: Iterable[Run], *, gpu: bool) -> list[Time]:
+    """Return what training takes, detector by detector, in the cells' order.
+
+    Seconds of a step are the median of runs of the same detector, geometry, batch and kind of
+    device; else a guess.
+    """
+    measured: dict[tuple[str, str, int, bool], list[float]] = defaultdict(list)
+    for run in runs:
+        d = run.decides
+        on_gpu = str(run.environment.get("device", "")).startswith("cuda")
+        key = (d["detector"], d["geometry"], d["batch"], on_gpu)
+        measured[key].append((run.seconds["train"] + run.seconds["score"]) / d["steps"])
+    found = []
+    for detector in dict.fromkeys(cell.detector for cell in cells):
+        own = [cell for cell in cells if cell.detector == detector]
+        seconds: list[float | None] = []
+        sources = set()
+        for cell in own:
+            known = measured.get((cell.detector, cell.geometry, cell.batch, gpu))
+            if known:
+                seconds.append(cell.steps * statistics.median(known))
+                sources.add(f"measured on {len(known)} runs")
+            else:
+                seconds.append(_guess(cell, gpu))
+                sources.add("guessed")
+        whole = None if None in seconds else sum(s for s in seconds if s is not None)
+        source = " and ".join(sorted(sources)) if whole is not None else "nothing is known"
+        found.append(Time(detector, len(own), sum(c.steps for c in own), whole, source))
+    return found
+
+
+def free(folder: Path) -> int:
+    """Return the bytes that are free where a folder is, or is to be."""
+    place = Path(os.path.abspath(folder))
+    while not place.exists():
+        place = place.parent
+    return shutil.disk_usage(place).free
+
+
+def _guess(cell: Cell, gpu: bool) -> float | None:
+    plain = cell.detector.partition("@")[0]
+    known = SECONDS_AN_IMAGE.get(cell.detector) or SECONDS_AN_IMAGE.get(plain)
+    if known is None:
+        return None
+    return cell.steps * cell.batch * known[gpu] * _scale(Geometry.parse(cell.geometry))
+
+
+def _scale(geometry: Geometry) -> float:
+    return geometry.height * geometry.width / PIXELS
+
+
+def _weight_bytes(cell: Cell) -> int:
+    with torch.device("meta"):
+        model = build(cell.detector, 0, dict(cell.settings))
+    return sum(t.numel() * t.element_size() for t in model.state_dict().values())

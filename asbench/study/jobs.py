@@ -1,0 +1,214 @@
+"""The jobs of a study, as workers run them: places and parameters go in, files come out.
+
+What crosses processes is small: a job names its cell or set and where things are. While a job runs
+it writes how far it is into `status/`; a file `stop` there asks trainings to save and end.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from asbench.datasets import open_dataset
+from asbench.generation.generate import ensure_bank
+from asbench.ingest import Progress, ensure_normals
+from asbench.study.record import Cell
+from asbench.training.train import Interrupted, train
+from synth_store import SynthStore, UserError
+
+SECONDS_BETWEEN_WORDS = 1.0
+"""How often a job says how far it is, and looks whether it should stop."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a study works, the same for driver and workers: absolute paths on a shared disk.
+
+    environment: variables that name data and weights, as the driver has them; device: of trainings.
+    """
+
+    folder: Path
+    store: Path
+    runs: Path
+    device: str
+    environment: Mapping[str, str]
+
+    @property
+    def status(self) -> Path:
+        """Where running jobs say how far they are."""
+        return self.folder / "status"
+
+    @property
+    def stop(self) -> Path:
+        """While this file is there, trainings save and end."""
+        return self.status / "stop"
+
+    def enter(self) -> None:
+        """Take over the driver's variables; raise Interrupted if the study is being stopped."""
+        os.environ.update(self.environment)
+        if self.stop.exists():
+            raise Interrupted("the study was stopped before this job began.")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """How a data set is opened: its name, or the path of a folder and its name."""
+
+    dataset: str
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class NormalsJob:
+    """Put the normals of one category into the store; of a texture bank where it is None."""
+
+    place: Place
+    origin: Origin
+    category: str | None
+
+    def __str__(self) -> str:
+        return f"normals of {self.origin.name or self.origin.dataset}/{self.category or 'all'}"
+
+
+def normals_job(job: NormalsJob) -> None:
+    """Store what a `NormalsJob` names, unless it is there."""
+    job.place.enter()
+    with reporting(job.place, str(job)) as progress:
+        store = SynthStore.open(job.place.store)
+        if job.category is None:
+            ensure_bank(store, job.origin.dataset, progress)
+        else:
+            data = open_dataset(job.origin.dataset, name=job.origin.name)
+            ensure_normals(store, data, job.category, progress)
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    """Train and score one cell. weights: files of pretrained networks; options: the protocol's."""
+
+    place: Place
+    cell: Cell
+    origin: Origin
+    weights: tuple[tuple[str, str], ...]
+    options: tuple[tuple[str, Any], ...]
+
+    def __str__(self) -> str:
+        return str(self.cell)
+
+
+def train_job(job: TrainJob) -> str:
+    """Train and score what a `TrainJob` names, on from its checkpoint; return the run's id.
+
+    Raises what `train` raises; Interrupted once it has saved what was trained until it was stopped.
+    """
+    place, cell = job.place, job.cell
+    place.enter()
+    with reporting(place, str(job)) as progress:
+        trained = train(
+            job.origin.dataset,
+            cell.mix or None,
+            name=job.origin.name,
+            category=cell.category,
+            ratio=cell.ratio,
+            detector=cell.detector,
+            settings=dict(cell.settings),
+            steps=cell.steps,
+            batch=cell.batch,
+            precision=cell.precision,  # type: ignore[arg-type]  # checked when the file was read
+            seed=cell.seed,
+            synth_seed=cell.synth_seed,
+            pool=cell.pool,
+            weights={name: Path(path) for name, path in job.weights},
+            store=place.store,
+            runs=place.runs,
+            device=place.device,
+            progress=progress,
+            stop=_asking(place.stop),
+            **dict(job.options),
+        )
+    if not cell.keep:
+        (trained.folder / "model.safetensors").unlink(missing_ok=True)
+    return trained.id
+
+
+def _asking(file: Path) -> Callable[[], bool]:
+    """Return a question, cheap enough to be asked at every step: is the file there?"""
+    asked_at, answer = float("-inf"), False
+
+    def stop() -> bool:
+        nonlocal asked_at, answer
+        now = time.monotonic()
+        if now - asked_at >= SECONDS_BETWEEN_WORDS:
+            asked_at, answer = now, file.exists()
+        return answer
+
+    return stop
+
+
+@contextmanager
+def reporting(place: Place, job: str) -> Iterator[Progress]:
+    """Give a callback that writes a job's progress where the driver looks; clear it at the end."""
+    path = place.status / f"{hashlib.sha256(job.encode()).hexdigest()[:16]}.json"
+    said = float("-inf")
+
+    def progress(what: str, done: int, total: int) -> None:
+        nonlocal said
+        if time.monotonic() - said < SECONDS_BETWEEN_WORDS:
+            return
+        said = time.monotonic()
+        shown = f"scoring {job}" if what.startswith("scoring") else job
+        part = path.with_suffix(f".{os.getpid()}")
+        part.write_text(json.dumps([shown, done, total]), encoding="utf-8")
+        part.replace(path)
+
+    try:
+        yield progress
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def statuses(place: Place) -> list[tuple[str, int, int]]:
+    """Return what running jobs say of themselves: what they do, how much of it, of how much."""
+    found = []
+    for path in sorted(place.status.glob("*.json")):
+        try:
+            what, done, total = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # its job ended between the listing and the reading
+            continue
+        found.append((str(what), int(done), int(total)))
+    return found
+
+
+@contextmanager
+def alone(place: Place) -> Iterator[None]:
+    """Hold the study's folder; raise UserError where another process does.
+
+    What a killed session left in `status` is cleared.
+    """
+    try:
+        place.status.mkdir(parents=True, exist_ok=True)
+        file = (place.status / "lock").open("w")
+    except OSError as error:
+        raise UserError(f"cannot write to {place.folder}: {error.strerror}.") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserError(
+                f"another process runs the study in {place.folder}: wait for it, or stop it with "
+                f"`touch {place.stop}`."
+            ) from error
+        for left in (*place.status.glob("*.json"), place.stop):
+            left.unlink(missing_ok=True)
+        try:
+            yield
+        finally:
+            place.stop.unlink(missing_ok=True)

@@ -1,0 +1,384 @@
+"""A study is run: phases with a barrier between them, each a list of independent jobs.
+
+What stands is not done again; what fails is noted and tried again as told; nothing that fails stops
+the rest, but for what needs it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from asbench import grid, results
+from asbench.generation.generate import prepare
+from asbench.generation.plan import SetPlan
+from asbench.generation.render import render_job
+from asbench.ingest import Progress, quiet
+from asbench.study import estimate, record
+from asbench.study.jobs import (
+    NormalsJob,
+    Origin,
+    Place,
+    TrainJob,
+    alone,
+    normals_job,
+    statuses,
+    train_job,
+)
+from asbench.study.plan import SetNeeded, StudyPlan, options, plan
+from asbench.study.record import Cell, LeftOut, Record
+from asbench.study.spec import Study
+from asbench.training.plan import Notify, silent
+from asbench.training.train import Interrupted
+from synth_store import Normals, StoreError, StoreKey, SynthStore, UserError
+
+J = TypeVar("J")
+R = TypeVar("R")
+SECONDS_BETWEEN_LOOKS = 0.5
+VARIABLES = ("ASBENCH_DATA", "ASBENCH_WEIGHTS")
+
+
+def run(
+    study: Study,
+    folder: Path | str,
+    *,
+    store: Path | str | None = None,
+    runs: Path | str | None = None,
+    engine: grid.Engine | None = None,
+    retries: int = 0,
+    available: bool = False,
+    progress: Progress = quiet,
+    notify: Notify = silent,
+    stop: Callable[[], bool] | None = None,
+) -> Record:
+    """Run what a study asks for and return what became of it; the same call continues.
+
+    Args:
+        folder: of the study: `study.json`, `failures.jsonl`, and by default `store` and `runs`.
+        engine: where jobs run, from `asbench.grid`; None for a process per core. Trainings take a
+            GPU each where the engine has any.
+        retries: how often what failed is tried again.
+        available: leave out what needs something that is not here, instead of refusing.
+        progress: called with phases and with running jobs, from a thread of its own too.
+        stop: asked from time to time; when it returns True, trainings save and end.
+
+    Raises UserError for a study with faults, for one that needs what is not here, and for too
+    little disk, all of it at once and before the first job; Interrupted when it was stopped.
+    """
+    folder = Path(os.path.abspath(folder))
+    place = Place(
+        folder=folder,
+        store=Path(os.path.abspath(store if store is not None else folder / "store")),
+        runs=Path(os.path.abspath(runs if runs is not None else folder / "runs")),
+        device="cuda" if engine is not None and engine.gpus else "cpu",
+        environment={name: os.environ[name] for name in VARIABLES if name in os.environ},
+    )
+    planned = plan(study)
+    refuse(planned, place.store, place.runs, available=available)
+    with alone(place):
+        return _run(planned, place, engine, retries, progress, notify, stop or (lambda: False))
+
+
+def _run(
+    planned: StudyPlan,
+    place: Place,
+    engine: grid.Engine | None,
+    retries: int,
+    progress: Progress,
+    notify: Notify,
+    stop: Callable[[], bool],
+) -> Record:
+    """Run what was planned, phase by phase, and write down what became of it."""
+    opened = SynthStore.create(place.store, planned.study.geometry)
+    on = engine if engine is not None else grid.Pool()
+    on.check_sees(place.store)
+    work = _Work(planned, place, opened, on, retries, progress, notify, stop)
+    try:
+        with work.watching():
+            work.normals()
+            work.fits()
+            work.sets()
+            work.trainings()
+            work.quality()
+    except Interrupted:
+        raise Interrupted(
+            f"stopped with {len(work.done)} of {len(planned.present)} runs done; what was trained "
+            "of others is saved: the same command continues."
+        ) from None
+    finally:
+        found = work.record()
+        record.write(found, place.folder)
+    return found
+
+
+def refuse(planned: StudyPlan, store: Path, runs: Path, *, available: bool) -> None:
+    """Raise UserError naming all that keeps a study from being run, before anything is done."""
+    faults = list(planned.faults)
+    if (store / "zarr.json").exists():
+        try:
+            SynthStore.open(store, planned.study.geometry)
+        except StoreError as error:
+            faults.append(f"size: {error}")
+    if planned.absent and not available:
+        absences = dict.fromkeys(a for found in planned.absent.values() for a in found)
+        faults += [f"not here: {absence}" for absence in absences]
+        faults.append(
+            f"{len(planned.absent)} of {len(planned.cells)} runs need what is not here: "
+            "--available leaves them out."
+        )
+    elif not faults and not planned.present:
+        faults.append("nothing of it can be run here: `asbench study plan` says why.")
+    faults += _disk_faults(planned, store, runs)
+    if faults:
+        listed = "\n".join(f"  {fault}" for fault in faults)
+        raise UserError(f"study {planned.study.name} cannot be run:\n{listed}")
+
+
+def _disk_faults(planned: StudyPlan, store: Path, runs: Path) -> Iterator[str]:
+    """Yield what does not fit; what stands already is not counted off: it may be another's."""
+    needed = estimate.disk(planned, planned.present)
+    for where, size in ((store, needed.store), (runs, needed.runs + needed.weights)):
+        free = estimate.free(where)
+        if size > free:
+            yield (
+                f"disk: {where} needs about {size / 1e9:.1f} GB and has {free / 1e9:.1f} GB free: "
+                "name another place with --store or --runs, or set keep: false."
+            )
+
+
+@dataclass
+class _Work:
+    """One session of a study: its phases, and what failed in them."""
+
+    plan: StudyPlan
+    place: Place
+    store: SynthStore
+    engine: grid.Engine
+    retries: int
+    progress: Progress
+    notify: Notify
+    stop: Callable[[], bool]
+    failed: dict[Any, str] = field(default_factory=dict)
+    """Sets, normals and cells that could not be made, with what was said of them."""
+    done: dict[Cell, str] = field(default_factory=dict)
+
+    def normals(self) -> None:
+        """Store the normals of every category, and the texture bank where one is needed."""
+        study, cells = self.plan.study, self.plan.present
+        places = dict.fromkeys((cell.dataset, cell.category) for cell in cells)
+        jobs = [NormalsJob(self.place, self._origin(d), c) for d, c in places]
+        methods = {method for cell in cells for method in cell.methods}
+        if any("textures" in self.plan.methods[method].needs for method in methods):
+            jobs.append(NormalsJob(self.place, Origin(study.textures), None))
+        for job, error in self._tried("normals", normals_job, jobs):
+            key = "textures" if job.category is None else (job.origin, job.category)
+            self.failed[key] = f"{job}: {error}"
+
+    def fits(self) -> None:
+        """Fit the learned methods: none is, until a method that learns is among the plugins."""
+
+    def sets(self) -> None:
+        """Render what is missing of every set, and finish those of which all is there."""
+        plans: dict[tuple[StoreKey, str], SetPlan] = {}
+        needed: dict[tuple[StoreKey, str], SetNeeded] = {}
+        wanted = self.plan.sets(self.plan.present)
+        for number, one in enumerate(wanted):
+            self.progress("looking at sets", number, len(wanted))
+            self._check_stop()
+            problem = self._lacking_for(one)
+            if problem is None:
+                try:
+                    prepared = self._prepared(one)
+                except (UserError, OSError) as error:
+                    record.note_failure(self.place.folder, str(one), error, 1)
+                    problem = str(error)
+                else:
+                    if prepared is not None:
+                        plans[prepared.key, prepared.category] = prepared
+                        needed[prepared.key, prepared.category] = one
+            if problem is not None:
+                self.failed[one] = problem
+        self.progress("looking at sets", len(wanted), len(wanted))
+        jobs = [job for prepared in plans.values() for job in prepared.jobs]
+        for job, failure in self._tried("shards", render_job, jobs):
+            self.failed[needed[job.key, job.category]] = str(failure)
+        for place, prepared in plans.items():
+            if needed[place] not in self.failed:
+                self._finish(needed[place], prepared)
+
+    def _prepared(self, one: SetNeeded) -> SetPlan | None:
+        """Write a set's metadata, where it is not there, and return the jobs that are left.
+
+        None for real defects, which are stored at once.
+        """
+        study, origin = self.plan.study, self._origin(one.dataset)
+        settings = study.variants.get(one.method)
+        plain, _, variant = one.method.partition("@")
+        prepared = prepare(
+            origin.dataset,
+            plain if settings else one.method,
+            category=one.category,
+            n=study.samples,
+            seed=one.seed,
+            store=self.place.store,
+            textures=study.textures,
+            settings=settings,
+            variant=variant if settings else None,
+            name=origin.name,
+        )
+        return next(iter(prepared.plans.values()), None)
+
+    def _finish(self, one: SetNeeded, prepared: SetPlan) -> None:
+        key, category = prepared.key, prepared.category
+        if not prepared.jobs and self.store.count(key, category) >= prepared.count:
+            return
+        try:
+            self.store.finish(key, category, prepared.count)
+        except (UserError, OSError) as error:
+            record.note_failure(self.place.folder, str(one), error, 1)
+            self.failed[one] = str(error)
+
+    def trainings(self) -> None:
+        """Train and score every cell that has no run yet, and all that it needs."""
+        study = self.plan.study
+        self.place.runs.mkdir(parents=True, exist_ok=True)
+        self.done = self._standing()
+        jobs = []
+        for cell in self.plan.present:
+            problem = self._lacking_for_cell(cell)
+            if problem is not None:
+                self.failed[cell] = problem
+            elif cell not in self.done:
+                weights = tuple(sorted(study.weights.items()))
+                protocol = tuple(sorted(options(study.protocol).items()))
+                origin = self._origin(cell.dataset)
+                jobs.append(TrainJob(self.place, cell, origin, weights, protocol))
+        if self.done:
+            self.notify(f"{len(self.done)} of {len(self.plan.present)} runs stand already")
+
+        try:
+            for job, error in self._tried("runs", train_job, jobs, gpu=True):
+                self.failed[job.cell] = str(error)
+        finally:
+            self.done = self._standing()
+
+    def quality(self) -> None:
+        """Measure the quality of every set: nothing yet, until that part of ASBench stands."""
+
+    def record(self) -> Record:
+        """Return what the study asks for and what became of it until now."""
+        left_out = [
+            LeftOut(cell, tuple(map(str, reasons))) for cell, reasons in self.plan.absent.items()
+        ]
+        failed = {key: text for key, text in self.failed.items() if isinstance(key, Cell)}
+        study = self.plan.study
+        return Record(study.name, study.text, self.plan.cells, self.done, failed, tuple(left_out))
+
+    # --- within ----------------------------------------------------------------------------------
+
+    def _tried(
+        self,
+        phase: str,
+        function: Callable[[J], R],
+        jobs: Sequence[J],
+        *,
+        gpu: bool = False,
+    ) -> list[tuple[J, Exception]]:
+        """Run the jobs of a phase, those that fail again as told; return the ones left over."""
+        left: list[tuple[J, Exception]] = []
+        ended = 0
+        self.progress(phase, ended, len(jobs))
+        todo = list(jobs)
+        for attempt in range(1, self.retries + 2):
+            left = []
+            with closing(self.engine.outcomes(function, todo, gpu=gpu)) as outcomes:
+                for job, outcome in outcomes:
+                    self._check_stop()
+                    if isinstance(outcome, grid.Failure):
+                        record.note_failure(self.place.folder, str(job), outcome.error, attempt)
+                        left.append((job, outcome.error))
+                    else:
+                        ended += 1
+                        self.progress(phase, ended, len(jobs))
+            todo = [job for job, _ in left]
+            if not todo:
+                break
+        for job, error in left:
+            self.notify(f"failed: {job}: {error}")
+        return left
+
+    def _check_stop(self) -> None:
+        if self.stop() or self.place.stop.exists():
+            self.place.stop.touch()
+            raise Interrupted("stopped.")
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Meanwhile pass on what running jobs say, and ask them to stop when that is asked."""
+        ended = threading.Event()
+
+        def look() -> None:
+            shown: dict[str, int] = {}
+            while not ended.wait(SECONDS_BETWEEN_LOOKS):
+                if self.stop():
+                    self.place.stop.touch()
+                now = statuses(self.place)
+                for what, total in shown.items():
+                    if what not in {name for name, _, _ in now}:
+                        self.progress(what, total, total)
+                shown = {what: total for what, _, total in now}
+                for what, done, total in now:
+                    self.progress(what, done, total)
+
+        thread = threading.Thread(target=look, name="study", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def _origin(self, dataset: str) -> Origin:
+        folder = self.plan.study.folders.get(dataset)
+        return Origin(dataset) if folder is None else Origin(os.path.abspath(folder), dataset)
+
+    def _lacking_for(self, one: SetNeeded) -> str | None:
+        """Return what a set needs and could not be made."""
+        problem = self.failed.get((self._origin(one.dataset), one.category))
+        if problem is None and "textures" in self.plan.methods[one.method].needs:
+            problem = self.failed.get("textures")
+        return problem
+
+    def _lacking_for_cell(self, cell: Cell) -> str | None:
+        """Return what a cell needs and could not be made."""
+        origin = (self._origin(cell.dataset), cell.category)
+        sets = [SetNeeded(cell.dataset, cell.category, m, cell.synth_seed) for m in cell.methods]
+        for key in (origin, *sets):
+            if key in self.failed:
+                what = key if isinstance(key, SetNeeded) else "its normals"
+                return f"it needs {what}, which failed: {self.failed[key]}"
+        return None
+
+    def _standing(self) -> dict[Cell, str]:
+        """Return the cells whose run stands and trained on what the store holds now."""
+        known = record.standing(self.plan.present, results.runs(self.place.runs))
+        return {cell: run.id for cell, run in known.items() if self._still_true(cell, run)}
+
+    def _still_true(self, cell: Cell, run: results.Run) -> bool:
+        decides: Mapping[str, Any] = run.decides
+        try:
+            normals: Normals = self.store.normals(cell.dataset, cell.category)
+            digests = {
+                method: self.store.read(
+                    StoreKey(cell.dataset, method, cell.synth_seed), cell.category
+                ).digest
+                for method in cell.methods
+            }
+        except StoreError:
+            return False
+        return decides["normals"] == normals.digest and dict(decides["sets"]) == digests

@@ -1,0 +1,266 @@
+"""`asbench study`: a whole investigation from one file, planned, run, continued."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli import options
+
+if TYPE_CHECKING:
+    from asbench.study.plan import StudyPlan
+    from asbench.study.record import Record
+    from asbench.study.spec import Study
+
+STUDY = click.argument("study", metavar="STUDY")
+folder = click.option(
+    "--folder", type=click.Path(path_type=Path), help="Folder of the study.  [its name]"
+)
+store = click.option(
+    "--store", type=click.Path(path_type=Path), help="Folder of the store.  [FOLDER/store]"
+)
+runs = click.option(
+    "--runs", type=click.Path(path_type=Path), help="Folder of the runs.  [FOLDER/runs]"
+)
+gpus = options.option(
+    "--gpus",
+    default=0,
+    type=options.AtLeast(0),
+    help="GPUs to train on, a run on each; on a cluster, whether workers have some.",
+)
+
+
+@click.group("study", epilog="\b\nExample:\n  asbench study plan demo\n  asbench study run demo\n")
+def command() -> None:
+    """A whole investigation from one file: plan it, run it, continue it.
+
+    STUDY is a YAML file, or one that ships with ASBench: `asbench study ls`.
+    """
+
+
+def _places(
+    study: Study, folder: Path | None, store: Path | None, runs: Path | None
+) -> tuple[Path, Path, Path]:
+    folder = folder if folder is not None else Path(study.name)
+    return folder, store or folder / "store", runs or folder / "runs"
+
+
+@command.command("ls", epilog="\b\nExample:\n  asbench study ls\n")
+def ls() -> None:
+    """List the studies that ship with ASBench, and those run below this folder."""
+    from asbench.study import record, spec
+    from cli import console
+
+    shown = console.table("study", "about")
+    for name in spec.shipped():
+        shown.add_row(name, spec.read(name).about)
+    console.out.print(shown)
+    begun = sorted(path.parent for path in Path().glob(f"*/{record.RECORD}"))
+    if begun:
+        console.say("")
+        heads = ("runs", "done", "failed", "left out")
+        here = console.table("folder", "study", *heads, right=heads)
+        for place in begun:
+            found = record.read(place)
+            counts = (found.cells, found.runs, found.failed, found.left_out)
+            here.add_row(str(place), found.name, *(str(len(c)) for c in counts))
+        console.out.print(here)
+    console.next_step(console.command("asbench", "study", "plan", "demo"))
+
+
+@command.command("plan", epilog="\b\nExample:\n  asbench study plan paper\n")
+@STUDY
+@folder
+@store
+@runs
+@gpus
+def plan(study: str, folder: Path | None, store: Path | None, runs: Path | None, gpus: int) -> None:
+    """Show what a study asks for, what it will take, and what of it is not here.
+
+    Nothing is written. Exit status 1 if the file has faults, all of which are named.
+    """
+    from asbench.study import plan as planning
+    from asbench.study import spec
+    from cli import console
+
+    read = spec.read(study)
+    planned = planning.plan(read)
+    _, at_store, at_runs = _places(read, folder, store, runs)
+    _show_runs(planned)
+    _show_costs(planned, at_store, at_runs, gpus)
+    _show_absent(planned)
+    planned.refuse_faults()
+    chosen: dict[str, Any] = {"folder": folder, "store": store, "runs": runs}
+    line = console.command("asbench", "study", "run", study, **chosen)
+    console.next_step(f"{line} --available" if planned.absent else line)
+
+
+def _show_runs(planned: StudyPlan) -> None:
+    from cli import console
+
+    heads = ("runs", "here", "sets")
+    shown = console.table("part", *heads, right=heads)
+    here = set(planned.present)
+    for part in dict.fromkeys(cell.part for cell in planned.cells):
+        own = [cell for cell in planned.cells if cell.part == part]
+        present = sum(cell in here for cell in own)
+        shown.add_row(part, str(len(own)), str(present), str(len(planned.sets(own))))
+    sets = len(planned.sets(planned.cells))
+    shown.add_row("all", str(len(planned.cells)), str(len(here)), str(sets))
+    console.say(f"{planned.study.name}: {planned.study.about}, {planned.study.geometry}")
+    console.out.print(shown)
+
+
+def _show_costs(planned: StudyPlan, store: Path, runs: Path, gpus: int) -> None:
+    from asbench import results
+    from asbench.study import estimate
+    from cli import console
+
+    heads = ("runs", "steps", "hours")
+    shown = console.table("detector", *heads, right=heads)
+    shown.add_column("source")
+    known = results.runs(runs) if runs.is_dir() else []
+    costs = estimate.times(planned.cells, known, gpu=gpus > 0)
+    for cost in costs:
+        hours = "?" if cost.seconds is None else f"{cost.seconds / 3600:.1f}"
+        shown.add_row(cost.detector, str(cost.runs), str(cost.steps), hours, cost.source)
+    console.say("")
+    console.out.print(shown)
+    whole = sum(cost.seconds or 0 for cost in costs) / 3600
+    on = "one GPU" if gpus else "one core"
+    console.say(f"about {whole:.1f} hours on {on}, rendering not counted; --gpus 1 for a GPU's")
+    needed, free = estimate.disk(planned, planned.cells), estimate.free(store)
+    console.say(
+        f"about {needed.total / 1e9:.2f} GB: store {needed.store / 1e9:.2f}, runs "
+        f"{needed.runs / 1e9:.2f}, trained weights {needed.weights / 1e9:.2f}; "
+        f"{free / 1e9:.1f} GB free"
+    )
+
+
+def _show_absent(planned: StudyPlan) -> None:
+    from cli import console
+
+    if not planned.absent:
+        return
+    console.say(f"\nnot here, and needed by {len(planned.absent)} of {len(planned.cells)} runs:")
+    counts: dict[str, int] = {}
+    for reasons in planned.absent.values():
+        for reason in map(str, reasons):
+            counts[reason] = counts.get(reason, 0) + 1
+    for reason, count in sorted(counts.items(), key=lambda c: (-c[1], c[0])):
+        console.say(f"  {reason} ({count} runs)")
+
+
+def _slurm(
+    ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]
+) -> dict[str, str] | None:
+    return options.parsed(given) if given else None
+
+
+@command.command(
+    "run",
+    epilog="""
+\b
+Example: on four processes of this machine; then on a cluster, a GPU for each training
+  asbench study run mine.yaml --workers 4
+  dask scheduler
+  CUDA_VISIBLE_DEVICES=0 dask worker tcp://HOST:8786 --nthreads 1 --resources GPU=1
+  asbench study run mine.yaml --scheduler tcp://HOST:8786 --gpus 1
+""",
+)
+@STUDY
+@folder
+@store
+@runs
+@click.option("--available", is_flag=True, help="Leave out what needs something not here.")
+@options.option(
+    "--retries", default=0, type=options.AtLeast(0), help="How often a failed job is tried again."
+)
+@options.workers
+@options.scheduler
+@click.option(
+    "--slurm",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=_slurm,
+    help="Ask Slurm for --workers jobs, with these options of dask-jobqueue: queue=gpu.",
+)
+@gpus
+def run(
+    study: str,
+    folder: Path | None,
+    store: Path | None,
+    runs: Path | None,
+    available: bool,
+    retries: int,
+    workers: int | None,
+    scheduler: str | None,
+    slurm: dict[str, str] | None,
+    gpus: int,
+) -> None:
+    """Render, train and score all that a study asks for; what stands is not done again.
+
+    What fails is noted in failures.jsonl and stops nothing but what needs it; the same command
+    tries it again. Ctrl-C saves the trainings and stops with exit status 130; the same command
+    continues. Exit status 1 if anything failed.
+    """
+    from asbench import grid
+    from asbench.study import run as running
+    from asbench.study import spec
+    from asbench.training.train import Interrupted
+    from cli import console
+    from cli.main import INTERRUPTED
+    from cli.stopping import Stopping
+
+    read = spec.read(study)
+    place, at_store, at_runs = _places(read, folder, store, runs)
+    stopping = Stopping("stopping when the trainings at hand are saved")
+    with (
+        grid.engine(workers=workers, scheduler=scheduler, slurm=slurm, gpus=gpus) as engine,
+        console.progress(fleeting=True) as bars,
+    ):
+        console.say(f"{read.name} in {place}, on {engine}")
+        try:
+            with stopping:
+                found = running.run(
+                    read,
+                    place,
+                    store=at_store,
+                    runs=at_runs,
+                    engine=engine,
+                    retries=retries,
+                    available=available,
+                    progress=bars,
+                    notify=console.say,
+                    stop=stopping.asked,
+                )
+        except Interrupted as interrupted:
+            click.echo(str(interrupted), err=True)
+            raise click.exceptions.Exit(INTERRUPTED) from None
+    _show_record(found, place)
+    console.next_step(console.command("asbench", "report", runs=at_runs, store=at_store))
+    if found.failed:
+        raise click.exceptions.Exit(1)
+
+
+def _show_record(found: Record, place: Path) -> None:
+    from asbench.study.record import FAILURES
+    from cli import console
+
+    heads = ("runs", "done", "failed", "left out")
+    shown = console.table("part", *heads, right=heads)
+    out = {one.cell for one in found.left_out}
+    for part in dict.fromkeys(cell.part for cell in found.cells):
+        own = [cell for cell in found.cells if cell.part == part]
+        counts = [sum(cell in some for cell in own) for some in (found.runs, found.failed, out)]
+        shown.add_row(part, str(len(own)), *map(str, counts))
+    console.out.print(shown)
+    if found.failed:
+        console.say(f"\nfailed: {place / FAILURES} says why; the same command tries again")
+    if found.left_out:
+        reasons = dict.fromkeys(reason for one in found.left_out for reason in one.reasons)
+        console.say("\nleft out, for want of:")
+        for reason in reasons:
+            console.say(f"  {reason}")

@@ -1,0 +1,126 @@
+"""The same jobs on a real dask scheduler with two worker processes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from asbench import grid
+from asbench.imaging.files import FileError
+from cli.main import main
+from synth_store import StoreKey, SynthStore, UserError
+from tests import clusters, jobs
+
+
+@pytest.fixture(scope="module")
+def scheduler() -> Iterator[str]:
+    with clusters.two_workers() as address:
+        yield address
+
+
+@pytest.fixture
+def cluster(scheduler: str) -> Iterator[grid.Engine]:
+    with grid.engine(scheduler=scheduler) as engine:
+        yield engine
+
+
+def test_every_job_comes_back_with_its_result(cluster: grid.Engine) -> None:
+    assert sorted(grid.run(jobs.square, range(9), cluster)) == [(i, i * i) for i in range(9)]
+    assert os.getpid() not in {pid for _, pid in grid.run(jobs.process, range(4), cluster)}
+    assert list(grid.run(jobs.process, [], cluster)) == []
+
+
+def test_jobs_run_on_one_thread(cluster: grid.Engine) -> None:
+    for _, found in grid.run(jobs.threads, [0, 1], cluster):
+        assert len(found) >= 4
+        assert set(found.values()) == {1}, found
+
+
+def test_a_failure_comes_through_and_ends_no_other(cluster: grid.Engine, tmp_path: Path) -> None:
+    given = [(tmp_path, i) for i in range(5)]
+    outcomes = dict(cluster.outcomes(jobs.fail_at_two, given))
+    failed = outcomes.pop((tmp_path, 2))
+    assert isinstance(failed, grid.Failure)
+    assert str(failed.error) == "job 2 cannot be done: try another."
+    assert list(outcomes.values()) == [0, 1, 3, 4] or sorted(outcomes.values()) == [0, 1, 3, 4]
+    with pytest.raises(FileError, match=r"photo\.png is truncated") as refused:
+        list(grid.run(jobs.unreadable, [tmp_path / "photo.png"], cluster))
+    assert refused.value.path == tmp_path / "photo.png"
+
+
+def test_a_killed_workers_job_runs_again_on_another(cluster: grid.Engine, tmp_path: Path) -> None:
+    ((_, survivor),) = grid.run(jobs.die_once, [tmp_path], cluster)
+    assert (tmp_path / "died").exists()
+    assert survivor != os.getpid()
+
+
+def test_closed_it_lets_the_jobs_at_hand_end_and_hands_out_no_other(
+    cluster: grid.Engine, tmp_path: Path
+) -> None:
+    running = grid.run(jobs.slow, [(tmp_path, i) for i in range(12)], cluster)
+    next(running)
+    running.close()  # type: ignore[attr-defined]
+    time.sleep(0.5)
+    begun = {p.name.partition("-")[2] for p in tmp_path.glob("begun-*")}
+    ended = {p.name.partition("-")[2] for p in tmp_path.glob("ended-*")}
+    assert begun == ended
+    assert len(ended) < 12
+
+
+def test_what_a_scheduler_lacks_is_said(scheduler: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no worker at tcp.* has a GPU to give"):
+        grid.engine(scheduler=scheduler, gpus=1).__enter__()
+    with pytest.raises(UserError, match="leave out --workers"):
+        grid.engine(scheduler=scheduler, workers=2).__enter__()
+    with (
+        grid.engine(scheduler=scheduler) as engine,
+        pytest.raises(UserError, match=r"do not see .*nowhere"),
+    ):
+        engine.check_sees(tmp_path / "nowhere")
+
+
+def test_generate_renders_the_same_on_a_cluster(scheduler: str, tmp_path: Path) -> None:
+    line = "generate --method cutout --category weave -n 20 --size 32 --store"
+    for words in (f"{line} here --workers 1", f"{line} there --scheduler {scheduler}"):
+        with pytest.raises(SystemExit) as ended, contextlib.chdir(tmp_path):
+            main(words.split())
+        assert ended.value.code in (0, None)
+    sets = [
+        SynthStore.open(tmp_path / place).read(StoreKey("demo", "cutout", 0), "weave")
+        for place in ("here", "there")
+    ]
+    assert sets[0].digest == sets[1].digest
+
+
+SBATCH = """#!/bin/bash
+cp "$1" {folder}/script
+nohup bash {folder}/script > {folder}/log 2>&1 &
+echo "Submitted batch job $!"
+"""
+
+
+def test_slurm_is_asked_for_workers_of_one_thread_and_a_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stand-in for sbatch runs the job's script here."""
+    pytest.importorskip("dask_jobqueue", reason="needs the extra hpc")
+    for name, text in (
+        ("sbatch", SBATCH.format(folder=tmp_path)),
+        ("scancel", "#!/bin/bash\nkill $1"),
+    ):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]), prepend=os.pathsep)
+    with grid.engine(slurm={"queue": "long"}, workers=1, gpus=1) as engine:
+        assert dict(engine.outcomes(jobs.square, [3], gpu=True)) == {3: 9}
+    script = (tmp_path / "script").read_text()
+    assert "#SBATCH -p long" in script
+    assert "#SBATCH --gres=gpu:1" in script
+    assert "--nthreads 1" in script
+    assert "--resources GPU=1" in script
