@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
 import numpy as np
 
-from synth_store.types import Image, Mask, Sample
+from synth_store.types import Image, Mask, Sample, UserError
 
 if TYPE_CHECKING:
     from asbench.learned.model import LearnedModel
@@ -20,6 +20,10 @@ GOOD = "good"
 """The defect type of a normal image."""
 REAL = "real"
 """In place of a method's name: a data set's few-shot defects, stored like any set."""
+
+
+class Interrupted(UserError):
+    """Training or fitting was stopped and saved; the same call continues it."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

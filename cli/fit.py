@@ -53,8 +53,9 @@ def command(
     third of every defect type may be learned from. Ctrl-C saves and stops with exit status 130; the
     same command then continues to the same weights.
     """
-    from asbench.generation.fit import Interrupted, fit
+    from asbench.generation.fit import fit
     from asbench.nets.pretrained import parse_weights
+    from asbench.types import Interrupted
     from cli import console
     from cli.main import INTERRUPTED
     from cli.stopping import Stopping

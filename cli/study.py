@@ -209,7 +209,7 @@ def run(
     from asbench import grid
     from asbench.study import run as running
     from asbench.study import spec
-    from asbench.training.train import Interrupted
+    from asbench.types import Interrupted
     from cli import console
     from cli.main import INTERRUPTED
     from cli.stopping import Stopping

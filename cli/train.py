@@ -127,7 +127,8 @@ def command(
     from asbench import open_dataset
     from asbench.nets.pretrained import parse_weights
     from asbench.training.plan import Plan, plan_run
-    from asbench.training.train import Interrupted, execute
+    from asbench.training.train import execute
+    from asbench.types import Interrupted
     from cli import console
     from cli.main import INTERRUPTED
     from cli.stopping import Stopping

@@ -46,7 +46,15 @@ from asbench.nets.seeds import address_seed, private_rng, seed_rng
 from asbench.preview import Band, contact_sheet, png
 from asbench.results import into_place
 from asbench.synthesizers import resolve
-from asbench.types import Canvas, Dataset, Defect, LearnedSynthesizer, Material, Subject
+from asbench.types import (
+    Canvas,
+    Dataset,
+    Defect,
+    Interrupted,
+    LearnedSynthesizer,
+    Material,
+    Subject,
+)
 from synth_store import Sample, SynthStore, UserError, address_rng
 from synth_store.reader import Foregrounds
 
@@ -60,10 +68,6 @@ Notify = Callable[[str], None]
 
 def silent(sentence: str) -> None:
     """Say nothing."""
-
-
-class Interrupted(UserError):
-    """Fitting was stopped and saved; the same call continues it."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from asbench.datasets import open_dataset
+from asbench.generation.fit import fit
 from asbench.generation.generate import ensure_bank
 from asbench.ingest import Progress, ensure_normals
 from asbench.study.record import Cell
-from asbench.training.train import Interrupted, train
+from asbench.training.train import train
+from asbench.types import Interrupted
 from synth_store import SynthStore, UserError
 
 SECONDS_BETWEEN_WORDS = 1.0
@@ -45,6 +47,11 @@ class Place:
     def status(self) -> Path:
         """Where running jobs say how far they are."""
         return self.folder / "status"
+
+    @property
+    def fits(self) -> Path:
+        """Where learned methods are fitted."""
+        return self.folder / "fits"
 
     @property
     def stop(self) -> Path:
@@ -88,6 +95,50 @@ def normals_job(job: NormalsJob) -> None:
         else:
             data = open_dataset(job.origin.dataset, name=job.origin.name)
             ensure_normals(store, data, job.category, progress)
+
+
+@dataclass(frozen=True)
+class FitJob:
+    """Fit a learned method on one category, or on all where it is None.
+
+    weights: files of the networks it starts from.
+    """
+
+    place: Place
+    origin: Origin
+    method: str
+    category: str | None
+    settings: tuple[tuple[str, Any], ...]
+    weights: tuple[tuple[str, str], ...]
+
+    def __str__(self) -> str:
+        name = self.origin.name or self.origin.dataset
+        return f"fit of {self.method} on {name}/{self.category or 'all'}"
+
+
+def fit_job(job: FitJob) -> None:
+    """Fit what a `FitJob` names, on from its checkpoint, unless it stands.
+
+    Raises what `fit` raises; Interrupted once it has saved what was fitted until it was stopped.
+    """
+    place = job.place
+    place.enter()
+    plain, _, variant = job.method.partition("@")
+    with reporting(place, str(job)) as progress:
+        fit(
+            job.origin.dataset,
+            plain if job.settings else job.method,
+            name=job.origin.name,
+            category=job.category,
+            settings=dict(job.settings),
+            variant=variant if job.settings else None,
+            weights={name: Path(path) for name, path in job.weights},
+            store=place.store,
+            fits=place.fits,
+            device=place.device,
+            progress=progress,
+            stop=_asking(place.stop),
+        )
 
 
 @dataclass(frozen=True)

@@ -18,14 +18,16 @@ from asbench import plugins
 from asbench.datasets import open_dataset
 from asbench.detectors import pretrained_of, protocol_of, resolve
 from asbench.generation.generate import TEXTURES
+from asbench.learned.weights import find_weights
 from asbench.nets import detector as contract
+from asbench.nets.pretrained import NETWORKS
 from asbench.study.record import Cell, frozen
 from asbench.study.spec import Budget, Part, Protocol, Study
 from asbench.synthesizers import PACKAGE as SYNTHESIZERS
 from asbench.synthesizers import resolve as resolve_method
 from asbench.training.sources import trainable
 from asbench.training.train import train
-from asbench.types import Dataset, Synthesizer
+from asbench.types import Dataset, LearnedSynthesizer, Synthesizer
 from synth_store import Mix, UserError
 
 PAPER = {
@@ -312,7 +314,11 @@ class _Here:
         return self._lacking[kind, name]
 
     def _weights(self, cell: Cell) -> Absence | None:
-        given = {name: Path(path).expanduser() for name, path in self.study.weights.items()}
+        given = {
+            name: Path(path).expanduser()
+            for name, path in self.study.weights.items()
+            if name in NETWORKS
+        }
         try:
             pretrained_of(cell.detector, dict(cell.settings), given)
         except UserError as error:
@@ -320,7 +326,7 @@ class _Here:
         return None
 
     def _method(self, name: str, cell: Cell) -> Absence | None:
-        """Look a method up. A learned one without weights is not absent: fitting is a job."""
+        """Look a method up. A learned one that is not fitted is not absent: fitting is a job."""
         plain = name.partition("@")[0]
         if plain in PAPER["method"] and plain not in plugins.names(SYNTHESIZERS):
             self.methods[name] = None
@@ -333,6 +339,20 @@ class _Here:
         except UserError as error:
             self.methods[name] = None
             self.fault(f"mixes: {error}")
+            return None
+        return self._starting_weights(name)
+
+    def _starting_weights(self, name: str) -> Absence | None:
+        """Look for the pretrained weights that a learned method is fitted from."""
+        method = self.methods[name]
+        if not isinstance(method, LearnedSynthesizer):
+            return None
+        names = {file.name for file in method.pretrained}
+        given = {n: Path(p).expanduser() for n, p in self.study.weights.items() if n in names}
+        try:
+            find_weights(method.title, method.pretrained, given)
+        except UserError as error:
+            return Absence("weights", name, str(error))
         return None
 
     def _textures(self) -> Absence | None:

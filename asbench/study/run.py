@@ -19,13 +19,16 @@ from asbench.generation.generate import prepare
 from asbench.generation.plan import SetPlan
 from asbench.generation.render import render_job
 from asbench.ingest import Progress, quiet
+from asbench.nets.pretrained import NETWORKS
 from asbench.study import estimate, record
 from asbench.study.jobs import (
+    FitJob,
     NormalsJob,
     Origin,
     Place,
     TrainJob,
     alone,
+    fit_job,
     normals_job,
     statuses,
     train_job,
@@ -34,7 +37,7 @@ from asbench.study.plan import SetNeeded, StudyPlan, options, plan
 from asbench.study.record import Cell, LeftOut, Record
 from asbench.study.spec import Study
 from asbench.training.plan import Notify, silent
-from asbench.training.train import Interrupted
+from asbench.types import Interrupted, LearnedSynthesizer
 from synth_store import Normals, StoreError, StoreKey, SynthStore, UserError
 
 J = TypeVar("J")
@@ -180,7 +183,14 @@ class _Work:
             self.failed[key] = f"{job}: {error}"
 
     def fits(self) -> None:
-        """Fit the learned methods: none is, until a method that learns is among the plugins."""
+        """Fit the learned methods that are not fitted yet."""
+        jobs = dict.fromkeys(
+            self._fit_job(one)
+            for one in self.plan.sets(self.plan.present)
+            if isinstance(self.plan.methods[one.method], LearnedSynthesizer)
+        )
+        for job, error in self._tried("fits", fit_job, list(jobs), gpu=True):
+            self.failed[job] = f"{job}: {error}"
 
     def sets(self) -> None:
         """Render what is missing of every set, and finish those of which all is there."""
@@ -205,7 +215,13 @@ class _Work:
                 self.failed[one] = problem
         self.progress("looking at sets", len(wanted), len(wanted))
         jobs = [job for prepared in plans.values() for job in prepared.jobs]
-        for job, failure in self._tried("shards", render_job, jobs):
+        # Learned methods render where trainings run: on a GPU each, where there are any.
+        learned = [job for job in jobs if job.loading is not None]
+        drawn = [job for job in jobs if job.loading is None]
+        for job, failure in [
+            *self._tried("shards", render_job, drawn),
+            *self._tried("learned shards", render_job, learned, gpu=True),
+        ]:
             self.failed[needed[job.key, job.category]] = str(failure)
         for place, prepared in plans.items():
             if needed[place] not in self.failed:
@@ -219,6 +235,7 @@ class _Work:
         study, origin = self.plan.study, self._origin(one.dataset)
         settings = study.variants.get(one.method)
         plain, _, variant = one.method.partition("@")
+        weights = {name: Path(path) for name, path in self._weights_of(one.method)}
         prepared = prepare(
             origin.dataset,
             plain if settings else one.method,
@@ -230,6 +247,9 @@ class _Work:
             settings=settings,
             variant=variant if settings else None,
             name=origin.name,
+            fits=self.place.fits,
+            weights=weights,
+            device=self.place.device,
         )
         return next(iter(prepared.plans.values()), None)
 
@@ -254,7 +274,8 @@ class _Work:
             if problem is not None:
                 self.failed[cell] = problem
             elif cell not in self.done:
-                weights = tuple(sorted(study.weights.items()))
+                given = study.weights.items()
+                weights = tuple(sorted((n, path) for n, path in given if n in NETWORKS))
                 protocol = tuple(sorted(options(study.protocol).items()))
                 origin = self._origin(cell.dataset)
                 jobs.append(TrainJob(self.place, cell, origin, weights, protocol))
@@ -350,9 +371,32 @@ class _Work:
     def _lacking_for(self, one: SetNeeded) -> str | None:
         """Return what a set needs and could not be made."""
         problem = self.failed.get((self._origin(one.dataset), one.category))
-        if problem is None and "textures" in self.plan.methods[one.method].needs:
+        method = self.plan.methods[one.method]
+        if problem is None and "textures" in method.needs:
             problem = self.failed.get("textures")
+        if problem is None and isinstance(method, LearnedSynthesizer):
+            problem = self.failed.get(self._fit_job(one))
         return problem
+
+    def _fit_job(self, one: SetNeeded) -> FitJob:
+        """Return the fit that a set is rendered from; one that is joint serves all categories."""
+        method = self.plan.methods[one.method]
+        assert isinstance(method, LearnedSynthesizer)
+        return FitJob(
+            self.place,
+            self._origin(one.dataset),
+            one.method,
+            None if method.joint else one.category,
+            tuple(sorted(self.plan.study.variants.get(one.method, {}).items())),
+            self._weights_of(one.method),
+        )
+
+    def _weights_of(self, method: str) -> tuple[tuple[str, str], ...]:
+        """Return those of the study's weights that a method starts from."""
+        found = self.plan.methods[method]
+        names = {f.name for f in found.pretrained} if isinstance(found, LearnedSynthesizer) else ()
+        given = self.plan.study.weights.items()
+        return tuple(sorted((name, path) for name, path in given if name in names))
 
     def _lacking_for_cell(self, cell: Cell) -> str | None:
         """Return what a cell needs and could not be made."""

@@ -38,16 +38,13 @@ from asbench.training.plan import Notify, Plan, RatioMode, Select, StepsMode, pl
 from asbench.training.sampler import open_sampler
 from asbench.training.selection import BestOnTest
 from asbench.training.sources import Sources
-from synth_store import Normals, StoreError, UserError
+from asbench.types import Interrupted
+from synth_store import Normals, StoreError
 
 CHECKPOINT_EVERY = 200
 """Steps between checkpoints: what a killed training loses at most."""
 THRESHOLD_NORMALS = 200
 """A threshold is chosen on at most this many normals: scoring them all would outlast the test."""
-
-
-class Interrupted(UserError):
-    """Training was stopped and saved; the same call continues it."""
 
 
 def train(

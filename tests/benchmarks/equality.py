@@ -20,7 +20,7 @@ from asbench import grid, results
 from asbench.study import spec
 from asbench.study.run import run
 from asbench.study.spec import Study
-from asbench.training.train import Interrupted
+from asbench.types import Interrupted
 from tests import clusters
 
 TOLERANCE = 1e-6

@@ -19,7 +19,7 @@ from asbench import grid, results
 from asbench.study import jobs, record, spec
 from asbench.study.run import run
 from asbench.study.spec import Study
-from asbench.training.train import Interrupted
+from asbench.types import Interrupted
 from synth_store import UserError
 from tests import clusters
 from tests.cli.conftest import complete, photograph, start

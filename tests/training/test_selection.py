@@ -23,8 +23,8 @@ from asbench.nets.detector import Protocol, Selection
 from asbench.training import plan as planning
 from asbench.training import train as stage
 from asbench.training.selection import BestOnTest
-from asbench.training.train import Interrupted, train
-from asbench.types import Item
+from asbench.training.train import train
+from asbench.types import Interrupted, Item
 from synth_store import UserError
 from synth_store.types import Mask
 from tests.toyset import Toys

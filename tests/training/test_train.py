@@ -21,8 +21,8 @@ from asbench.generation.generate import generate
 from asbench.training import plan as planning
 from asbench.training import sampler
 from asbench.training import train as stage
-from asbench.training.train import Interrupted, train
-from asbench.types import Item
+from asbench.training.train import train
+from asbench.types import Interrupted, Item
 from synth_store import Geometry, Mix, StoreError, StoreKey, SynthStore, UserError
 from synth_store.types import Mask
 from tests.toyset import Toys
