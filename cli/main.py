@@ -26,6 +26,11 @@ SECTIONS: dict[str, dict[str, str]] = {
         "predict": "score your own images and draw heat maps",
         "report": "one HTML page, and tables, of all runs",
     },
+    "Ask": {
+        "quality": "image quality of stored sets: SSIM to KID, whole, inside and at the border",
+        "correlate": "whether a quality score goes with detection, over methods",
+        "cross": "detectors of one method on the samples of the others: no real defect needed",
+    },
 }
 HELP = """ASBench renders image anomalies once into a store, and trains any detector from it at any
 anomaly ratio or mixture.
