@@ -17,6 +17,9 @@ EPILOG = """
 Example: the paper's six metrics against image AUROC, as a file
   asbench correlate --score ssim:real:whole,fid:real:whole --csv correlation.csv
 """
+DASH = "–"
+BIASED = ("fid", "is", "effective_number")
+"""Scores that change with the number of samples."""
 
 
 @click.command("correlate", epilog=EPILOG)
@@ -37,7 +40,7 @@ Example: the paper's six metrics against image AUROC, as a file
 @click.option("--detector", multiple=True, callback=options.listed, help="Of these only.  [all]")
 @click.option("--ratio", type=float, help="Of runs at this ratio only.  [all]")
 @options.option(
-    "--least", default=8, type=options.AtLeast(3), help="Methods below which nothing is tested."
+    "--least", default=8, type=options.AtLeast(5), help="Methods below which nothing is tested."
 )
 @options.option("--seed", default=0, type=options.AtLeast(0), help="Seed of the bootstrap.")
 @options.runs
@@ -84,40 +87,50 @@ def command(
 
 
 def show(rows: list[Row]) -> None:
-    """Print the rows, then what they rest on."""
+    """Print the rows, a table for each data set, then what they rest on."""
     from cli import console
 
-    numbers = ("n", "r", "95 %", "p", "Holm", "BH", "rho", "rho's p", "rho's Holm")
-    table = console.table("data set", "score", *numbers, "verdict", right=numbers)
-    for row in rows:
-        one, two = row.result.pearson, row.result.spearman
-        table.add_row(
-            row.dataset,
-            row.score,
-            str(row.result.n),
-            f"{one.value:+.3f}",
-            f"{one.low:+.2f}..{one.high:+.2f}",
-            *(f"{v:.3g}" for v in (one.p, one.holm, one.bh)),
-            f"{two.value:+.3f}",
-            *(f"{v:.3g}" for v in (two.p, two.holm)),
-            row.result.verdict(),
-        )
-    console.out.print(table)
-    first = rows[0]
-    console.say(
-        f"{first.target} on the {first.subset.replace('_', '-')} test images; "
-        f"{first.family} tests per coefficient, corrected by Holm (any false finding) and by "
-        "Benjamini-Hochberg (share of false ones)"
-    )
-    said = dict.fromkeys(
-        f"{row.dataset}: mean over {', '.join(row.detectors)}; {', '.join(row.categories)}; "
-        f"training seeds {', '.join(map(str, row.seeds))}"
-        for row in rows
-    )
-    said |= dict.fromkeys(
-        f"{row.dataset}: {method} left out: {why}"
-        for row in rows
-        for method, why in row.left_out.items()
-    )
-    for sentence in said:
+    for dataset in dict.fromkeys(row.dataset for row in rows):
+        members = [row for row in rows if row.dataset == dataset]
+        numbers = ("n", "r", "95 %", "p (Holm)", "rho", "rho's p")
+        console.say(f"\n{dataset}: against {members[0].target}")
+        table = console.table("score", *numbers, right=numbers)
+        for row in members:
+            one, two = row.result.pearson, row.result.spearman
+            between = f"{_number(one.low, '+.2f')} to {_number(one.high, '+.2f')}"
+            table.add_row(
+                row.score,
+                str(row.result.n),
+                _number(one.value, "+.3f"),
+                between if one.low == one.low else DASH,
+                _number(one.holm, ".3g"),
+                _number(two.value, "+.3f"),
+                _number(two.holm, ".3g"),
+            )
+        console.out.print(table)
+    for sentence in _notes(rows):
         console.say(sentence)
+
+
+def _number(value: float, form: str) -> str:
+    return format(value, form) if value == value else DASH
+
+
+def _notes(rows: list[Row]) -> dict[str, None]:
+    """Return what the rows rest on, a sentence each."""
+    first = rows[0]
+    tests = f"p corrected by Holm over {first.family} tests" if first.family else "nothing tested"
+    said = dict.fromkeys([f"On the {first.subset.replace('_', '-')} test images; {tests}"])
+    said |= dict.fromkeys(f"not tested: {row.result.reason}" for row in rows if row.result.reason)
+    for row in rows:
+        seeds = ", ".join(map(str, row.seeds))
+        over = f"{', '.join(row.detectors)}; {', '.join(row.categories)}; training seeds {seeds}"
+        said[f"{row.dataset}: means over {over}"] = None
+        for method, why in row.left_out.items():
+            said[f"{row.dataset}: {method} left out: {why}"] = None
+        if len(set(row.counts)) > 1 and row.score.startswith(BIASED):
+            said[
+                f"{row.dataset}: {min(row.counts)} to {max(row.counts)} samples were measured: "
+                f"{', '.join(BIASED)} depend on how many, and do not compare"
+            ] = None
+    return said

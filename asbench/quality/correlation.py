@@ -3,7 +3,8 @@
 Takes plain arrays and knows nothing of methods, runs or torch.
 
 Pearson's r has its two-sided p from t = r sqrt((n - 2) / (1 - r^2)) with n - 2 degrees of freedom;
-Spearman's rho the same on ranks (ties share their mean rank). Intervals are percentiles over
+Spearman's rho the same on ranks (ties share their mean rank), but never below 2/n!, the least that
+any order of n points can show. Intervals are percentiles over
 resamples of the points with replacement (Efron, 1979): with a dozen points they are somewhat too
 narrow. p values of one family are corrected by Holm (1979), which bounds the chance of any false
 finding, and by Benjamini and Hochberg (1995), which bounds the share of false ones among the found.
@@ -92,8 +93,8 @@ def correlate(
         return Correlation(n, nothing, nothing, 0, why)
     columns = (a, b), (stats.rankdata(a), stats.rankdata(b))
     values = [float(_pearson(one[None], two[None])[0]) for one, two in columns]
-    if n < max(least, 3):
-        few = f"too few: {n}, and {max(least, 3)} are needed"
+    if n < max(least, 4):
+        few = f"too few: {n} points, {max(least, 4)} are needed"
         return Correlation(n, Estimate(values[0]), Estimate(values[1]), 0, few)
     picks = np.random.default_rng(seed).integers(n, size=(resamples, n))
     drawn = a[picks], b[picks]
@@ -101,10 +102,9 @@ def correlate(
     kept = drawn[0][uneven], drawn[1][uneven]
     ranked = stats.rankdata(kept[0], axis=1), stats.rankdata(kept[1], axis=1)
     tails = ((1 - level) / 2, (1 + level) / 2)
-    pearson, spearman = (
-        Estimate(value, _p(value, n), *map(float, np.quantile(_pearson(*pair), tails)))
-        for value, pair in zip(values, (kept, ranked), strict=True)
-    )
+    intervals = [map(float, np.quantile(_pearson(*pair), tails)) for pair in (kept, ranked)]
+    pearson = Estimate(values[0], _p(values[0], n), *intervals[0])
+    spearman = Estimate(values[1], max(_p(values[1], n), 2 / math.factorial(n)), *intervals[1])
     return Correlation(n, pearson, spearman, int(uneven.sum()))
 
 

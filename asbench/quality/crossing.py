@@ -21,6 +21,7 @@ from asbench.quality.correlation import (
     LEAST,
     Correlation,
     correlate,
+    leave_one_out,
     off_diagonal_mean,
 )
 from asbench.quality.joined import Cell, cell_of, detection, mean_over_cells

@@ -45,6 +45,7 @@ class Row:
     methods: tuple[str, ...]
     x: tuple[float, ...]
     y: tuple[float, ...]
+    counts: tuple[int, ...]
     detectors: tuple[str, ...]
     categories: tuple[str, ...]
     seeds: tuple[int, ...]
@@ -151,7 +152,7 @@ def csv_text(rows: Sequence[Row]) -> str:
     lines = csv.writer(out, lineterminator="\n")
     estimates = [f"{c}{s}" for c in ("pearson", "spearman") for s in _PARTS]
     about = ("dataset", "score", "samples", "real", "target", "subset", "n")
-    points = ("methods", "x", "y", "detectors", "categories", "seeds", "left_out")
+    points = ("methods", "x", "y", "counts", "detectors", "categories", "seeds", "left_out")
     lines.writerow([*about, *estimates, "tests", "verdict", *points])
     for row in rows:
         numbers = [
@@ -164,6 +165,7 @@ def csv_text(rows: Sequence[Row]) -> str:
             + ["" if math.isnan(v) else repr(float(v)) for v in numbers]
             + [row.family, row.result.verdict(), " ".join(row.methods)]
             + [" ".join(repr(float(v)) for v in column) for column in (row.x, row.y)]
+            + [" ".join(map(str, row.counts))]
             + [" ".join(row.detectors), " ".join(row.categories), " ".join(map(str, row.seeds))]
             + ["; ".join(f"{m}: {why}" for m, why in row.left_out.items())]
         )
@@ -226,7 +228,8 @@ def _row(
         target=target,
         subset=subset,
         methods=tuple(both),
-        x=tuple(statistics.fmean(x[m][c] for c in categories) for m in both),
+        x=tuple(statistics.fmean(v for v, _ in (x[m][c] for c in categories)) for m in both),
+        counts=tuple(min(n for _, n in (x[m][c] for c in categories)) for m in both),
         y=tuple(means[m] for m in both),
         detectors=tuple(sorted({s["detector"] for s in settings})),
         categories=categories,
@@ -238,19 +241,27 @@ def _row(
 
 def _scores_by_method(
     address: str, weights: str, group: Sequence[Quality]
-) -> dict[str, dict[str, float]]:
-    """Return a score by method and category: the mean over set seeds, undefined ones left out.
+) -> dict[str, dict[str, tuple[float, int]]]:
+    """Return a score and its samples by method and category; undefined ones are left out.
 
-    Of a set that was measured twice, the later measurement counts.
+    The mean over set seeds, and the least of their samples. Of a set that was measured twice, the
+    later measurement counts.
     """
-    latest: dict[tuple[str, str, int], float] = {}
+    latest: dict[tuple[str, str, int], tuple[float, int]] = {}
     for quality in sorted(group, key=lambda q: q.created):
         for score in quality.scores:
             if (score.address, score.weights) == (address, weights):
                 d = quality.decides
-                latest[d["method"], d["category"], d["seed"]] = score.value
-    found: defaultdict[str, defaultdict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for (method, category, _), value in latest.items():
-        if not math.isnan(value):
-            found[method][category].append(value)
-    return {m: {c: statistics.fmean(v) for c, v in by.items()} for m, by in found.items()}
+                latest[d["method"], d["category"], d["seed"]] = score.value, score.n
+    found: defaultdict[str, defaultdict[str, list[tuple[float, int]]]]
+    found = defaultdict(lambda: defaultdict(list))
+    for (method, category, _), one in latest.items():
+        if not math.isnan(one[0]):
+            found[method][category].append(one)
+    return {
+        method: {
+            category: (statistics.fmean(value for value, _ in some), min(n for _, n in some))
+            for category, some in by.items()
+        }
+        for method, by in found.items()
+    }
