@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 EPILOG = """
 \b
-Example: the paper's six metrics against image AUROC, as a file
+Example: two of the paper's metrics against image AUROC, as a file
   asbench correlate --score ssim:real:whole,fid:real:whole --csv correlation.csv
 """
 DASH = "–"

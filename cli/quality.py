@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 EPILOG = """
 \b
-Example: two methods of one category, with the ResNet-18 in a folder of weights
-  ASBENCH_WEIGHTS=./weights asbench quality --method draem,fractal --category weave
+Example: two methods of one category, with a ResNet-18 for the stand-ins
+  asbench quality --method draem,fractal --category weave --weights resnet18=FILE.pth
 """
 COLUMNS = 5
 """Methods side by side in one table."""

@@ -33,7 +33,7 @@ def test_from_a_store_to_a_matrix(place: Path, run: Run) -> None:
     done = run("correlate --score fid@histogram,mask_area --csv correlation.csv")
     assert done.status == 0, done.err
     assert "fid@histogram:real:inside" in done.out
-    assert "too few: 2 points, 8 are needed" in done.out
+    assert "nothing tested" in done.out
     assert len(Path("correlation.csv").read_text().splitlines()) == 6
 
     done = run("cross --device cpu")
