@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from asbench.evaluation.trained import Trained as Trained
     from asbench.generation.fit import fit as fit
     from asbench.generation.generate import generate as generate
+    from asbench.quality.measure import measure as measure
     from asbench.training.torch_dataset import StoreDataset as StoreDataset
     from asbench.training.train import train as train
     from synth_store import SynthStore as SynthStore
@@ -27,11 +28,21 @@ _HOME = {
     "Trained": "asbench.evaluation.trained",
     "fit": "asbench.generation.fit",
     "generate": "asbench.generation.generate",
+    "measure": "asbench.quality.measure",
     "open_dataset": "asbench.datasets",
     "train": "asbench.training.train",
 }
 
-__all__ = ["StoreDataset", "SynthStore", "Trained", "fit", "generate", "open_dataset", "train"]
+__all__ = [
+    "StoreDataset",
+    "SynthStore",
+    "Trained",
+    "fit",
+    "generate",
+    "measure",
+    "open_dataset",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -220,6 +220,11 @@ def runs(root: Path) -> list[Run]:
     return sorted((run for run, _ in found.values()), key=lambda r: (r.created, r.id))
 
 
+def subset_for(runs: Iterable[Run]) -> Subset:
+    """Return `held_out` as soon as one of the runs has seen defects, else `full`."""
+    return "held_out" if any(run.saw_defects for run in runs) else "full"
+
+
 def finished(root: Path, decides: Mapping[str, Any]) -> Run | None:
     """Return the run under `root` that `decides` names, or None where it has not finished."""
     folder = root / run_id(decides)

@@ -28,6 +28,11 @@ SECTIONS: dict[str, dict[str, str]] = {
         "report": "one HTML page, and tables, of all runs",
         "study": "a whole investigation from one file: plan it, run it, continue it",
     },
+    "Ask": {
+        "quality": "image quality of stored sets: SSIM to KID, whole, inside and at the border",
+        "correlate": "whether a quality score goes with detection, over methods",
+        "cross": "detectors of one method on the samples of the others: no real defect needed",
+    },
 }
 HELP = """ASBench renders image anomalies once into a store, and trains any detector from it at any
 anomaly ratio or mixture.

@@ -12,6 +12,7 @@ from click.types import IntParamType
 STORE = "asbench-store"
 RUNS = "runs"
 FITS = "fits"
+QUALITY = "quality"
 
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -69,6 +70,12 @@ store = option(
     "--store", type=click.Path(path_type=Path), default=STORE, help="Folder of the store."
 )
 runs = option("--runs", type=click.Path(path_type=Path), default=RUNS, help="Folder of the runs.")
+quality = option(
+    "--quality",
+    type=click.Path(path_type=Path),
+    default=QUALITY,
+    help="Folder of what was measured.",
+)
 fits = option(
     "--fits", type=click.Path(path_type=Path), default=FITS, help="Folder of fitted weights."
 )
@@ -94,6 +101,12 @@ learned_weights = option(
     multiple=True,
     metavar="NAME=PATH",
     help="Pretrained weights of a learned method.  [those in ASBENCH_WEIGHTS]",
+)
+quality_weights = option(
+    "--weights",
+    multiple=True,
+    metavar="NAME=PATH",
+    help="Weights: inception, alexnet, vgg16, resnet18.  [those in ASBENCH_WEIGHTS]",
 )
 parity = click.option(
     "--parity",

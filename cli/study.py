@@ -70,7 +70,11 @@ def ls() -> None:
     console.next_step(console.command("asbench", "study", "plan", "demo"))
 
 
-@command.command("plan", epilog="\b\nExample:\n  asbench study plan paper\n")
+@command.command(
+    "plan",
+    short_help="Show what a study takes, and what of it is not here.",
+    epilog="\b\nExample:\n  asbench study plan paper\n",
+)
 @STUDY
 @folder
 @store
@@ -161,6 +165,7 @@ def _slurm(
 
 @command.command(
     "run",
+    short_help="Render, train and score; what stands is not done again.",
     epilog="""
 \b
 Example: on four processes of this machine; then on a cluster, a GPU for each training

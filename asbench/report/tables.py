@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from asbench.results import BEST_ON_TEST, METRICS, Run, Subset
+from asbench.results import BEST_ON_TEST, METRICS, Run, Subset, subset_for
 
 TITLES = {
     "image_auroc": "Image AUROC",
@@ -137,11 +137,6 @@ class Table:
                 highest = max(self.rows[p].cells[metric].mean for p in places)
                 top.update(p for p in places if self.rows[p].cells[metric].mean == highest)
         return frozenset(top)
-
-
-def subset_for(runs: Iterable[Run]) -> Subset:
-    """Return `held_out` as soon as one of the runs has seen defects, else `full`."""
-    return "held_out" if any(run.saw_defects for run in runs) else "full"
 
 
 def results_table(runs: Sequence[Run]) -> Table:

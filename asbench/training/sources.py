@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from asbench import plugins
+from asbench.kept_back import KEPT_BACK_AT_MOST, kept_back
 from asbench.types import REAL, Item
 from synth_store import (
     BernoulliSchedule,
@@ -22,9 +23,6 @@ from synth_store import (
 
 STREAMS: Mapping[str, type[Stream]] = {"exact": Schedule, "bernoulli": BernoulliSchedule}
 """How items are drawn, by the ratio's mode."""
-KEPT_BACK = Fraction(1, 10)
-KEPT_BACK_AT_MOST = 50
-"""The last tenth of every set, at most 50 samples, is never trained on: thresholds come from it."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +63,8 @@ class Sources:
                 )
 
     def kept_back(self) -> list[tuple[StoredSet, range]]:
-        """Return the samples of every set that no training sees."""
-        return [(s, range(s.count - _kept_back(s.count), s.count)) for s in self.sets]
+        """Return the samples of every set that no training sees: thresholds come from them."""
+        return [(s, kept_back(s.count)) for s in self.sets]
 
 
 def find_sources(
@@ -166,8 +164,4 @@ def _trained(
 
 def trainable(count: int) -> int:
     """Return how many samples of a set of `count` may train."""
-    return count - _kept_back(count)
-
-
-def _kept_back(count: int) -> int:
-    return min(KEPT_BACK_AT_MOST, int(count * KEPT_BACK))
+    return kept_back(count).start

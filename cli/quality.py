@@ -1,0 +1,153 @@
+"""`asbench quality`: image quality of stored sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from cli import options
+
+if TYPE_CHECKING:
+    from asbench.quality.record import Quality
+
+EPILOG = """
+\b
+Example: two methods of one category, with a ResNet-18 for the stand-ins
+  asbench quality --method draem,fractal --category weave --weights resnet18=FILE.pth
+"""
+COLUMNS = 5
+"""Methods side by side in one table."""
+
+
+@click.command("quality", epilog=EPILOG)
+@options.option(
+    "--method",
+    multiple=True,
+    callback=options.listed,
+    help="A stored method; several: a,b or repeat. `real`: the few-shot defects.  [all stored]",
+)
+@options.dataset
+@options.name
+@options.categories
+@options.option(
+    "-n", "--n", "count", default=500, type=options.AtLeast(2), help="Samples measured of a set."
+)
+@options.synth_seed
+@click.option(
+    "--metric",
+    multiple=True,
+    callback=options.listed,
+    help="A metric; several: a,b or repeat.  [all whose weights are here]",
+)
+@options.option(
+    "--real",
+    type=click.Choice(["held_out", "full"]),
+    default="held_out",
+    help="Real defects held against. full: the few-shot third too, as in the paper.",
+)
+@options.quality_weights
+@options.store
+@options.quality
+@options.device
+@click.option("--csv", type=click.Path(path_type=Path), help="Write a line per score.")
+def command(
+    method: tuple[str, ...],
+    dataset: str,
+    name: str | None,
+    category: tuple[str, ...],
+    count: int,
+    seed: int,
+    metric: tuple[str, ...],
+    real: Literal["held_out", "full"],
+    weights: tuple[str, ...],
+    store: Path,
+    quality: Path,
+    device: str | None,
+    csv: Path | None,
+) -> None:
+    """Measure the image quality of stored sets.
+
+    SSIM, PSNR, LPIPS, IS, FID and KID, each over whole images, inside the masks and in a band
+    around their borders, and what the masks themselves say. A name with an @ is a stand-in: the
+    same formula over other features. What is measured already is not measured again.
+    """
+    from asbench.datasets import open_dataset
+    from asbench.nets.pretrained import parse_weights
+    from asbench.quality import record
+    from asbench.quality.measure import Meter
+    from asbench.results import into_place
+    from cli import console
+    from synth_store import SynthStore, UserError
+
+    data = open_dataset(dataset, name=name)
+    opened = SynthStore.open(store)
+    stored = [(k, c) for k, c in opened.sets() if k.dataset == data.name and opened.count(k, c)]
+    found: list[Quality] = []
+    for one in category or data.categories():
+        here = [k.method for k, c in stored if c == one and (k.seed == seed or k.method == "real")]
+        if not (method or here):
+            continue
+        with console.progress() as bars:
+            meter = Meter(
+                dataset,
+                one,
+                n=count,
+                metrics=metric or None,
+                real=real,
+                weights=parse_weights(weights, networks=None),
+                store=store,
+                out=quality,
+                device=device,
+                name=name,
+                progress=bars,
+                notify=console.say,
+            )
+            measured = [meter.measure(m, seed) for m in method or here]
+        show(measured)
+        found += measured
+    if not found:
+        raise UserError(
+            f"the store at {store} holds no set of {data.name} with seed {seed}: make one with "
+            f"`{console.command('asbench', 'generate', dataset=dataset, method='draem')}`."
+        )
+    if csv is not None:
+        text = record.csv_text(found)
+        into_place(csv, lambda part: part.write_text(text, encoding="utf-8"))
+        console.say(str(csv))
+    console.say(f"{len(found)} sets: {quality}")
+    console.next_step(
+        console.command("asbench", "correlate", quality=options.unless(quality, options.QUALITY))
+    )
+
+
+def show(measured: list[Quality]) -> None:
+    """Print the scores of one category's sets: whole image, then inside the masks."""
+    from asbench.quality.record import addresses
+    from cli import console
+
+    first = measured[0].decides
+    console.say(f"\n{first['dataset']}/{first['category']}: whole image | inside the mask")
+    local = set(addresses(measured))
+    shown = [a for a in addresses(measured) if a.endswith(":whole")]
+    for start in range(0, len(measured), COLUMNS):
+        some = measured[start : start + COLUMNS]
+        heads = tuple(f"{q.decides['method']} (n={q.score(shown[0]).n})" for q in some)
+        table = console.table("score", "against", *heads, right=heads)
+        for address in shown:
+            metric, pairing, _ = address.split(":")
+            inside = f"{metric}:{pairing}:inside"
+            cells = [
+                " | ".join(f"{q.score(a).value:.4g}" for a in (address, inside) if a in local)
+                for q in some
+            ]
+            table.add_row(metric, "" if pairing == "self" else pairing, *cells)
+        console.out.print(table)
+    for reason in dict.fromkeys(s.reason for q in measured for s in q.scores if s.reason):
+        console.say(f"nan: {reason}")
+    for quality in measured:
+        if quality.saw_defects:
+            console.say(
+                f"{quality.decides['method']} was made from {quality.saw_defects} real defects"
+            )
