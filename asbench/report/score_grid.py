@@ -109,6 +109,7 @@ def score_grid(found: Sequence[Score], expected: Iterable[tuple[Any, ...]] = ())
     for place in places:
         categories[str(place[0])].add(str(place[1]))
     seen = [s.place for s in settled.scores]
+    kept = tuple(sorted(settled.scores, key=lambda s: (s.place, s.shares)))
     wanted = places or _implied(settled.scores)
     every = [*seen, *(Place(*p) for p in places)]
     mixes = sorted({p.mix for p in every if p.mix}, key=lambda m: (len(m), m))
@@ -117,8 +118,8 @@ def score_grid(found: Sequence[Score], expected: Iterable[tuple[Any, ...]] = ())
         known = published.table3().get(plain(name))
         weights[name] = known.categories if known else len(named)
     return ScoreGrid(
-        scores=tuple(settled.scores),
-        means=tuple(scores.dataset_means(settled.scores, categories)),
+        scores=kept,
+        means=tuple(scores.dataset_means(kept, categories)),
         weights=weights,
         ratios=default_ratios(settled.scores),
         datasets=tuple(sorted({p.dataset for p in every}, key=_dataset_order)),
