@@ -94,8 +94,10 @@ class ScoreGrid:
         return {setting: frozenset(why) for setting, why in found.items()}
 
 
-def score_grid(found: Sequence[Score], expected: Iterable[tuple[Any, ...]] = ()) -> ScoreGrid:
-    """Build the grid of some scores.
+def score_grid(
+    found: Sequence[Score], expected: Iterable[tuple[Any, ...]] = (), *, selected: bool = False
+) -> ScoreGrid:
+    """Build the grid of some scores: of last checkpoints, or of those selected on the test set.
 
     expected: places as `asbench.report.scores.Place` or plain tuples of its first six or all seven
     parts. Without them, all categories of a data set are expected of whatever one of them has.
@@ -103,7 +105,7 @@ def score_grid(found: Sequence[Score], expected: Iterable[tuple[Any, ...]] = ())
     """
     if len(subsets := {s.subset for s in found}) > 1:
         raise ValueError(f"scores on {' and '.join(sorted(subsets))} do not compare")
-    settled = scores.settle(found)
+    settled = scores.settle(found, selected)
     places = [tuple(place) for place in expected]
     categories: defaultdict[str, set[str]] = defaultdict(set)
     for place in places:
