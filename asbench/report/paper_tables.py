@@ -36,11 +36,12 @@ def tables(
     compare: bool = False,
 ) -> list[Sheet]:
     """Return tables 3 to 9 in order; those without any data of their own stand with gaps."""
+    several = len(grid.detectors) > 1 and not grid.printed
     return [
         table3(measured),
         table4_best(grid, compare),
         table4_mean(grid),
-        *(table4_of(grid, d) for d in grid.detectors if len(grid.detectors) > 1),
+        *(table4_of(grid, d) for d in grid.detectors if several),
         table5(grid, compare),
         table6(grid, compare),
         *(ratio_table(grid, study, compare) for study in ratio_studies(grid)),

@@ -290,6 +290,9 @@ def test_the_default_ratio_is_where_most_methods_stand(raw: list[Score]) -> None
     assert default_ratios([*one, *few]) == DEFAULT
     usual = [replace(s, ratio=0.5) for s in one if s.detector == "destseg"]
     assert default_ratios([*usual, *few])["destseg"] == 0.5
+    theirs = [s for s in one if s.detector == "destseg" and s.mix == ("nsa",)]
+    assert default_ratios([*usual, *theirs])["destseg"] == 0.5
+    assert default_ratios([usual[0], *theirs])["destseg"] == 1.0
 
 
 def test_one_grid_has_one_subset(raw: list[Score]) -> None:
