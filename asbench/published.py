@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 _TABLE3 = Path(__file__).with_name("published_table3.csv")
 _COUNTS = Path(__file__).with_name("published_counts.csv")
+_TRAINING = Path(__file__).with_name("published_training.csv")
 _KINDS = ("train normals", "test normals", "test anomalies")
 
 
@@ -33,6 +35,14 @@ class Printed(NamedTuple):
     categories: int
     sides: tuple[int, int]
     note: str
+
+
+class Training(NamedTuple):
+    """How long a detector's authors train it on a category, and at which share of anomalies."""
+
+    steps: int
+    batch: int
+    ratio: float
 
 
 class Measured(NamedTuple):
@@ -61,6 +71,34 @@ def categories(dataset: str) -> dict[str, Counts]:
     with _COUNTS.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     return {row["category"]: _counts(row) for row in rows if row["dataset"] == dataset}
+
+
+def training(detector: str, dataset: str, category: str) -> Training | None:
+    """Return the published training of a detector (with or without its variant) on a category.
+
+    None for other detectors, and for one trained in epochs where the category's size is unknown.
+    """
+    row = _trainings().get(detector.partition("@")[0])
+    if row is None:
+        return None
+    batch, ratio = int(row["batch"]), float(row["ratio"])
+    if row["steps"]:
+        return Training(int(row["steps"]), batch, ratio)
+    counts = categories(dataset.partition("@")[0]).get(category)
+    if counts is None:
+        return None
+    return Training(int(row["epochs"]) * -(-counts.train_normal // batch), batch, ratio)
+
+
+def default_ratios() -> dict[str, float]:
+    """Return the share of anomalous items that each detector's authors train with."""
+    return {detector: float(row["ratio"]) for detector, row in _trainings().items()}
+
+
+@functools.cache
+def _trainings() -> dict[str, dict[str, str]]:
+    with _TRAINING.open(newline="", encoding="utf-8") as file:
+        return {row["detector"]: row for row in csv.DictReader(file)}
 
 
 def differences(dataset: str, measured: Mapping[str, Measured]) -> tuple[str, ...] | None:
