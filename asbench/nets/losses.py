@@ -61,9 +61,14 @@ def _blur(images: Tensor) -> Tensor:
     return down @ images @ across.mT
 
 
-@cache
+@torch.compiler.assume_constant_result
 def _band(size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     """The (size, size) matrix that blurs a zero-padded line with the normalised window."""
+    return _kept_band(size, device, dtype)
+
+
+@cache
+def _kept_band(size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     with torch.inference_mode(False):  # a kept inference tensor could not serve in training
         places = torch.arange(size, dtype=torch.float64)
         offsets = places[:, None] - places

@@ -86,7 +86,7 @@ def test_spatial_gates_by_hand():
 
 def test_fusion_by_hand_with_the_identity_for_convolutions():
     """Every convolution passes its first channels on, attention is a constant."""
-    fusion = Msff(2).eval()
+    fusion = Msff(2, 2).eval()
     with torch.no_grad():
         for module in fusion.modules():
             if isinstance(module, nn.Conv2d):
