@@ -53,6 +53,7 @@ class Scale:
     last: int
     backend: str
     minutes: float
+    workers: int | None = None
 
 
 FULL = Scale(
@@ -75,10 +76,11 @@ TOY = Scale(
         "unet@tiny": {"width": 2},
     },
     samples=20,
-    first=3,
-    last=6,
+    first=1,
+    last=3,
     backend="eager",
     minutes=9.0,
+    workers=1,
 )
 
 
@@ -154,7 +156,15 @@ class Rig:
         self.scale, self.folder = scale, folder
         store = folder / "store"
         methods = Mix.parse(MIX).names
-        generate("demo", methods, category=CATEGORY, n=scale.samples, size=scale.size, store=store)
+        generate(
+            "demo",
+            methods,
+            category=CATEGORY,
+            n=scale.samples,
+            size=scale.size,
+            store=store,
+            workers=scale.workers,
+        )
         opened = SynthStore.open(store)
         self.normals: Normals = opened.normals("demo", CATEGORY)
         self.sources: Sources = find_sources(opened, "demo", CATEGORY, Mix.parse(MIX), 0, None)

@@ -49,6 +49,7 @@ class Scale:
     device: str
     detectors: Mapping[str, Mapping[str, Any]]
     steps: int | None = None
+    workers: int | None = None
 
 
 FULL = Scale(
@@ -74,6 +75,7 @@ TOY = Scale(
         "unet@tiny": {"width": 2},
     },
     steps=4,
+    workers=1,
 )
 
 
@@ -163,6 +165,7 @@ def carry_out(scale: Scale, hours: float, precision: Precision, folder: Path) ->
         size=scale.size,
         store=folder / "store",
         textures=scale.textures,
+        workers=scale.workers,
     )
     settled = settle(scale, hours, precision, folder)
     runs = {}

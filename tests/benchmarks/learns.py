@@ -57,26 +57,26 @@ STUDIES = {
         textures="procedural",
         mix="draem:0.5,fractal:0.5",
         samples=300,
-        size=96,
+        size=64,
         steps={
-            "draem@tiny": 300,
-            "destseg@tiny": 400,
-            "memseg@tiny-partial": 250,
-            "unet@tiny": 300,
+            "draem@tiny": 150,
+            "destseg@tiny": 250,
+            "memseg@tiny-partial": 150,
+            "unet@tiny": 250,
         },
     ),
     "mtd": Study(
         dataset="mtd",
         category="tile",
         textures="mtd",
-        mix="destseg:0.5,draem:0.5",
+        mix="destseg:0.4,draem:0.3,cutpaste_scar:0.3",
         samples=300,
         size=64,
         steps={
-            "draem@tiny": 500,
-            "destseg@tiny": 800,
-            "memseg@tiny-partial": 400,
-            "unet@tiny": 1000,
+            "draem@tiny": 150,
+            "destseg@tiny": 300,
+            "memseg@tiny-partial": 200,
+            "unet@tiny": 400,
         },
     ),
 }
@@ -93,8 +93,8 @@ class Row:
     """One detector's runs: at its own ratio, and at ratio 0, one per seed."""
 
     detector: str
-    trained: Sequence[Run]
-    normals: Sequence[Run]
+    trained: list[Run]
+    normals: list[Run]
 
     def values(self, measure: str) -> dict[str, list[float]]:
         """Return a measure on the full test set by what was done, one value per seed."""
@@ -135,7 +135,13 @@ def carry_out(study: Study, store: Path, runs: Path) -> list[Row]:
         for method in study.methods
     }
     before = bytes_digest(store)
-    rows = [_row(study, detector, store, runs) for detector in study.steps]
+    found = {detector: Row(detector, [], []) for detector in study.steps}
+    for seed in range(study.seeds):  # the outer loop: what was cut off still has every detector
+        for detector, row in found.items():
+            own = protocol_of(detector).ratio
+            row.trained.append(trained(study, detector, own, seed, store, runs))
+            row.normals.append(trained(study, detector, 0.0, seed, store, runs))
+    rows = list(found.values())
     if bytes_digest(store) != before:
         raise RuntimeError(f"training changed the store at {store}")
     for run in (run for row in rows for run in row.trained):
@@ -144,31 +150,26 @@ def carry_out(study: Study, store: Path, runs: Path) -> list[Row]:
     return rows
 
 
-def _row(study: Study, detector: str, store: Path, runs: Path) -> Row:
-    def run(ratio: float, seed: int) -> Run:
-        found = train(
-            study.dataset,
-            study.mix if ratio else None,
-            ratio=ratio,
-            detector=detector,
-            category=study.category,
-            steps=study.steps[detector],
-            seed=seed,
-            store=store,
-            runs=runs,
-            device="cpu",
-            untrained=bool(ratio),
-        ).run
-        at = found.metrics["full"]
-        figures = ", ".join(f"{title} {at[name]:.3f}" for name, title in MEASURES.items())
-        seconds = found.seconds["train"]
-        print(
-            f"{detector} ratio {ratio:g} seed {seed}: {figures}, {seconds:.0f} s", file=sys.stderr
-        )
-        return found
-
-    seeds, own = range(study.seeds), protocol_of(detector).ratio
-    return Row(detector, [run(own, s) for s in seeds], [run(0, s) for s in seeds])
+def trained(study: Study, detector: str, ratio: float, seed: int, store: Path, runs: Path) -> Run:
+    """Train and score one detector once, or return the run that stands."""
+    run = train(
+        study.dataset,
+        study.mix if ratio else None,
+        ratio=ratio,
+        detector=detector,
+        category=study.category,
+        steps=study.steps[detector],
+        seed=seed,
+        store=store,
+        runs=runs,
+        device="cpu",
+        untrained=bool(ratio),
+    ).run
+    at = run.metrics["full"]
+    figures = ", ".join(f"{title} {at[name]:.3f}" for name, title in MEASURES.items())
+    seconds = run.seconds["train"]
+    print(f"{detector} ratio {ratio:g} seed {seed}: {figures}, {seconds:.0f} s", file=sys.stderr)
+    return run
 
 
 def bytes_digest(folder: Path) -> str:
