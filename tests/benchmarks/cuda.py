@@ -90,7 +90,7 @@ class Measured:
 
     constant, resident, streaming: steps of the real loop. contiguous, channels_last, compiled: the
     bare step; compiled is None where time ran out. loss_apart: of the compiled and the eager loss,
-    relative. peak: the most device memory that tensors held in the real loop.
+    relative. peak: the most memory that tensors held in the real loop, resident data included.
     """
 
     detector: str
@@ -190,8 +190,14 @@ class Rig:
         with StreamingSampler(*given) as streaming:
             yield {"constant": constant, "resident": resident, "streaming": streaming}
 
-    def trained(self, name: str, precision: Precision, sampler: Sampler) -> tuple[float, float]:
-        """Return milliseconds a step of the real loop, and the last loss."""
+    def trained(
+        self, name: str, precision: Precision, sampler: Sampler
+    ) -> tuple[float, float, int]:
+        """Return milliseconds a step of the real loop, the last loss, and the peak of memory."""
+        gc.collect()  # schedules and optimisers refer to each other, and keep past models
+        if self.scale.device == "cuda":
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
         clock = Clock(sampler, self.scale)
         with tempfile.TemporaryDirectory(dir=self.folder) as checkpoints:
             found = fit(
@@ -203,7 +209,8 @@ class Rig:
                 folder=Path(checkpoints),
                 precision=precision,
             )
-        return clock.step_ms, found.losses[-1][1]
+        peak = torch.cuda.max_memory_allocated() if self.scale.device == "cuda" else 0
+        return clock.step_ms, found.losses[-1][1], peak
 
     def bare(
         self,
@@ -245,14 +252,8 @@ class Rig:
 
 def measure(rig: Rig, name: str, precision: Precision, time_left: bool) -> Measured:
     """Train and time one detector at one precision."""
-    on_cuda = rig.scale.device == "cuda"
-    gc.collect()
-    if on_cuda:
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
     with rig.samplers(name) as samplers:
         looped = {kind: rig.trained(name, precision, made) for kind, made in samplers.items()}
-        peak = torch.cuda.max_memory_allocated() if on_cuda else 0
         batch = samplers["constant"].batch_at(0)
     bare = {
         layout: rig.bare(name, precision, batch, layout, compiled=False)
@@ -272,7 +273,7 @@ def measure(rig: Rig, name: str, precision: Precision, time_left: bool) -> Measu
         channels_last=eager,
         compiled=None if fast is None else fast[0],
         loss_apart=None if fast is None else abs(fast[1] - loss) / abs(loss),
-        peak=peak,
+        peak=looped["resident"][2],
     )
 
 

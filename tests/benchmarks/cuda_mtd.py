@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from asbench.results import Run
 from asbench.training.loop import Precision
 from asbench.training.plan import Plan, plan_run
 from asbench.training.train import Interrupted, execute
+from synth_store import UserError
 from tests.benchmarks.cuda import refuse_without_cuda, wait
 
 METHODS = ("draem", "fractal")
@@ -209,12 +210,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--folder", type=Path, default=Path("cuda-mtd"), help="for store and runs")
     parser.add_argument("--toy", action="store_true", help="the same path on the CPU, tiny")
+    parser.add_argument(
+        "--detectors",
+        help="other variants, as in draem,destseg,memseg@partial,unet where layer 4 is missing",
+    )
     asked = parser.parse_args(arguments)
     if asked.hours <= 0:
         parser.error(f"--hours {asked.hours:g} leaves no time: give more than 0")
     refuse_without_cuda(asked.toy)
     scale = TOY if asked.toy else FULL
-    found = carry_out(scale, asked.hours, asked.precision, asked.folder)
+    if asked.detectors:
+        scale = replace(scale, detectors={name: {} for name in asked.detectors.split(",")})
+    try:
+        found = carry_out(scale, asked.hours, asked.precision, asked.folder)
+    except UserError as error:
+        sys.exit(f"error: {error}")
     share = "the published steps"
     if scale.steps is not None:
         share = f"toy size, {scale.steps} steps"

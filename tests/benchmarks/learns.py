@@ -26,7 +26,7 @@ from asbench.detectors import protocol_of
 from asbench.generation.generate import generate
 from asbench.results import Run
 from asbench.training.train import train
-from synth_store import StoreKey, SynthStore
+from synth_store import StoreKey, SynthStore, UserError
 
 MEASURES = {"image_auroc": "image AUROC", "pixel_ap": "pixel AP"}
 
@@ -73,7 +73,7 @@ STUDIES = {
         samples=300,
         size=64,
         steps={
-            "draem@tiny": 150,
+            "draem@tiny": 400,
             "destseg@tiny": 300,
             "memseg@tiny-partial": 200,
             "unet@tiny": 400,
@@ -210,15 +210,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", choices=sorted(STUDIES), default="demo")
     parser.add_argument("--toy", action="store_true", help="two steps each: only the path")
     parser.add_argument("--folder", type=Path, default=Path("learns"), help="for store and runs")
+    parser.add_argument("--detectors", help="only these of the study's, as in unet@tiny,draem@tiny")
     asked = parser.parse_args(arguments)
     study = toy(STUDIES[asked.data]) if asked.toy else STUDIES[asked.data]
+    if asked.detectors:
+        chosen = asked.detectors.split(",")
+        if unknown := set(chosen) - set(study.steps):
+            parser.error(f"{', '.join(sorted(unknown))}: choose from {', '.join(study.steps)}")
+        study = replace(study, steps={name: study.steps[name] for name in chosen})
     # Numbers depend on the number of threads in their last digits.
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     began = time.perf_counter()
     name = f"{asked.data}{'-toy' if asked.toy else ''}"
-    with threadpool_limits(1):
-        rows = carry_out(study, asked.folder / f"store-{name}", asked.folder / f"runs-{name}")
+    try:
+        with threadpool_limits(1):
+            rows = carry_out(study, asked.folder / f"store-{name}", asked.folder / f"runs-{name}")
+    except UserError as error:
+        sys.exit(f"error: {error}")
     minutes = (time.perf_counter() - began) / 60
     print(
         f"Reduced, not comparable with published numbers: {study.dataset}/{study.category} at "
