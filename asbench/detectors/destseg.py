@@ -25,12 +25,15 @@ from synth_store.types import UserError
 
 VARIANTS = {
     "scratch": {"pretrained": "none"},
+    "tiny": {"narrowing": 8},
     "tiny-scratch": {"pretrained": "none", "width": 8},
 }
-"""`scratch`: the published widths with a random teacher. `tiny-scratch`: an eighth of the widths,
-0.55 M parameters."""
+"""`scratch`: the published widths with a random teacher. `tiny`: the published teacher, and an
+eighth of the widths for all that learns. `tiny-scratch`: an eighth of all widths, 0.55 M
+parameters."""
 
 PROTOCOLS = {
+    "tiny": Protocol(batch=8, ratio=1.0, steps=600, select=Selection(steps=100)),
     "tiny-scratch": Protocol(batch=8, ratio=1.0, steps=600, select=Selection(steps=100)),
 }
 
@@ -44,10 +47,11 @@ NORM_EPS = 1e-12
 class Student(nn.Module):
     """A ResNet-18 encoder and a decoder of residual layers, without skip connections.
 
-    Maps float (B, 3, H, W) to the levels of `LEVELS` in the teacher's shapes.
+    Maps float (B, 3, H, W) to the levels of `LEVELS` in the shapes of a teacher of `wanted`
+    channels at its first level. A student of another width ends every level in a 1x1 convolution.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, wanted: int) -> None:
         super().__init__()
         w = width
         self.encoder = ResNet18(width)
@@ -58,6 +62,10 @@ class Student(nn.Module):
         self.up1 = residual_layer(2 * w, w)
         for part in (self.bottleneck, self.up3, self.up2, self.up1):
             init_kaiming(part)
+        self.widen = nn.ModuleDict()
+        if width != wanted:
+            for place, level in enumerate(LEVELS):
+                self.widen[level] = nn.Conv2d(w << place, wanted << place, 1)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Return the restored features by level."""
@@ -66,7 +74,7 @@ class Student(nn.Module):
         restored = {}
         for level, up in zip(reversed(LEVELS), (self.up3, self.up2, self.up1), strict=True):
             x = up(_resize(x, seen[level]))
-            restored[level] = x
+            restored[level] = self.widen[level](x) if self.widen else x
         return restored
 
 
@@ -93,12 +101,12 @@ class Aspp(nn.Module):
 
 
 class SegmentationNet(nn.Module):
-    """From the features' products, float (B, 7 `width`, h, w), to logits (B, 1, h, w)."""
+    """From the features' products, float (B, inputs, h, w), to logits (B, 1, h, w)."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, inputs: int, width: int) -> None:
         super().__init__()
         w = width
-        self.body = residual_layer(7 * w, 4 * w)
+        self.body = residual_layer(inputs, 4 * w)
         init_kaiming(self.body)
         self.head = nn.Sequential(
             Aspp(4 * w), *_conv_norm_relu(4 * w, 4 * w, 3), nn.Conv2d(4 * w, 1, 1)
@@ -126,6 +134,7 @@ class Destseg(Detector):
         pretrained: the teacher's weights, `imagenet` (only at width 64) or `none`.
         student_lr, body_lr, head_lr: learning rates of SGD for the student, and for the residual
             part and the rest of the segmentation network; constant.
+        narrowing: student and segmentation network have `width` divided by this.
     """
 
     title = "DeSTSeg"
@@ -146,20 +155,25 @@ class Destseg(Detector):
         student_lr: float = 0.4,
         body_lr: float = 0.1,
         head_lr: float = 0.01,
+        narrowing: int = 1,
     ) -> None:
         super().__init__()
-        if width < 1 or min(student_lr, body_lr, head_lr) <= 0:
+        if (
+            min(width, narrowing, width // max(1, narrowing)) < 1
+            or min(student_lr, body_lr, head_lr) <= 0
+        ):
             raise UserError(
-                f"destseg with width={width}, student_lr={student_lr}, body_lr={body_lr}, "
-                f"head_lr={head_lr} cannot be built: width must be at least 1 and rates positive."
+                f"destseg with width={width}, narrowing={narrowing}, student_lr={student_lr}, "
+                f"body_lr={body_lr}, head_lr={head_lr} cannot be built: width and narrowing must "
+                "be at least 1, narrowing at most width, and rates positive."
             )
         check_choice("destseg", pretrained, ("imagenet", "none"), width)
         self.pretrained, self.loaded = pretrained, pretrained == "none"
         self.rates = {"student": student_lr, "body": body_lr, "head": head_lr}
         self.teacher = ResNet18(width, depth=3)
         freeze(self.teacher)
-        self.student = Student(width)
-        self.segmentation = SegmentationNet(width)
+        self.student = Student(width // narrowing, width)
+        self.segmentation = SegmentationNet(7 * width, width // narrowing)
 
     def backbone(self) -> Backbone | None:
         """The teacher: stem and layers 1 to 3, in eval mode throughout."""

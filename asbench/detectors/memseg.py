@@ -20,14 +20,16 @@ from synth_store.types import UserError
 VARIANTS = {
     "partial": {"pretrained": "partial"},
     "scratch": {"pretrained": "none"},
+    "tiny-partial": {"pretrained": "partial", "narrowing": 4, "stem_learns": False},
     "tiny-scratch": {"pretrained": "none", "width": 8},
 }
 """`partial`: layer 4 from scratch, and batch norm of the stem and layers 1 to 3 keeps ImageNet's
 statistics, for weights that hold no more than those layers or whose batch norm is folded.
-`scratch`: the published widths, nothing pretrained. `tiny-scratch`: an eighth of the widths,
-0.30 M parameters."""
+`scratch`: the published widths, nothing pretrained. `tiny-partial`: as `partial`, with a quarter of
+the width for fusion and decoder. `tiny-scratch`: an eighth of all widths, 0.30 M parameters."""
 
 PROTOCOLS = {
+    "tiny-partial": Protocol(batch=8, ratio=0.5, steps=300, select=Selection(steps=100)),
     "tiny-scratch": Protocol(batch=8, ratio=0.5, steps=300, select=Selection(steps=100)),
 }
 
@@ -71,14 +73,19 @@ class Msff(nn.Module):
     """Multi-scale feature fusion: from features and differences to one map a level.
 
     Takes, per level, float (B, 2C, h, w): features and their squared difference from memory, with
-    C = w, 2w, 4w. Returns (B, C, h, w) a level, finest first. A level's convolved map is multiplied
+    C = e, 2e, 4e for e = `entering`. Returns (B, w, h, w), 2w, 4w channels, finest first. Where
+    `width` is not `entering`, a 1x1 convolution comes first. A level's convolved map is multiplied
     by its attended map, which is the input times its weights: quadratic in the input, with no norm
     and no activation but the attention's.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, entering: int, width: int) -> None:
         super().__init__()
         sizes = [width, 2 * width, 4 * width]
+        self.narrow = nn.ModuleList(
+            nn.Identity() if width == entering else nn.Conv2d(2 * (entering << i), 2 * c, 1)
+            for i, c in enumerate(sizes)
+        )
         self.attention = nn.ModuleList(CoordAtt(2 * c) for c in sizes)
         self.enter = nn.ModuleList(_conv(2 * c, 2 * c) for c in sizes)
         self.leave = nn.ModuleList(nn.Sequential(_conv(2 * c, c), _conv(c, c)) for c in sizes)
@@ -90,7 +97,11 @@ class Msff(nn.Module):
         y1, y2, y3 = (
             leave(enter(x) * attention(x))
             for x, attention, enter, leave in zip(
-                joined, self.attention, self.enter, self.leave, strict=True
+                (narrow(x) for narrow, x in zip(self.narrow, joined, strict=True)),
+                self.attention,
+                self.enter,
+                self.leave,
+                strict=True,
             )
         )
         y2 = y2 + self.from3(y3)
@@ -112,18 +123,18 @@ def spatial_gates(differences: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor
 class Decoder(nn.Module):
     """From layer 4 up to full size, each level joined with its fused map, the last with the stem.
 
-    Returns logits (B, 2, H, W).
+    Layer 4 brings 8 times, the stem once the channels `entering`. Returns logits (B, 2, H, W).
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, entering: int, width: int) -> None:
         super().__init__()
         w = width
         last = max(1, 3 * w // 4)
-        self.up4 = Up(8 * w, 4 * w)
+        self.up4 = Up(8 * entering, 4 * w)
         self.up3 = Up(8 * w, 2 * w)
         self.up2 = Up(4 * w, w)
         self.up1 = Up(2 * w, last)
-        self.stem = _conv(w, last)
+        self.stem = _conv(entering, last)
         self.up0 = Up(2 * last, last)
         self.head = _conv(last, 2)
 
@@ -154,6 +165,9 @@ class Memseg(Detector):
         lr: highest learning rate of AdamW; reached after a tenth of the steps from a thirtieth of
             it, to which it falls back along a cosine.
         memory: normals to remember; all, if there are fewer.
+        narrowing: fusion and decoder have `width` divided by this.
+        stem_learns: whether the extractor's stem is trained, as published, though the memory keeps
+            the features of the stem as it was.
     """
 
     title = "MemSeg"
@@ -173,20 +187,24 @@ class Memseg(Detector):
         pretrained: str = "imagenet",
         lr: float = 3e-3,
         memory: int = 30,
+        narrowing: int = 1,
+        stem_learns: bool = True,
     ) -> None:
         super().__init__()
-        if width < 1 or lr <= 0 or memory < 1:
+        if min(width, memory, narrowing, width // max(1, narrowing)) < 1 or lr <= 0:
             raise UserError(
-                f"memseg with width={width}, lr={lr}, memory={memory} cannot be built: width and "
-                "memory must be at least 1 and lr positive."
+                f"memseg with width={width}, lr={lr}, memory={memory}, narrowing={narrowing} "
+                "cannot be built: width, memory and narrowing must be at least 1, narrowing at "
+                "most width, and lr positive."
             )
         check_choice("memseg", pretrained, ("imagenet", "partial", "none"), width)
         self.pretrained, self.loaded = pretrained, pretrained == "none"
         self.lr, self.memory = lr, memory
         self.extractor = ResNet18(width)
-        freeze(*(self.extractor.get_submodule(level) for level in LEVELS))
-        self.fusion = Msff(width)
-        self.decoder = Decoder(width)
+        frozen = LEVELS if stem_learns else (*STEM, *LEVELS)
+        freeze(*(self.extractor.get_submodule(name) for name in frozen))
+        self.fusion = Msff(width, width // narrowing)
+        self.decoder = Decoder(width, width // narrowing)
         for level in LEVELS:
             self.register_buffer(f"bank_{level}", torch.empty(0))
 

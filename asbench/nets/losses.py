@@ -61,9 +61,17 @@ def _blur(images: Tensor) -> Tensor:
     return down @ images @ across.mT
 
 
-@cache
 def _band(size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     """The (size, size) matrix that blurs a zero-padded line with the normalised window."""
+    return _kept_band(size, device, dtype)
+
+
+# torch.compile would trace into the cache, and warns of it.
+torch.compiler.assume_constant_result(_band)  # type: ignore[no-untyped-call]
+
+
+@cache
+def _kept_band(size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     with torch.inference_mode(False):  # a kept inference tensor could not serve in training
         places = torch.arange(size, dtype=torch.float64)
         offsets = places[:, None] - places

@@ -170,5 +170,8 @@ class StreamingSampler:
                 image[row] = clean[row] = self.normals[int(index)]
         tensors = [torch.from_numpy(array) for array in (image, clean, mask)]
         if self.device.type == "cuda":
-            tensors = [t.pin_memory() for t in tensors]
+            # This thread has no current device of its own choice: without one, pinning for the
+            # second GPU would open a context on the first.
+            with torch.cuda.device(self.device):
+                tensors = [t.pin_memory() for t in tensors]
         return tensors[0], tensors[1], tensors[2]

@@ -50,6 +50,20 @@ def test_student_and_teacher_speak_of_the_same_places():
         assert restored[level].shape == seen[level].shape == (8, channels, side, side)
 
 
+def test_narrowing_is_of_all_that_learns_and_the_shapes_stay():
+    plain, narrow = small(width=8), small(width=8, narrowing=4)
+    shapes = [{k: v.shape for k, v in d.teacher.state_dict().items()} for d in (plain, narrow)]
+    assert shapes[0] == shapes[1]
+    images = squares(0).image
+    restored, seen = narrow.student(images), narrow.teacher(images)
+    assert [restored[v].shape for v in LEVELS] == [seen[v].shape for v in LEVELS]
+    assert narrow.student.encoder.conv1.out_channels == 2
+    assert narrow.segmentation.head[-1].in_channels == 4 * 2
+    assert not any("widen" in name for name in plain.state_dict())
+    with torch.no_grad():
+        assert narrow.eval()(images).shape == (8, 64, 64)
+
+
 def test_distillation_compares_anomalous_with_clean_and_sums_over_the_batch():
     detector, batch = small().eval(), squares(0, count=4)
     restored, wanted = detector.student(batch.image), detector.teacher(batch.clean)
@@ -197,7 +211,13 @@ def test_the_student_starts_with_silent_residuals():
 
 
 def test_refusals():
-    for wrong in ({"width": 0}, {"student_lr": 0.0}, {"head_lr": -1.0}):
+    for wrong in (
+        {"width": 0},
+        {"student_lr": 0.0},
+        {"head_lr": -1.0},
+        {"narrowing": 0},
+        {"narrowing": 5},
+    ):
         with pytest.raises(UserError, match="cannot be built"):
             build("destseg", 0, SMALL | wrong)
     with pytest.raises(UserError, match="unknown: choose imagenet, none"):

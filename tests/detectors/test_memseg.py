@@ -86,7 +86,7 @@ def test_spatial_gates_by_hand():
 
 def test_fusion_by_hand_with_the_identity_for_convolutions():
     """Every convolution passes its first channels on, attention is a constant."""
-    fusion = Msff(2).eval()
+    fusion = Msff(2, 2).eval()
     with torch.no_grad():
         for module in fusion.modules():
             if isinstance(module, nn.Conv2d):
@@ -244,6 +244,28 @@ def test_what_is_frozen_stays(changes, statistics_move, tmp_path):
         assert (f"extractor.{level}.0.bn1.running_mean" in moved) == statistics_move
 
 
+@pytest.mark.parametrize("stem_learns", [True, False])
+def test_the_memory_stays_true_where_the_stem_does_not_learn(stem_learns, tmp_path):
+    detector = small(stem_learns=stem_learns)
+    kept = [getattr(detector, f"bank_{level}") for level in LEVELS]
+    fit(detector, squares, steps=10, seed=0, device="cpu", folder=tmp_path)
+    detector.prepare(normals(), torch.Generator().manual_seed(0))
+    again = [getattr(detector, f"bank_{level}") for level in LEVELS]
+    apart = [float((a - b).norm() / a.norm()) for a, b in zip(kept, again, strict=True)]
+    assert all((share > 1e-3) == stem_learns for share in apart), apart
+
+
+def test_narrowing_is_of_fusion_and_decoder_alone():
+    plain, narrow = small(width=8), small(width=8, narrowing=4)
+    shapes = [{k: v.shape for k, v in d.extractor.state_dict().items()} for d in (plain, narrow)]
+    assert shapes[0] == shapes[1]
+    assert [m.out_channels for m in narrow.fusion.narrow] == [4, 8, 16]  # twice w, 2w, 4w
+    assert narrow.decoder.up3[1].out_channels == 4
+    assert not any("narrow" in name for name in plain.state_dict())
+    with torch.no_grad():
+        assert narrow.eval()(squares(0).image).shape == (8, 64, 64)
+
+
 def test_the_score_is_the_mean_of_the_hundred_largest():
     maps = torch.rand(2, 20, 30, generator=torch.Generator().manual_seed(0))
     expected = [np.sort(m.ravel())[-100:].mean() for m in maps.double().numpy()]
@@ -251,7 +273,7 @@ def test_the_score_is_the_mean_of_the_hundred_largest():
 
 
 def test_refusals():
-    for wrong in ({"width": 0}, {"lr": 0.0}, {"memory": 0}):
+    for wrong in ({"width": 0}, {"lr": 0.0}, {"memory": 0}, {"narrowing": 0}, {"narrowing": 5}):
         with pytest.raises(UserError, match="cannot be built"):
             build("memseg", 0, SMALL | wrong)
     with pytest.raises(UserError, match="unknown: choose imagenet, partial, none"):
