@@ -85,7 +85,7 @@ def generate(
     keys = {m: StoreKey(data.name, m, seed) for m in methods}
     grid.check(workers)
     found = {
-        (m, c): find_fit(fits, data.name, m, c, fit_seed, name=str(dataset))
+        (m, c): find_fit(fits, data.name, m, c, fit_seed, s, name=str(dataset))
         for (m, c), s in synthesizers.items()
         if isinstance(s, LearnedSynthesizer)
     }
@@ -212,7 +212,7 @@ def samples_of(
     synthesizer = resolve(method, dataset=data.name, category=category)
     loading = None
     if isinstance(synthesizer, LearnedSynthesizer):
-        fitted = find_fit(fits, data.name, method, category, seed=0)
+        fitted = find_fit(fits, data.name, method, category, 0, synthesizer)
         loading = loading_of(synthesizer, fitted, weights, None)
     renderer, batch = renderer_of(synthesizer, loading)
     with TemporaryDirectory() as nowhere, grid.one_thread():

@@ -41,7 +41,8 @@ def recompute(
     synthesizer = cls(**stored.attributes["parameters"])
     loading = None
     if isinstance(synthesizer, LearnedSynthesizer):
-        fitted = find_fit(fits, key.dataset, key.method, category, stored.attributes["fit"]["seed"])
+        seed = stored.attributes["fit"]["seed"]
+        fitted = find_fit(fits, key.dataset, key.method, category, seed, synthesizer)
         if fitted.digest != stored.attributes["fit"]["digest"]:
             raise UserError(
                 f"{key}/{category} was rendered by another fit than {fitted.folder} now holds: it "
