@@ -122,9 +122,7 @@ def fitted_methods(fits: Path | str, dataset: str, category: str, seed: int = 0)
     return [method for method in every if _serving(fits, dataset, method, category, seed)]
 
 
-def _serving(
-    fits: Path | str, dataset: str, method: str, category: str, seed: int
-) -> list[Fitted]:
+def _serving(fits: Path | str, dataset: str, method: str, category: str, seed: int) -> list[Fitted]:
     """Return the finished fits under a name that serve a category, its own first."""
     places = (fit_folder(fits, dataset, method, seed, label) for label in (category, ALL))
     found = [read_fit(place) for place in places if (place / RECORD).exists()]

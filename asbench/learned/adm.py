@@ -92,8 +92,7 @@ def load_adm(net: UNet2DModel, tensors: Mapping[str, Tensor], path: Path) -> Non
         if there is None or tuple(there.shape) != shape:
             found = "missing" if there is None else str(tuple(there.shape))
             raise UserError(
-                f"{path} is not the ADM U-Net that is asked for: {name!r} is {found}, "
-                f"not {shape}."
+                f"{path} is not the ADM U-Net that is asked for: {name!r} is {found}, not {shape}."
             )
     for name in tensors:
         if name not in expected and name != LABELS:

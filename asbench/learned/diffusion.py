@@ -90,9 +90,10 @@ def posterior_mean(clean: Tensor, x: Tensor, chain: Chain, at: Tensor) -> Tensor
     """Return the mean of q(x_{k-1} | x_k, x_0)."""
     kept, before = _at(chain.kept, at), _at(chain.before, at)
     alpha = kept / before
-    return before.sqrt() * (1 - alpha) / (1 - kept) * clean + alpha.sqrt() * (1 - before) / (
-        1 - kept
-    ) * x
+    return (
+        before.sqrt() * (1 - alpha) / (1 - kept) * clean
+        + alpha.sqrt() * (1 - before) / (1 - kept) * x
+    )
 
 
 def variance_bound(

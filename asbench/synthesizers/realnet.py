@@ -227,11 +227,13 @@ class Realnet(LearnedSynthesizer):
         "grey", "What the rules otsu and triangle look at.", rendering=True
     )
     object_dark: bool = parameter(
-        False, "Of the rules otsu and triangle: whether the object is the darker side.",
+        False,
+        "Of the rules otsu and triangle: whether the object is the darker side.",
         rendering=True,
     )
     object_close: int = parameter(
-        0, "After otsu or triangle, gaps up to this many 256ths of the side are closed.",
+        0,
+        "After otsu or triangle, gaps up to this many 256ths of the side are closed.",
         rendering=True,
     )
     object_open: int = parameter(

@@ -120,7 +120,9 @@ def forward(
         if kind == "up":
             h, inner = (t.repeat_interleave(2, 2).repeat_interleave(2, 3) for t in (h, inner))
         inner = conv(f"{name}.in_layers.2", inner)
-        out = F.linear(F.silu(emb), w[f"{name}.emb_layers.1.weight"], w[f"{name}.emb_layers.1.bias"])
+        out = F.linear(
+            F.silu(emb), w[f"{name}.emb_layers.1.weight"], w[f"{name}.emb_layers.1.bias"]
+        )
         scale, shift = out[:, :, None, None].chunk(2, dim=1)
         inner = norm(f"{name}.out_layers.0", inner) * (1 + scale) + shift
         inner = conv(f"{name}.out_layers.3", F.silu(inner))
