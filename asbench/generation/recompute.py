@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from asbench import grid, plugins
+from asbench import grid
 from asbench.generation.fitted import FITS, find_fit, loading_of
 from asbench.generation.plan import library_versions
 from asbench.generation.render import material, render_samples, renderer_of
-from asbench.types import LearnedSynthesizer, Synthesizer
+from asbench.synthesizers import rebuild
+from asbench.types import LearnedSynthesizer
 from synth_store import Sample, StoreKey, SynthStore, UserError, address_rng
 
 
@@ -37,8 +38,7 @@ def recompute(
     in `fits`. Raises StoreError if the set cannot be read, UserError if those weights are gone.
     """
     stored = store.read(key, category)
-    cls = plugins.load("asbench.synthesizers", key.method, Synthesizer)
-    synthesizer = cls(**stored.attributes["parameters"])
+    synthesizer = rebuild(key.method, stored.attributes["parameters"])
     loading = None
     if isinstance(synthesizer, LearnedSynthesizer):
         seed = stored.attributes["fit"]["seed"]

@@ -18,6 +18,7 @@ from asbench.learned.diffusion import TIMES, back_step, chain, noised, variance_
 from asbench.learned.images import large, noise, small
 from asbench.learned.model import FitStage, LearnedModel
 from asbench.nets.pretrained import read
+from asbench.nets.schedules import warm_up_and_cosine
 from asbench.types import Canvas, Subject
 from synth_store import Sample
 from synth_store.types import Image
@@ -67,6 +68,7 @@ class RealnetModel(LearnedModel):
         method = self.method
         self.moving = copy.deepcopy(self.network).train()
         adam = torch.optim.Adam(self.moving.parameters(), lr=method.lr)
+        schedules = (warm_up_and_cosine(adam, method.steps, 0, 0),) if method.cosine else ()
         update = get_ema_multi_avg_fn(method.average)
         places = [(subject, i) for subject in subjects for i in range(len(subject.normals))]
 
@@ -74,11 +76,13 @@ class RealnetModel(LearnedModel):
             adam.zero_grad(set_to_none=True)
             losses = [self._backward(places, generator) for _ in range(method.accumulate)]
             adam.step()
+            for schedule in schedules:
+                schedule.step()
             averaged, moved = list(self.network.parameters()), list(self.moving.parameters())
             update(averaged, moved, 0)
             return {name: torch.stack([x[name] for x in losses]).mean() for name in losses[0]}
 
-        return (FitStage("denoise", method.steps, step, (adam,)),)
+        return (FitStage("denoise", method.steps, step, (adam,), schedules),)
 
     def _backward(
         self, places: Sequence[tuple[Subject, int]], generator: torch.Generator

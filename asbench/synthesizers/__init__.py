@@ -79,6 +79,17 @@ def resolve(
     return dataclasses.replace(cls(), **chosen)
 
 
+def rebuild(name: str, stored: Mapping[str, Any]) -> Synthesizer:
+    """Return a method with the parameters that a store or a fit recorded, as JSON has them.
+
+    Raises UserError for a parameter or a value that the method no longer takes.
+    """
+    cls = plugins.load(PACKAGE, name, Synthesizer)
+    known = {p.name: p for p in parameters(cls)}
+    plain = name.partition("@")[0]
+    return cls(**{key: _value(plain, key, value, known) for key, value in stored.items()})
+
+
 def _table(name: str, table: str) -> dict[str, dict[str, Any]]:
     """Return VARIANTS or CATEGORIES of a method's module; empty where it has none."""
     return dict(getattr(plugins.module(PACKAGE, name), table, {}))

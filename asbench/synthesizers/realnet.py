@@ -62,9 +62,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "images": 8,
         "at_once": 8,
         "accumulate": 1,
-        "lr": 1e-3,
+        "lr": 2e-3,
+        "cosine": True,
         "average": 0.98,
-        "steps": 400,
+        "steps": 600,
     },
 }
 
@@ -190,6 +191,9 @@ class Realnet(LearnedSynthesizer):
     )
     steps: int = parameter(14_560, "Steps of the optimiser.")
     lr: float = parameter(1e-4, "Learning rate of Adam.")
+    cosine: bool = parameter(
+        False, "Whether the learning rate falls to zero along half a cosine: for short fits."
+    )
     average: float = parameter(
         0.9999, "Decay of the running average of the weights, which renders."
     )

@@ -22,24 +22,7 @@ from asbench.synthesizers.realnet import VARIANTS, Realnet
 from asbench.testing import material
 from asbench.types import Subject
 from synth_store import address_rng
-
-TOY: dict[str, Any] = {
-    "weights": "none",
-    "side": 16,
-    "width": 8,
-    "multipliers": (1, 2),
-    "layers": 1,
-    "attention": (),
-    "groups": 4,
-    "images": 4,
-    "at_once": 3,
-    "accumulate": 2,
-    "lr": 1e-3,
-    "average": 0.5,
-    "steps": 4,
-    "walk": 3,
-    "batch": 4,
-}
+from tests.toynets import REALNET as TOY
 
 
 class TestContract(LearnedContract):
