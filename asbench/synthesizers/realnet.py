@@ -274,10 +274,10 @@ class Realnet(LearnedSynthesizer):
                 f"{getattr(self, wrong[0])!r}: add --set weights=none."
             )
         levels = len(self.multipliers)
-        if levels < 1 or self.side < 8 or self.side % (1 << levels):
+        if not levels or self.side < 8 or self.side % (1 << levels - 1):
             raise UserError(
-                f"realnet: side={self.side} must be 8 or more, and divisible by 2 once for each "
-                f"of the {levels} levels in multipliers={self.multipliers!r}."
+                f"realnet: side={self.side} must be 8 or more, and divisible by 2 once between "
+                f"any two levels of multipliers={self.multipliers!r}."
             )
         sides = tuple(self.side >> level for level in range(levels))
         if not set(self.attention) <= set(sides):
