@@ -23,13 +23,21 @@ class Parameter(NamedTuple):
     type: Any
     default: Any
     doc: str
+    rendering: bool = False
+    """Of a learned method: whether fitting does not see it."""
 
 
 def parameters(cls: type[Synthesizer]) -> list[Parameter]:
     """Return the parameters of a method: name, type, default and documentation of each field."""
     hints = get_type_hints(cls)
     return [
-        Parameter(f.name, hints[f.name], f.default, f.metadata.get("doc", ""))
+        Parameter(
+            f.name,
+            hints[f.name],
+            f.default,
+            f.metadata.get("doc", ""),
+            bool(f.metadata.get("rendering")),
+        )
         for f in dataclasses.fields(cls)
         if f.init
     ]
