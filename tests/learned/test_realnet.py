@@ -126,6 +126,17 @@ def test_how_many_go_through_the_network_at_once_changes_nothing(tmp_path: Path)
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
 
 
+def test_half_precision_changes_the_arithmetic_and_keeps_the_weights(tmp_path: Path) -> None:
+    found = {}
+    for precision in ("float32", "bfloat16"):
+        method = Realnet(**TOY | {"precision": precision, "steps": 2})
+        model, fitting = fit_model(method, subjects_of(method), tmp_path / precision)
+        assert all(t.dtype == torch.float32 for t in model.kept().values())
+        found[precision] = [loss for _, loss in fitting.curves["denoise/noise"]]
+    assert found["float32"] != found["bfloat16"]
+    assert found["float32"] == pytest.approx(found["bfloat16"], rel=0.05)
+
+
 def test_what_renders_is_the_running_average(tmp_path: Path) -> None:
     """average = 0 is the last weights; else the average lags behind them."""
     moved = {}
