@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import UNet2DModel
@@ -46,7 +47,7 @@ def adm_unet(
     groups: int,
     head_channels: int,
     classes: int,
-) -> UNet2DModel:
+) -> nn.Module:
     """Return a fresh ADM U-Net with noise and variance channels.
 
     multipliers: of the width, level by level; attention: sides in pixels of the levels that have
@@ -54,7 +55,7 @@ def adm_unet(
     block, of every attention and of the network starts at zero.
     """
     has = [side >> level in attention for level in range(len(multipliers))]
-    net = UNet2DModel(
+    net: nn.Module = UNet2DModel(  # type: ignore[no-untyped-call, assignment]
         sample_size=side,
         out_channels=6,
         block_out_channels=[width * m for m in multipliers],
@@ -79,7 +80,7 @@ def adm_unet(
     return net
 
 
-def load_adm(net: UNet2DModel, tensors: Mapping[str, Tensor], path: Path) -> None:
+def load_adm(net: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
     """Fill a network with ADM's weights, but for the embedding of its classes.
 
     tensors: as read from `path`, under ADM's names; net: with attention in its middle, as all of
@@ -104,7 +105,7 @@ def load_adm(net: UNet2DModel, tensors: Mapping[str, Tensor], path: Path) -> Non
     net.load_state_dict(state)
 
 
-def _modules(net: UNet2DModel) -> Iterator[tuple[str, str, str]]:
+def _modules(net: Any) -> Iterator[tuple[str, str, str]]:
     """Yield (ADM's name, diffusers' name, kind) of every module with weights.
 
     Kinds: `as is`, `qkv` (diffusers' name is the attention's), `linear` (a 1x1 convolution there).
@@ -133,7 +134,7 @@ def _modules(net: UNet2DModel) -> Iterator[tuple[str, str, str]]:
             yield from _residual(f"output_blocks.{place - 1}.{last}", f"{ours}.upsamplers.0")
 
 
-def _layer(theirs: str, ours: str, layer: int, block: nn.Module) -> Iterator[tuple[str, str, str]]:
+def _layer(theirs: str, ours: str, layer: int, block: Any) -> Iterator[tuple[str, str, str]]:
     yield from _residual(f"{theirs}.0", f"{ours}.resnets.{layer}")
     if hasattr(block, "attentions"):
         yield from _attention(f"{theirs}.1", f"{ours}.attentions.{layer}")
@@ -149,7 +150,7 @@ def _attention(theirs: str, ours: str) -> Iterator[tuple[str, str, str]]:
     yield f"{theirs}.proj_out", f"{ours}.to_out.0", "linear"
 
 
-def _published(net: UNet2DModel) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _published(net: nn.Module) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Yield the names and shapes of ADM's file for this network."""
     state = net.state_dict()
     for theirs, ours, kind in _modules(net):
@@ -165,7 +166,7 @@ def _published(net: UNet2DModel) -> Iterator[tuple[str, tuple[int, ...]]]:
 
 
 def _converted(
-    tensor: Tensor, ours: str, name: str, kind: str, net: UNet2DModel
+    tensor: Tensor, ours: str, name: str, kind: str, net: nn.Module
 ) -> dict[str, Tensor]:
     """Return a tensor of ADM's under diffusers' names."""
     tensor = tensor.to(torch.float32)
@@ -175,7 +176,7 @@ def _converted(
         tensor = tensor.squeeze(-1)
     if kind == "linear":
         return {f"{ours}.{name}": tensor}
-    heads = net.get_submodule(ours).heads
+    heads: Any = net.get_submodule(ours).heads
     by_head = tensor.reshape(heads, 3, -1, *tensor.shape[1:])
     return {
         f"{ours}.{part}.{name}": by_head[:, i].flatten(0, 1)

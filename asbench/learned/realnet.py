@@ -34,8 +34,11 @@ class RealnetModel(LearnedModel):
     """One U-Net for all categories.
 
     `network` holds the running average of the weights, which renders and is all that is kept; the
-    weights that Adam moves stand beside it once fitting begins.
+    weights that Adam moves, `moving`, stand beside it once fitting begins.
     """
+
+    method: Realnet
+    moving: nn.Module
 
     def __init__(
         self, method: Realnet, categories: Sequence[str], weights: Path | None = None
@@ -69,7 +72,7 @@ class RealnetModel(LearnedModel):
         self.moving = copy.deepcopy(self.network).train()
         adam = torch.optim.Adam(self.moving.parameters(), lr=method.lr)
         schedules = (warm_up_and_cosine(adam, method.steps, 0, 0),) if method.cosine else ()
-        update = get_ema_multi_avg_fn(method.average)
+        update = get_ema_multi_avg_fn(method.average)  # type: ignore[no-untyped-call]
         places = [(subject, i) for subject in subjects for i in range(len(subject.normals))]
 
         def step(_: int, generator: torch.Generator) -> Mapping[str, Tensor]:
@@ -105,7 +108,7 @@ class RealnetModel(LearnedModel):
                 fresh[part].to(self.device),
             )
             shares = {name: loss.sum() / method.images for name, loss in found.items()}
-            torch.stack(list(shares.values())).sum().backward()
+            torch.stack(list(shares.values())).sum().backward()  # type: ignore[no-untyped-call]
             sums = {name: sums[name] + share.detach() for name, share in shares.items()}
         nn.utils.clip_grad_norm_(self.moving.parameters(), CLIP)
         return sums
@@ -146,6 +149,8 @@ class RealnetModel(LearnedModel):
         for k in reversed(range(len(steps))):
             at = steps.times[k].expand(len(x))
             seen, v = self.network(x, at, labels).sample.chunk(2, dim=1)
+            if self.method.variance == "posterior":
+                v = torch.full_like(v, -1)
             fresh = draw() if k else torch.zeros_like(x)
             x = back_step(x, seen, v, steps, k, fresh, strengths)
         return x

@@ -66,6 +66,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "cosine": True,
         "average": 0.98,
         "steps": 600,
+        # Nothing is learned of the variance in so few steps: samples would be noise at any strength.
+        "variance": "posterior",
     },
 }
 
@@ -201,6 +203,12 @@ class Realnet(LearnedSynthesizer):
         "float32", "Of the network's arithmetic while it is fitted; weights stay float32."
     )
     walk: int = parameter(20, "Steps of sampling, of the 1000 it was fitted on.", rendering=True)
+    variance: Literal["learned", "posterior"] = parameter(
+        "learned",
+        "Of a step of sampling, before its strength: what the network says, or the smallest it may "
+        "say, for networks too small or too briefly fitted to say anything.",
+        rendering=True,
+    )
     strength_low: float = parameter(0.1, "Smallest strength s.", rendering=True)
     strength_high: float = parameter(0.2, "Largest strength s.", rendering=True)
     opacity_low: float = parameter(0.5, "Smallest opacity inside the mask.", rendering=True)

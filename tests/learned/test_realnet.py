@@ -69,11 +69,18 @@ def test_deviation_rises_with_strength(learned: tuple[RealnetModel, Any]) -> Non
     assert deviations[-1] > 3 * deviations[0]
 
 
+@pytest.mark.parametrize(
+    ("variance", "theirs_is"), [("learned", "learned_range"), ("posterior", "fixed_small")]
+)
 def test_without_strength_sampling_is_plain_ddpm(
-    learned: tuple[RealnetModel, Any], monkeypatch: pytest.MonkeyPatch
+    learned: tuple[RealnetModel, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    variance: str,
+    theirs_is: str,
 ) -> None:
     """The whole walk by diffusers' own steps, which are given the same noise."""
     model, _ = learned
+    monkeypatch.setattr(model, "method", Realnet(**TOY | LEARNED | {"variance": variance}))
     labels = torch.zeros(2, dtype=torch.int64)
     rngs = [address_rng("test", i) for i in range(2)]
 
@@ -83,13 +90,15 @@ def test_without_strength_sampling_is_plain_ddpm(
 
     monkeypatch.setattr("diffusers.schedulers.scheduling_ddpm.randn_tensor", draw)
     theirs = DDPMScheduler(
-        1000, 1e-4, 0.02, "linear", variance_type="learned_range", timestep_spacing="leading"
+        1000, 1e-4, 0.02, "linear", variance_type=theirs_is, timestep_spacing="leading"
     )
     theirs.set_timesteps(model.method.walk)
     x = draw()
     for t in theirs.timesteps:
         with torch.inference_mode():
-            x = theirs.step(model.network(x, t, labels).sample, t, x).prev_sample
+            output = model.network(x, t, labels).sample
+            seen = output if variance == "learned" else output[:, :3]
+            x = theirs.step(seen, t, x).prev_sample
     torch.testing.assert_close(sampled(model, 0.0, 2), x, rtol=1e-4, atol=1e-4)
 
 
