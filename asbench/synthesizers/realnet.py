@@ -66,7 +66,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "cosine": True,
         "average": 0.98,
         "steps": 600,
-        # Nothing is learned of the variance in so few steps: samples would be noise at any strength.
+        # So few steps teach nothing of the variance: samples would be noise at any strength.
         "variance": "posterior",
     },
 }
