@@ -161,7 +161,12 @@ def test_another_fit_at_the_same_place_is_refused(place: Path) -> None:
     assert again.record["identity"]["parameters"]["lr"] == 0.5
 
 
-def test_shards_order_workers_growth_and_redraws_play_no_part(
+def test_workers_play_no_part(place: Path, tmp_path: Path) -> None:
+    shutil.copytree(place / "fits", tmp_path / "other" / "fits")
+    assert render(place) == render(tmp_path / "other", workers=2)
+
+
+def test_shards_order_growth_and_redraws_play_no_part(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = render(place)
@@ -170,7 +175,6 @@ def test_shards_order_workers_growth_and_redraws_play_no_part(
         shutil.copytree(place / "fits", tmp_path / name / "fits")
         return tmp_path / name
 
-    assert render(elsewhere("workers"), workers=2) == whole
     grown = elsewhere("grown")
     for n in (1, 6, 13):
         found = render(grown, n=n)
