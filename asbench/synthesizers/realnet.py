@@ -58,7 +58,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "multipliers": (1, 2, 4),
         "layers": 1,
         "attention": (),
-        "groups": 8,
+        "groups": 2,  # as wide as ADM's: norms of few channels lose the image's colour
         "images": 8,
         "at_once": 8,
         "accumulate": 1,
