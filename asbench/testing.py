@@ -7,7 +7,8 @@
         def synthesizer(self):
             return Mine()
 
-Everything is drawn on small generated images, so nothing is read or downloaded.
+Methods that are fitted have `asbench.learned.testing.LearnedContract`. Everything is drawn on small
+generated images, so nothing is read or downloaded.
 """
 
 from __future__ import annotations
@@ -136,7 +137,7 @@ def digest(samples: Iterable[Sample | None]) -> str:
     return total.hexdigest()
 
 
-def _global_chance() -> list[Any]:
+def global_chance() -> list[Any]:
     """Return the state of every global generator that a method could have touched."""
     legacy = np.random.get_state(legacy=False)  # noqa: NPY002 - watched, not drawn from
     states: list[Any] = [random.getstate(), pickle.dumps(legacy)]
@@ -145,9 +146,41 @@ def _global_chance() -> list[Any]:
     return states
 
 
-def _every_array(material: Material) -> list[bytes]:
+def every_array(material: Material) -> list[bytes]:
     offered = (material.normals, material.foregrounds, material.textures, material.defects)
     return [things[i].tobytes() for things in offered for i in range(len(things))]
+
+
+def check_description(synthesizer: Synthesizer) -> None:
+    """Assert that a method says where it comes from, and what each parameter means."""
+    cls = type(synthesizer)
+    for name in PAPER_FIELDS:
+        assert getattr(cls, name, ""), f"{cls.__name__} lacks the class attribute {name!r}"
+    assert cls.url.startswith("https://")
+    assert cls.paradigm in ("hand-crafted", "generative")
+    assert cls.__doc__
+    assert cls.pixel_version >= 1
+    assert cls.__dataclass_params__.frozen  # type: ignore[attr-defined]
+    for field in dataclasses.fields(synthesizer):
+        assert field.metadata.get("doc"), f"parameter {field.name!r} has no documentation"
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(synthesizer, field.name, getattr(synthesizer, field.name))
+
+
+def check_sample(synthesizer: Synthesizer, sample: Sample, normal: Image) -> None:
+    """Assert what holds of every sample that a method returns on a normal image."""
+    clean = normal if sample.clean is None else sample.clean
+    assert (sample.clean is not None) == synthesizer.generates
+    assert sample.image.shape == clean.shape == normal.shape
+    assert sample.image.dtype == clean.dtype == np.uint8
+    assert sample.mask.shape == normal.shape[:2]
+    assert sample.mask.dtype == np.bool_
+    assert sample.mask.any(), "an empty mask: return None where nothing is visible"
+    change = np.abs(sample.image.astype(np.int16) - clean).max(axis=2)
+    assert change[sample.mask].max() >= LEVELS, "nothing is visible inside the mask"
+    if synthesizer.local:
+        assert change[~sample.mask].max(initial=0) == 0, "changed outside the mask"
+    assert not np.shares_memory(sample.image, normal), "the image is a view of the normal"
 
 
 class SynthesizerContract:
@@ -160,24 +193,8 @@ class SynthesizerContract:
     def synthesizer(self) -> PerSample:
         raise NotImplementedError("define a fixture `synthesizer` that returns your method")
 
-    def test_says_where_it_comes_from(self, synthesizer: PerSample) -> None:
-        cls = type(synthesizer)
-        for name in PAPER_FIELDS:
-            assert getattr(cls, name, ""), f"{cls.__name__} lacks the class attribute {name!r}"
-        assert cls.url.startswith("https://")
-        assert cls.paradigm in ("hand-crafted", "generative")
-        assert cls.__doc__
-        assert cls.pixel_version >= 1
-
-    def test_parameters_are_fields_of_a_frozen_dataclass_with_documentation(
-        self, synthesizer: PerSample
-    ) -> None:
-        fields = dataclasses.fields(synthesizer)
-        assert type(synthesizer).__dataclass_params__.frozen  # type: ignore[attr-defined]
-        for field in fields:
-            assert field.metadata.get("doc"), f"parameter {field.name!r} has no documentation"
-            with pytest.raises(dataclasses.FrozenInstanceError):
-                setattr(synthesizer, field.name, getattr(synthesizer, field.name))
+    def test_says_what_it_is_and_what_its_parameters_mean(self, synthesizer: PerSample) -> None:
+        check_description(synthesizer)
 
     def test_a_generator_decides_every_byte(self, synthesizer: PerSample) -> None:
         first, again = (digest(draw(synthesizer, material(), self.count)) for _ in range(2))
@@ -198,10 +215,10 @@ class SynthesizerContract:
 
     def test_leaves_material_and_global_chance_alone(self, synthesizer: PerSample) -> None:
         given = material(kind="object")
-        arrays, chance = _every_array(given), _global_chance()
+        arrays, chance = every_array(given), global_chance()
         draw(synthesizer, given, self.count)
-        assert _every_array(given) == arrays, "the method wrote into its material"
-        assert _global_chance() == chance, "the method drew from a global generator"
+        assert every_array(given) == arrays, "the method wrote into its material"
+        assert global_chance() == chance, "the method drew from a global generator"
 
     def test_most_canvases_get_an_anomaly(self, synthesizer: PerSample) -> None:
         found = [s for s in draw(synthesizer, material(), self.count) if s is not None]
@@ -220,15 +237,4 @@ class SynthesizerContract:
         assert len(samples) == self.count
         for index, sample in enumerate(samples):
             if sample is not None:
-                self.check(synthesizer, sample, given.normals[index % len(given.normals)])
-
-    def check(self, synthesizer: PerSample, sample: Sample, normal: Image) -> None:
-        """Assert what holds of every sample that a method returns."""
-        clean = normal if sample.clean is None else sample.clean
-        assert sample.image.shape == normal.shape
-        assert sample.mask.any(), "an empty mask: return None where nothing is visible"
-        change = np.abs(sample.image.astype(np.int16) - clean).max(axis=2)
-        assert change[sample.mask].max() >= LEVELS, "nothing is visible inside the mask"
-        if synthesizer.local:
-            assert change[~sample.mask].max(initial=0) == 0, "changed outside the mask"
-        assert not np.shares_memory(sample.image, normal), "the image is a view of the normal"
+                check_sample(synthesizer, sample, given.normals[index % len(given.normals)])

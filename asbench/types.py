@@ -193,9 +193,13 @@ class Subject:
     defects: tuple[Defect, ...] = ()
 
 
-def parameter(default: Any, doc: str) -> Any:
-    """Return a dataclass field with its documentation: shown by `methods show` and in the docs."""
-    return field(default=default, metadata={"doc": doc})
+def parameter(default: Any, doc: str, *, rendering: bool = False) -> Any:
+    """Return a dataclass field with its documentation: shown by `methods show` and in the docs.
+
+    rendering: of a learned method, that fitting does not see it, so parameter sets that differ in
+    it alone render from the same fit. All else decides what is fitted.
+    """
+    return field(default=default, metadata={"doc": doc, "rendering": rendering})
 
 
 Need = Literal["foreground", "another", "textures", "defects"]
@@ -273,13 +277,14 @@ class PretrainedFile:
 
     name: as in `--weights NAME=PATH`; published: the name of the file, or of the folder, as its
     authors ship it, looked for in `ASBENCH_WEIGHTS`; source: where to get it; instead: the variant
-    that does without.
+    that does without; rendering: False where a fit keeps all of it, so that rendering does without.
     """
 
     name: str
     published: str
     source: str
     instead: str
+    rendering: bool = True
 
 
 @dataclass(frozen=True)
@@ -299,7 +304,9 @@ class LearnedSynthesizer(Synthesizer):
     learns_from: ClassVar[Literal["normals", "few-shot defects"]] = "normals"
 
     batch: int = parameter(
-        8, "Samples that pass through the networks together: part of what decides their bytes."
+        8,
+        "Samples that pass through the networks together: part of what decides their bytes.",
+        rendering=True,
     )
 
     @property
@@ -314,6 +321,7 @@ class LearnedSynthesizer(Synthesizer):
         """Return the networks, with fresh weights from torch's default generator.
 
         kinds: the categories the model is for, each with its defect types (empty for methods that
-        learn from normals). pretrained: where each of `pretrained` lies, by its name.
+        learn from normals). pretrained: where each of `pretrained` lies, by its name; to render,
+        those alone that rendering needs, since what was fitted is put back afterwards.
         Raises UserError for weights that are missing, damaged or of another network.
         """

@@ -10,15 +10,7 @@ import click
 if TYPE_CHECKING:
     from asbench.types import Synthesizer
 
-NOT_YET = (
-    "DFMGAN",
-    "RealNet",
-    "AnomalyDiffusion",
-    "Con-GAN",
-    "Defect-GAN",
-    "DefectDiffu",
-    "AdaBLDM",
-)
+NOT_YET = ("DFMGAN", "AnomalyDiffusion", "Con-GAN", "Defect-GAN", "DefectDiffu", "AdaBLDM")
 """Methods of the paper's Table 2 that are not there yet."""
 
 
@@ -77,7 +69,7 @@ def show(name: str) -> None:
     from asbench import plugins
     from asbench.cost import CATEGORY, measure
     from asbench.synthesizers import parameters, resolve
-    from asbench.types import PerSample
+    from asbench.types import LearnedSynthesizer, PerSample
     from cli import console
 
     cls = _class(name)
@@ -98,6 +90,11 @@ def show(name: str) -> None:
     for variant, changes in getattr(module, "VARIANTS", {}).items():
         listed = ", ".join(f"{k} = {v}" for k, v in changes.items())
         console.say(f"\n{name.partition('@')[0]}@{variant}: {listed}")
+    if issubclass(cls, LearnedSynthesizer):
+        free = ", ".join(p.name for p in parameters(cls) if p.rendering)
+        console.say(f"\nwhat may change without a new fit: {free}")
+        console.next_step(f"asbench fit --method {name}")
+        return
     own = [f"{p.name}={p.default}" for p in parameters(cls)][:1]
     console.next_step(
         f"asbench preview --method {name}",

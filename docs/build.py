@@ -21,6 +21,8 @@ import asbench
 import synth_store
 from asbench import datasets, detectors, plugins, synthesizers, testing, types
 from asbench.evaluation import trained
+from asbench.learned import model as learned_model
+from asbench.learned import testing as learned_testing
 from asbench.nets import detector as detector_contract
 from cli.main import asbench as command_line
 from docs.python_api import describe, prose
@@ -93,7 +95,9 @@ def _place(family: str) -> int:
 
 def _method(name: str, module: ModuleType, cls: type[types.Synthesizer]) -> str:
     needs = cls().needs
+    learned = issubclass(cls, types.LearnedSynthesizer)
     facts = [
+        _fitting(cls()) if learned else "",  # type: ignore[arg-type]
         f"Needs {', '.join(sorted(needs))} beside the normals." if needs else "",
         "Makes its own background." if cls.generates else "",
         "Changes nothing outside of its mask."
@@ -103,20 +107,40 @@ def _method(name: str, module: ModuleType, cls: type[types.Synthesizer]) -> str:
         f"Pixel version {cls.pixel_version}.",
     ]
     settings = getattr(module, "CATEGORIES", {})
-    rows = [(f"`{p.name}`", number(p.default), prose(p.doc)) for p in synthesizers.parameters(cls)]
+    rows = [
+        (
+            f"`{p.name}`",
+            number(p.default),
+            *(["no" if p.rendering else "yes"] if learned else []),
+            prose(p.doc),
+        )
+        for p in synthesizers.parameters(cls)
+    ]
+    heads = ("parameter", "default", *(["needs a new fit"] if learned else []), "meaning")
     parts = (
         f"### {name}",
         f"**{cls.title}.** {cls.paper}. <{cls.url}>",
         prose(cls.__doc__ or ""),
         " ".join(filter(None, facts)),
-        table(("parameter", "default", "meaning"), rows),
+        table(heads, rows),
         variants(name, getattr(module, "VARIANTS", {}), "variant"),
         f"Settings of its own for: {', '.join(f'`{c}`' for c in sorted(settings))}."
         if settings
         else "",
-        f"```bash\nasbench preview --method {name}\n```",
+        f"```bash\nasbench {'fit' if learned else 'preview'} --method {name}\n```",
     )
     return "\n\n".join(filter(None, parts))
+
+
+def _fitting(method: types.LearnedSynthesizer) -> str:
+    """Say what a learned method is fitted on, from what it starts, and how it renders."""
+    model = "one model for all categories" if method.joint else "one model for each category"
+    files = "; ".join(
+        f"starts from `{f.published}` ({f.source}), given as `--weights {f.name}=PATH`"
+        for f in method.pretrained
+    )
+    told = [f"[Fitted](../howto/learned-synthesizers.md) on {method.learns_from}: {model}", files]
+    return f"{'; '.join(filter(None, told))}. Renders {method.batch} samples together."
 
 
 def detector_page() -> str:
@@ -259,6 +283,10 @@ def python() -> str:
             (
                 "Synthesizer",
                 "PerSample",
+                "LearnedSynthesizer",
+                "PretrainedFile",
+                "Subject",
+                "Defect",
                 "Canvas",
                 "Material",
                 "parameter",
@@ -279,6 +307,18 @@ def python() -> str:
             testing,
             ("SynthesizerContract", "material", "draw"),
             "The contract of synthesizers, as tests to run on your own.",
+        ),
+        (
+            "asbench.learned.model",
+            learned_model,
+            ("LearnedModel", "FitStage"),
+            "What authors of learned synthesizers write to, beside `LearnedSynthesizer`.",
+        ),
+        (
+            "asbench.learned.testing",
+            learned_testing,
+            ("LearnedContract",),
+            "The contract of learned synthesizers, as tests to run on your own.",
         ),
     )
     parts = []

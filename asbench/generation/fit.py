@@ -11,7 +11,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -30,6 +30,8 @@ from asbench.generation.fitted import (
     Fitted,
     digest_of,
     fit_folder,
+    fit_parameters,
+    networks,
     read_fit,
     read_json,
     versions,
@@ -74,15 +76,21 @@ def silent(sentence: str) -> None:
 class FitPlan:
     """One model to be fitted: the method, what it sees, what it starts from, where it is to stand.
 
-    identity: everything that decides the weights, but for library versions and the device.
+    methods: the method as it is for each category: one where fitting looks. identity: everything
+    that decides the weights, but for library versions and the device.
     """
 
-    synthesizer: LearnedSynthesizer
+    methods: Mapping[str, LearnedSynthesizer]
     subjects: tuple[Subject, ...]
     weights: Mapping[str, Path]
     identity: Mapping[str, Any]
     folder: Path
     device: torch.device
+
+    @property
+    def synthesizer(self) -> LearnedSynthesizer:
+        """The method that is fitted."""
+        return self.methods[self.subjects[0].category]
 
     @property
     def name(self) -> str:
@@ -158,7 +166,8 @@ def fit(
         folder = fit_folder(
             fits, data.name, full, seed, ALL if joint and category is None else first
         )
-        plans.append(FitPlan(synthesizer, subjects, found[first], identity, folder, where))
+        methods = {c: learned[c] for c in scope}
+        plans.append(FitPlan(methods, subjects, found[first], identity, folder, where))
     return [_execute(p, replace, progress, notify, stop) for p in plans]
 
 
@@ -205,7 +214,7 @@ def _identity(
         "method": method,
         "seed": seed,
         "geometry": str(store.geometry),
-        "parameters": json.loads(json.dumps(asdict(synthesizer))),
+        "parameters": fit_parameters(synthesizer),
         "pixel_version": synthesizer.pixel_version,
         "normals": {s.category: store.normals(dataset, s.category).digest for s in subjects},
         "kinds": {s.category: sorted({d.kind for d in s.defects}) for s in subjects},
@@ -230,12 +239,12 @@ def _execute(
     if (folder / RECORD).exists():
         notify(f"{plan.name} stands already in {folder}: it is not fitted again")
         return read_fit(folder)
-    _write_json(folder / BEGUN, dict(plan.identity))
     kinds = {c: tuple(k) for c, k in plan.identity["kinds"].items()}
     with private_rng(device):
         seed_rng(address_seed("build", plan.identity["method"], plan.identity["seed"]), device)
-        model = plan.synthesizer.build(kinds, plan.weights).to(device)
+        model = networks(plan.synthesizer, kinds, plan.weights).to(device)
         stages = model.stages(plan.subjects)
+    _write_json(folder / BEGUN, dict(plan.identity))  # not before weights were found to fit
     fitting = loop.fit(
         model,
         stages,
@@ -297,6 +306,7 @@ def _draw(plan: FitPlan, model: LearnedModel, path: Path) -> None:
         )
         rngs = [address_rng("sheet", subject.category, i) for i in range(SHEET)]
         canvases = [Canvas(material, i % len(subject.normals)) for i in range(SHEET)]
+        model.method = plan.methods[subject.category]
         drawn = in_batches(Evaluated(model), plan.synthesizer.batch, range(SHEET), canvases, rngs)
         shown = [
             Sample(s.image, s.mask, c.normal if s.clean is None else s.clean)

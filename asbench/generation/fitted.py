@@ -6,14 +6,17 @@ import hashlib
 import json
 import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asbench.types import LearnedSynthesizer, Renderer, Synthesizer
 from synth_store import UserError
+
+if TYPE_CHECKING:
+    from asbench.learned.model import LearnedModel
 
 SCHEMA = 1
 FITS = "fits"
@@ -23,6 +26,8 @@ ALL = "all"
 """The folder of a model that serves all categories of its data set."""
 LIBRARIES = ("torch", "diffusers", "transformers")
 """The libraries whose version may change a learned pixel."""
+EXTRA = ("diffusers", "transformers")
+"""Those of them that come with the extra `diffusion`."""
 
 
 @dataclass(frozen=True)
@@ -66,20 +71,42 @@ def fit_folder(fits: Path | str, dataset: str, method: str, seed: int, label: st
     return Path(fits) / dataset / method / str(seed) / label
 
 
+def fit_parameters(synthesizer: LearnedSynthesizer) -> dict[str, Any]:
+    """Return the parameters that decide what is fitted, as JSON would read them back."""
+    found = {
+        field.name: getattr(synthesizer, field.name)
+        for field in fields(synthesizer)
+        if not field.metadata.get("rendering")
+    }
+    decoded: dict[str, Any] = json.loads(json.dumps(found))
+    return decoded
+
+
 def find_fit(
-    fits: Path | str, dataset: str, method: str, category: str, seed: int, *, name: str = ""
+    fits: Path | str,
+    dataset: str,
+    method: str,
+    category: str,
+    seed: int,
+    synthesizer: LearnedSynthesizer,
+    *,
+    name: str = "",
 ) -> Fitted:
     """Return the fit that serves a category: its own, else that of all categories.
 
-    name: what the data set is called on the command line, where it is a path. Raises UserError with
-    the command that makes it where there is none.
+    Where there is none under the method's name, that of another parameter set will do which
+    differs in nothing that fitting sees. synthesizer: the method, resolved for the category; name:
+    what the data set is called on the command line, where it is a path. Raises UserError with the
+    command that makes it where there is none.
     """
-    for label in (category, ALL):
-        folder = fit_folder(fits, dataset, method, seed, label)
-        if (folder / RECORD).exists():
-            fitted = read_fit(folder)
-            if category in fitted.kinds:
-                return fitted
+    for fitted in _serving(fits, dataset, method, category, seed):
+        return fitted
+    plain, wanted = method.partition("@")[0], fit_parameters(synthesizer)
+    for other in sorted(p.name for p in (Path(fits) / dataset).glob("*")):
+        if other.partition("@")[0] == plain:
+            for fitted in _serving(fits, dataset, other, category, seed):
+                if fitted.record["identity"]["parameters"] == wanted:
+                    return fitted
     line = ["asbench", "fit", "--method", method, "--dataset", name or dataset]
     line += ["--category", category] + (["--seed", str(seed)] if seed else [])
     line += ["--fits", str(fits)] if str(fits) != FITS else []
@@ -91,13 +118,15 @@ def find_fit(
 
 def fitted_methods(fits: Path | str, dataset: str, category: str, seed: int = 0) -> list[str]:
     """Return the methods that are fitted for a category, sorted."""
-    found = []
-    for method in sorted(p.name for p in (Path(fits) / dataset).glob("*")):
-        places = (fit_folder(fits, dataset, method, seed, label) for label in (category, ALL))
-        records = [read_fit(place) for place in places if (place / RECORD).exists()]
-        if any(category in fitted.kinds for fitted in records):
-            found.append(method)
-    return found
+    every = sorted(p.name for p in (Path(fits) / dataset).glob("*"))
+    return [method for method in every if _serving(fits, dataset, method, category, seed)]
+
+
+def _serving(fits: Path | str, dataset: str, method: str, category: str, seed: int) -> list[Fitted]:
+    """Return the finished fits under a name that serve a category, its own first."""
+    places = (fit_folder(fits, dataset, method, seed, label) for label in (category, ALL))
+    found = [read_fit(place) for place in places if (place / RECORD).exists()]
+    return [fitted for fitted in found if category in fitted.kinds]
 
 
 def loading_of(
@@ -113,14 +142,19 @@ def loading_of(
 
     assert isinstance(synthesizer, LearnedSynthesizer)
     then = fitted.record["identity"]["parameters"]
-    for parameter, value in json.loads(json.dumps(asdict(synthesizer))).items():
+    for parameter, value in fit_parameters(synthesizer).items():
         if then.get(parameter) != value:
             raise UserError(
                 f"{fitted.folder} was fitted with {parameter}={then.get(parameter)!r}, not "
                 f"{value!r}: give the same --set options as to `asbench fit`, or fit anew with "
                 "--replace."
             )
-    found = find_weights(synthesizer.title, synthesizer.pretrained, given or {})
+    absorbed = {file.name for file in synthesizer.pretrained if not file.rendering}
+    found = find_weights(
+        synthesizer.title,
+        [file for file in synthesizer.pretrained if file.rendering],
+        {name: path for name, path in (given or {}).items() if name not in absorbed},
+    )
     for name, path in found.items():
         if content_digest(path) != fitted.record["identity"]["weights"][name]:
             raise UserError(
@@ -197,9 +231,27 @@ def load(synthesizer: LearnedSynthesizer, loading: Loading) -> Renderer:
         )
     device = torch.device(loading.device)
     with private_rng(device):
-        model = synthesizer.build(fitted.kinds, dict(loading.pretrained))
+        model = networks(synthesizer, fitted.kinds, dict(loading.pretrained))
     load_kept(model, path)
     return Evaluated(model.to(device).eval())
+
+
+def networks(
+    synthesizer: LearnedSynthesizer,
+    kinds: Mapping[str, tuple[str, ...]],
+    pretrained: Mapping[str, Path],
+) -> LearnedModel:
+    """Return a method's fresh networks; raises UserError where a library of theirs is missing."""
+    try:
+        return synthesizer.build(kinds, pretrained)
+    except ModuleNotFoundError as error:
+        library = (error.name or "").partition(".")[0]
+        if library not in EXTRA:
+            raise
+        raise UserError(
+            f"{synthesizer.title} needs {library}, which is not installed: "
+            "`pip install 'asbench[diffusion]'`."
+        ) from error
 
 
 class Evaluated:

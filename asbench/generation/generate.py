@@ -162,7 +162,7 @@ def prepare(
     seeing = {c for (_, c), s in synthesizers.items() if "defects" in s.needs}
     defects = {c: few_shot(data, c) for c in categories if REAL in methods or c in seeing}
     found = {
-        (m, c): find_fit(fits, data.name, m, c, fit_seed, name=str(dataset))
+        (m, c): find_fit(fits, data.name, m, c, fit_seed, s, name=str(dataset))
         for (m, c), s in synthesizers.items()
         if isinstance(s, LearnedSynthesizer)
     }
@@ -294,7 +294,7 @@ def samples_of(
     if method != REAL:
         synthesizer = resolve(method, dataset=data.name, category=category)
     if isinstance(synthesizer, LearnedSynthesizer):
-        fitted = find_fit(fits, data.name, method, category, seed=0)
+        fitted = find_fit(fits, data.name, method, category, 0, synthesizer)
         loading = loading_of(synthesizer, fitted, weights, None)
     with TemporaryDirectory() as nowhere, processes.one_thread():
         opened = SynthStore.open(store) if there else SynthStore.create(nowhere)

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from asbench import plugins, processes
+from asbench import processes
 from asbench.generation.fitted import FITS, find_fit, loading_of
 from asbench.generation.plan import library_versions, masks_identity
 from asbench.generation.render import material, render_samples, renderer_of
-from asbench.types import LearnedSynthesizer, Synthesizer
+from asbench.synthesizers import rebuild
+from asbench.types import LearnedSynthesizer
 from synth_store import Sample, StoreKey, SynthStore, UserError, address_rng
 
 
@@ -40,11 +41,11 @@ def recompute(
     in `fits`. Raises StoreError if the set cannot be read, UserError if those weights are gone.
     """
     stored = store.read(key, category)
-    cls = plugins.load("asbench.synthesizers", key.method, Synthesizer)
-    synthesizer = cls(**stored.attributes["parameters"])
+    synthesizer = rebuild(key.method, stored.attributes["parameters"])
     loading = None
     if isinstance(synthesizer, LearnedSynthesizer):
-        fitted = find_fit(fits, key.dataset, key.method, category, stored.attributes["fit"]["seed"])
+        seed = stored.attributes["fit"]["seed"]
+        fitted = find_fit(fits, key.dataset, key.method, category, seed, synthesizer)
         if fitted.digest != stored.attributes["fit"]["digest"]:
             raise UserError(
                 f"{key}/{category} was rendered by another fit than {fitted.folder} now holds: it "

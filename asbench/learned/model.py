@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from asbench.nets.weights import load_tensors, save_tensors
-from asbench.types import Canvas, Subject
+from asbench.types import Canvas, LearnedSynthesizer, Subject
 from synth_store import Sample, UserError
 
 
@@ -46,9 +46,13 @@ class FitStage:
 class LearnedModel(nn.Module, ABC):
     """Networks of a learned synthesizer.
 
-    Everything that fitting changes is a parameter or a buffer. Weights are initialised from torch's
-    default generator, which the caller seeds.
+    Everything that fitting changes is a parameter or a buffer, at the latest once `stages` was
+    called. Weights are initialised from torch's default generator, which the caller seeds.
     """
+
+    method: LearnedSynthesizer
+    """The parameters it renders with, given by `build`; a joint model is handed those of another
+    category, which may differ where fitting does not look."""
 
     @abstractmethod
     def stages(self, subjects: Sequence[Subject]) -> tuple[FitStage, ...]:

@@ -23,13 +23,21 @@ class Parameter(NamedTuple):
     type: Any
     default: Any
     doc: str
+    rendering: bool = False
+    """Of a learned method: whether fitting does not see it."""
 
 
 def parameters(cls: type[Synthesizer]) -> list[Parameter]:
     """Return the parameters of a method: name, type, default and documentation of each field."""
     hints = get_type_hints(cls)
     return [
-        Parameter(f.name, hints[f.name], f.default, f.metadata.get("doc", ""))
+        Parameter(
+            f.name,
+            hints[f.name],
+            f.default,
+            f.metadata.get("doc", ""),
+            bool(f.metadata.get("rendering")),
+        )
         for f in dataclasses.fields(cls)
         if f.init
     ]
@@ -77,6 +85,17 @@ def resolve(
     for key, value in (settings or {}).items():
         chosen[key] = _value(plain, key, value, known)
     return dataclasses.replace(cls(), **chosen)
+
+
+def rebuild(name: str, stored: Mapping[str, Any]) -> Synthesizer:
+    """Return a method with the parameters that a store or a fit recorded, as JSON has them.
+
+    Raises UserError for a parameter or a value that the method no longer takes.
+    """
+    cls = plugins.load(PACKAGE, name, Synthesizer)
+    known = {p.name: p for p in parameters(cls)}
+    plain = name.partition("@")[0]
+    return cls(**{key: _value(plain, key, value, known) for key, value in stored.items()})
 
 
 def _table(name: str, table: str) -> dict[str, dict[str, Any]]:

@@ -1,0 +1,429 @@
+"""Learned methods through the stage: fitted once, then the same bytes whatever comes between."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pytest
+import torch
+
+from asbench.generation import fit as fitting
+from asbench.generation import fitted as loading
+from asbench.generation import generate as stage
+from asbench.generation.fit import Interrupted, few_shot, fit
+from asbench.generation.fitted import fitted_methods, read_fit
+from asbench.generation.generate import generate, samples_of
+from asbench.generation.recompute import recompute
+from asbench.learned.adm import adm_unet
+from asbench.learned.realnet import RealnetModel
+from asbench.nets.weights import load_tensors, save_tensors
+from asbench.synthesizers import realnet as plugin
+from asbench.synthesizers import resolve
+from asbench.types import Item, LearnedSynthesizer, Synthesizer
+from synth_store import Geometry, Sample, StoreError, SynthStore, UserError
+from synth_store.types import Image, Mask
+from tests.toynets import REALNET as SETTINGS
+from tests.toyset import Toys
+
+METHOD = "realnet@toy"
+
+
+@dataclass(frozen=True)
+class Guarded(Toys):
+    """The toys, whose defects may not be looked at unless they are few-shot; `none`: not at all."""
+
+    none: bool = False
+
+    def image(self, item: Item) -> Image:
+        assert not item.label or (item.few_shot and not self.none), f"{item.id} was read"
+        return super().image(item)
+
+    def mask(self, item: Item) -> Mask | None:
+        if item.label:
+            assert item.few_shot, f"the mask of {item.id} was read"
+        return super().mask(item)
+
+
+@pytest.fixture(autouse=True)
+def toys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let both stages find the toy data set under its name, its defects shut away."""
+    for module in (stage, fitting):
+        monkeypatch.setattr(module, "open_dataset", lambda dataset, **_: Guarded(none=True))
+
+
+def fit_toys(place: Path, **options: Any) -> list[loading.Fitted]:
+    """Fit the toy network on the toys at 32x32, below a folder."""
+    settings = {**SETTINGS, **options.pop("settings", {})}
+    given: dict[str, Any] = {"size": 32, "store": place / "store", "fits": place / "fits"}
+    return fit("toys", "realnet", settings=settings, variant="toy", **given | options)
+
+
+def render(place: Path, **options: Any) -> list[str | None]:
+    """Render 13 samples of both categories and return the digests."""
+    given: dict[str, Any] = {"n": 13, "store": place / "store", "fits": place / "fits"}
+    settings = {**SETTINGS, **options.pop("settings", {})}
+    variant = options.pop("variant", "toy")
+    given |= {"size": 32, "workers": 1, "settings": settings, "variant": variant, **options}
+    return [s.digest for s in generate("toys", "realnet", **given)]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fit of both categories, made once."""
+    place = tmp_path_factory.mktemp("fit")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fitting, "open_dataset", lambda dataset, **_: Guarded(none=True))
+        fit_toys(place)
+    return place
+
+
+@pytest.fixture
+def place(made: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    shutil.copytree(made, tmp_path / "here")
+    return tmp_path / "here"
+
+
+def folder_of(place: Path, label: str = "all") -> Path:
+    return place / "fits/toys" / METHOD / "0" / label
+
+
+def test_a_fit_says_what_it_is(made: Path) -> None:
+    assert sorted(p.name for p in folder_of(made).iterdir()) == [
+        "fit.json",
+        "samples.png",
+        "weights.safetensors",
+    ]
+    record = json.loads((folder_of(made) / "fit.json").read_text())
+    assert record["identity"]["method"] == METHOD
+    assert record["identity"]["kinds"] == {"a": [], "b": []}
+    assert record["identity"]["defects"] == {"a": [], "b": []}
+    assert set(record["identity"]["normals"]) == {"a", "b"}
+    assert "strength_low" not in record["identity"]["parameters"]
+    assert {"torch", "diffusers"} <= set(record["versions"])
+    steps = [step for step, _ in record["losses"]["denoise/noise"]]
+    assert steps == list(range(SETTINGS["steps"]))
+    assert fitted_methods(made / "fits", "toys", "b") == [METHOD]
+
+
+def test_a_fit_that_stands_is_not_made_again(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(fitting, "networks", None)  # calling it would fail
+    (again,) = fit_toys(place, notify=told.append)
+    assert again.digest == read_fit(folder_of(place)).digest
+    assert "stands already" in told[0]
+
+
+def test_a_stopped_fit_goes_on_to_the_same_weights(made: Path, tmp_path: Path) -> None:
+    asked = iter([False, False, True])
+    with pytest.raises(Interrupted, match="stopped at step 2, saved in"):
+        fit_toys(tmp_path, stop=lambda: next(asked))
+    assert not (folder_of(tmp_path) / "fit.json").exists()
+    with pytest.raises(UserError, match=r"holds another fit: its parameters is"):
+        fit_toys(tmp_path, settings={"lr": 0.5})
+    told: list[str] = []
+    (done,) = fit_toys(tmp_path, notify=told.append)
+    assert "continues from step 2 of" in told[0]
+    assert done.digest == read_fit(folder_of(made)).digest
+    assert sorted(p.name for p in done.folder.iterdir()) == [
+        "fit.json",
+        "samples.png",
+        "weights.safetensors",
+    ]
+
+
+def test_seed_and_category_make_other_fits(made: Path, tmp_path: Path) -> None:
+    first = read_fit(folder_of(made))
+    (seeded,) = fit_toys(tmp_path, seed=1)
+    (alone,) = fit_toys(tmp_path, category="a")
+    assert len({first.digest, seeded.digest, alone.digest}) == 3
+    assert alone.folder == folder_of(tmp_path, "a")
+    assert alone.kinds == {"a": ()}
+    with pytest.raises(UserError, match=r"is not fitted for toys/b .*--category b"):
+        render(tmp_path, category="b")
+    with pytest.raises(UserError, match="one model for all categories of toys, or for one"):
+        fit_toys(tmp_path, category=["a", "b"])
+
+
+def test_another_fit_at_the_same_place_is_refused(place: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"holds another fit: its parameters .*--variant.*--replace"
+    ):
+        fit_toys(place, settings={"lr": 0.5})
+    (again,) = fit_toys(place, settings={"lr": 0.5}, replace=True)
+    assert again.record["identity"]["parameters"]["lr"] == 0.5
+
+
+def test_workers_play_no_part(place: Path, tmp_path: Path) -> None:
+    shutil.copytree(place / "fits", tmp_path / "other" / "fits")
+    assert render(place) == render(tmp_path / "other", workers=2)
+
+
+def test_shards_order_growth_and_redraws_play_no_part(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = render(place)
+
+    def elsewhere(name: str) -> Path:
+        shutil.copytree(place / "fits", tmp_path / name / "fits")
+        return tmp_path / name
+
+    grown = elsewhere("grown")
+    for n in (1, 6, 13):
+        found = render(grown, n=n)
+    assert found == whole
+
+    def backwards(function, jobs, workers):  # type: ignore[no-untyped-def]
+        return [(job, function(job)) for job in reversed(jobs)]
+
+    with monkeypatch.context() as patch:
+        patch.setattr("asbench.grid.run", backwards)
+        assert render(elsewhere("backwards")) == whole
+    with monkeypatch.context() as patch:
+        patch.setattr(plugin.Realnet, "shard", 4)
+        small = elsewhere("shards")
+        render(small)
+    pixels = [_pixels(root, c) for root in (place, small) for c in "ab"]
+    assert pixels[:2] == pixels[2:]
+
+    kept = RealnetModel.render
+
+    def forgetful(self: RealnetModel, canvases: Any, rngs: Any) -> list[Sample | None]:
+        """Show nothing on every third draw, decided by the sample's own chance."""
+        drawn = kept(self, canvases, rngs)
+        return [None if s and int(s.image.sum()) % 3 == 0 else s for s in drawn]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RealnetModel, "render", forgetful)
+        at_once = elsewhere("redrawn")
+        again = render(at_once)
+        grown = elsewhere("redrawn-grown")
+        render(grown, n=5)
+        assert render(grown) == again
+    assert again != whole
+
+
+def _pixels(place: Path, category: str) -> list[bytes]:
+    """Return the images of a set, absolute, in order."""
+    opened = SynthStore.open(place / "store")
+    ((key, _),) = [(k, c) for k, c in opened.sets() if c == category]
+    stored = opened.read(key, category)
+    return [stored[i].image.tobytes() + stored[i].mask.tobytes() for i in range(len(stored))]
+
+
+def test_samples_are_rendered_anew_and_previewed_to_the_same_pixels(place: Path) -> None:
+    drawn, from_store = _previewed(place)
+    assert not from_store
+    render(place)
+    stored, from_store = _previewed(place)
+    assert from_store
+    for one, other in zip(drawn, stored, strict=True):
+        assert np.array_equal(one.image, other.image)
+        assert np.array_equal(one.mask, other.mask)
+    opened = SynthStore.open(place / "store")
+    for key, category in opened.sets():
+        found = recompute(opened, key, category, 4, fits=place / "fits")
+        assert len(found.indices) == 4
+        assert found.different == ()
+    shutil.rmtree(place / "fits")
+    with pytest.raises(UserError, match=f"{METHOD} is not fitted for toys/a"):
+        recompute(opened, key, "a", 1, fits=place / "fits")
+
+
+def _previewed(place: Path) -> tuple[list[Sample], bool]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stage, "resolve", _resolved)
+        return samples_of(place / "store", Guarded(), METHOD, "a", range(6), fits=place / "fits")
+
+
+def _resolved(name: str, **options: Any) -> Synthesizer:
+    """Resolve the user's own variant, which a preview knows by the store alone."""
+    return resolve(name, **{**options, "settings": SETTINGS})
+
+
+def test_nothing_is_rendered_without_a_fit(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"not fitted for toys/a .*`asbench fit --method"):
+        render(tmp_path)
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_set_does_not_grow_by_another_fit_or_another_kind_of_device(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    render(place, n=5)
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            stage,
+            "loading_of",
+            lambda *a: loading.Loading(folder_of(place), "0" * 64, "cuda:0", ()),
+        )
+        with pytest.raises(StoreError, match=r"device.*cuda"):
+            render(place)
+    fit_toys(place, settings={"lr": 0.5}, replace=True)
+    with pytest.raises(UserError, match=r"was fitted with lr=0\.5, not 0\.001"):
+        render(place)
+    with pytest.raises(StoreError, match="fit"):
+        render(place, settings={"lr": 0.5})
+
+
+def test_what_fitting_does_not_see_renders_from_the_same_fit(place: Path) -> None:
+    """Another strength is another set, of the same weights."""
+    weak = render(place)
+    strong = render(place, settings={"strength_low": 2.0, "strength_high": 2.0}, variant="strong")
+    assert weak != strong
+    opened = SynthStore.open(place / "store")
+    fits = {opened.read(key, c).attributes["fit"]["digest"] for key, c in opened.sets() if c == "a"}
+    assert fits == {read_fit(folder_of(place)).digest}
+    with pytest.raises(UserError, match="realnet@wide is not fitted"):
+        render(place, settings={"width": 16}, variant="wide")
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut", "other", "record"])
+def test_damaged_weights_are_refused_before_any_work(place: Path, damage: str) -> None:
+    weights = folder_of(place) / "weights.safetensors"
+    if damage == "gone":
+        weights.unlink()
+    elif damage == "cut":
+        weights.write_bytes(weights.read_bytes()[:-100])
+    elif damage == "other":
+        changed = {name: t + 1 for name, t in load_tensors(weights).items()}
+        save_tensors(changed, weights)
+    else:
+        (folder_of(place) / "fit.json").write_text("{")
+    with pytest.raises(UserError, match=r"fit again with|asbench fit --replace"):
+        render(place)
+    images = list((place / "store").glob(f"toys/{METHOD}/0/*/image/c/*/*/*/*"))
+    assert images == []
+
+
+SMALL_ADM = {
+    "width": 8,
+    "multipliers": (1, 2),
+    "layers": 1,
+    "attention": (8,),
+    "head_channels": 4,
+    "groups": 4,
+}
+
+
+@pytest.fixture
+def small_adm(monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Any]:
+    """ADM's network, only smaller, so that a file of its weights is."""
+    monkeypatch.setattr(plugin.Realnet, "_check_network", lambda self: None)
+    monkeypatch.delenv("ASBENCH_WEIGHTS", raising=False)
+    return {"weights": "adm256", **SMALL_ADM}
+
+
+def published(path: Path, rows: int = 1000) -> None:
+    """Write weights of the small ADM as its authors would."""
+    from asbench.learned.adm import LABELS, _published
+
+    net = adm_unet(16, **SMALL_ADM, classes=1)  # type: ignore[arg-type]
+    generator = torch.Generator().manual_seed(0)
+    tensors = {
+        name: torch.randn(shape, generator=generator) * 0.1 for name, shape in _published(net)
+    }
+    torch.save({**tensors, LABELS: torch.zeros(rows, 32)}, path)
+
+
+def test_pretrained_weights_are_needed_to_fit_and_not_to_render(
+    tmp_path: Path, small_adm: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = r"starts from 256x256_diffusion.pt.*--weights adm256=PATH.*realnet@full-scratch"
+    with pytest.raises(UserError, match=told):
+        fit_toys(tmp_path, settings=small_adm)
+    with pytest.raises(UserError, match="weights of 'resnet18' are of no use to RealNet"):
+        fit_toys(tmp_path, settings=small_adm, weights={"resnet18": tmp_path})
+    assert list(tmp_path.iterdir()) == []
+
+    foreign = tmp_path / "foreign.pt"
+    torch.save({"conv1.weight": torch.zeros(3)}, foreign)
+    with pytest.raises(UserError, match="is not the ADM U-Net"):
+        fit_toys(tmp_path, settings=small_adm, weights={"adm256": foreign})
+
+    class Harmful:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return os.mkdir, (str(tmp_path / "harm"),)
+
+    torch.save({"out.2.bias": Harmful()}, foreign)
+    with pytest.raises(UserError, match="not a readable file of weights"):
+        fit_toys(tmp_path, settings=small_adm, weights={"adm256": foreign})
+    assert not (tmp_path / "harm").exists()
+
+    published(tmp_path / "256x256_diffusion.pt")
+    monkeypatch.setenv("ASBENCH_WEIGHTS", str(tmp_path))
+    (done,) = fit_toys(tmp_path, settings=small_adm)
+    assert set(done.record["identity"]["weights"]) == {"adm256"}
+    (tmp_path / "256x256_diffusion.pt").unlink()
+    assert len(render(tmp_path, settings=small_adm)) == 2
+
+
+@dataclass(frozen=True)
+class Seeing(plugin.Realnet):
+    """RealNet, if it learned from defects."""
+
+    learns_from: ClassVar[Literal["normals", "few-shot defects"]] = "few-shot defects"
+
+
+def test_only_the_few_shot_third_is_ever_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 6 discs the 2 lowest, whose ids the fit and every set of it name."""
+    found = few_shot(Guarded(), "a", Geometry(32, 32))
+    assert [d.id for d in found] == ["test/disc/0", "test/disc/1"]
+    assert all(d.kind == "disc" and d.mask.any() and d.image.shape == (32, 32, 3) for d in found)
+
+    monkeypatch.setattr(fitting, "open_dataset", lambda dataset, **_: Guarded())
+    monkeypatch.setattr(fitting, "resolve", lambda *_, **__: Seeing(**{**SETTINGS, "steps": 1}))
+    (done,) = fit_toys(tmp_path)
+    assert done.defects_seen("a") == ("test/disc/0", "test/disc/1")
+    assert done.kinds == {"a": ("disc",), "b": ("disc",)}
+    monkeypatch.setattr(stage, "open_dataset", lambda dataset, **_: Guarded())
+    monkeypatch.setattr(stage, "resolve", lambda *_, **__: Seeing(**{**SETTINGS, "steps": 1}))
+    render(tmp_path, n=2)
+    opened = SynthStore.open(tmp_path / "store")
+    ((key, category),) = [(k, c) for k, c in opened.sets() if c == "b"]
+    assert opened.read(key, category).attributes["fit"]["defects"] == [
+        "test/disc/0",
+        "test/disc/1",
+    ]
+
+
+def test_a_data_set_without_few_shot_defects_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @dataclass(frozen=True)
+    class Sound(Toys):
+        def items(self, category: str) -> tuple[Item, ...]:
+            return tuple(i for i in super().items(category) if not i.label)
+
+    monkeypatch.setattr(fitting, "open_dataset", lambda dataset, **_: Sound())
+    monkeypatch.setattr(fitting, "resolve", lambda *_, **__: Seeing(**SETTINGS))
+    with pytest.raises(UserError, match="has no type with 3 images or more"):
+        fit_toys(tmp_path)
+    assert not (tmp_path / "store").exists()
+
+
+@dataclass(frozen=True)
+class Lacking(LearnedSynthesizer):
+    """A method whose library is not installed."""
+
+    title: ClassVar[str] = "Lacking"
+    library: str = "diffusers"
+
+    def build(self, kinds: Mapping[str, tuple[str, ...]], pretrained: Mapping[str, Path]) -> Any:
+        raise ModuleNotFoundError(f"No module named {self.library!r}", name=self.library)
+
+
+def test_a_missing_library_is_named_with_the_extra_that_brings_it() -> None:
+    with pytest.raises(UserError, match=r"Lacking needs diffusers.*pip install 'asbench\[diff"):
+        loading.networks(Lacking(), {}, {})
+    with pytest.raises(ModuleNotFoundError):
+        loading.networks(Lacking(library="asbench.learned.lacking"), {}, {})
