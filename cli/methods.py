@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from asbench.types import Synthesizer
 
 NOT_YET = (
-    "DFMGAN",
     "RealNet",
     "AnomalyDiffusion",
     "Con-GAN",

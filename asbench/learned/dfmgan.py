@@ -105,6 +105,16 @@ class DfmganModel(LearnedModel):
     the discriminators, stand beside them once fitting begins.
     """
 
+    method: Dfmgan
+    moving: Backbone
+    moving_branch: Branch
+    critic: Discriminator
+    defect_critic: Discriminator
+    matcher: Discriminator
+    p: Tensor
+    signs: Tensor
+    path_mean: Tensor
+
     def __init__(self, method: Dfmgan, kinds: Sequence[str]) -> None:
         super().__init__()
         self.method, self.kinds = method, tuple(kinds)
@@ -133,7 +143,7 @@ class DfmganModel(LearnedModel):
         self.backbone.requires_grad_(False)
         self.branches.requires_grad_(False)
         self.moving = copy.deepcopy(self.backbone).requires_grad_(True)
-        self.moving_branch = copy.deepcopy(self.branches[0]).requires_grad_(True)
+        self.moving_branch = copy.deepcopy(self.branch(0)).requires_grad_(True)
         self.critic = Discriminator(method.side, method.base, method.most).to(self.device)
         self.defect_critic = copy.deepcopy(self.critic)
         self.matcher = self._fresh_matcher()
@@ -208,13 +218,13 @@ class DfmganModel(LearnedModel):
 
         codes, z_d = self.backbone.codes(draw(latent)), draw(latent)
         noises = [draw(1, s, s) for s in synthesis.noise_sides]
-        own_noises = [draw(1, s, s) for s in self._branch(0).noise_sides]
+        own_noises = [draw(1, s, s) for s in self.branch(0).noise_sides]
         x, image = synthesis.through(range(self.below), None, None, codes, noises)
         rest = range(self.below, len(synthesis.sides))
         _, cleans = synthesis.through(rest, x, image, codes, noises)
         images, masks = cleans.clone(), torch.zeros_like(cleans[:, :1], dtype=torch.bool)
         for number in sorted(set(kinds)):
-            branch = self._branch(number)
+            branch = self.branch(number)
             # All of the batch goes through each branch: bytes depend on how many do.
             gated = Gated(branch, branch.mapping(z_d), own_noises)
             _, found = synthesis.through(rest, x, image, codes, noises, gated)
@@ -224,7 +234,8 @@ class DfmganModel(LearnedModel):
             masks = torch.where(mine, gated.values[-1] >= 0, masks)
         return images, cleans, masks
 
-    def _branch(self, number: int) -> Branch:
+    def branch(self, number: int) -> Branch:
+        """Return the branch of a defect type, by the type's number."""
         branch = self.branches[number]
         assert isinstance(branch, Branch)
         return branch
@@ -239,7 +250,7 @@ def adam(net: nn.Module, lr: float, every: int | None) -> torch.optim.Adam:
 def descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> Tensor:
     """Take one step down a loss, and return it detached."""
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    torch.autograd.backward(loss)
     optimizer.step()
     return loss.detach()
 

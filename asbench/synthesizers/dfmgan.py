@@ -54,8 +54,8 @@ class Dfmgan(LearnedSynthesizer):
 
     The published method fits a generator for each defect type; here each type has its own branch,
     discriminators and steps, and all of a category share the frozen backbone. A sample's type is
-    drawn evenly. A change reaches beyond the mask by a few pixels, 9 at 256 pixels, as the
-    backbone's convolutions carry it. None where the mask is empty.
+    drawn evenly. Changes reach up to 9 of the network's pixels beyond the mask, as the backbone's
+    convolutions carry them. None where the mask is empty.
 
     Own implementation from the formulas. Discriminators are augmented adaptively by most of ADA's
     geometry and colours, sampled bilinearly, and the gradient penalty is taken at augmented images;
