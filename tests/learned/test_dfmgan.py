@@ -342,7 +342,8 @@ def test_configurations_build_at_true_size(
     """On the meta device, with a step's forward and backward; millions of parameters."""
     method = resolve(name, dataset="mvtec", category="hazelnut")
     assert isinstance(method, Dfmgan)
-    assert method.penalty == pytest.approx(0.0002 * method.side**2 / method.images)
+    rule = 0.0002 * method.side**2 / method.images
+    assert method.penalty == pytest.approx(10 if "tiny" in name else rule)
     with torch.device("meta"), private_rng():
         model = DfmganModel(method, ("hole",))
         model.critics()
