@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from asbench.learned.model import LearnedModel
 
 VARIANTS: dict[str, dict[str, Any]] = {
-    # One GPU, a day: 1000 and 150 thousand images.
+    # For one GPU and a day: 1000 and 150 thousand images.
     "mid": {
         "side": 128,
         "gate": 32,

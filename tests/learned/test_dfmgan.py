@@ -11,14 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from asbench.learned.dfmgan import (
-    SEEKING_FLOOR,
-    DefectSteps,
-    DfmganModel,
-    Gated,
-    average,
-    seeking,
-)
+from asbench.learned.dfmgan import DfmganModel, Gated
+from asbench.learned.dfmgan_steps import SEEKING_FLOOR, DefectSteps, average, seeking
 from asbench.learned.loop import Fitting
 from asbench.learned.testing import (
     LearnedContract,
