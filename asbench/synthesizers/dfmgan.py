@@ -29,13 +29,13 @@ VARIANTS: dict[str, dict[str, Any]] = {
     # than the authors' rule (0.2), which else is done before the generator has begun.
     "tiny-scratch": {
         "side": 64,
-        "gate": 16,
+        "gate": 32,
         "base": 1024,
         "most": 64,
         "latent": 64,
         "images": 4,
-        "steps": 1200,
-        "defect_steps": 250,
+        "steps": 1000,
+        "defect_steps": 200,
         "lr": 0.005,
         "penalty": 10.0,
         "path_weight": 0.0,
@@ -56,8 +56,10 @@ class Dfmgan(LearnedSynthesizer):
 
     The published method fits a generator for each defect type; here each type has its own branch,
     discriminators and steps, and all of a category share the frozen backbone. A sample's type is
-    drawn evenly. Changes reach up to 9 of the network's pixels beyond the mask, as the backbone's
-    convolutions carry them. None where the mask is empty.
+    drawn evenly. The mask is the first block's, enlarged and filtered: the gate of the first level
+    may be open at a lone pixel that the mask has lost, and the backbone's convolutions carry
+    changes up to 9 of the network's pixels beyond the gate (3 where `gate` is half of `side`). None
+    where the mask is empty.
 
     Own implementation from the formulas. Discriminators are augmented adaptively by most of ADA's
     geometry and colours, sampled bilinearly, and the gradient penalty is taken at augmented images;
