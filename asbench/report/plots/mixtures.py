@@ -1,0 +1,108 @@
+"""Figure 13: mixtures beside the theoretical mean of their parts and the best of them."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import matplotlib as mpl
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from asbench.report.plots.drawing import (
+    INK,
+    SERIES,
+    Drawing,
+    listed,
+    new_axes,
+    percent,
+    style,
+    title,
+)
+from asbench.report.plots.grid import Grid, mean_defined
+from asbench.report.scores import Setting
+from asbench.report.scores import title as mix_title
+from asbench.report.tables import TITLES
+
+
+class Mixed(NamedTuple):
+    """A mixture's score, the plain mean of its parts alone, and the best of them; in 0..1."""
+
+    score: float
+    theory: float
+    best: float
+
+
+def mixed(grid: Grid, detector: str, metric: str) -> dict[tuple[str, ...], Mixed]:
+    """Return each mixture of a detector at its own ratio: equation 1's means over data sets."""
+    found, cells = {}, grid.over_datasets(_cells(grid, metric), weighted=True)
+    for mix in grid.mixtures:
+        parts = [cells.get((detector, m), math.nan) for m in mix]
+        best = math.nan if any(map(math.isnan, parts)) else max(parts)
+        found[mix] = Mixed(cells.get((detector, *mix), math.nan), mean_defined(parts), best)
+    return found
+
+
+def draw(grid: Grid, detector: str, metric: str) -> Drawing:
+    """Return figure 13 of one detector.
+
+    A bar runs from the theoretical mean to what the mixture reached: its length is the gain, so no
+    axis need begin at zero.
+    """
+    found = mixed(grid, detector, metric)
+    name = f"fig13-{detector.replace('@', '-')}-{metric}"
+    with mpl.rc_context(style(name)):
+        figure, axes = new_axes(4.8, 1.15 + 0.27 * len(found))
+        for y, (score, theory, best) in enumerate(found.values()):
+            gain = score - theory
+            colour = SERIES[0] if not gain < 0 else SERIES[1]
+            axes.barh([y], [100 * gain], left=[100 * theory], height=0.5, color=colour, alpha=0.45)
+            axes.plot([100 * theory], [y], "|", color=INK, ms=11)
+            axes.plot([100 * score], [y], "D", color=colour, ms=5.5)
+            axes.plot([100 * best], [y], "o", color=INK, mfc="none", ms=6)
+            if math.isnan(score):
+                axes.text(0.01, y, "–", transform=axes.get_yaxis_transform(), va="center")
+        axes.set_yticks(range(len(found)), [_short(mix) for mix in found])
+        axes.tick_params(axis="y", length=0, labelsize=8)
+        axes.set_ylim(len(found) - 0.4, -0.6)
+        axes.set_xlabel(title(metric))
+        axes.grid(axis="x", alpha=0.2)
+        axes.margins(x=0.08)
+        axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+        figure.legend(
+            handles=[
+                Line2D([], [], marker="D", ls="", color=SERIES[0], label="mixture"),
+                Line2D([], [], marker="|", ls="", color=INK, ms=10, label="mean of its parts"),
+                Line2D([], [], marker="o", ls="", color=INK, mfc="none", label="best part"),
+            ],
+            loc="outside lower center",
+            ncols=3,
+            fontsize=8.5,
+        )
+    told = [
+        f"{mix_title(mix)} {percent(m.score)}, mean of parts {percent(m.theory)}, "
+        f"best part {percent(m.best)}"
+        for mix, m in found.items()
+    ]
+    over = "data sets, weighted by equation 1" if len(grid.datasets) > 1 else grid.datasets[0]
+    caption = f"{TITLES[metric]} of mixtures with {detector} over {over}"
+    wanted = [
+        Setting(d, detector, mix, None)
+        for d in grid.datasets
+        for mix in [*grid.mixtures, *sorted({(m,) for mix in grid.mixtures for m in mix})]
+    ]
+    missing = grid.lacks(wanted, _cells(grid, metric))
+    return Drawing(name, "13", caption, f"{caption}. {listed(told)}.", figure, missing)
+
+
+def _cells(grid: Grid, metric: str) -> dict[Setting, float]:
+    found = {}
+    for setting, value in grid.cells(metric).items():
+        if setting.mix and setting.ratio == grid.ratios.get(setting.detector):
+            found[setting._replace(ratio=None)] = value
+    return found
+
+
+def _short(mix: tuple[str, ...]) -> str:
+    text = mix_title(mix)
+    return text if len(text) < 34 else "\n+ ".join([" + ".join(mix[:2]), " + ".join(mix[2:])])

@@ -1,0 +1,78 @@
+"""The critical-difference diagram: mean ranks, and which methods the Nemenyi test tells apart.
+
+Source: J. Demšar, Statistical Comparisons of Classifiers over Multiple Data Sets, JMLR 7, 2006.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import matplotlib as mpl
+
+from asbench.report.plots.drawing import INK, SERIES, Drawing, listed, new_axes, style
+
+
+def groups(ranks: Mapping[str, float], difference: float) -> list[tuple[str, ...]]:
+    """Return the largest runs of methods, by mean rank, whose ends lie within `difference`."""
+    order = sorted(ranks, key=lambda m: (ranks[m], m))
+    found: list[tuple[str, ...]] = []
+    for first, method in enumerate(order):
+        near = [m for m in order[first:] if ranks[m] - ranks[method] <= difference]
+        if len(near) > 1 and not (found and set(near) <= set(found[-1])):
+            found.append(tuple(near))
+    return found
+
+
+def draw(ranks: Mapping[str, float], difference: float, blocks: int, about: str) -> Drawing:
+    """Return the diagram of mean ranks, 1 = best.
+
+    difference: Nemenyi's critical difference at 5 %; blocks: what the ranks are the mean over;
+    about: what was ranked, in words.
+    """
+    name = "critical-difference"
+    order = sorted(ranks, key=lambda m: (ranks[m], m))
+    half = math.ceil(len(order) / 2)
+    joined = groups(ranks, difference)
+    depth = 0.16 * (len(joined) + 1)
+    height = 0.9 + 0.22 * half + depth
+    with mpl.rc_context(style(name)):
+        figure, axes = new_axes(5.4, height)
+        top = math.ceil(max(ranks.values()))
+        axes.plot([1, top], [0, 0], "-", color=INK, lw=0.8)
+        for rank in range(1, top + 1):
+            axes.plot([rank, rank], [0, 0.12], "-", color=INK, lw=0.8)
+            axes.text(rank, 0.2, f"{rank}", ha="center", va="bottom", fontsize=8.5)
+        margin = 0.04 * (top - 1)
+        for place, method in enumerate(order):
+            left = place < half
+            row = place if left else len(order) - 1 - place
+            y = -depth * 2.2 - 0.5 * row - 0.3
+            end = 1 - margin if left else top + margin
+            rank = ranks[method]
+            axes.plot([rank, rank, end], [0, y, y], "-", color=INK, lw=0.6)
+            axes.text(
+                end,
+                y,
+                f"{method} {rank:.1f} " if left else f" {rank:.1f} {method}",
+                ha="right" if left else "left",
+                va="center",
+                fontsize=8.5,
+            )
+        for level, members in enumerate(joined):
+            y = -0.32 * (level + 1)
+            ends = [ranks[members[0]] - 0.06, ranks[members[-1]] + 0.06]
+            axes.plot(ends, [y, y], "-", color=SERIES[1], lw=3, solid_capstyle="round")
+        axes.plot([1, 1 + difference], [1.0, 1.0], "-", color=SERIES[1], lw=1.6)
+        axes.text(1, 1.08, f"critical difference {difference:.2f}", va="bottom", fontsize=8.5)
+        room = 0.32 * (top - 1)
+        axes.set_xlim(1 - room, top + room)
+        axes.set_axis_off()
+    caption = (
+        f"Mean rank of {about} over {blocks} blocks, 1 is best; a bar joins those that the Nemenyi "
+        "test at 5 % does not tell apart"
+    )
+    told = [f"{m} {ranks[m]:.2f}" for m in order]
+    alike = [", ".join(members) for members in joined]
+    words = f"{caption}. Critical difference {difference:.2f}. {listed(told)}."
+    return Drawing(name, "", caption, f"{words} Not told apart: {listed(alike) or 'none'}.", figure)

@@ -1,0 +1,206 @@
+"""Figures 8 and 10, and section 4.3's scatter: what the share of anomalous items does."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+
+import matplotlib as mpl
+from matplotlib.ticker import MaxNLocator
+from scipy import stats
+
+from asbench.report.plots.drawing import (
+    SERIES,
+    Drawing,
+    listed,
+    new_axes,
+    percent,
+    series,
+    style,
+    title,
+)
+from asbench.report.plots.grid import Cells, Grid, mean_defined
+from asbench.report.scores import Setting
+from asbench.report.tables import TITLES
+
+By = Literal["method", "detector"]
+
+
+class Stability(NamedTuple):
+    """A method over ratios, of its means over detectors: their mean, and highest less lowest."""
+
+    mean: float
+    range: float
+
+
+def compared(grid: Grid) -> dict[str, list[float]]:
+    """Return, by data set, the ratios above 0 that single methods were trained at; two at least."""
+    found: dict[str, set[float]] = {}
+    for score in grid.scores:
+        if len(score.mix) == 1:
+            found.setdefault(score.dataset, set()).add(score.ratio)
+    return {d: sorted(found[d]) for d in grid.datasets if len(found.get(d, ())) > 1}
+
+
+def curves(grid: Grid, dataset: str, metric: str, by: By) -> dict[str, list[float]]:
+    """Return means by ratio: of each method over detectors, or of each detector over methods."""
+    cells, at = grid.cells(metric), compared(grid)[dataset]
+    lines = {}
+    for name in grid.methods if by == "method" else grid.detectors:
+        pairs = (
+            [(t, name) for t in grid.detectors]
+            if by == "method"
+            else [(name, m) for m in grid.methods]
+        )
+        lines[name] = [
+            mean_defined(cells.get(Setting(dataset, t, (m,), r), math.nan) for t, m in pairs)
+            for r in at
+        ]
+    return lines
+
+
+def draw_curves(grid: Grid, dataset: str, metric: str, by: By) -> Drawing:
+    """Return figure 10 for one data set: by method or by detector, against the ratio."""
+    at, lines = compared(grid)[dataset], curves(grid, dataset, metric, by)
+    name = f"fig10-{dataset.replace('@', '-')}-{by}-{metric}"
+    with mpl.rc_context(style(name)):
+        figure, axes = new_axes(4.6, 3.1 if by == "detector" else 3.7)
+        for place, (label, values) in enumerate(lines.items()):
+            line = [100 * v for v in values]
+            axes.plot(at, line, lw=1.3, ms=4.5, label=label, **series(place))
+        axes.set_xticks(at, [f"{ratio:g}" for ratio in at])
+        axes.set_xlabel("Share of anomalous items")
+        axes.set_ylabel(title(metric))
+        axes.grid(axis="y", alpha=0.2)
+        axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+        figure.legend(loc="outside lower center", ncols=3, fontsize=8.5)
+    over = "detectors" if by == "method" else "methods"
+    caption = f"{TITLES[metric]} on {dataset} against the ratio, by {by}: means over {over}"
+    told = [f"{n}: {_at(at, v)}" for n, v in lines.items()]
+    missing = _missing(grid, dataset, at, grid.cells(metric))
+    return Drawing(name, "10", caption, f"{caption}. {listed(told)}.", figure, missing)
+
+
+def stability(grid: Grid, dataset: str, metric: str) -> dict[str, Stability]:
+    """Return tables 7 and 8's mean and range of every method."""
+    return {
+        m: Stability(mean_defined(v), max(v) - min(v) if not any(map(math.isnan, v)) else math.nan)
+        for m, v in curves(grid, dataset, metric, "method").items()
+    }
+
+
+def draw_stability(grid: Grid, dataset: str, metric: str) -> Drawing:
+    """Return mean against range over ratios, a point a method, with Pearson's r and p (§4.3)."""
+    found = {m: s for m, s in stability(grid, dataset, metric).items() if s.range == s.range}
+    name = f"stability-{dataset.replace('@', '-')}-{metric}"
+    x, y = [100 * s.mean for s in found.values()], [100 * s.range for s in found.values()]
+    fit = correlation_text(x, y)
+    with mpl.rc_context(style(name)):
+        figure, axes = new_axes(4.6, 3.1)
+        axes.plot(x, y, "o", color=SERIES[0], ms=6)
+        label_points(axes, x, y, list(found))
+        axes.set_xlabel(f"Mean {title(metric)} over ratios")
+        axes.set_ylabel("Highest − lowest (points)")
+        axes.grid(alpha=0.2)
+        axes.margins(0.16, 0.1)
+        axes.set_ylim(bottom=0)
+    caption = f"Do better methods mind the ratio less? {dataset}: {fit}"
+    told = [f"{m} {percent(s.mean)}, range {percent(s.range)}" for m, s in found.items()]
+    missing = _missing(grid, dataset, compared(grid)[dataset], grid.cells(metric))
+    return Drawing(name, "", caption, f"{caption}. {listed(told)}.", figure, missing)
+
+
+def without(grid: Grid, metric: str) -> dict[tuple[str, str], tuple[float, float]]:
+    """Return, by data set and detector, (at ratio 0, mean over methods at the default ratio)."""
+    cells, singles = grid.cells(metric), grid.singles(metric)
+    found = {}
+    for d in grid.datasets:
+        for t in grid.detectors:
+            none = cells.get(Setting(d, t, (), 0.0), math.nan)
+            some = mean_defined(
+                singles.get(Setting(d, t, (m,), None), math.nan) for m in grid.methods
+            )
+            found[d, t] = none, some
+    return found
+
+
+def draw_without(grid: Grid, metric: str) -> Drawing:
+    """Return figure 8: each detector without anomalies, and its mean over methods with them."""
+    pairs = without(grid, metric)
+    name = f"fig8-{metric}"
+    with mpl.rc_context(style(name)):
+        figure, axes = new_axes(4.8, 0.9 + 0.2 * len(pairs) + 0.28 * len(grid.datasets))
+        y, ticks = 0.0, []
+        for dataset in grid.datasets:
+            axes.annotate(
+                dataset,
+                (0, y - 0.75),
+                xycoords=("axes fraction", "data"),
+                xytext=(4, 0),
+                textcoords="offset points",
+                fontweight="bold",
+                fontsize=8.5,
+                va="center",
+            )
+            for detector in grid.detectors:
+                none, some = (100 * v for v in pairs[dataset, detector])
+                axes.plot([none, some], [y, y], "-", color=SERIES[7], lw=1)
+                axes.plot([none], [y], "o", color=SERIES[1], ms=5.5, mfc="none")
+                axes.plot([some], [y], "o", color=SERIES[0], ms=5.5)
+                ticks.append((y, detector))
+                y += 1
+            y += 1.3
+        axes.set_yticks([at for at, _ in ticks], [text for _, text in ticks])
+        axes.tick_params(axis="y", length=0, labelsize=8)
+        axes.set_ylim(y - 1.6, -1.3)
+        axes.set_xlabel(f"{title(metric)}: ○ without anomalies, ● mean over methods")
+        axes.grid(axis="x", alpha=0.2)
+    told = [
+        f"{t} on {d}: {percent(a)} without, {percent(b)} with" for (d, t), (a, b) in pairs.items()
+    ]
+    caption = f"{TITLES[metric]} without synthetic anomalies (ratio 0) and with them"
+    wanted = [Setting(d, t, (), 0.0) for d in grid.datasets for t in grid.detectors]
+    missing = grid.lacks(wanted, grid.cells(metric))
+    missing += grid.lacks(grid.all_singles(), grid.singles(metric))
+    return Drawing(name, "8", caption, f"{caption}. {listed(told)}.", figure, missing)
+
+
+def correlation_text(x: Sequence[float], y: Sequence[float]) -> str:
+    """Return `r = −0.90, p = 0.0001, n = 12` (Pearson, two-sided), or why there is none."""
+    if len(x) < 3:
+        return f"too few points for a correlation (n = {len(x)})"
+    if len(set(x)) == 1 or len(set(y)) == 1:
+        return f"no correlation: all values are alike (n = {len(x)})"
+    found = stats.pearsonr(x, y)
+    return f"r = {found.statistic:.2f}, p = {found.pvalue:.2g}, n = {len(x)}".replace("-0", "−0")
+
+
+def label_points(
+    axes: mpl.axes.Axes, x: Sequence[float], y: Sequence[float], names: Sequence[str]
+) -> None:
+    """Write each name beside its point, above or below where the next one is near."""
+    order = sorted(range(len(x)), key=lambda i: (x[i], y[i]))
+    for turn, i in enumerate(order):
+        axes.annotate(
+            names[i],
+            (x[i], y[i]),
+            xytext=(0, 6 if turn % 2 else -7),
+            textcoords="offset points",
+            ha="center",
+            va="bottom" if turn % 2 else "top",
+            fontsize=7.5,
+        )
+
+
+def _at(ratios: Sequence[float], values: Sequence[float]) -> str:
+    return ", ".join(f"{percent(v)} at {r:g}" for r, v in zip(ratios, values, strict=True))
+
+
+def _missing(
+    grid: Grid, dataset: str, ratios: Sequence[float], cells: Cells | Mapping[Setting, float]
+) -> tuple[str, ...]:
+    wanted = [
+        Setting(dataset, t, (m,), r) for r in ratios for t in grid.detectors for m in grid.methods
+    ]
+    return grid.lacks(wanted, cells)

@@ -1,0 +1,113 @@
+"""Figure 11, quality against detection; and ours, image level against pixel level."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import matplotlib as mpl
+from matplotlib.ticker import MaxNLocator
+
+from asbench.report.plots.drawing import SERIES, Drawing, listed, new_axes, percent, style, title
+from asbench.report.plots.grid import Grid, mean_defined
+from asbench.report.plots.ratios import correlation_text, label_points
+from asbench.report.tables import TITLES
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """One quality score against one detection metric of a data set, a point a method.
+
+    x: the score; y: the metric of `asbench.results.METRICS`, in 0..1; told: the statistic in words,
+    where it was corrected for many tests, else empty.
+    """
+
+    dataset: str
+    score: str
+    metric: str
+    methods: tuple[str, ...]
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    told: str = ""
+
+
+def draw_quality(pairs: Pairs) -> Drawing:
+    """Return one panel of figure 11 with its correlation."""
+    kept = [i for i, (x, y) in enumerate(zip(pairs.x, pairs.y, strict=True)) if x == x and y == y]
+    x, y = [pairs.x[i] for i in kept], [100 * pairs.y[i] for i in kept]
+    slug = "".join(c if c.isalnum() else "-" for c in f"{pairs.dataset}-{pairs.score}")
+    name = f"fig11-{slug}-{pairs.metric}"
+    with mpl.rc_context(style(name)):
+        figure, axes = new_axes(3.2, 2.5)
+        axes.plot(x, y, "o", color=SERIES[0], ms=5)
+        label_points(axes, x, y, [pairs.methods[i] for i in kept])
+        axes.set_xlabel(pairs.score)
+        axes.set_ylabel(title(pairs.metric))
+        axes.grid(alpha=0.2)
+        axes.margins(0.2, 0.18)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+    caption = f"{pairs.dataset}, {pairs.score}: {pairs.told or correlation_text(x, y)}"
+    points = [f"{pairs.methods[i]} {pairs.x[i]:.4g}, {percent(pairs.y[i])}" for i in kept]
+    missing = tuple(
+        f"{pairs.score} or {TITLES[pairs.metric]} of {m} on {pairs.dataset}"
+        for i, m in enumerate(pairs.methods)
+        if i not in kept
+    )
+    return Drawing(name, "11", caption, f"{caption}. {listed(points)}.", figure, missing)
+
+
+def pareto(grid: Grid, x: str, y: str) -> dict[str, tuple[float, float, bool]]:
+    """Return (x, y, whether no other method beats it in both) of each method.
+
+    Means over detectors of equation 1's means over data sets, in 0..1.
+    """
+    values = {}
+    both = [grid.over_datasets(grid.singles(metric), weighted=True) for metric in (x, y)]
+    for method in grid.methods:
+        at = [mean_defined(m.get((t, method), math.nan) for t in grid.detectors) for m in both]
+        if not any(map(math.isnan, at)):
+            values[method] = at[0], at[1]
+    return {m: (*at, not _beaten(at, list(values.values()))) for m, at in values.items()}
+
+
+def draw_pareto(grid: Grid, x: str = "image_auroc", y: str = "pixel_ap") -> Drawing:
+    """Return image level against pixel level; a line joins the methods that none beats in both."""
+    found = pareto(grid, x, y)
+    name = f"pareto-{x}-{y}"
+    front = sorted((v[:2] for v in found.values() if v[2]), key=lambda at: at[0])
+    with mpl.rc_context(style(name)):
+        figure, axes = new_axes(4.6, 3.4)
+        axes.plot(
+            [100 * a for a, _ in front], [100 * b for _, b in front], "-", color=SERIES[1], lw=1.2
+        )
+        for on_front, fill in ((True, SERIES[1]), (False, "none")):
+            at = [v for v in found.values() if v[2] is on_front]
+            axes.plot(
+                [100 * a for a, _, _ in at],
+                [100 * b for _, b, _ in at],
+                "D" if on_front else "o",
+                color=SERIES[1 if on_front else 0],
+                mfc=fill,
+                ms=6,
+            )
+        label_points(
+            axes,
+            [100 * v[0] for v in found.values()],
+            [100 * v[1] for v in found.values()],
+            [*found],
+        )
+        axes.set_xlabel(title(x))
+        axes.set_ylabel(title(y))
+        axes.grid(alpha=0.2)
+        axes.margins(0.14, 0.12)
+    best = [m for m, v in found.items() if v[2]]
+    caption = f"Image level against pixel level; ◆ beaten by no method in both: {', '.join(best)}"
+    told = [f"{m} {percent(a)}, {percent(b)}" for m, (a, b, _) in found.items()]
+    missing = grid.lacks(grid.all_singles(), grid.singles(x))
+    return Drawing(name, "", caption, f"{caption}. {listed(told)}.", figure, missing)
+
+
+def _beaten(at: tuple[float, float], others: Sequence[tuple[float, float]]) -> bool:
+    return any(o != at and o[0] >= at[0] and o[1] >= at[1] for o in others)
