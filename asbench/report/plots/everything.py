@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from asbench.report.plots import heatmaps, mixtures, radars, ratios, robustness, scatters
+from asbench.report.plots import heatmaps, mixtures, radars, ranks, ratios, robustness, scatters
 from asbench.report.plots.drawing import Drawing
-from asbench.report.plots.grid import Grid
 from asbench.report.plots.scatters import Pairs
+from asbench.report.score_grid import ScoreGrid
 
 DRAWN = ("image_auroc", "pixel_ap")
 """The paper draws one metric of images and one of pixels."""
@@ -16,7 +16,7 @@ SPOKES = 3
 """Fewer methods than this make no radar."""
 
 
-def overview(grid: Grid) -> list[Drawing]:
+def overview(grid: ScoreGrid) -> list[Drawing]:
     """Return figures 2-6 and the Pareto plot, as far as the grid spans what they compare.
 
     A radar needs three methods; a mean over data sets two of them; a spread two values.
@@ -35,10 +35,13 @@ def overview(grid: Grid) -> list[Drawing]:
             found += [robustness.draw(grid, metric, "detectors")] if several else []
     if len(grid.methods) >= SPOKES and len(_defined(grid, DRAWN)) == 2:
         found.append(scatters.draw_pareto(grid))
+    for metric in _defined(grid, DRAWN[:1]):
+        ranked = ranks.rank(grid, metric) if len(grid.methods) >= SPOKES else None
+        found += [ranks.draw(ranked, metric)] if ranked else []
     return sorted(found, key=lambda d: int(d.paper or 99))
 
 
-def of_ratios(grid: Grid) -> list[Drawing]:
+def of_ratios(grid: ScoreGrid) -> list[Drawing]:
     """Return figures 8 and 10 and the scatter of section 4.3, where ratios were compared."""
     found: list[Drawing] = []
     metrics = _defined(grid, DRAWN)
@@ -56,7 +59,7 @@ def of_ratios(grid: Grid) -> list[Drawing]:
     return found
 
 
-def of_mixtures(grid: Grid) -> list[Drawing]:
+def of_mixtures(grid: ScoreGrid) -> list[Drawing]:
     """Return figure 13, two metrics of each detector that was trained on mixtures."""
     mixed = {s.detector for s in grid.scores if len(s.mix) > 1 and not s.shares}
     return [
@@ -72,7 +75,7 @@ def of_quality(pairs: Iterable[Pairs]) -> list[Drawing]:
     return [scatters.draw_quality(p) for p in pairs]
 
 
-def _defined(grid: Grid, metrics: Sequence[str]) -> list[str]:
+def _defined(grid: ScoreGrid, metrics: Sequence[str]) -> list[str]:
     return [
         m for m in metrics if any(not math.isnan(s.metrics.get(m, math.nan)) for s in grid.scores)
     ]

@@ -9,13 +9,14 @@ import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 
+from asbench.report.plots.cells import all_singles, lacks, mean_defined, mean_over_datasets
 from asbench.report.plots.drawing import FAINT, Drawing, listed, new_axes, percent, style
-from asbench.report.plots.grid import Grid, mean_defined
+from asbench.report.score_grid import ScoreGrid
 from asbench.report.scores import Setting
 from asbench.report.tables import TITLES
 
 
-def over_datasets(grid: Grid, metric: str) -> Drawing:
+def over_datasets(grid: ScoreGrid, metric: str) -> Drawing:
     """Return methods × data sets, each cell the mean over detectors."""
     cells = grid.singles(metric)
     values = [
@@ -26,22 +27,22 @@ def over_datasets(grid: Grid, metric: str) -> Drawing:
         for m in grid.methods
     ]
     caption = f"{TITLES[metric]} (%) by method and data set, mean over {_detectors(grid)}"
-    missing = grid.lacks(grid.all_singles(), cells)
+    missing = lacks(grid, all_singles(grid), cells)
     return _draw(grid, values, grid.datasets, f"fig5-datasets-{metric}", caption, missing)
 
 
-def over_detectors(grid: Grid, metric: str) -> Drawing:
+def over_detectors(grid: ScoreGrid, metric: str) -> Drawing:
     """Return methods × detectors, each cell the plain mean over data sets."""
     cells = grid.singles(metric)
-    means = grid.over_datasets(cells, weighted=False)
-    values = [[means.get((t, m), math.nan) for t in grid.detectors] for m in grid.methods]
+    means = mean_over_datasets(grid, cells, weighted=False)
+    values = [[means.get((t, (m,)), math.nan) for t in grid.detectors] for m in grid.methods]
     caption = f"{TITLES[metric]} (%) by method and detector, mean over {_datasets(grid)}"
-    missing = grid.lacks(grid.all_singles(), cells)
+    missing = lacks(grid, all_singles(grid), cells)
     return _draw(grid, values, grid.detectors, f"fig5-detectors-{metric}", caption, missing)
 
 
 def _draw(
-    grid: Grid,
+    grid: ScoreGrid,
     values: list[list[float]],
     columns: Sequence[str],
     name: str,
@@ -89,11 +90,11 @@ def _label(axes: mpl.axes.Axes, mesh: mpl.cm.ScalarMappable, x: int, y: int, val
     )
 
 
-def _detectors(grid: Grid) -> str:
+def _detectors(grid: ScoreGrid) -> str:
     count = len(grid.detectors)
     return f"{count} detectors" if count > 1 else grid.detectors[0]
 
 
-def _datasets(grid: Grid) -> str:
+def _datasets(grid: ScoreGrid) -> str:
     count = len(grid.datasets)
     return f"{count} data sets, each alike" if count > 1 else grid.datasets[0]

@@ -9,6 +9,7 @@ import matplotlib as mpl
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from asbench.report.plots.cells import lacks, mean_defined, mean_over_datasets, mixtures
 from asbench.report.plots.drawing import (
     INK,
     SERIES,
@@ -19,7 +20,7 @@ from asbench.report.plots.drawing import (
     style,
     title,
 )
-from asbench.report.plots.grid import Grid, mean_defined
+from asbench.report.score_grid import ScoreGrid
 from asbench.report.scores import Setting
 from asbench.report.scores import title as mix_title
 from asbench.report.tables import TITLES
@@ -33,17 +34,17 @@ class Mixed(NamedTuple):
     best: float
 
 
-def mixed(grid: Grid, detector: str, metric: str) -> dict[tuple[str, ...], Mixed]:
+def mixed(grid: ScoreGrid, detector: str, metric: str) -> dict[tuple[str, ...], Mixed]:
     """Return each mixture of a detector at its own ratio: equation 1's means over data sets."""
-    found, cells = {}, grid.over_datasets(_cells(grid, metric), weighted=True)
-    for mix in grid.mixtures:
-        parts = [cells.get((detector, m), math.nan) for m in mix]
+    found, cells = {}, mean_over_datasets(grid, grid.hybrids(metric), weighted=True)
+    for mix in mixtures(grid):
+        parts = [cells.get((detector, (m,)), math.nan) for m in mix]
         best = math.nan if any(map(math.isnan, parts)) else max(parts)
-        found[mix] = Mixed(cells.get((detector, *mix), math.nan), mean_defined(parts), best)
+        found[mix] = Mixed(cells.get((detector, mix), math.nan), mean_defined(parts), best)
     return found
 
 
-def draw(grid: Grid, detector: str, metric: str) -> Drawing:
+def draw(grid: ScoreGrid, detector: str, metric: str) -> Drawing:
     """Return figure 13 of one detector.
 
     A bar runs from the theoretical mean to what the mixture reached: its length is the gain, so no
@@ -89,18 +90,10 @@ def draw(grid: Grid, detector: str, metric: str) -> Drawing:
     wanted = [
         Setting(d, detector, mix, None)
         for d in grid.datasets
-        for mix in [*grid.mixtures, *sorted({(m,) for mix in grid.mixtures for m in mix})]
+        for mix in [*mixtures(grid), *sorted({(m,) for mix in mixtures(grid) for m in mix})]
     ]
-    missing = grid.lacks(wanted, _cells(grid, metric))
+    missing = lacks(grid, wanted, grid.hybrids(metric))
     return Drawing(name, "13", caption, f"{caption}. {listed(told)}.", figure, missing)
-
-
-def _cells(grid: Grid, metric: str) -> dict[Setting, float]:
-    found = {}
-    for setting, value in grid.cells(metric).items():
-        if setting.mix and setting.ratio == grid.ratios.get(setting.detector):
-            found[setting._replace(ratio=None)] = value
-    return found
 
 
 def _short(mix: tuple[str, ...]) -> str:

@@ -9,33 +9,34 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 
+from asbench.report.plots.cells import all_singles, lacks, mean_over_datasets
 from asbench.report.plots.drawing import Drawing, listed, new_axes, percent, series, style, title
-from asbench.report.plots.grid import Grid
+from asbench.report.score_grid import ScoreGrid
 from asbench.report.tables import TITLES
 
 
-def overall(grid: Grid, metric: str) -> Drawing:
+def overall(grid: ScoreGrid, metric: str) -> Drawing:
     """Return figure 2: means over data sets weighted by equation 1."""
     cells = grid.singles(metric)
-    means = grid.over_datasets(cells, weighted=True)
-    values = {(d, m): v for (d, m), v in means.items()}
+    means = mean_over_datasets(grid, cells, weighted=True)
+    values = {(detector, mix[0]): v for (detector, mix), v in means.items()}
     caption = f"{TITLES[metric]} over all data sets, weighted by their categories (equation 1)"
-    missing = grid.lacks(grid.all_singles(), cells)
+    missing = lacks(grid, all_singles(grid), cells)
     return _draw(grid, values, metric, f"fig2-{metric}", "2", caption, missing)
 
 
-def of_dataset(grid: Grid, dataset: str, metric: str) -> Drawing:
+def of_dataset(grid: ScoreGrid, dataset: str, metric: str) -> Drawing:
     """Return figure 3 (image AUROC) or 4 (any other metric) of one data set."""
     cells = grid.singles(metric)
     values = {(s.detector, s.mix[0]): v for s, v in cells.items() if s.dataset == dataset}
     paper = "3" if metric == "image_auroc" else "4"
     name = f"fig{paper}-{dataset.replace('@', '-')}-{metric}"
-    missing = grid.lacks(grid.all_singles([dataset]), cells)
+    missing = lacks(grid, all_singles(grid, [dataset]), cells)
     return _draw(grid, values, metric, name, paper, f"{TITLES[metric]} on {dataset}", missing)
 
 
 def _draw(
-    grid: Grid,
+    grid: ScoreGrid,
     values: Mapping[tuple[str, str], float],
     metric: str,
     name: str,

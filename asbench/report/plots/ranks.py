@@ -6,36 +6,57 @@ Source: J. Demšar, Statistical Comparisons of Classifiers over Multiple Data Se
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from typing import NamedTuple
 
 import matplotlib as mpl
 
+from asbench.report import inference
 from asbench.report.plots.drawing import INK, SERIES, Drawing, listed, new_axes, style
+from asbench.report.score_grid import ScoreGrid
+from asbench.report.scores import Setting
+from asbench.report.tables import TITLES
 
 
-def groups(ranks: Mapping[str, float], difference: float) -> list[tuple[str, ...]]:
-    """Return the largest runs of methods, by mean rank, whose ends lie within `difference`."""
-    order = sorted(ranks, key=lambda m: (ranks[m], m))
-    found: list[tuple[str, ...]] = []
-    for first, method in enumerate(order):
-        near = [m for m in order[first:] if ranks[m] - ranks[method] <= difference]
-        if len(near) > 1 and not (found and set(near) <= set(found[-1])):
-            found.append(tuple(near))
-    return found
+class Ranked(NamedTuple):
+    """Methods, their Friedman test, and what its blocks were, in words."""
+
+    methods: tuple[str, ...]
+    test: inference.Friedman
+    blocks: str
 
 
-def draw(ranks: Mapping[str, float], difference: float, blocks: int, about: str) -> Drawing:
-    """Return the diagram of mean ranks, 1 = best.
+def rank(grid: ScoreGrid, metric: str) -> Ranked | None:
+    """Rank the methods within each data set and detector; None for fewer than two of each.
 
-    difference: Nemenyi's critical difference at 5 %; blocks: what the ranks are the mean over;
-    about: what was ranked, in words.
+    A block that lacks a method is left out, for ranks among fewer do not compare.
     """
-    name = "critical-difference"
+    cells = grid.singles(metric)
+    rows = [
+        [cells.get(Setting(d, t, (m,), None), math.nan) for m in grid.methods]
+        for d in grid.datasets
+        for t in grid.detectors
+    ]
+    whole = [row for row in rows if not any(map(math.isnan, row))]
+    if len(whole) < 2 or len(grid.methods) < 2:
+        return None
+    blocks = f"{len(whole)} of {len(rows)}" if len(whole) < len(rows) else f"{len(rows)}"
+    told = f"{blocks} pairs of data set and detector"
+    return Ranked(tuple(grid.methods), inference.friedman(whole), told)
+
+
+def draw(ranked: Ranked, metric: str) -> Drawing:
+    """Return the diagram of mean ranks, 1 = best; bars by Nemenyi's test at 5 %."""
+    test = ranked.test
+    difference = inference.critical_difference(test.k, test.n)
+    ranks = dict(zip(ranked.methods, test.ranks, strict=True))
+    joined = [
+        [ranked.methods[place] for place in bar] for bar in inference.alike(test.ranks, difference)
+    ]
+    name = f"ranks-{metric}"
     order = sorted(ranks, key=lambda m: (ranks[m], m))
     half = math.ceil(len(order) / 2)
-    joined = groups(ranks, difference)
-    depth = 0.16 * (len(joined) + 1)
-    height = 0.9 + 0.22 * half + depth
+    lowest = -0.32 * (len(joined) + 1)
+    height = 0.75 + 0.21 * half + 0.12 * len(joined)
     with mpl.rc_context(style(name)):
         figure, axes = new_axes(5.4, height)
         top = math.ceil(max(ranks.values()))
@@ -47,7 +68,7 @@ def draw(ranks: Mapping[str, float], difference: float, blocks: int, about: str)
         for place, method in enumerate(order):
             left = place < half
             row = place if left else len(order) - 1 - place
-            y = -depth * 2.2 - 0.5 * row - 0.3
+            y = lowest - 0.5 * row - 0.25
             end = 1 - margin if left else top + margin
             rank = ranks[method]
             axes.plot([rank, rank, end], [0, y, y], "-", color=INK, lw=0.6)
@@ -69,8 +90,8 @@ def draw(ranks: Mapping[str, float], difference: float, blocks: int, about: str)
         axes.set_xlim(1 - room, top + room)
         axes.set_axis_off()
     caption = (
-        f"Mean rank of {about} over {blocks} blocks, 1 is best; a bar joins those that the Nemenyi "
-        "test at 5 % does not tell apart"
+        f"Mean ranks by {TITLES[metric]} within {ranked.blocks}, 1 is best; a bar joins methods "
+        "that the Nemenyi test at 5 % does not tell apart"
     )
     told = [f"{m} {ranks[m]:.2f}" for m in order]
     alike = [", ".join(members) for members in joined]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import matplotlib as mpl
 from matplotlib.ticker import MaxNLocator
-from scipy import stats
 
+from asbench.report import inference
+from asbench.report.plots.cells import all_singles, lacks, mean_defined
 from asbench.report.plots.drawing import (
     SERIES,
     Drawing,
@@ -20,7 +22,7 @@ from asbench.report.plots.drawing import (
     style,
     title,
 )
-from asbench.report.plots.grid import Cells, Grid, mean_defined
+from asbench.report.score_grid import ScoreGrid
 from asbench.report.scores import Setting
 from asbench.report.tables import TITLES
 
@@ -34,35 +36,49 @@ class Stability(NamedTuple):
     range: float
 
 
-def compared(grid: Grid) -> dict[str, list[float]]:
-    """Return, by data set, the ratios above 0 that single methods were trained at; two at least."""
-    found: dict[str, set[float]] = {}
+class Compared(NamedTuple):
+    """Where ratios above 0 were compared on a data set: the detectors that were trained on some
+    method at two of them and more, and all of these ratios."""
+
+    detectors: tuple[str, ...]
+    ratios: tuple[float, ...]
+
+
+def compared(grid: ScoreGrid) -> dict[str, Compared]:
+    """Return, by data set, what was trained at several ratios, if anything was."""
+    stand: defaultdict[tuple[str, str, str], set[float]] = defaultdict(set)
     for score in grid.scores:
-        if len(score.mix) == 1:
-            found.setdefault(score.dataset, set()).add(score.ratio)
-    return {d: sorted(found[d]) for d in grid.datasets if len(found.get(d, ())) > 1}
+        if len(score.mix) == 1 and score.ratio:
+            stand[score.dataset, score.detector, score.mix[0]].add(score.ratio)
+    found = {}
+    for dataset in grid.datasets:
+        several = {k[1]: r for k, r in stand.items() if k[0] == dataset and len(r) > 1}
+        if several:
+            ratios = {r for k, of in stand.items() if k[0] == dataset and len(of) > 1 for r in of}
+            found[dataset] = Compared(tuple(sorted(several)), tuple(sorted(ratios)))
+    return found
 
 
-def curves(grid: Grid, dataset: str, metric: str, by: By) -> dict[str, list[float]]:
+def curves(grid: ScoreGrid, dataset: str, metric: str, by: By) -> dict[str, list[float]]:
     """Return means by ratio: of each method over detectors, or of each detector over methods."""
     cells, at = grid.cells(metric), compared(grid)[dataset]
     lines = {}
-    for name in grid.methods if by == "method" else grid.detectors:
+    for name in grid.methods if by == "method" else at.detectors:
         pairs = (
-            [(t, name) for t in grid.detectors]
+            [(t, name) for t in at.detectors]
             if by == "method"
             else [(name, m) for m in grid.methods]
         )
         lines[name] = [
             mean_defined(cells.get(Setting(dataset, t, (m,), r), math.nan) for t, m in pairs)
-            for r in at
+            for r in at.ratios
         ]
     return lines
 
 
-def draw_curves(grid: Grid, dataset: str, metric: str, by: By) -> Drawing:
+def draw_curves(grid: ScoreGrid, dataset: str, metric: str, by: By) -> Drawing:
     """Return figure 10 for one data set: by method or by detector, against the ratio."""
-    at, lines = compared(grid)[dataset], curves(grid, dataset, metric, by)
+    at, lines = compared(grid)[dataset].ratios, curves(grid, dataset, metric, by)
     name = f"fig10-{dataset.replace('@', '-')}-{by}-{metric}"
     with mpl.rc_context(style(name)):
         figure, axes = new_axes(4.6, 3.1 if by == "detector" else 3.7)
@@ -78,11 +94,11 @@ def draw_curves(grid: Grid, dataset: str, metric: str, by: By) -> Drawing:
     over = "detectors" if by == "method" else "methods"
     caption = f"{TITLES[metric]} on {dataset} against the ratio, by {by}: means over {over}"
     told = [f"{n}: {_at(at, v)}" for n, v in lines.items()]
-    missing = _missing(grid, dataset, at, grid.cells(metric))
+    missing = _missing(grid, dataset, metric)
     return Drawing(name, "10", caption, f"{caption}. {listed(told)}.", figure, missing)
 
 
-def stability(grid: Grid, dataset: str, metric: str) -> dict[str, Stability]:
+def stability(grid: ScoreGrid, dataset: str, metric: str) -> dict[str, Stability]:
     """Return tables 7 and 8's mean and range of every method."""
     return {
         m: Stability(mean_defined(v), max(v) - min(v) if not any(map(math.isnan, v)) else math.nan)
@@ -90,7 +106,7 @@ def stability(grid: Grid, dataset: str, metric: str) -> dict[str, Stability]:
     }
 
 
-def draw_stability(grid: Grid, dataset: str, metric: str) -> Drawing:
+def draw_stability(grid: ScoreGrid, dataset: str, metric: str) -> Drawing:
     """Return mean against range over ratios, a point a method, with Pearson's r and p (§4.3)."""
     found = {m: s for m, s in stability(grid, dataset, metric).items() if s.range == s.range}
     name = f"stability-{dataset.replace('@', '-')}-{metric}"
@@ -107,11 +123,11 @@ def draw_stability(grid: Grid, dataset: str, metric: str) -> Drawing:
         axes.set_ylim(bottom=0)
     caption = f"Do better methods mind the ratio less? {dataset}: {fit}"
     told = [f"{m} {percent(s.mean)}, range {percent(s.range)}" for m, s in found.items()]
-    missing = _missing(grid, dataset, compared(grid)[dataset], grid.cells(metric))
+    missing = _missing(grid, dataset, metric)
     return Drawing(name, "", caption, f"{caption}. {listed(told)}.", figure, missing)
 
 
-def without(grid: Grid, metric: str) -> dict[tuple[str, str], tuple[float, float]]:
+def without(grid: ScoreGrid, metric: str) -> dict[tuple[str, str], tuple[float, float]]:
     """Return, by data set and detector, (at ratio 0, mean over methods at the default ratio)."""
     cells, singles = grid.cells(metric), grid.singles(metric)
     found = {}
@@ -125,7 +141,7 @@ def without(grid: Grid, metric: str) -> dict[tuple[str, str], tuple[float, float
     return found
 
 
-def draw_without(grid: Grid, metric: str) -> Drawing:
+def draw_without(grid: ScoreGrid, metric: str) -> Drawing:
     """Return figure 8: each detector without anomalies, and its mean over methods with them."""
     pairs = without(grid, metric)
     name = f"fig8-{metric}"
@@ -161,8 +177,8 @@ def draw_without(grid: Grid, metric: str) -> Drawing:
     ]
     caption = f"{TITLES[metric]} without synthetic anomalies (ratio 0) and with them"
     wanted = [Setting(d, t, (), 0.0) for d in grid.datasets for t in grid.detectors]
-    missing = grid.lacks(wanted, grid.cells(metric))
-    missing += grid.lacks(grid.all_singles(), grid.singles(metric))
+    missing = lacks(grid, wanted, grid.cells(metric))
+    missing += lacks(grid, all_singles(grid), grid.singles(metric))
     return Drawing(name, "8", caption, f"{caption}. {listed(told)}.", figure, missing)
 
 
@@ -172,8 +188,8 @@ def correlation_text(x: Sequence[float], y: Sequence[float]) -> str:
         return f"too few points for a correlation (n = {len(x)})"
     if len(set(x)) == 1 or len(set(y)) == 1:
         return f"no correlation: all values are alike (n = {len(x)})"
-    found = stats.pearsonr(x, y)
-    return f"r = {found.statistic:.2f}, p = {found.pvalue:.2g}, n = {len(x)}".replace("-0", "−0")
+    found = inference.pearson(x, y)
+    return f"r = {found.r:.2f}, p = {found.p:.2g}, n = {found.n}".replace("= -", "= −")
 
 
 def label_points(
@@ -197,10 +213,9 @@ def _at(ratios: Sequence[float], values: Sequence[float]) -> str:
     return ", ".join(f"{percent(v)} at {r:g}" for r, v in zip(ratios, values, strict=True))
 
 
-def _missing(
-    grid: Grid, dataset: str, ratios: Sequence[float], cells: Cells | Mapping[Setting, float]
-) -> tuple[str, ...]:
+def _missing(grid: ScoreGrid, dataset: str, metric: str) -> tuple[str, ...]:
+    at = compared(grid)[dataset]
     wanted = [
-        Setting(dataset, t, (m,), r) for r in ratios for t in grid.detectors for m in grid.methods
+        Setting(dataset, t, (m,), r) for r in at.ratios for t in at.detectors for m in grid.methods
     ]
-    return grid.lacks(wanted, cells)
+    return lacks(grid, wanted, grid.cells(metric))

@@ -9,8 +9,9 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
+from asbench.report.plots.cells import all_singles, lacks, mean_defined, sample_variance
 from asbench.report.plots.drawing import SERIES, Drawing, listed, percent, style, title
-from asbench.report.plots.grid import Grid, mean_defined, sample_variance
+from asbench.report.score_grid import ScoreGrid
 from asbench.report.scores import Setting
 from asbench.report.tables import TITLES
 
@@ -25,7 +26,7 @@ class Robust(NamedTuple):
     n: int
 
 
-def robustness(grid: Grid, metric: str, over: Over) -> dict[str, Robust]:
+def robustness(grid: ScoreGrid, metric: str, over: Over) -> dict[str, Robust]:
     """Return each method's spread over data sets (of its mean over detectors), or the reverse."""
     cells = grid.singles(metric)
     found = {}
@@ -40,7 +41,7 @@ def robustness(grid: Grid, metric: str, over: Over) -> dict[str, Robust]:
     return found
 
 
-def draw(grid: Grid, metric: str, over: Over) -> Drawing:
+def draw(grid: ScoreGrid, metric: str, over: Over) -> Drawing:
     """Return means and variances beside each other, the method with the highest mean on top."""
     found = robustness(grid, metric, over)
     order = sorted(found, key=lambda m: (math.isnan(found[m].mean), -found[m].mean, m))
@@ -69,5 +70,5 @@ def draw(grid: Grid, metric: str, over: Over) -> Drawing:
         left.invert_yaxis()
     told = [f"{m} {percent(r.mean)}, variance {1e4 * r.variance:.2f}" for m, r in found.items()]
     caption = f"{TITLES[metric]} over {words}: mean and variance of each method’s mean over {other}"
-    missing = grid.lacks(grid.all_singles(), grid.singles(metric))
+    missing = lacks(grid, all_singles(grid), grid.singles(metric))
     return Drawing(name, "6", caption, f"{caption}. {listed(told)}.", figure, missing)

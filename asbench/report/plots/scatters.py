@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import matplotlib as mpl
 from matplotlib.ticker import MaxNLocator
 
+from asbench.report.plots.cells import all_singles, lacks, mean_defined, mean_over_datasets
 from asbench.report.plots.drawing import SERIES, Drawing, listed, new_axes, percent, style, title
-from asbench.report.plots.grid import Grid, mean_defined
 from asbench.report.plots.ratios import correlation_text, label_points
+from asbench.report.score_grid import ScoreGrid
 from asbench.report.tables import TITLES
 
 
@@ -58,21 +59,21 @@ def draw_quality(pairs: Pairs) -> Drawing:
     return Drawing(name, "11", caption, f"{caption}. {listed(points)}.", figure, missing)
 
 
-def pareto(grid: Grid, x: str, y: str) -> dict[str, tuple[float, float, bool]]:
+def pareto(grid: ScoreGrid, x: str, y: str) -> dict[str, tuple[float, float, bool]]:
     """Return (x, y, whether no other method beats it in both) of each method.
 
     Means over detectors of equation 1's means over data sets, in 0..1.
     """
     values = {}
-    both = [grid.over_datasets(grid.singles(metric), weighted=True) for metric in (x, y)]
+    both = [mean_over_datasets(grid, grid.singles(metric), weighted=True) for metric in (x, y)]
     for method in grid.methods:
-        at = [mean_defined(m.get((t, method), math.nan) for t in grid.detectors) for m in both]
+        at = [mean_defined(m.get((t, (method,)), math.nan) for t in grid.detectors) for m in both]
         if not any(map(math.isnan, at)):
             values[method] = at[0], at[1]
     return {m: (*at, not _beaten(at, list(values.values()))) for m, at in values.items()}
 
 
-def draw_pareto(grid: Grid, x: str = "image_auroc", y: str = "pixel_ap") -> Drawing:
+def draw_pareto(grid: ScoreGrid, x: str = "image_auroc", y: str = "pixel_ap") -> Drawing:
     """Return image level against pixel level; a line joins the methods that none beats in both."""
     found = pareto(grid, x, y)
     name = f"pareto-{x}-{y}"
@@ -105,7 +106,7 @@ def draw_pareto(grid: Grid, x: str = "image_auroc", y: str = "pixel_ap") -> Draw
     best = [m for m, v in found.items() if v[2]]
     caption = f"Image level against pixel level; ◆ beaten by no method in both: {', '.join(best)}"
     told = [f"{m} {percent(a)}, {percent(b)}" for m, (a, b, _) in found.items()]
-    missing = grid.lacks(grid.all_singles(), grid.singles(x))
+    missing = lacks(grid, all_singles(grid), grid.singles(x))
     return Drawing(name, "", caption, f"{caption}. {listed(told)}.", figure, missing)
 
 
