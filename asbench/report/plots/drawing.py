@@ -69,9 +69,11 @@ class Drawing:
         """Return the figure as PNG on white, `dots` per inch."""
         out = io.BytesIO()
         with mpl.rc_context(style(self.name)):
+            self.figure.patch.set_visible(True)
             self.figure.savefig(
                 out, format="png", dpi=dots, facecolor="white", metadata={"Software": None}
             )
+            self.figure.patch.set_visible(False)
         return out.getvalue()
 
 

@@ -22,6 +22,7 @@ from asbench.report.plots.drawing import (
     style,
     title,
 )
+from asbench.report.plots.labels import label_points
 from asbench.report.score_grid import ScoreGrid
 from asbench.report.scores import Setting
 from asbench.report.tables import TITLES
@@ -115,12 +116,12 @@ def draw_stability(grid: ScoreGrid, dataset: str, metric: str) -> Drawing:
     with mpl.rc_context(style(name)):
         figure, axes = new_axes(4.6, 3.1)
         axes.plot(x, y, "o", color=SERIES[0], ms=6)
-        label_points(axes, x, y, list(found))
         axes.set_xlabel(f"Mean {title(metric)} over ratios")
         axes.set_ylabel("Highest − lowest (points)")
         axes.grid(alpha=0.2)
-        axes.margins(0.16, 0.1)
+        axes.margins(0.12, 0.12)
         axes.set_ylim(bottom=0)
+        label_points(axes, x, y, list(found))
     caption = f"Do better methods mind the ratio less? {dataset}: {fit}"
     told = [f"{m} {percent(s.mean)}, range {percent(s.range)}" for m, s in found.items()]
     missing = _missing(grid, dataset, metric)
@@ -190,23 +191,6 @@ def correlation_text(x: Sequence[float], y: Sequence[float]) -> str:
         return f"no correlation: all values are alike (n = {len(x)})"
     found = inference.pearson(x, y)
     return f"r = {found.r:.2f}, p = {found.p:.2g}, n = {found.n}".replace("= -", "= −")
-
-
-def label_points(
-    axes: mpl.axes.Axes, x: Sequence[float], y: Sequence[float], names: Sequence[str]
-) -> None:
-    """Write each name beside its point, above or below where the next one is near."""
-    order = sorted(range(len(x)), key=lambda i: (x[i], y[i]))
-    for turn, i in enumerate(order):
-        axes.annotate(
-            names[i],
-            (x[i], y[i]),
-            xytext=(0, 6 if turn % 2 else -7),
-            textcoords="offset points",
-            ha="center",
-            va="bottom" if turn % 2 else "top",
-            fontsize=7.5,
-        )
 
 
 def _at(ratios: Sequence[float], values: Sequence[float]) -> str:

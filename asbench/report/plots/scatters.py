@@ -11,7 +11,8 @@ from matplotlib.ticker import MaxNLocator
 
 from asbench.report.plots.cells import all_singles, lacks, mean_defined, mean_over_datasets
 from asbench.report.plots.drawing import SERIES, Drawing, listed, new_axes, percent, style, title
-from asbench.report.plots.ratios import correlation_text, label_points
+from asbench.report.plots.labels import label_points
+from asbench.report.plots.ratios import correlation_text
 from asbench.report.score_grid import ScoreGrid
 from asbench.report.tables import TITLES
 
@@ -42,13 +43,13 @@ def draw_quality(pairs: Pairs) -> Drawing:
     with mpl.rc_context(style(name)):
         figure, axes = new_axes(3.2, 2.5)
         axes.plot(x, y, "o", color=SERIES[0], ms=5)
-        label_points(axes, x, y, [pairs.methods[i] for i in kept])
         axes.set_xlabel(pairs.score)
         axes.set_ylabel(title(pairs.metric))
         axes.grid(alpha=0.2)
         axes.margins(0.2, 0.18)
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+        label_points(axes, x, y, [pairs.methods[i] for i in kept])
     caption = f"{pairs.dataset}, {pairs.score}: {pairs.told or correlation_text(x, y)}"
     points = [f"{pairs.methods[i]} {pairs.x[i]:.4g}, {percent(pairs.y[i])}" for i in kept]
     missing = tuple(
@@ -93,16 +94,12 @@ def draw_pareto(grid: ScoreGrid, x: str = "image_auroc", y: str = "pixel_ap") ->
                 mfc=fill,
                 ms=6,
             )
-        label_points(
-            axes,
-            [100 * v[0] for v in found.values()],
-            [100 * v[1] for v in found.values()],
-            [*found],
-        )
         axes.set_xlabel(title(x))
         axes.set_ylabel(title(y))
         axes.grid(alpha=0.2)
-        axes.margins(0.14, 0.12)
+        axes.margins(0.12, 0.1)
+        ends = [[100 * v[i] for v in found.values()] for i in (0, 1)]
+        label_points(axes, ends[0], ends[1], [*found])
     best = [m for m, v in found.items() if v[2]]
     caption = f"Image level against pixel level; ◆ beaten by no method in both: {', '.join(best)}"
     told = [f"{m} {percent(a)}, {percent(b)}" for m, (a, b, _) in found.items()]
