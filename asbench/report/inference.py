@@ -47,7 +47,7 @@ def friedman(values: npt.ArrayLike) -> Friedman:
     if table.ndim != 2 or min(table.shape) < 2 or np.isnan(table).any():
         raise ValueError(f"blocks × treatments without NaN, at least 2 × 2, not {table.shape}")
     n, k = table.shape
-    ranks = stats.rankdata(-table, axis=1)
+    ranks = ranked(table)
     mean = ranks.mean(axis=0)
     ties = sum(int((c**3 - c).sum()) for c in (np.unique(r, return_counts=True)[1] for r in ranks))
     shrunk = 1 - ties / (n * k * (k**2 - 1))
@@ -55,6 +55,12 @@ def friedman(values: npt.ArrayLike) -> Friedman:
         return Friedman(math.nan, math.nan, tuple(map(float, mean)), n, k)
     chi = 12 * n / (k * (k + 1)) * float(((mean - (k + 1) / 2) ** 2).sum()) / shrunk
     return Friedman(chi, float(stats.chi2.sf(chi, k - 1)), tuple(map(float, mean)), n, k)
+
+
+def ranked(values: npt.ArrayLike) -> Floats:
+    """Return each row's ranks, (n, k): 1 = highest value, ties at their mean rank."""
+    ranks: Floats = stats.rankdata(-np.asarray(values, dtype=np.float64), axis=1)
+    return ranks
 
 
 def critical_difference(k: int, n: int, alpha: float = 0.05) -> float:
@@ -134,6 +140,14 @@ def holm(p: Sequence[float]) -> list[float]:
         highest = max(highest, min(1.0, (len(asked) - rank) * value))
         corrected[place] = highest
     return corrected
+
+
+def t_interval(values: npt.ArrayLike, confidence: float = 0.95) -> Interval:
+    """Return Student's interval of the mean of values (n,), n >= 2."""
+    sample = np.asarray(values, dtype=np.float64)
+    half = float(stats.t.ppf((1 + confidence) / 2, len(sample) - 1))
+    half *= float(sample.std(ddof=1)) / math.sqrt(len(sample))
+    return Interval(float(sample.mean()) - half, float(sample.mean()) + half)
 
 
 def bootstrap(

@@ -7,11 +7,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from asbench import published
 from asbench.report import paper, scores
-from asbench.report.scores import Score, Setting, plain
+from asbench.report.scores import Place, Score, Setting, plain
 
 COMPARABLE_VARIANTS = ("asbench",)
 """Variants of methods that are what the paper ran."""
@@ -42,7 +42,7 @@ class ScoreGrid:
     detectors: tuple[str, ...]
     methods: tuple[str, ...]
     mixtures: tuple[tuple[str, ...], ...]
-    missing: tuple[tuple[object, ...], ...]
+    missing: tuple[Place, ...]
     notes: tuple[str, ...]
 
     @property
@@ -94,23 +94,25 @@ class ScoreGrid:
         return {setting: frozenset(why) for setting, why in found.items()}
 
 
-def score_grid(found: Sequence[Score], expected: Iterable[tuple[object, ...]] = ()) -> ScoreGrid:
+def score_grid(found: Sequence[Score], expected: Iterable[tuple[Any, ...]] = ()) -> ScoreGrid:
     """Build the grid of some scores.
 
     expected: places as `asbench.report.scores.Place` or plain tuples of its first six or all seven
     parts. Without them, all categories of a data set are expected of whatever one of them has.
+    Raises ValueError for scores of both subsets of the test images in one grid.
     """
+    if len(subsets := {s.subset for s in found}) > 1:
+        raise ValueError(f"scores on {' and '.join(sorted(subsets))} do not compare")
     settled = scores.settle(found)
-    places = list(expected)
+    places = [tuple(place) for place in expected]
     categories: defaultdict[str, set[str]] = defaultdict(set)
     for place in places:
         categories[str(place[0])].add(str(place[1]))
     seen = [s.place for s in settled.scores]
     wanted = places or _implied(settled.scores)
-    every = [*seen, *(scores.Place(*p) for p in places)]  # type: ignore[arg-type]
+    every = [*seen, *(Place(*p) for p in places)]
     mixes = sorted({p.mix for p in every if p.mix}, key=lambda m: (len(m), m))
-    counted = [*settled.scores]
-    weights = scores.class_counts(counted)
+    weights = scores.class_counts(settled.scores)
     for name, named in categories.items():
         known = published.table3().get(plain(name))
         weights[name] = known.categories if known else len(named)
@@ -139,11 +141,11 @@ def default_ratios(found: Iterable[Score]) -> dict[str, float]:
             counts[score.detector][score.ratio] += 1
     theirs = published.default_ratios()
 
-    def preference(detector: str, ratio: float) -> tuple[object, ...]:
+    def preference(detector: str, ratio: float) -> tuple[float, bool, float, float]:
         own = theirs.get(plain(detector))
         return -counts[detector][ratio], ratio != own, abs(ratio - 0.5), ratio
 
-    return {d: min(of, key=lambda r, d=d: preference(d, r)) for d, of in sorted(counts.items())}
+    return {d: min(preference(d, r) for r in of)[-1] for d, of in sorted(counts.items())}
 
 
 def unlike(score: Score) -> set[str]:
@@ -171,7 +173,7 @@ def _best(values: Mapping[str, float]) -> Best:
     return Best(highest, tuple(sorted(d for d, v in values.items() if v == highest)), len(values))
 
 
-def _implied(found: Sequence[Score]) -> list[tuple[object, ...]]:
+def _implied(found: Sequence[Score]) -> list[Place]:
     named: defaultdict[str, set[str]] = defaultdict(set)
     for score in found:
         if score.category:

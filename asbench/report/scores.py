@@ -11,7 +11,7 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from asbench import published
 from asbench.results import BEST_ON_TEST, Run, Subset
@@ -262,16 +262,14 @@ def settle(scores: Sequence[Score]) -> Settled:
     return Settled(list(kept.values()), tuple(notes))
 
 
-def missing(
-    scores: Iterable[Score], expected: Iterable[tuple[object, ...]]
-) -> list[tuple[object, ...]]:
+def missing(scores: Iterable[Score], expected: Iterable[tuple[Any, ...]]) -> list[Place]:
     """Return the expected places without a score, in the order given.
 
     expected: tuples as `Place`, of its first six parts (any synth seed will do) or all seven.
     """
     have = {s.place for s in scores}
     have_any = {place[:6] for place in have}
-    return [e for e in expected if tuple(e) not in (have if len(e) == 7 else have_any)]
+    return [Place(*e) for e in expected if tuple(e) not in (have if len(e) == 7 else have_any)]
 
 
 def _from_run(run: Run, subset: Subset) -> Score:

@@ -145,11 +145,11 @@ def test_one_score_per_place() -> None:
 
 def test_missing_places_in_the_order_given() -> None:
     have = [score(), score(synth_seed=3, seed=1)]
-    wanted: list[tuple[object, ...]] = [
+    wanted: list[tuple[Any, ...]] = [
         ("mpdd", "tubes", "draem", ("draem",), 0.5, 0),
         ("mpdd", "tubes", "draem", ("fractal",), 0.5, 1),
         ("mpdd", "tubes", "draem", ("fractal",), 0.5, 1, 0),
         Place("mpdd", "tubes", "draem", ("fractal",), 0.5, 0),
     ]
-    assert scores.missing(have, wanted) == [wanted[0], wanted[2]]
+    assert scores.missing(have, wanted) == [Place(*wanted[0]), wanted[2]]
     assert scores.missing([replace(have[0], ratio=1.0)], wanted[3:]) == wanted[3:]

@@ -159,6 +159,5 @@ def _score(
 
 @functools.cache
 def _rows(name: str) -> tuple[dict[str, str], ...]:
-    folder = importlib.resources.files(__name__)
-    with folder.joinpath(name).open(newline="", encoding="utf-8") as file:
-        return tuple(csv.DictReader(file))
+    text = importlib.resources.files(__name__).joinpath(name).read_text(encoding="utf-8")
+    return tuple(csv.DictReader(text.splitlines()))

@@ -1,0 +1,85 @@
+"""Printed numbers beside ours, and what to say where they must not stand there."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+
+from asbench import published
+from asbench.report import paper
+from asbench.report.score_grid import ScoreGrid
+from asbench.report.scores import Setting, plain
+from asbench.report.tables import SUBSET_TITLES
+
+NOT_COMPARABLE = "not comparable"
+
+
+class Printed:
+    """Puts printed numbers beside ours and collects why others do not stand there."""
+
+    def __init__(self, on: bool) -> None:
+        self.on = on
+        self.reasons: set[str] = set()
+
+    def beside(self, printed: str | None, reasons: Iterable[str]) -> str:
+        """Return what to put beside a number; nothing where the paper prints none."""
+        if not self.on or printed is None:
+            return ""
+        if why := set(reasons):
+            self.reasons |= why
+            return NOT_COMPARABLE
+        return f"printed {printed}"
+
+    def notes(self) -> tuple[str, ...]:
+        """Return the sentence that explains the brackets."""
+        if not self.on:
+            return ()
+        why = f"; “{NOT_COMPARABLE}”: {', '.join(sorted(self.reasons))}" if self.reasons else ""
+        return (f"In brackets what the paper prints{why}.",)
+
+
+def reasons(
+    grid: ScoreGrid,
+    dataset: str,
+    detectors: Iterable[str],
+    methods: Collection[str],
+    ratios: Sequence[float] | None = None,
+) -> set[str]:
+    """Say why cells made of these settings do not compare with the paper's.
+
+    ratios: None for each detector's default, which must then be the published one.
+    """
+    theirs, found = published.default_ratios(), set()
+    for detector in detectors:
+        own = grid.ratios.get(detector)
+        if ratios is None and own is not None and own != theirs.get(plain(detector), own):
+            found.add("another ratio")
+        for ratio in [own] if ratios is None else ratios:
+            for method in methods:
+                found |= grid.unlike.get(Setting(dataset, detector, (method,), ratio), frozenset())
+    return found
+
+
+def not_the_four(detectors: Iterable[str]) -> set[str]:
+    """Say so where a mean or best over these detectors is not over the paper's four."""
+    same = sorted(map(plain, detectors)) == sorted(paper.DETECTORS)
+    return set() if same else {"other detectors"}
+
+
+def grid_notes(grid: ScoreGrid) -> tuple[str, ...]:
+    """Return what holds of every table at the default ratios."""
+    told = ", ".join(f"{d} {r:g}" for d, r in grid.ratios.items())
+    return (f"Ratios: {told}.", *scored_on(grid), *grid.notes)
+
+
+def scored_on(grid: ScoreGrid) -> tuple[str, ...]:
+    """Return which test images the scores are of, and which methods saw defects."""
+    if not grid.scores:
+        return ()
+    told = f"Scored on the {SUBSET_TITLES[grid.scores[0].subset]}"
+    seen = sorted({" + ".join(s.mix) for s in grid.scores if s.saw_defects})
+    return (f"{told}; {listed(seen)} saw real defects." if seen else f"{told}.",)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names in words: `a, b and c`."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))

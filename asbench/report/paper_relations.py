@@ -1,0 +1,210 @@
+"""Tables 7 to 9 of the paper: over ratios, and quality against detection."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
+
+from asbench.report import inference, paper
+from asbench.report.beside import Printed, listed, not_the_four, reasons, scored_on
+from asbench.report.score_grid import ScoreGrid
+from asbench.report.scores import Setting, mean, plain
+from asbench.report.sheet import Entry, Sheet, number, scientific
+
+Quality = Mapping[tuple[str, str], Mapping[str, float]]
+"""A quality metric's value by method, by (data set, metric's name)."""
+
+
+class Spread(NamedTuple):
+    """A method over the ratios, of the mean over detectors; variance: sample (n - 1)."""
+
+    mean: float
+    variance: float
+    maximum: float
+    minimum: float
+    range: float
+
+
+class RatioStudy(NamedTuple):
+    """What Table 7 says of a data set. by_ratio: by method, in the order of `ratios`; r: Pearson
+    of mean and range over the methods without gaps, None for fewer than three."""
+
+    dataset: str
+    detectors: tuple[str, ...]
+    ratios: tuple[float, ...]
+    by_ratio: Mapping[str, tuple[float, ...]]
+    spreads: Mapping[str, Spread]
+    r: inference.Pearson | None
+
+
+def ratio_studies(grid: ScoreGrid) -> list[RatioStudy]:
+    """Return the data sets on which single methods were trained at several ratios above 0."""
+    cells = {s: v for s, v in grid.cells("image_auroc").items() if len(s.mix) == 1 and s.ratio}
+    found = []
+    for dataset in grid.datasets:
+        here = {s: v for s, v in cells.items() if s.dataset == dataset}
+        several = {
+            s._replace(ratio=None)
+            for s in here
+            if any(o.ratio != s.ratio and o[:3] == s[:3] for o in here)
+        }
+        if several:
+            found.append(_ratio_study(dataset, here, several))
+    return found
+
+
+def ratio_table(grid: ScoreGrid, study: RatioStudy, compare: bool = False) -> Sheet:
+    """Return Table 7 or 8, or their like for another data set: a method's spread over ratios."""
+    printed = Printed(compare)
+    theirs = paper.ratio_table(study.dataset) if study.dataset in paper.RATIO_TABLES else {}
+    rows = []
+    for method, spread in study.spreads.items():
+        why = reasons(grid, study.dataset, study.detectors, (method,), study.ratios)
+        why |= not_the_four(study.detectors)
+        if study.ratios != paper.RATIOS:
+            why.add("other ratios")
+        row = [Entry(method)]
+        for field, value in spread._asdict().items():
+            of = getattr(theirs[plain(method)], field) if plain(method) in theirs else None
+            form = "{:.2E}" if field == "variance" else "{:.4f}"
+            shown = None if of is None or math.isnan(value) else form.format(of)
+            make = scientific if field == "variance" else number
+            row.append(make(value, beside=printed.beside(shown, why)))
+        rows.append(tuple(row))
+    told = ", ".join(f"{r:g}" for r in study.ratios)
+    notes = [
+        f"Image AUROC in 0..1, mean over {listed(study.detectors)}, over the ratios {told}; "
+        "sample variance (n − 1); a gap where a run lacks.",
+        *scored_on(grid),
+    ]
+    if study.r is not None:
+        notes.append(
+            f"Mean against range over {study.r.n} methods: Pearson r = {study.r.r:.6f}, "
+            f"p = {study.r.p:.6f}."
+        )
+    place = paper.RATIO_TABLES.get(study.dataset)
+    name = f"table{place}" if place else f"ratios-{study.dataset}"
+    heading = f"Table {place}" if place else "As tables 7 and 8"
+    head = ("Method", "Mean", "Variance", "Maximum", "Minimum", "Range")
+    notes += printed.notes()
+    return Sheet(name, f"{heading}: ratios on {study.dataset}", head, tuple(rows), tuple(notes))
+
+
+def table9(grid: ScoreGrid, quality: Quality, compare: bool = False) -> Sheet:
+    """Return Table 9: quality against image AUROC over methods, the mean over detectors.
+
+    p is two-sided and uncorrected as in the paper; the corrected one stands beside it.
+    """
+    printed, theirs = Printed(compare), paper.table9()
+    found = {
+        (p.dataset, p.metric): inference.pearson(p.x, p.y) if len(p.x) > 2 else None
+        for p in pairings(grid, quality)
+    }
+    corrected = dict(
+        zip(found, inference.holm([f.p if f else math.nan for f in found.values()]), strict=True)
+    )
+    rows = []
+    for metric in dict.fromkeys(m for _, m in quality):
+        row = [Entry(metric)]
+        for dataset in grid.datasets:
+            at = (dataset, metric)
+            c = found.get(at) or inference.Pearson(math.nan, math.nan, 0)
+            of = theirs.get((plain(dataset), metric))
+            why = reasons(grid, dataset, grid.detectors, grid.methods) | not_the_four(
+                grid.detectors
+            )
+            why |= set() if c.n == len(paper.METHODS) else {"other methods"}
+            beside = printed.beside(f"{of.r:.4f}" if of and not math.isnan(c.r) else None, why)
+            row += [number(c.r, beside=beside), number(c.p), number(corrected.get(at, math.nan))]
+            row.append(Entry(str(c.n), c.n))
+        rows.append(tuple(row))
+    head = tuple(f"{d} {what}" for d in grid.datasets for what in ("r", "p", "Holm p", "n"))
+    notes = [
+        "Pearson's r over methods of a quality metric with image AUROC, mean over detectors; p "
+        f"two-sided; Holm p: corrected for the {len(found)} tests of the table; n: methods.",
+        *scored_on(grid),
+        *printed.notes(),
+    ]
+    if compare:
+        notes.append("The paper does not say which images its pairs are made of.")
+    name = "Table 9: quality and detection"
+    return Sheet("table9", name, ("Quality metric", *head), tuple(rows), tuple(notes))
+
+
+def table9_printed() -> Sheet:
+    """Return the paper's own Table 9 with the p-values that follow from its r and n = 12."""
+    theirs, n = paper.table9(), len(paper.METHODS)
+    follows = {at: inference.p_of_r(c.r, n) for at, c in theirs.items()}
+    corrected = dict(zip(theirs, inference.holm(list(follows.values())), strict=True))
+    rows = tuple(
+        (
+            Entry(dataset),
+            Entry(metric),
+            number(c.r),
+            number(c.p),
+            number(follows[dataset, metric]),
+            number(corrected[dataset, metric]),
+        )
+        for (dataset, metric), c in theirs.items()
+    )
+    head = ("Data set", "Quality metric", "r", "Printed p", "p of r", "Holm p")
+    name = "Table 9 as printed, with the p-values of its r"
+    return Sheet("table9-printed", name, head, rows, paper.NOTES[9])
+
+
+class Pairing(NamedTuple):
+    """A quality metric beside the detection of the same methods: x and y of equal length."""
+
+    dataset: str
+    metric: str
+    methods: tuple[str, ...]
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+
+
+def pairings(grid: ScoreGrid, quality: Quality) -> list[Pairing]:
+    """Pair quality with the mean image AUROC over detectors, of methods that have both."""
+    detection = grid.mean_of_detectors("image_auroc")
+    found = []
+    for (dataset, metric), by_method in quality.items():
+        both = [
+            m
+            for m in sorted(by_method)
+            if not math.isnan(by_method[m])
+            and not math.isnan(detection.get((dataset, m), math.nan))
+        ]
+        x = tuple(by_method[m] for m in both)
+        y = tuple(detection[dataset, m] for m in both)
+        found.append(Pairing(dataset, metric, tuple(both), x, y))
+    return found
+
+
+def _ratio_study(
+    dataset: str, cells: Mapping[Setting, float], several: Collection[Setting]
+) -> RatioStudy:
+    detectors = sorted({s.detector for s in several})
+    methods = sorted({s.mix for s in several})
+    ratios = sorted({s.ratio for s in cells if s.ratio and s._replace(ratio=None) in several})
+    by_ratio, spreads = {}, {}
+    for mix in methods:
+        values = tuple(
+            mean([cells.get(Setting(dataset, d, mix, r), math.nan) for d in detectors])
+            for r in ratios
+        )
+        by_ratio[mix[0]], spreads[mix[0]] = values, _spread(values)
+    whole = [s for s in spreads.values() if not math.isnan(s.mean)]
+    r = (
+        inference.pearson([s.mean for s in whole], [s.range for s in whole])
+        if len(whole) > 2
+        else None
+    )
+    return RatioStudy(dataset, tuple(detectors), tuple(ratios), by_ratio, spreads, r)
+
+
+def _spread(values: tuple[float, ...]) -> Spread:
+    if any(map(math.isnan, values)):
+        return Spread(*[math.nan] * 5)
+    high, low = max(values), min(values)
+    return Spread(mean(values), statistics.variance(values), high, low, high - low)

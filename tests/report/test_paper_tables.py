@@ -1,0 +1,311 @@
+"""Tables 3 to 9 of a made-up full grid, held against numbers worked out by plain loops."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from asbench import published
+from asbench.report import hybrids, paper, paper_relations, paper_tables, sheet
+from asbench.report.score_grid import ScoreGrid, default_ratios, score_grid
+from asbench.report.scores import Score
+from asbench.report.sheet import Sheet
+from asbench.results import Run
+from tests.report.full_grid import full_grid, quality
+
+DEFAULT = {"destseg": 1.0, "draem": 0.5, "memseg": 0.5, "unet": 0.5}
+CLASSES = {"mvtec": 15, "btad": 3, "visa": 12, "mpdd": 6, "mtd": 1}
+
+
+@pytest.fixture(scope="module")
+def raw() -> list[Score]:
+    return full_grid()
+
+
+@pytest.fixture(scope="module")
+def grid(raw: list[Score]) -> ScoreGrid:
+    return score_grid(raw)
+
+
+@pytest.fixture(scope="module")
+def mean_of(raw: list[Score]) -> Callable[..., float]:
+    """Return a data set's mean over categories, by a loop over the raw scores."""
+    table: dict[tuple[object, ...], list[dict[str, float]]] = {}
+    for s in raw:
+        key = (s.dataset, s.detector, s.mix, s.ratio)
+        table.setdefault(key, []).append(dict(s.metrics))
+
+    def mean(dataset: str, detector: str, mix: tuple[str, ...], ratio: float, metric: str) -> float:
+        values = [metrics[metric] for metrics in table[dataset, detector, mix, ratio]]
+        assert len(values) == CLASSES[dataset]
+        return sum(values) / len(values)
+
+    return mean
+
+
+def read(of: Sheet) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(sheet.csv_text(of))))
+
+
+def test_the_grid_is_the_papers(raw: list[Score], grid: ScoreGrid) -> None:
+    assert len(raw) == 6144
+    assert grid.missing == ()
+    assert grid.notes == ()
+    assert grid.weights == CLASSES
+    assert dict(grid.ratios) == DEFAULT
+    assert (grid.datasets, grid.detectors) == (paper.DATASETS, paper.DETECTORS)
+    assert grid.methods == paper.METHODS
+    assert sorted(grid.mixtures) == sorted(paper.mixtures())
+
+
+def test_table_3() -> None:
+    here = {"mtd": {"tile": published.Measured(published.Counts(902, 50, 390), (103, 632))}}
+    table = paper_tables.table3(here)
+    assert [e.value for e in table.rows[0][1:5]] == [3629, 467, 1258, 15]
+    assert table.rows[4][3].beside == "here 390"
+    assert any("390 test anomalies here, 392 printed" in note for note in table.notes)
+
+
+def test_table_4(grid: ScoreGrid, mean_of: Callable[..., float]) -> None:
+    best, mean = map(read, (paper_tables.table4_best(grid), paper_tables.table4_mean(grid)))
+    titles = {"image_auroc": "Image AUROC", "pixel_ap": "Pixel AP"}
+    weighted: dict[tuple[str, str], float] = {}
+    for row, average in zip(best, mean, strict=True):
+        method = row["Method"]
+        for metric, title in titles.items():
+            total = 0.0
+            for dataset in paper.DATASETS:
+                values = {
+                    d: mean_of(dataset, d, (method,), DEFAULT[d], metric) for d in paper.DETECTORS
+                }
+                top = max(values, key=lambda d: values[d])
+                column = f"{dataset} {title}"
+                assert float(row[column]) == pytest.approx(values[top], rel=1e-12)
+                assert row[f"{column} of"] == top
+                assert float(average[column]) == pytest.approx(sum(values.values()) / 4, rel=1e-12)
+                total += CLASSES[dataset] * values[top] / 37
+            weighted[method, metric] = total
+            assert float(row[f"Eq. 1 {title}"]) == pytest.approx(total, rel=1e-12)
+    shown = paper_tables.table4_best(grid)
+    for column, name in enumerate(shown.head[1:], start=1):
+        bold = [row[0].text for row in shown.rows if row[column].best]
+        assert bold == [max(best, key=lambda r, n=name: float(r[n]))["Method"]]
+
+
+def test_table_5(grid: ScoreGrid, mean_of: Callable[..., float]) -> None:
+    for row in read(paper_tables.table5(grid)):
+        detector = row["Detector"]
+        for dataset in paper.DATASETS:
+            values = {
+                m: mean_of(dataset, detector, (m,), DEFAULT[detector], "image_auroc")
+                for m in paper.METHODS
+            }
+            assert row[dataset] == max(values, key=lambda m: values[m])
+
+
+def test_table_6(grid: ScoreGrid, mean_of: Callable[..., float]) -> None:
+    titles = {"image_auroc": "Image AUROC", "pixel_ap": "Pixel AP", "pro": "PRO"}
+    for row in read(paper_tables.table6(grid)):
+        for detector, (metric, title) in itertools.product(paper.DETECTORS, titles.items()):
+            expected = mean_of(row["Data set"], detector, (), 0.0, metric)
+            assert float(row[f"{detector} {title}"]) == pytest.approx(expected, rel=1e-12)
+
+
+def test_tables_7_and_8(grid: ScoreGrid, mean_of: Callable[..., float]) -> None:
+    studies = paper_relations.ratio_studies(grid)
+    assert [s.dataset for s in studies] == ["mvtec", "btad"]
+    for study in studies:
+        assert study.ratios == paper.RATIOS
+        table = paper_relations.ratio_table(grid, study)
+        assert table.name == {"mvtec": "table7", "btad": "table8"}[study.dataset]
+        centres, widths = [], []
+        for row in read(table):
+            values = []
+            for ratio in paper.RATIOS:
+                of = [
+                    mean_of(study.dataset, d, (row["Method"],), ratio, "image_auroc")
+                    for d in paper.DETECTORS
+                ]
+                values.append(sum(of) / 4)
+            told = [float(row[c]) for c in ("Mean", "Variance", "Maximum", "Minimum", "Range")]
+            expected = (np.mean(values), np.var(values, ddof=1), max(values), min(values))
+            assert told == pytest.approx([*expected, max(values) - min(values)], rel=1e-9)
+            centres.append(told[0])
+            widths.append(told[4])
+        assert study.r is not None
+        expected_r = stats.pearsonr(centres, widths)
+        assert study.r[:2] == pytest.approx((expected_r.statistic, expected_r.pvalue), rel=1e-9)
+
+
+def test_table_9(grid: ScoreGrid, mean_of: Callable[..., float]) -> None:
+    given = quality()
+    rows = read(paper_relations.table9(grid, given))
+    assert [row["Quality metric"] for row in rows] == list(paper.QUALITIES)
+    for row, dataset in itertools.product(rows, paper.DATASETS):
+        x, y = [], []
+        for method in paper.METHODS:
+            x.append(given[dataset, row["Quality metric"]][method])
+            of = [
+                mean_of(dataset, d, (method,), DEFAULT[d], "image_auroc") for d in paper.DETECTORS
+            ]
+            y.append(sum(of) / 4)
+        expected = stats.pearsonr(x, y)
+        told = (float(row[f"{dataset} r"]), float(row[f"{dataset} p"]))
+        assert told == pytest.approx((expected.statistic, expected.pvalue), rel=1e-9)
+        assert float(row[f"{dataset} n"]) == 12
+        assert float(row[f"{dataset} Holm p"]) >= told[1]
+
+
+def test_mixtures_beside_their_parts(grid: ScoreGrid, mean_of: Callable[..., float]) -> None:
+    found = hybrids.hybrids(grid, "pixel_ap")
+    assert len(found) == 44
+    for h in found:
+
+        def weighted(mix: tuple[str, ...], detector: str = h.detector) -> float:
+            of = {d: mean_of(d, detector, mix, DEFAULT[detector], "pixel_ap") for d in CLASSES}
+            return sum(CLASSES[d] * v for d, v in of.items()) / 37
+
+        singles = [weighted((m,)) for m in h.mix]
+        assert h.value == pytest.approx(weighted(h.mix), rel=1e-12)
+        assert h.theoretical == pytest.approx(sum(singles) / len(singles), rel=1e-12)
+        assert h.best == pytest.approx(max(singles), rel=1e-12)
+        assert h.best_single == h.mix[singles.index(max(singles))]
+    assert len(hybrids.hybrid_table(grid, "pixel_ap").rows) == 44
+
+
+def test_seeds_are_averaged(raw: list[Score], mean_of: Callable[..., float]) -> None:
+    base = [s for s in raw if s.dataset == "btad" and s.ratio == DEFAULT[s.detector]]
+    lower = {"image_auroc": 0.25, "pixel_ap": 0.25}
+    again = [replace(s, seed=1, metrics=lower) for s in base]
+    both = score_grid([*base, *again]).mean_of_detectors("image_auroc")
+    of = [mean_of("btad", d, ("fpi",), DEFAULT[d], "image_auroc") for d in paper.DETECTORS]
+    assert both["btad", "fpi"] == pytest.approx((sum(of) / 4 + 0.25) / 2)
+
+
+def test_an_incomplete_grid_has_gaps_and_lists_what_lacks(raw: list[Score]) -> None:
+    def gone(s: Score) -> bool:
+        return (s.category, s.detector, s.mix) == ("01", "draem", ("nsa",)) or (
+            s.dataset == "visa" and s.mix == ("fpi",)
+        )
+
+    kept = [s for s in raw if not gone(s)]
+    expected = [s.place for s in raw]
+    grid = score_grid(kept, expected)
+    assert sorted(grid.missing) == sorted(s.place for s in raw if gone(s))
+    best, mean = paper_tables.table4_best(grid), paper_tables.table4_mean(grid)
+    by_name = {row[0].text: dict(zip(best.head, row, strict=True)) for row in best.rows}
+    assert by_name["fpi"]["visa Image AUROC"].text == "–"
+    assert by_name["nsa"]["btad Image AUROC"].mark.endswith(", of 3")
+    means = {row[0].text: dict(zip(mean.head, row, strict=True)) for row in mean.rows}
+    assert means["nsa"]["btad Image AUROC"].text == "–"
+    assert means["nsa"]["Eq. 1 Image AUROC"].text == "–"
+    assert means["nsa"]["mvtec Image AUROC"].text != "–"
+    study = paper_relations.ratio_studies(grid)[1]
+    spread = dict(study.spreads)["nsa"]
+    assert math.isnan(spread.mean)
+    assert study.r is not None
+    assert study.r.n == 11
+    lacks = paper_tables.tables(grid)[-1]
+    assert (lacks.name, len(lacks.rows)) == ("missing", len(grid.missing))
+    # Nothing of a data set: only what is expected can tell.
+    without = score_grid([s for s in raw if s.dataset != "mtd"], expected)
+    assert without.datasets == paper.DATASETS
+    assert len(without.missing) == sum(s.dataset == "mtd" for s in raw)
+    # Without expectations the categories of a data set are what is implied.
+    implied = score_grid([s for s in raw if not (s.category == "01" and s.detector == "draem")])
+    lacking = {(p.category, p.detector) for p in implied.missing}
+    assert lacking == {("01", "draem")}
+
+
+def test_printed_numbers_stand_only_beside_what_is_like_them(raw: list[Score]) -> None:
+    base = [s for s in raw if s.dataset == "mtd"]
+    like = paper_tables.table4_best(score_grid(base), compare=True)
+    assert {e.beside.split()[0] for row in like.rows for e in row[1:3]} == {"printed"}
+    changes = (
+        {"reduced": True},
+        {"unlike": ("300 steps, published 5000",)},
+        {"subset": "held_out"},
+        {"dataset": "mtd@grouped"},
+    )
+    for change in changes:
+        other = [replace(s, **change) for s in base]  # type: ignore[arg-type]
+        for table in paper_tables.tables(score_grid(other), compare=True)[1:5]:
+            told = {e.beside for row in table.rows for e in row} - {""}
+            assert told <= {"not comparable"}, (change, table.name)
+        assert any("not comparable" in note for note in table.notes)
+    three = [s for s in base if s.detector != "unet"]
+    fewer = paper_tables.table4_best(score_grid(three), compare=True)
+    assert {e.beside for row in fewer.rows for e in row[1:3]} == {"not comparable"}
+    plain = paper_tables.tables(score_grid(base))
+    assert not any(e.beside for table in plain for row in table.rows for e in row)
+
+
+def test_the_default_ratio_is_where_most_methods_stand(raw: list[Score]) -> None:
+    one = [s for s in raw if s.dataset == "mtd" and len(s.mix) == 1]
+    few = [replace(s, ratio=0.25) for s in one if s.mix in (("nsa",), ("fpi",))]
+    assert default_ratios([*one, *few]) == DEFAULT
+    usual = [replace(s, ratio=0.5) for s in one if s.detector == "destseg"]
+    assert default_ratios([*usual, *few])["destseg"] == 0.5
+
+
+def test_one_grid_has_one_subset(raw: list[Score]) -> None:
+    with pytest.raises(ValueError, match="do not compare"):
+        score_grid([raw[0], replace(raw[1], subset="held_out")])
+
+
+def test_three_forms_say_the_same(grid: ScoreGrid) -> None:
+    for table in paper_tables.tables(grid, quality=quality(), compare=True):
+        lines = sheet.markdown(table).splitlines()
+        body = [line for line in lines if line.startswith("| ")][2:]
+        assert len(body) == len(table.rows)
+        assert all(line.count(" | ") == len(table.head) - 1 for line in body)
+        tex = sheet.latex(table)
+        assert tex.count(r"\\") == len(table.rows) + 1
+        assert len(read(table)) == len(table.rows)
+        for row, line in zip(read(table), table.rows, strict=True):
+            for name, entry in zip(table.head, line, strict=True):
+                if entry.value is not None and not math.isnan(entry.value):
+                    assert float(row[name]) == entry.value
+
+
+def test_a_sheet_escapes_what_latex_and_markdown_read() -> None:
+    one = sheet.Entry("cutpaste_scar | 50 %", best=True, mark="a_b", beside="printed 1")
+    table = Sheet("t", "T", ("A", "B"), ((one, sheet.number(-0.5)),), ("n",))
+    assert r"| **cutpaste_scar \| 50 %** a_b [printed 1] | −0.5000 |" in sheet.markdown(table)
+    assert r"\textbf{cutpaste\_scar | 50 \%} {\scriptsize a\_b} [printed 1] & $-$0.5000" in (
+        sheet.latex(table)
+    )
+    with pytest.raises(ValueError, match="1 cells under 2"):
+        Sheet("t", "T", ("A", "B"), ((one,),))
+
+
+def test_runs_become_tables(made_up: Callable[..., Run]) -> None:
+    from asbench.report.scores import from_runs
+
+    runs = [
+        made_up(mix={m: 1.0}, detector=d, category=c)
+        for m in ("nsa", "fpi")
+        for d in ("draem@tiny", "unet@tiny")
+        for c in ("weave", "board")
+    ]
+    table = paper_tables.table4_best(score_grid(from_runs(runs, "full")), compare=True)
+    assert len(table.rows) == 2
+    mean = {
+        d: np.mean(
+            [
+                r.metrics["full"]["image_auroc"]
+                for r in runs
+                if (r.decides["detector"], r.decides["mix"]) == (d, {"nsa": 1.0})
+            ]
+        )
+        for d in ("draem@tiny", "unet@tiny")
+    }
+    assert table.rows[1][1].value == pytest.approx(max(mean.values()))
