@@ -1,4 +1,4 @@
-"""What figures ask of a grid: means over data sets, and which cells it lacks."""
+"""Which cells of a grid a figure lacks, and means that gaps pass through."""
 
 from __future__ import annotations
 
@@ -11,22 +11,6 @@ from asbench.report.score_grid import ScoreGrid
 from asbench.report.scores import Setting
 
 Cells = Mapping[Setting, float]
-
-
-def mean_over_datasets(
-    grid: ScoreGrid, cells: Cells, *, weighted: bool
-) -> dict[tuple[str, tuple[str, ...]], float]:
-    """Return means over all data sets by (detector, mix); NaN where one of them lacks.
-
-    cells: at each detector's own ratio (ratio None); weighted: by equation 1, else all alike.
-    """
-    weights = [float(grid.weights[d]) if weighted else 1.0 for d in grid.datasets]
-    return {
-        (detector, mix): scores.mean(
-            [cells.get(Setting(d, detector, mix, None), math.nan) for d in grid.datasets], weights
-        )
-        for detector, mix in sorted({(s.detector, s.mix) for s in cells})
-    }
 
 
 def all_singles(
@@ -71,12 +55,6 @@ def _lack(
     if not have or have >= categories:
         return told
     return f"{told} ({len(categories - have)} of {len(categories)} categories)"
-
-
-def mixtures(grid: ScoreGrid) -> list[tuple[str, ...]]:
-    """Return the mixtures of equal shares that some detector was trained on."""
-    even = {s.mix for s in grid.scores if not s.shares}
-    return [mix for mix in grid.mixtures if mix in even]
 
 
 def mean_defined(values: Iterable[float]) -> float:

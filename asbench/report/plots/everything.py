@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
+from asbench.report.paper_relations import Quality, pairings, ratio_studies
 from asbench.report.plots import heatmaps, mixtures, radars, ranks, ratios, robustness, scatters
 from asbench.report.plots.drawing import Drawing
-from asbench.report.plots.scatters import Pairs
 from asbench.report.score_grid import ScoreGrid
 
 DRAWN = ("image_auroc", "pixel_ap")
@@ -35,9 +35,8 @@ def overview(grid: ScoreGrid) -> list[Drawing]:
             found += [robustness.draw(grid, metric, "detectors")] if several else []
     if len(grid.methods) >= SPOKES and len(_defined(grid, DRAWN)) == 2:
         found.append(scatters.draw_pareto(grid))
-    for metric in _defined(grid, DRAWN[:1]):
-        ranked = ranks.rank(grid, metric) if len(grid.methods) >= SPOKES else None
-        found += [ranks.draw(ranked, metric)] if ranked else []
+    ranked = ranks.draw(grid, DRAWN[0])
+    found += [ranked] if ranked else []
     return sorted(found, key=lambda d: int(d.paper or 99))
 
 
@@ -47,21 +46,18 @@ def of_ratios(grid: ScoreGrid) -> list[Drawing]:
     metrics = _defined(grid, DRAWN)
     if any(not s.mix for s in grid.scores) and grid.methods:
         found += [ratios.draw_without(grid, metric) for metric in metrics]
-    for dataset in ratios.compared(grid):
-        for metric in metrics[:1]:
-            if len(grid.detectors) > 1 or len(grid.methods) > 1:
-                found += [
-                    ratios.draw_curves(grid, dataset, metric, "method"),
-                    ratios.draw_curves(grid, dataset, metric, "detector"),
-                ]
-            if len(grid.methods) >= SPOKES:
-                found.append(ratios.draw_stability(grid, dataset, metric))
+    for study in ratio_studies(grid):
+        if len(study.detectors) > 1 or len(study.by_ratio) > 1:
+            found += [ratios.draw_curves(grid, study, "method")]
+            found += [ratios.draw_curves(grid, study, "detector")]
+        if len(study.by_ratio) >= SPOKES:
+            found.append(ratios.draw_stability(grid, study))
     return found
 
 
 def of_mixtures(grid: ScoreGrid) -> list[Drawing]:
     """Return figure 13, two metrics of each detector that was trained on mixtures."""
-    mixed = {s.detector for s in grid.scores if len(s.mix) > 1 and not s.shares}
+    mixed = {s.detector for s in grid.hybrids(DRAWN[0]) if len(s.mix) > 1}
     return [
         mixtures.draw(grid, detector, metric)
         for detector in grid.detectors
@@ -70,9 +66,19 @@ def of_mixtures(grid: ScoreGrid) -> list[Drawing]:
     ]
 
 
-def of_quality(pairs: Iterable[Pairs]) -> list[Drawing]:
+def of_quality(grid: ScoreGrid, quality: Quality | None) -> list[Drawing]:
     """Return figure 11, one panel a quality score and data set."""
-    return [scatters.draw_quality(p) for p in pairs]
+    return [scatters.draw_quality(p) for p in pairings(grid, quality or {}) if len(p.x) > 1]
+
+
+def figures(grid: ScoreGrid, quality: Quality | None = None) -> list[Drawing]:
+    """Return all figures that a grid gives rise to."""
+    return [
+        *overview(grid),
+        *of_ratios(grid),
+        *of_quality(grid, quality),
+        *of_mixtures(grid),
+    ]
 
 
 def _defined(grid: ScoreGrid, metrics: Sequence[str]) -> list[str]:

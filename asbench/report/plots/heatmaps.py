@@ -9,10 +9,10 @@ import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 
-from asbench.report.plots.cells import all_singles, lacks, mean_defined, mean_over_datasets
+from asbench.report.plots.cells import all_singles, lacks, mean_defined
 from asbench.report.plots.drawing import FAINT, Drawing, listed, new_axes, percent, style
 from asbench.report.score_grid import ScoreGrid
-from asbench.report.scores import Setting
+from asbench.report.scores import Setting, average
 from asbench.report.tables import TITLES
 
 
@@ -34,8 +34,11 @@ def over_datasets(grid: ScoreGrid, metric: str) -> Drawing:
 def over_detectors(grid: ScoreGrid, metric: str) -> Drawing:
     """Return methods × detectors, each cell the plain mean over data sets."""
     cells = grid.singles(metric)
-    means = mean_over_datasets(grid, cells, weighted=False)
-    values = [[means.get((t, (m,)), math.nan) for t in grid.detectors] for m in grid.methods]
+    means = average(cells, "dataset")
+    values = [
+        [means.get(Setting("", t, (m,), None), math.nan) for t in grid.detectors]
+        for m in grid.methods
+    ]
     caption = f"{TITLES[metric]} (%) by method and detector, mean over {_datasets(grid)}"
     missing = lacks(grid, all_singles(grid), cells)
     return _draw(grid, values, grid.detectors, f"fig5-detectors-{metric}", caption, missing)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import matplotlib as mpl
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from asbench.report.plots.cells import lacks, mean_defined, mean_over_datasets, mixtures
+from asbench.report.hybrids import hybrids
+from asbench.report.plots.cells import lacks
 from asbench.report.plots.drawing import (
     INK,
     SERIES,
@@ -26,35 +26,18 @@ from asbench.report.scores import title as mix_title
 from asbench.report.tables import TITLES
 
 
-class Mixed(NamedTuple):
-    """A mixture's score, the plain mean of its parts alone, and the best of them; in 0..1."""
-
-    score: float
-    theory: float
-    best: float
-
-
-def mixed(grid: ScoreGrid, detector: str, metric: str) -> dict[tuple[str, ...], Mixed]:
-    """Return each mixture of a detector at its own ratio: equation 1's means over data sets."""
-    found, cells = {}, mean_over_datasets(grid, grid.hybrids(metric), weighted=True)
-    for mix in mixtures(grid):
-        parts = [cells.get((detector, (m,)), math.nan) for m in mix]
-        best = math.nan if any(map(math.isnan, parts)) else max(parts)
-        found[mix] = Mixed(cells.get((detector, mix), math.nan), mean_defined(parts), best)
-    return found
-
-
 def draw(grid: ScoreGrid, detector: str, metric: str) -> Drawing:
     """Return figure 13 of one detector.
 
     A bar runs from the theoretical mean to what the mixture reached: its length is the gain, so no
     axis need begin at zero.
     """
-    found = mixed(grid, detector, metric)
+    found = [h for h in hybrids(grid, metric) if h.detector == detector]
     name = f"fig13-{detector.replace('@', '-')}-{metric}"
     with mpl.rc_context(style(name)):
         figure, axes = new_axes(4.8, 1.15 + 0.27 * len(found))
-        for y, (score, theory, best) in enumerate(found.values()):
+        for y, hybrid in enumerate(found):
+            score, theory, best = hybrid.value, hybrid.theoretical, hybrid.best
             gain = score - theory
             colour = SERIES[0] if not gain < 0 else SERIES[1]
             axes.barh([y], [100 * gain], left=[100 * theory], height=0.5, color=colour, alpha=0.45)
@@ -63,7 +46,7 @@ def draw(grid: ScoreGrid, detector: str, metric: str) -> Drawing:
             axes.plot([100 * best], [y], "o", color=INK, mfc="none", ms=6)
             if math.isnan(score):
                 axes.text(0.01, y, "–", transform=axes.get_yaxis_transform(), va="center")
-        axes.set_yticks(range(len(found)), [_short(mix) for mix in found])
+        axes.set_yticks(range(len(found)), [_short(h.mix) for h in found])
         axes.tick_params(axis="y", length=0, labelsize=8)
         axes.set_ylim(len(found) - 0.4, -0.6)
         axes.set_xlabel(title(metric))
@@ -81,16 +64,18 @@ def draw(grid: ScoreGrid, detector: str, metric: str) -> Drawing:
             fontsize=8.5,
         )
     told = [
-        f"{mix_title(mix)} {percent(m.score)}, mean of parts {percent(m.theory)}, "
-        f"best part {percent(m.best)}"
-        for mix, m in found.items()
+        f"{mix_title(h.mix)} {percent(h.value)}, mean of parts {percent(h.theoretical)}, "
+        f"best part {percent(h.best)}"
+        for h in found
     ]
-    over = "data sets, weighted by equation 1" if len(grid.datasets) > 1 else grid.datasets[0]
+    datasets = sorted({s.dataset for s in grid.hybrids(metric) if len(s.mix) > 1})
+    over = "data sets, weighted by equation 1" if len(datasets) > 1 else datasets[0]
     caption = f"{TITLES[metric]} of mixtures with {detector} over {over}"
+    mixes = [h.mix for h in found]
     wanted = [
         Setting(d, detector, mix, None)
-        for d in grid.datasets
-        for mix in [*mixtures(grid), *sorted({(m,) for mix in mixtures(grid) for m in mix})]
+        for d in datasets
+        for mix in [*mixes, *sorted({(m,) for mix in mixes for m in mix})]
     ]
     missing = lacks(grid, wanted, grid.hybrids(metric))
     return Drawing(name, "13", caption, f"{caption}. {listed(told)}.", figure, missing)

@@ -9,17 +9,18 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 
-from asbench.report.plots.cells import all_singles, lacks, mean_over_datasets
+from asbench.report.plots.cells import all_singles, lacks
 from asbench.report.plots.drawing import Drawing, listed, new_axes, percent, series, style, title
 from asbench.report.score_grid import ScoreGrid
+from asbench.report.scores import average
 from asbench.report.tables import TITLES
 
 
 def overall(grid: ScoreGrid, metric: str) -> Drawing:
     """Return figure 2: means over data sets weighted by equation 1."""
     cells = grid.singles(metric)
-    means = mean_over_datasets(grid, cells, weighted=True)
-    values = {(detector, mix[0]): v for (detector, mix), v in means.items()}
+    means = average(cells, "dataset", grid.weights)
+    values = {(s.detector, s.mix[0]): v for s, v in means.items()}
     caption = f"{TITLES[metric]} over all data sets, weighted by their categories (equation 1)"
     missing = lacks(grid, all_singles(grid), cells)
     return _draw(grid, values, metric, f"fig2-{metric}", "2", caption, missing)

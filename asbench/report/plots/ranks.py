@@ -6,51 +6,29 @@ Source: J. Demšar, Statistical Comparisons of Classifiers over Multiple Data Se
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import matplotlib as mpl
 
 from asbench.report import inference
 from asbench.report.plots.drawing import INK, SERIES, Drawing, listed, new_axes, style
+from asbench.report.questions import method_blocks
 from asbench.report.score_grid import ScoreGrid
-from asbench.report.scores import Setting
 from asbench.report.tables import TITLES
 
 
-class Ranked(NamedTuple):
-    """Methods, their Friedman test, and what its blocks were, in words."""
+def draw(grid: ScoreGrid, metric: str) -> Drawing | None:
+    """Return the diagram of mean ranks, 1 = best; bars by Nemenyi's test at 5 %.
 
-    methods: tuple[str, ...]
-    test: inference.Friedman
-    blocks: str
-
-
-def rank(grid: ScoreGrid, metric: str) -> Ranked | None:
-    """Rank the methods within each data set and detector; None for fewer than two of each.
-
-    A block that lacks a method is left out, for ranks among fewer do not compare.
+    Over the blocks of the report's first question; None where they are too few to decide.
     """
-    cells = grid.singles(metric)
-    rows = [
-        [cells.get(Setting(d, t, (m,), None), math.nan) for m in grid.methods]
-        for d in grid.datasets
-        for t in grid.detectors
-    ]
-    whole = [row for row in rows if not any(map(math.isnan, row))]
-    if len(whole) < 2 or len(grid.methods) < 2:
+    found = method_blocks(grid, metric)
+    if found is None or not found.enough or len(found.columns) < 3:
         return None
-    blocks = f"{len(whole)} of {len(rows)}" if len(whole) < len(rows) else f"{len(rows)}"
-    told = f"{blocks} pairs of data set and detector"
-    return Ranked(tuple(grid.methods), inference.friedman(whole), told)
-
-
-def draw(ranked: Ranked, metric: str) -> Drawing:
-    """Return the diagram of mean ranks, 1 = best; bars by Nemenyi's test at 5 %."""
-    test = ranked.test
+    test = inference.friedman(found.values)
     difference = inference.critical_difference(test.k, test.n)
-    ranks = dict(zip(ranked.methods, test.ranks, strict=True))
+    ranks = dict(zip(found.columns, test.ranks, strict=True))
     joined = [
-        [ranked.methods[place] for place in bar] for bar in inference.alike(test.ranks, difference)
+        [found.columns[place] for place in bar] for bar in inference.alike(test.ranks, difference)
     ]
     name = f"ranks-{metric}"
     order = sorted(ranks, key=lambda m: (ranks[m], m))
@@ -90,7 +68,7 @@ def draw(ranked: Ranked, metric: str) -> Drawing:
         axes.set_xlim(1 - room, top + room)
         axes.set_axis_off()
     caption = (
-        f"Mean ranks by {TITLES[metric]} within {ranked.blocks}, 1 is best; a bar joins methods "
+        f"Mean ranks by {TITLES[metric]} within {test.n} {found.unit}, 1 is best; a bar joins methods "
         "that the Nemenyi test at 5 % does not tell apart"
     )
     told = [f"{m} {ranks[m]:.2f}" for m in order]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import matplotlib as mpl
 from matplotlib.ticker import MaxNLocator
 
 from asbench.report import inference
+from asbench.report.paper_relations import RatioStudy
 from asbench.report.plots.cells import all_singles, lacks, mean_defined
 from asbench.report.plots.drawing import (
     SERIES,
@@ -28,59 +28,28 @@ from asbench.report.scores import Setting
 from asbench.report.tables import TITLES
 
 By = Literal["method", "detector"]
+METRIC = "image_auroc"
+"""What the paper compares ratios by."""
 
 
-class Stability(NamedTuple):
-    """A method over ratios, of its means over detectors: their mean, and highest less lowest."""
-
-    mean: float
-    range: float
-
-
-class Compared(NamedTuple):
-    """Where ratios above 0 were compared on a data set: the detectors that were trained on some
-    method at two of them and more, and all of these ratios."""
-
-    detectors: tuple[str, ...]
-    ratios: tuple[float, ...]
-
-
-def compared(grid: ScoreGrid) -> dict[str, Compared]:
-    """Return, by data set, what was trained at several ratios, if anything was."""
-    stand: defaultdict[tuple[str, str, str], set[float]] = defaultdict(set)
-    for score in grid.scores:
-        if len(score.mix) == 1 and score.ratio:
-            stand[score.dataset, score.detector, score.mix[0]].add(score.ratio)
-    found = {}
-    for dataset in grid.datasets:
-        several = {k[1]: r for k, r in stand.items() if k[0] == dataset and len(r) > 1}
-        if several:
-            ratios = {r for k, of in stand.items() if k[0] == dataset and len(of) > 1 for r in of}
-            found[dataset] = Compared(tuple(sorted(several)), tuple(sorted(ratios)))
-    return found
-
-
-def curves(grid: ScoreGrid, dataset: str, metric: str, by: By) -> dict[str, list[float]]:
-    """Return means by ratio: of each method over detectors, or of each detector over methods."""
-    cells, at = grid.cells(metric), compared(grid)[dataset]
-    lines = {}
-    for name in grid.methods if by == "method" else at.detectors:
-        pairs = (
-            [(t, name) for t in at.detectors]
-            if by == "method"
-            else [(name, m) for m in grid.methods]
+def by_detector(grid: ScoreGrid, study: RatioStudy) -> dict[str, tuple[float, ...]]:
+    """Return each detector's image AUROC by ratio, the mean over the study's methods."""
+    cells = grid.cells(METRIC)
+    return {
+        t: tuple(
+            mean_defined(
+                cells.get(Setting(study.dataset, t, (m,), r), math.nan) for m in study.by_ratio
+            )
+            for r in study.ratios
         )
-        lines[name] = [
-            mean_defined(cells.get(Setting(dataset, t, (m,), r), math.nan) for t, m in pairs)
-            for r in at.ratios
-        ]
-    return lines
+        for t in study.detectors
+    }
 
 
-def draw_curves(grid: ScoreGrid, dataset: str, metric: str, by: By) -> Drawing:
+def draw_curves(grid: ScoreGrid, study: RatioStudy, by: By) -> Drawing:
     """Return figure 10 for one data set: by method or by detector, against the ratio."""
-    at, lines = compared(grid)[dataset].ratios, curves(grid, dataset, metric, by)
-    name = f"fig10-{dataset.replace('@', '-')}-{by}-{metric}"
+    lines = study.by_ratio if by == "method" else by_detector(grid, study)
+    name, at = f"fig10-{study.dataset.replace('@', '-')}-{by}", study.ratios
     with mpl.rc_context(style(name)):
         figure, axes = new_axes(4.6, 3.1 if by == "detector" else 3.7)
         for place, (label, values) in enumerate(lines.items()):
@@ -88,43 +57,35 @@ def draw_curves(grid: ScoreGrid, dataset: str, metric: str, by: By) -> Drawing:
             axes.plot(at, line, lw=1.3, ms=4.5, label=label, **series(place))
         axes.set_xticks(at, [f"{ratio:g}" for ratio in at])
         axes.set_xlabel("Share of anomalous items")
-        axes.set_ylabel(title(metric))
+        axes.set_ylabel(title(METRIC))
         axes.grid(axis="y", alpha=0.2)
         axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         figure.legend(loc="outside lower center", ncols=3, fontsize=8.5)
     over = "detectors" if by == "method" else "methods"
-    caption = f"{TITLES[metric]} on {dataset} against the ratio, by {by}: means over {over}"
+    caption = f"{TITLES[METRIC]} on {study.dataset} against the ratio, by {by}: means over {over}"
     told = [f"{n}: {_at(at, v)}" for n, v in lines.items()]
-    missing = _missing(grid, dataset, metric)
+    missing = _missing(grid, study)
     return Drawing(name, "10", caption, f"{caption}. {listed(told)}.", figure, missing)
 
 
-def stability(grid: ScoreGrid, dataset: str, metric: str) -> dict[str, Stability]:
-    """Return tables 7 and 8's mean and range of every method."""
-    return {
-        m: Stability(mean_defined(v), max(v) - min(v) if not any(map(math.isnan, v)) else math.nan)
-        for m, v in curves(grid, dataset, metric, "method").items()
-    }
-
-
-def draw_stability(grid: ScoreGrid, dataset: str, metric: str) -> Drawing:
+def draw_stability(grid: ScoreGrid, study: RatioStudy) -> Drawing:
     """Return mean against range over ratios, a point a method, with Pearson's r and p (§4.3)."""
-    found = {m: s for m, s in stability(grid, dataset, metric).items() if s.range == s.range}
-    name = f"stability-{dataset.replace('@', '-')}-{metric}"
+    found = {m: s for m, s in study.spreads.items() if not math.isnan(s.range)}
+    name = f"stability-{study.dataset.replace('@', '-')}"
     x, y = [100 * s.mean for s in found.values()], [100 * s.range for s in found.values()]
     fit = correlation_text(x, y)
     with mpl.rc_context(style(name)):
         figure, axes = new_axes(4.6, 3.1)
         axes.plot(x, y, "o", color=SERIES[0], ms=6)
-        axes.set_xlabel(f"Mean {title(metric)} over ratios")
+        axes.set_xlabel(f"Mean {title(METRIC)} over ratios")
         axes.set_ylabel("Highest − lowest (points)")
         axes.grid(alpha=0.2)
         axes.margins(0.12, 0.12)
         axes.set_ylim(bottom=0)
         label_points(axes, x, y, list(found))
-    caption = f"Do better methods mind the ratio less? {dataset}: {fit}"
+    caption = f"Do better methods mind the ratio less? {study.dataset}: {fit}"
     told = [f"{m} {percent(s.mean)}, range {percent(s.range)}" for m, s in found.items()]
-    missing = _missing(grid, dataset, metric)
+    missing = _missing(grid, study)
     return Drawing(name, "", caption, f"{caption}. {listed(told)}.", figure, missing)
 
 
@@ -197,9 +158,11 @@ def _at(ratios: Sequence[float], values: Sequence[float]) -> str:
     return ", ".join(f"{percent(v)} at {r:g}" for r, v in zip(ratios, values, strict=True))
 
 
-def _missing(grid: ScoreGrid, dataset: str, metric: str) -> tuple[str, ...]:
-    at = compared(grid)[dataset]
+def _missing(grid: ScoreGrid, study: RatioStudy) -> tuple[str, ...]:
     wanted = [
-        Setting(dataset, t, (m,), r) for r in at.ratios for t in at.detectors for m in grid.methods
+        Setting(study.dataset, t, (m,), r)
+        for r in study.ratios
+        for t in study.detectors
+        for m in study.by_ratio
     ]
-    return lacks(grid, wanted, grid.cells(metric))
+    return lacks(grid, wanted, grid.cells(METRIC))

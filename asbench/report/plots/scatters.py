@@ -4,60 +4,37 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import matplotlib as mpl
 from matplotlib.ticker import MaxNLocator
 
-from asbench.report.plots.cells import all_singles, lacks, mean_defined, mean_over_datasets
+from asbench.report.paper_relations import Pairing
+from asbench.report.plots.cells import all_singles, lacks, mean_defined
 from asbench.report.plots.drawing import SERIES, Drawing, listed, new_axes, percent, style, title
 from asbench.report.plots.labels import label_points
 from asbench.report.plots.ratios import correlation_text
 from asbench.report.score_grid import ScoreGrid
-from asbench.report.tables import TITLES
+from asbench.report.scores import Setting, average
 
 
-@dataclass(frozen=True, slots=True)
-class Pairs:
-    """One quality score against one detection metric of a data set, a point a method.
-
-    x: the score; y: the metric of `asbench.results.METRICS`, in 0..1; told: the statistic in words,
-    where it was corrected for many tests, else empty.
-    """
-
-    dataset: str
-    score: str
-    metric: str
-    methods: tuple[str, ...]
-    x: tuple[float, ...]
-    y: tuple[float, ...]
-    told: str = ""
-
-
-def draw_quality(pairs: Pairs) -> Drawing:
-    """Return one panel of figure 11 with its correlation."""
-    kept = [i for i, (x, y) in enumerate(zip(pairs.x, pairs.y, strict=True)) if x == x and y == y]
-    x, y = [pairs.x[i] for i in kept], [100 * pairs.y[i] for i in kept]
-    slug = "".join(c if c.isalnum() else "-" for c in f"{pairs.dataset}-{pairs.score}")
-    name = f"fig11-{slug}-{pairs.metric}"
+def draw_quality(pairs: Pairing, told: str = "") -> Drawing:
+    """Return one panel of figure 11; told: its statistic, Pearson's uncorrected where empty."""
+    x, y = list(pairs.x), [100 * v for v in pairs.y]
+    slug = "".join(c if c.isalnum() else "-" for c in f"{pairs.dataset}-{pairs.metric}")
+    name = f"fig11-{slug}"
     with mpl.rc_context(style(name)):
         figure, axes = new_axes(3.2, 2.5)
         axes.plot(x, y, "o", color=SERIES[0], ms=5)
-        axes.set_xlabel(pairs.score)
-        axes.set_ylabel(title(pairs.metric))
+        axes.set_xlabel(pairs.metric)
+        axes.set_ylabel(title("image_auroc"))
         axes.grid(alpha=0.2)
         axes.margins(0.2, 0.18)
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
-        label_points(axes, x, y, [pairs.methods[i] for i in kept])
-    caption = f"{pairs.dataset}, {pairs.score}: {pairs.told or correlation_text(x, y)}"
-    points = [f"{pairs.methods[i]} {pairs.x[i]:.4g}, {percent(pairs.y[i])}" for i in kept]
-    missing = tuple(
-        f"{pairs.score} or {TITLES[pairs.metric]} of {m} on {pairs.dataset}"
-        for i, m in enumerate(pairs.methods)
-        if i not in kept
-    )
-    return Drawing(name, "11", caption, f"{caption}. {listed(points)}.", figure, missing)
+        label_points(axes, x, y, list(pairs.methods))
+    caption = f"{pairs.metric} on {pairs.dataset}: {told or correlation_text(x, y)}"
+    points = [f"{m} {a:.4g}, {b:.1f}" for m, a, b in zip(pairs.methods, x, y, strict=True)]
+    return Drawing(name, "11", caption, f"{caption}. {listed(points)}.", figure)
 
 
 def pareto(grid: ScoreGrid, x: str, y: str) -> dict[str, tuple[float, float, bool]]:
@@ -66,9 +43,12 @@ def pareto(grid: ScoreGrid, x: str, y: str) -> dict[str, tuple[float, float, boo
     Means over detectors of equation 1's means over data sets, in 0..1.
     """
     values = {}
-    both = [mean_over_datasets(grid, grid.singles(metric), weighted=True) for metric in (x, y)]
+    both = [average(grid.singles(metric), "dataset", grid.weights) for metric in (x, y)]
     for method in grid.methods:
-        at = [mean_defined(m.get((t, (method,)), math.nan) for t in grid.detectors) for m in both]
+        at = [
+            mean_defined(m.get(Setting("", t, (method,), None), math.nan) for t in grid.detectors)
+            for m in both
+        ]
         if not any(map(math.isnan, at)):
             values[method] = at[0], at[1]
     return {m: (*at, not _beaten(at, list(values.values()))) for m, at in values.items()}
