@@ -16,10 +16,10 @@ import jinja2
 from markupsafe import Markup
 
 from asbench import results
-from asbench.report import figures, galleries, layers, rules, scores, sections, tables
-from asbench.report.plots import everything
-from asbench.report.score_grid import ScoreGrid, score_grid
-from asbench.report.sections import Plot, SheetShown
+from asbench.report import figures, galleries, layers, rules, scores, sections, studies, tables
+from asbench.report.paper_relations import Quality
+from asbench.report.score_grid import score_grid
+from asbench.report.sections import Plot
 from asbench.report.tables import Row, Table
 from asbench.results import METRICS, SUBSETS, Run
 from synth_store.types import UserError
@@ -45,14 +45,18 @@ def write(
     out: Path,
     *,
     sheets: Mapping[str, bytes] | None = None,
+    quality: Quality | None = None,
     expected: Sequence[tuple[object, ...]] = (),
+    compare: bool = False,
     images: bool = True,
 ) -> Path:
     """Write the page of all finished runs under `runs_root` to `out`, and return `out`.
 
-    sheets: contact sheets of the synthetic sets, name to PNG; expected: the places of a study, as
-    `asbench.report.score_grid` takes them; images: whether to show test images. Equal inputs give
-    equal bytes. Raises UserError where no run has finished or one is damaged.
+    sheets: contact sheets of the synthetic sets, name to PNG; quality: as
+    `asbench.report.paper_relations` takes it; expected: the places of a study, as
+    `asbench.report.score_grid` takes them; compare: whether to set the paper's printed numbers
+    beside ours; images: whether to show test images. Equal inputs give equal bytes.
+    Raises UserError where no run has finished or one is damaged.
     """
     runs = results.runs(runs_root)
     if not runs:
@@ -60,7 +64,15 @@ def write(
             f"{runs_root} holds no finished run, so there is nothing to report: train one first "
             "with `asbench train` (its --help has an example)."
         )
-    text = page(runs, runs_root, sheets or {}, expected, images)
+    text = page(
+        runs,
+        runs_root,
+        sheets or {},
+        quality=quality,
+        expected=expected,
+        compare=compare,
+        images=images,
+    )
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
@@ -75,7 +87,10 @@ def page(
     runs: Sequence[Run],
     root: Path,
     sheets: Mapping[str, bytes],
+    *,
+    quality: Quality | None = None,
     expected: Sequence[tuple[object, ...]] = (),
+    compare: bool = False,
     images: bool = True,
 ) -> str:
     """Return the page as text; arguments as in `write`."""
@@ -104,7 +119,7 @@ def page(
         notes=tables.notes(table),
         table=view,
         many=many,
-        study=_study(grid),
+        study=studies.study(grid, quality, compare=compare),
         blocks=_blocks(view),
         best={metric: view.best(metric) for metric in METRICS},
         metrics=tables.TITLES,
@@ -121,37 +136,6 @@ def page(
         losses={} if many else {run.id: _loss(run) for run in runs},
         unfinished=results.unfinished(root),
         versions=_listed(sorted({str(r.environment.get("asbench", "unknown")) for r in runs})),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Study:
-    """What the paper asks of a grid, as far as there is a grid: all empty for a handful of runs."""
-
-    answers: Sequence[Any] = ()
-    sheets: Sequence[SheetShown] = ()
-    overview: Sequence[Plot] = ()
-    ratios: Sequence[Plot] = ()
-    quality: Sequence[Plot] = ()
-    mixtures: Sequence[Plot] = ()
-    missing: Sequence[tuple[object, ...]] = ()
-    notes: Sequence[str] = ()
-
-    @property
-    def undecided(self) -> bool:
-        """Whether no question has an answer."""
-        return all(a.verdict == "too few runs" for a in self.answers)
-
-
-def _study(grid: ScoreGrid) -> Study:
-    if not sections.spans(grid):
-        return Study(missing=grid.missing)
-    return Study(
-        overview=sections.plots(everything.overview(grid)),
-        ratios=sections.plots(everything.of_ratios(grid)),
-        mixtures=sections.plots(everything.of_mixtures(grid)),
-        missing=grid.missing,
-        notes=grid.notes,
     )
 
 

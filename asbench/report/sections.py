@@ -183,22 +183,3 @@ def lacking(places: Iterable[Sequence[object]]) -> list[tuple[str, str]]:
         name = f"{title(mix)} with {detector} on {dataset} at ratio {ratio:g}, seed {seed}"  # type: ignore[arg-type]
         found[name].append(str(category))
     return [(name, ", ".join(of)) for name, of in found.items()]
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """One question answered, as the page says it. refs: (id of the page, name) of what shows it."""
-
-    number: str
-    text: str
-    claim: str
-    verdict: str
-    statistic: str
-    n: int
-    unit: str
-    interval: str
-    interval_of: str
-    why: str
-    notes: tuple[str, ...]
-    sheet: SheetShown | None
-    refs: tuple[tuple[str, str], ...]

@@ -68,8 +68,8 @@ def draw(grid: ScoreGrid, metric: str) -> Drawing | None:
         axes.set_xlim(1 - room, top + room)
         axes.set_axis_off()
     caption = (
-        f"Mean ranks by {TITLES[metric]} within {test.n} {found.unit}, 1 is best; a bar joins methods "
-        "that the Nemenyi test at 5 % does not tell apart"
+        f"Mean ranks by {TITLES[metric]} within {test.n} {found.unit}, 1 is best; a bar joins "
+        "methods that the Nemenyi test at 5 % does not tell apart"
     )
     told = [f"{m} {ranks[m]:.2f}" for m in order]
     alike = [", ".join(members) for members in joined]
