@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from asbench import published
 from asbench.report import paper
 from asbench.report.score_grid import ScoreGrid
-from asbench.report.scores import Setting, plain
+from asbench.report.scores import Setting, plain, title
 from asbench.report.tables import SUBSET_TITLES
 
 NOT_COMPARABLE = "not comparable"
@@ -72,12 +72,17 @@ def grid_notes(grid: ScoreGrid) -> tuple[str, ...]:
 
 
 def scored_on(grid: ScoreGrid) -> tuple[str, ...]:
-    """Return which test images the scores are of, and which methods saw defects."""
+    """Return which test images the scores are of, which seeds, and which methods saw defects."""
     if not grid.scores:
         return ()
     told = f"Scored on the {SUBSET_TITLES[grid.scores[0].subset]}"
-    seen = sorted({" + ".join(s.mix) for s in grid.scores if s.saw_defects})
-    return (f"{told}; {listed(seen)} saw real defects." if seen else f"{told}.",)
+    seen = sorted({title(s.mix) for s in grid.scores if s.saw_defects})
+    subset = f"{told}; {listed(seen)} saw real defects." if seen else f"{told}."
+    if grid.printed:
+        return (subset,)
+    pairs = {(s.seed, s.synth_seed) for s in grid.scores}
+    seeds = f"Mean over {len(pairs)} seeds." if len(pairs) > 1 else "One seed: no spread is known."
+    return subset, seeds
 
 
 def listed(names: Sequence[str]) -> str:

@@ -75,11 +75,10 @@ def gains(grid: ScoreGrid, metric: str, rng: np.random.Generator) -> dict[str, G
         metric,
         lambda s: title(s.mix) if s.mix and s.ratio == grid.ratios.get(s.detector) else None,
     )
-    notes = _notes(grid)
     found = {}
     for name, differences in (("mean", _to_mean(grid, rows)), ("best", _to_best(grid, rows))):
         if differences:
-            found[name] = _gains(differences, rng, notes)
+            found[name] = _gains(differences, rng, _notes(grid, name))
     return found
 
 
@@ -155,13 +154,14 @@ def _gains(differences: Differences, rng: np.random.Generator, notes: tuple[str,
     )
 
 
-def _notes(grid: ScoreGrid) -> tuple[str, ...]:
-    longer = any("steps mode per-component" in s.settings for s in grid.scores if len(s.mix) > 1)
-    told = (
-        "The best single was chosen on the same scores, which favours it slightly over the "
-        "mixture.",
-    )
-    if longer:
+def _notes(grid: ScoreGrid, name: str) -> tuple[str, ...]:
+    told: tuple[str, ...] = ()
+    if name == "best":
+        told += (
+            "The best single was chosen on the same scores, which favours it slightly over the "
+            "mixture.",
+        )
+    if any("steps mode per-component" in s.settings for s in grid.scores if len(s.mix) > 1):
         told += (
             "Some mixtures were trained for the steps of one method times their number of "
             "methods: what they gain over their parts may be the longer training.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from asbench.report import inference, paper
@@ -97,33 +97,30 @@ def table9(grid: ScoreGrid, quality: Quality, compare: bool = False) -> Sheet:
 
     p is two-sided and uncorrected as in the paper; the corrected one stands beside it.
     """
-    printed, theirs = Printed(compare), paper.table9()
+    printed = Printed(compare)
+    pairs = {(p.dataset, p.metric): p for p in pairings(grid, quality)}
     found = {
-        (p.dataset, p.metric): inference.pearson(p.x, p.y) if len(p.x) > 2 else None
-        for p in pairings(grid, quality)
+        at: inference.pearson(p.x, p.y)
+        if len(p.x) > 2
+        else inference.Pearson(math.nan, math.nan, len(p.x))
+        for at, p in pairs.items()
     }
-    corrected = dict(
-        zip(found, inference.holm([f.p if f else math.nan for f in found.values()]), strict=True)
-    )
+    corrected = dict(zip(found, inference.holm([c.p for c in found.values()]), strict=True))
     rows = []
     for metric in dict.fromkeys(m for _, m in quality):
         row = [Entry(metric)]
         for dataset in grid.datasets:
             at = (dataset, metric)
-            c = found.get(at) or inference.Pearson(math.nan, math.nan, 0)
-            of = theirs.get((plain(dataset), metric))
-            why = reasons(grid, dataset, grid.detectors, grid.methods) | not_the_four(
-                grid.detectors
-            )
-            why |= set() if c.n == len(paper.METHODS) else {"other methods"}
-            beside = printed.beside(f"{of.r:.4f}" if of and not math.isnan(c.r) else None, why)
+            c = found.get(at, inference.Pearson(math.nan, math.nan, 0))
+            beside = _printed_r(grid, pairs[at], printed) if at in pairs else ""
             row += [number(c.r, beside=beside), number(c.p), number(corrected.get(at, math.nan))]
             row.append(Entry(str(c.n), c.n))
         rows.append(tuple(row))
     head = tuple(f"{d} {what}" for d in grid.datasets for what in ("r", "p", "Holm p", "n"))
     notes = [
-        "Pearson's r over methods of a quality metric with image AUROC, mean over detectors; p "
-        f"two-sided; Holm p: corrected for the {len(found)} tests of the table; n: methods.",
+        "Pearson's r over methods of a quality metric with image AUROC; p two-sided; Holm p: "
+        f"corrected for the {len(found)} tests of the table; n: methods.",
+        *_detection_notes(pairs.values()),
         *scored_on(grid),
         *printed.notes(),
     ]
@@ -131,6 +128,21 @@ def table9(grid: ScoreGrid, quality: Quality, compare: bool = False) -> Sheet:
         notes.append("The paper does not say which images its pairs are made of.")
     name = "Table 9: quality and detection"
     return Sheet("table9", name, ("Quality metric", *head), tuple(rows), tuple(notes))
+
+
+def _printed_r(grid: ScoreGrid, pair: Pairing, printed: Printed) -> str:
+    of = paper.table9().get((plain(pair.dataset), pair.metric))
+    why = reasons(grid, pair.dataset, pair.detectors, pair.methods)
+    why |= not_the_four(pair.detectors)
+    if {plain(m) for m in pair.methods} != set(paper.METHODS):
+        why.add("other methods")
+    return printed.beside(f"{of.r:.4f}" if of and len(pair.x) > 2 else None, why)
+
+
+def _detection_notes(pairs: Iterable[Pairing]) -> list[str]:
+    """Say over which detectors image AUROC was averaged, by data set."""
+    used = dict.fromkeys((p.dataset, p.detectors) for p in pairs if p.methods)
+    return [f"Image AUROC on {dataset}: mean over {listed(of)}." for dataset, of in used]
 
 
 def table9_printed() -> Sheet:
@@ -155,29 +167,48 @@ def table9_printed() -> Sheet:
 
 
 class Pairing(NamedTuple):
-    """A quality metric beside the detection of the same methods: x and y of equal length."""
+    """A quality metric beside the detection of the same methods: x and y of equal length.
+
+    detectors: that y is the mean over.
+    """
 
     dataset: str
     metric: str
+    detectors: tuple[str, ...]
     methods: tuple[str, ...]
     x: tuple[float, ...]
     y: tuple[float, ...]
 
 
 def pairings(grid: ScoreGrid, quality: Quality) -> list[Pairing]:
-    """Pair quality with the mean image AUROC over detectors, of methods that have both."""
-    detection = grid.mean_of_detectors("image_auroc")
-    found = []
+    """Pair quality with image AUROC, of methods that have both.
+
+    Detection is the mean over the detectors that make the most methods comparable, and among
+    equals over the most detectors: a mean over different detectors would not compare.
+    """
+    cells, found = grid.singles("image_auroc"), []
+    if not grid.detectors:
+        return []
     for (dataset, metric), by_method in quality.items():
-        both = [
-            m
-            for m in sorted(by_method)
-            if not math.isnan(by_method[m])
-            and not math.isnan(detection.get((dataset, m), math.nan))
-        ]
-        x = tuple(by_method[m] for m in both)
-        y = tuple(detection[dataset, m] for m in both)
-        found.append(Pairing(dataset, metric, tuple(both), x, y))
+        known = {m for m, value in by_method.items() if not math.isnan(value)}
+        have = {
+            d: {
+                m
+                for m in known
+                if not math.isnan(cells.get(Setting(dataset, d, (m,), None), math.nan))
+            }
+            for d in grid.detectors
+        }
+        ordered = sorted(have, key=lambda d, have=have: (-len(have[d]), d))  # type: ignore[misc]
+        sets = [ordered[: k + 1] for k in range(len(ordered))]
+        shared = [set.intersection(*(have[d] for d in of)) for of in sets]
+        k = max(range(len(sets)), key=lambda k: (len(shared[k]), k))
+        detectors, methods = tuple(sorted(sets[k])), tuple(sorted(shared[k]))
+        y = tuple(
+            mean([cells[Setting(dataset, d, (m,), None)] for d in detectors]) for m in methods
+        )
+        x = tuple(by_method[m] for m in methods)
+        found.append(Pairing(dataset, metric, detectors, methods, x, y))
     return found
 
 

@@ -161,8 +161,10 @@ def table5(grid: ScoreGrid, compare: bool = False) -> Sheet:
             why = set(reasons(grid, dataset, [detector], grid.methods))
             if {plain(m) for m in grid.methods} != set(paper.METHODS):
                 why.add("other methods")
-            beside = printed.beside(theirs.get((plain(detector), plain(dataset))), why)
-            cells.append(Entry(" = ".join(found.get((detector, dataset), (GAP,))), beside=beside))
+            of = theirs.get((plain(detector), plain(dataset)))
+            here = found.get((detector, dataset))
+            beside = printed.beside(of if here else None, why)
+            cells.append(Entry(" = ".join(here or (GAP,)), beside=beside))
         rows.append(tuple(cells))
     notes = ["The method with the highest image AUROC.", *grid_notes(grid), *printed.notes()]
     head = ("Detector", *grid.datasets)

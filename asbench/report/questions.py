@@ -126,7 +126,7 @@ def methods(grid: ScoreGrid, metric: str, rng: np.random.Generator) -> Answer:
     return Answer(
         question=asked,
         verdict="does not hold" if alone else "holds",
-        statistic=f"Friedman χ²({k - 1}) = {test.statistic:.2f}, p = {_p(test.p)}; "
+        statistic=f"Friedman χ²({k - 1}) = {test.statistic:.2f}, {_p(test.p)}; "
         f"Nemenyi critical difference {gap:.2f} at {ALPHA:g}",
         n=n,
         unit=found.unit,
@@ -186,8 +186,7 @@ def ratios(grid: ScoreGrid, metric: str, margin: float = MARGIN) -> Answer:
     return Answer(
         question=asked,
         verdict="holds" if same else "does not hold" if differ else "too few runs",
-        statistic=f"Friedman χ²({k - 1}) = {test.statistic:.2f}, p = {_p(test.p)}; "
-        f"margin {margin:g}",
+        statistic=f"Friedman χ²({k - 1}) = {test.statistic:.2f}, {_p(test.p)}; margin {margin:g}",
         n=n,
         unit=found.unit,
         interval=interval,
@@ -242,8 +241,8 @@ def correlations(found: Mapping[tuple[str, str], Pearson]) -> Answer:
     return Answer(
         question=asked,
         verdict="does not hold" if significant else "holds" if alike else "too few runs",
-        statistic=f"strongest: {name}, r = {c.r:.3f}, p = {_p(c.p)}, "
-        f"Holm p = {_p(corrected[strongest])} of {len(defined)} tests",
+        statistic=f"strongest: {name}, r = {c.r:.3f}, {_p(c.p)}, "
+        f"Holm {_p(corrected[strongest])} of {len(defined)} tests",
         n=c.n,
         unit="methods",
         interval=intervals[strongest],
@@ -279,7 +278,7 @@ def mixtures(
             Answer(
                 question=asked,
                 verdict="holds" if low > 0 else "does not hold" if none else "too few runs",
-                statistic=f"mean difference {over:+.4f}, Wilcoxon p = {_p(gain.p)}",
+                statistic=f"mean difference {over:+.4f}, Wilcoxon {_p(gain.p)}",
                 n=gain.n,
                 unit=gain.unit,
                 interval=gain.interval,
@@ -369,4 +368,4 @@ def _correlation_sheet(
 
 
 def _p(value: float) -> str:
-    return "< 0.0001" if value < 1e-4 else f"{value:.4f}"
+    return "p < 0.0001" if value < 1e-4 else f"p = {value:.4f}"

@@ -94,8 +94,10 @@ class ScoreGrid:
         return {setting: frozenset(why) for setting, why in found.items()}
 
 
-def score_grid(found: Sequence[Score], expected: Iterable[tuple[Any, ...]] = ()) -> ScoreGrid:
-    """Build the grid of some scores.
+def score_grid(
+    found: Sequence[Score], expected: Iterable[tuple[Any, ...]] = (), *, selected: bool = False
+) -> ScoreGrid:
+    """Build the grid of some scores: of last checkpoints, or of those selected on the test set.
 
     expected: places as `asbench.report.scores.Place` or plain tuples of its first six or all seven
     parts. Without them, all categories of a data set are expected of whatever one of them has.
@@ -103,12 +105,13 @@ def score_grid(found: Sequence[Score], expected: Iterable[tuple[Any, ...]] = ())
     """
     if len(subsets := {s.subset for s in found}) > 1:
         raise ValueError(f"scores on {' and '.join(sorted(subsets))} do not compare")
-    settled = scores.settle(found)
+    settled = scores.settle(found, selected)
     places = [tuple(place) for place in expected]
     categories: defaultdict[str, set[str]] = defaultdict(set)
     for place in places:
         categories[str(place[0])].add(str(place[1]))
     seen = [s.place for s in settled.scores]
+    kept = tuple(sorted(settled.scores, key=lambda s: (s.place, s.shares)))
     wanted = places or _implied(settled.scores)
     every = [*seen, *(Place(*p) for p in places)]
     mixes = sorted({p.mix for p in every if p.mix}, key=lambda m: (len(m), m))
@@ -117,8 +120,8 @@ def score_grid(found: Sequence[Score], expected: Iterable[tuple[Any, ...]] = ())
         known = published.table3().get(plain(name))
         weights[name] = known.categories if known else len(named)
     return ScoreGrid(
-        scores=tuple(settled.scores),
-        means=tuple(scores.dataset_means(settled.scores, categories)),
+        scores=kept,
+        means=tuple(scores.dataset_means(kept, categories)),
         weights=weights,
         ratios=default_ratios(settled.scores),
         datasets=tuple(sorted({p.dataset for p in every}, key=_dataset_order)),

@@ -21,6 +21,10 @@ _REDUCED = ("tiny", "partial", "scratch")
 """What a detector's variant is called that is not the network its authors published."""
 
 
+_GEOMETRY = "256x256 (stretch)"
+"""What the paper trains on."""
+
+
 class Place(NamedTuple):
     """Where a score stands in the grid of a study; a plain tuple of the same parts equals it.
 
@@ -129,8 +133,8 @@ def dataset_means(
 
 
 class Estimate(NamedTuple):
-    """A mean over training seeds: NaN where one of them is undefined. sd: sample (n - 1), NaN for
-    one seed; n: seeds."""
+    """A mean over seeds, of training and of synthesis alike: NaN where one of them is undefined.
+    sd: sample (n - 1), NaN for one seed; n: seeds."""
 
     mean: float
     sd: float
@@ -227,15 +231,18 @@ class Settled(NamedTuple):
     notes: tuple[str, ...]
 
 
-def settle(scores: Sequence[Score]) -> Settled:
+def settle(scores: Sequence[Score], selected: bool = False) -> Settled:
     """Keep one score per place, so that no table averages over unlike trainings.
 
-    Those selected on the test set go. Of several at one place the settings that most scores of the
-    detector have stay, then the last in the list. Whatever else differs within a detector is noted.
+    Last checkpoints stay, or those selected on the test set where `selected`. Of several at one
+    place the settings that most scores of the detector have stay, then the last in the list.
+    Whatever else differs within a detector is noted.
     """
-    honest = [s for s in scores if not s.selected_on_test]
+    honest = [s for s in scores if s.selected_on_test == selected]
     notes = []
-    if left := len(scores) - len(honest):
+    if selected:
+        notes.append("Checkpoints were selected on the test set: upper bounds, not results.")
+    elif left := len(scores) - len(honest):
         notes.append(f"{left} scores of checkpoints selected on the test set are left out.")
     common = Counter((s.detector, s.settings) for s in honest)
     kept: dict[tuple[Place, tuple[float, ...]], Score] = {}
@@ -281,6 +288,10 @@ def _from_run(run: Run, subset: Subset) -> Score:
     protocol = published.training(d["detector"], d["dataset"], d["category"])
     as_published = protocol is not None and d["steps"] == protocol.steps * parts
     unlike = []
+    if d["geometry"] != _GEOMETRY:
+        unlike.append(f"images of {d['geometry']}")
+    if d["pool"] is not None:
+        unlike.append(f"a pool of {d['pool']} samples")
     if reduced:
         unlike.append("a reduced network")
     elif plain(d["detector"]) != d["detector"]:

@@ -164,6 +164,21 @@ def test_table_9(grid: ScoreGrid, mean_of: Callable[..., float]) -> None:
         assert float(row[f"{dataset} Holm p"]) >= told[1]
 
 
+def test_quality_meets_the_detectors_that_have_the_most_methods(raw: list[Score]) -> None:
+    few = ("draem", "nsa", "fpi")
+    kept = [
+        s for s in raw if s.dataset == "mpdd" and (s.detector == "unet" or s.mix[:1] == ("nsa",))
+    ]
+    pairs = paper_relations.pairings(score_grid(kept), quality())
+    pair = next(p for p in pairs if (p.dataset, p.metric) == ("mpdd", "fid"))
+    assert (pair.detectors, pair.methods) == (("unet",), paper.METHODS)
+    same = [s for s in raw if s.dataset == "mpdd" and s.mix[:1] and s.mix[0] in few]
+    pairs = paper_relations.pairings(score_grid(same), quality())
+    pair = next(p for p in pairs if (p.dataset, p.metric) == ("mpdd", "fid"))
+    assert (pair.detectors, pair.methods) == (paper.DETECTORS, tuple(sorted(few)))
+    assert pair.x == tuple(quality()["mpdd", "fid"][m] for m in sorted(few))
+
+
 def test_mixtures_beside_their_parts(grid: ScoreGrid, mean_of: Callable[..., float]) -> None:
     found = hybrids.hybrids(grid, "pixel_ap")
     assert len(found) == 44
@@ -229,6 +244,11 @@ def test_printed_numbers_stand_only_beside_what_is_like_them(raw: list[Score]) -
     base = [s for s in raw if s.dataset == "mtd"]
     like = paper_tables.table4_best(score_grid(base), compare=True)
     assert {e.beside.split()[0] for row in like.rows for e in row[1:3]} == {"printed"}
+    near = paper_relations.table9(score_grid(base), quality(), compare=True)
+    assert near.head[1] == "mtd r"
+    assert [row[1].beside for row in near.rows] == [
+        f"printed {paper.table9()['mtd', q].r:.4f}" for q in paper.QUALITIES
+    ]
     changes = (
         {"reduced": True},
         {"unlike": ("300 steps, published 5000",)},

@@ -1,0 +1,72 @@
+"""The tables of the paper, and the answers, as files of a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from asbench import published
+from asbench.report import hybrids, paper_tables, questions, sheet
+from asbench.report.paper_relations import Quality
+from asbench.report.questions import Answer
+from asbench.report.score_grid import ScoreGrid
+from asbench.report.sheet import Sheet
+from asbench.results import into_place
+
+FORMS = {"md": sheet.markdown, "tex": sheet.latex, "csv": sheet.csv_text}
+"""How a sheet is written, by the ending of its file."""
+
+
+def sheets(
+    grid: ScoreGrid,
+    *,
+    quality: Quality | None = None,
+    measured: Mapping[str, Mapping[str, published.Measured]] | None = None,
+    compare: bool = False,
+) -> list[Sheet]:
+    """Return tables 3 to 9 and those of the mixtures, without the empty ones."""
+    found = paper_tables.tables(grid, quality=quality, measured=measured, compare=compare)
+    found += [hybrids.hybrid_table(grid, metric) for metric in paper_tables.SHOWN]
+    return [table for table in found if table.rows]
+
+
+def write(
+    grid: ScoreGrid,
+    folder: Path,
+    *,
+    quality: Quality | None = None,
+    measured: Mapping[str, Mapping[str, published.Measured]] | None = None,
+    compare: bool = False,
+) -> list[Path]:
+    """Write every table in every form, and `questions.md`; return the files.
+
+    Equal scores give equal bytes. Raises UserError where a file cannot be written.
+    """
+    answered = questions.answers(grid, quality)
+    tables = sheets(grid, quality=quality, measured=measured, compare=compare)
+    tables += [answer.sheet for answer in answered if answer.sheet]
+    texts = {"questions.md": answers_text(answered)}
+    texts |= {f"{t.name}.{end}": form(t) for t in tables for end, form in FORMS.items()}
+    for name, text in texts.items():
+        into_place(folder / name, lambda part, text=text: part.write_text(text, encoding="utf-8"))  # type: ignore[misc]
+    return [folder / name for name in texts]
+
+
+def answers_text(answered: Sequence[Answer]) -> str:
+    """Return the answers in Markdown, each with its numbers."""
+    parts = []
+    for answer in answered:
+        asked, between = answer.question, ""
+        if answer.interval is not None:
+            low, high = (f"{bound:.4f}".replace("-", "−") for bound in answer.interval)
+            between = f"- interval: {low} to {high} ({answer.interval_of})\n"
+        statistic = f"- statistic: {answer.statistic}\n" if answer.statistic else ""
+        notes = "".join(f"- {note}\n" for note in answer.notes)
+        parts.append(
+            f"## {asked.number}{asked.part}. {asked.text}\n\n"
+            f"“{asked.claim}” **{answer.verdict}**. {answer.why}\n\n"
+            f"{statistic}- n: {answer.n} {answer.unit}\n{between}{notes}"
+        )
+        if answer.sheet:
+            parts.append(sheet.markdown(answer.sheet))
+    return "\n".join(parts)
