@@ -115,7 +115,7 @@ def page(
         js=Markup(_resource("page.js")),
         title=f"Anomaly synthesis on {_listed(sorted({r.decides['dataset'] for r in runs}))}",
         told=_what_was_run(runs, table),
-        headlines=_headlines(table),
+        headlines=[] if many else _headlines(table),
         notes=tables.notes(table),
         table=view,
         many=many,
