@@ -49,7 +49,7 @@ def _draw(
     closed = np.append(angles, 0.0)
     told = []
     with mpl.rc_context(style(name)):
-        figure, axes = new_axes(4.6, 4.4, projection="polar")
+        figure, axes = new_axes(4.6, 3.9, projection="polar")
         axes.set_theta_zero_location("N")
         axes.set_theta_direction(-1)
         for place, detector in enumerate(grid.detectors):
@@ -68,7 +68,6 @@ def _draw(
         axes.spines["polar"].set_visible(False)
         axes.grid(alpha=0.25)
         figure.legend(loc="outside lower center", ncols=min(4, len(grid.detectors)), fontsize=8.5)
-        figure.supxlabel("")
     low = axes.get_ylim()[0]
     caption = f"{caption}; the centre is {low:g} %"
     return Drawing(name, paper, caption, f"{title(metric)}. {listed(told)}.", figure, missing)

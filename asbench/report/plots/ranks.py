@@ -51,9 +51,9 @@ def draw(grid: ScoreGrid, metric: str) -> Drawing | None:
             rank = ranks[method]
             axes.plot([rank, rank, end], [0, y, y], "-", color=INK, lw=0.6)
             axes.text(
-                end,
+                end + (-0.3 if left else 0.3) * margin,
                 y,
-                f"{method} {rank:.1f} " if left else f" {rank:.1f} {method}",
+                f"{method} {rank:.1f}" if left else f"{rank:.1f} {method}",
                 ha="right" if left else "left",
                 va="center",
                 fontsize=8.5,

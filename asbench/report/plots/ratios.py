@@ -59,7 +59,7 @@ def draw_curves(grid: ScoreGrid, study: RatioStudy, by: By) -> Drawing:
         axes.set_xlabel("Share of anomalous items")
         axes.set_ylabel(title(METRIC))
         axes.grid(axis="y", alpha=0.2)
-        axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+        axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
         figure.legend(loc="outside lower center", ncols=3, fontsize=8.5)
     over = "detectors" if by == "method" else "methods"
     caption = f"{TITLES[METRIC]} on {study.dataset} against the ratio, by {by}: means over {over}"

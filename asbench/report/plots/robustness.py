@@ -67,7 +67,7 @@ def draw(grid: ScoreGrid, metric: str, over: Over) -> Drawing:
             for y, value in enumerate(values):
                 if math.isnan(value):
                     axes.text(0.02, y, "–", transform=axes.get_yaxis_transform(), va="center")
-        left.invert_yaxis()
+        left.set_ylim(len(order) - 0.5, -0.5)
     told = [f"{m} {percent(r.mean)}, variance {1e4 * r.variance:.2f}" for m, r in found.items()]
     caption = f"{TITLES[metric]} over {words}: mean and variance of each method’s mean over {other}"
     missing = lacks(grid, all_singles(grid), grid.singles(metric))
