@@ -146,7 +146,8 @@ def _cell(sheet: Sheet, row: Sequence[Entry], column: int, grid: ScoreGrid) -> C
     detectors = list(grid.detectors)
     mix, ratios = (name,), None
     if sheet.name.startswith("table4"):
-        detectors = [d for d in grid.detectors if d == entry.mark] or detectors
+        named = entry.mark.partition(", of ")[0].split(" = ")  # a best names its detectors
+        detectors = [d for d in grid.detectors if d in named] or detectors
     elif sheet.name == "table6":
         datasets, mix = [name], ()
         detectors = [d for d in grid.detectors if head.startswith(f"{d} ")]

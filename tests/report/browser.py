@@ -8,6 +8,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,15 @@ from typing import Any
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PATIENCE = 120.0
 """Seconds until an answer counts as none: a busy machine starts a browser slowly."""
+
+_ENTRY = """
+import fcntl, os, sys
+into, out = (fcntl.fcntl(int(fd), fcntl.F_DUPFD, 10) for fd in sys.argv[1:3])
+os.dup2(into, 3)
+os.dup2(out, 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+"""Makes file descriptor 3 what the browser reads and 4 what it writes."""
 
 
 def program() -> str | None:
@@ -118,10 +128,8 @@ def browser(path: str, profile: Path) -> Iterator[Browser]:
     flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe"]
     flags += ["--no-first-run", "--disable-background-networking", "--disable-component-update"]
     flags += ["--disable-extensions", "--disable-dev-shm-usage", f"--user-data-dir={profile}"]
-    # The browser reads file descriptor 3 and writes 4.
-    shell = f'exec "$0" "$@" 3<&{their_in} 4>&{their_out}'
     process = subprocess.Popen(
-        ["sh", "-c", shell, path, *flags],
+        [sys.executable, "-c", _ENTRY, str(their_in), str(their_out), path, *flags],
         pass_fds=(their_in, their_out),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

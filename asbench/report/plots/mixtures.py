@@ -51,6 +51,7 @@ def draw(grid: ScoreGrid, detector: str, metric: str) -> Drawing:
         axes.set_ylim(len(found) - 0.4, -0.6)
         axes.set_xlabel(title(metric))
         axes.grid(axis="x", alpha=0.2)
+        axes.use_sticky_edges = False  # or a bar's foot lies on the frame
         axes.margins(x=0.08)
         axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         figure.legend(
