@@ -18,12 +18,14 @@ class Printed:
 
     def __init__(self, on: bool) -> None:
         self.on = on
+        self.used = False
         self.reasons: set[str] = set()
 
     def beside(self, printed: str | None, reasons: Iterable[str]) -> str:
         """Return what to put beside a number; nothing where the paper prints none."""
         if not self.on or printed is None:
             return ""
+        self.used = True
         if why := set(reasons):
             self.reasons |= why
             return NOT_COMPARABLE
@@ -31,7 +33,7 @@ class Printed:
 
     def notes(self) -> tuple[str, ...]:
         """Return the sentence that explains the brackets."""
-        if not self.on:
+        if not self.used:
             return ()
         why = f"; “{NOT_COMPARABLE}”: {', '.join(sorted(self.reasons))}" if self.reasons else ""
         return (f"In brackets what the paper prints{why}.",)

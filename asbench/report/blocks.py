@@ -100,10 +100,14 @@ def blocks(rows: Mapping[Unit, Mapping[str, float]]) -> Blocks | None:
     kept = sorted(ordered[:k])
     units = {u: [of[c] for c in kept] for u, of in rows.items() if set(kept) <= defined[u]}
     places = _averaged(units, lambda unit: (unit.place,))
-    unit = "categories" if any("/" in u.place for u in units) else "data sets"
+    one, unit = (
+        ("category", "categories")
+        if any("/" in u.place for u in units)
+        else ("data set", "data sets")
+    )
     shared = len(places) < ENOUGH and len({u[:2] for u in units}) > len(places)
     if shared:
-        places, unit = _averaged(units, lambda unit: unit[:2]), f"detectors on {unit}"
+        places, unit = _averaged(units, lambda unit: unit[:2]), f"pairs of {one} and detector"
     values = np.array([places[name] for name in sorted(places)], dtype=np.float64)
     return Blocks(values, tuple(kept), unit, tuple(sorted(ordered[k:])), shared)
 

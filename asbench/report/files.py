@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from asbench import published
@@ -47,7 +48,7 @@ def write(
     """
     answered = questions.answers(grid, quality)
     tables = sheets(grid, quality=quality, measured=measured, compare=compare)
-    tables += [answer.sheet for answer in answered if answer.sheet]
+    tables += [replace(a.sheet, notes=a.notes) for a in answered if a.sheet]
     texts = {"questions.md": answers_text(answered)}
     texts |= {f"{t.name}.{end}": form(t) for t in tables for end, form in FORMS.items()}
     for name, text in texts.items():

@@ -59,7 +59,7 @@ class Gains:
         )
         head = ("Mixture", f"Minus {other}", "95 % from", "to", "p", "Holm p", "n")
         name = f"question4-{other.replace(' ', '-')}"
-        return Sheet(name, f"Mixtures against their {other}", head, rows, self.notes)
+        return Sheet(name, f"Mixtures against their {other}", head, rows)
 
 
 def gains(grid: ScoreGrid, metric: str, rng: np.random.Generator) -> dict[str, Gains]:
@@ -149,7 +149,7 @@ def _gains(differences: Differences, rng: np.random.Generator, notes: tuple[str,
         inference.bootstrap(overall, rng),
         inference.signed_rank(overall),
         len(overall),
-        "detectors on categories" if shared else "categories",
+        "pairs of category and detector" if shared else "categories",
         notes,
     )
 

@@ -19,7 +19,7 @@ from asbench.report.paper_relations import (
     table9,
     table9_printed,
 )
-from asbench.report.score_grid import ScoreGrid
+from asbench.report.score_grid import Best, ScoreGrid
 from asbench.report.scores import Setting, plain, title
 from asbench.report.sheet import GAP, Entry, Sheet, number
 from asbench.report.tables import TITLES
@@ -36,10 +36,12 @@ def tables(
     compare: bool = False,
 ) -> list[Sheet]:
     """Return tables 3 to 9 in order; those without any data of their own stand with gaps."""
+    several = len(grid.detectors) > 1 and not grid.printed
     return [
         table3(measured),
         table4_best(grid, compare),
         table4_mean(grid),
+        *(table4_of(grid, d) for d in grid.detectors if several),
         table5(grid, compare),
         table6(grid, compare),
         *(ratio_table(grid, study, compare) for study in ratio_studies(grid)),
@@ -87,29 +89,33 @@ def table3(measured: Mapping[str, Mapping[str, published.Measured]] | None = Non
 def table4_best(grid: ScoreGrid, compare: bool = False) -> Sheet:
     """Return Table 4: the best of the detectors by data set and method, the detector named.
 
-    The last columns are equation 1 over the data sets.
+    The last columns are equation 1 over the data sets. A best of fewer detectors than the grid has
+    is marked with their number and does not compete.
     """
     printed = Printed(compare)
     best = {metric: grid.best_of_detectors(metric) for metric in SHOWN}
     theirs = _printed_best()
 
+    def fewer(cell: Best) -> bool:
+        return not grid.printed and cell.of < len(grid.detectors)
+
     def cell(dataset: str, method: str, metric: str, top: float) -> Entry:
         found = best[metric].get((dataset, method))
         if found is None:
             return Entry(GAP, math.nan)
-        few = not grid.printed and found.of < len(grid.detectors)
-        mark = " = ".join(found.detectors) + (f", of {found.of}" if few else "")
+        mark = " = ".join(found.detectors) + (f", of {found.of}" if fewer(found) else "")
         why = reasons(grid, dataset, grid.detectors, (method,)) | not_the_four(grid.detectors)
         of = theirs.get((plain(dataset), plain(method), metric))
-        return number(
-            found.value, mark=mark, beside=printed.beside(of, why), best=found.value == top
-        )
+        leads = found.value == top and not fewer(found)
+        return number(found.value, mark=mark, beside=printed.beside(of, why), best=leads)
 
-    values = {m: {key: b.value for key, b in best[m].items()} for m in SHOWN}
+    values = {m: {k: b.value for k, b in best[m].items() if not fewer(b)} for m in SHOWN}
     rows = _method_rows(grid, values, cell)
+    any_fewer = any(fewer(b) for of in best.values() for b in of.values())
     notes = [
         "In 0..1; the best of the detectors at hand, named behind it, chosen for each metric by "
         "itself; bold: the best method of the column.",
+        *(["“of n”: n detectors alone had it, so it does not compete."] if any_fewer else []),
         *grid_notes(grid),
         *printed.notes(),
     ]
@@ -131,6 +137,27 @@ def table4_mean(grid: ScoreGrid) -> Sheet:
     )
     rows = _method_rows(grid, values, cell)
     return Sheet("table4-mean", "Table 4: mean of detectors", _head4(grid), rows, notes)
+
+
+def table4_of(grid: ScoreGrid, detector: str) -> Sheet:
+    """Return Table 4 of one detector; the paper does not print it."""
+    values = {
+        metric: {
+            (s.dataset, s.mix[0]): v
+            for s, v in grid.singles(metric).items()
+            if s.detector == detector
+        }
+        for metric in SHOWN
+    }
+
+    def cell(dataset: str, method: str, metric: str, top: float) -> Entry:
+        value = values[metric].get((dataset, method), math.nan)
+        return number(value, best=value == top)
+
+    rows = _method_rows(grid, values, cell)
+    notes = ("In 0..1; bold: the best method of the column.", *grid_notes(grid))
+    name = f"table4-{detector.replace('@', '-')}"
+    return Sheet(name, f"Table 4: {detector} alone", _head4(grid), rows, notes)
 
 
 def best_methods(grid: ScoreGrid) -> dict[tuple[str, str], tuple[str, ...]]:

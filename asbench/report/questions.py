@@ -181,7 +181,7 @@ def ratios(grid: ScoreGrid, metric: str, margin: float = MARGIN) -> Answer:
     inside = sum(interval.within(margin) for *_, interval in pairs)
     why = (
         f"{inside} of {len(pairs)} pairs of ratios are equivalent within {margin:g}; the widest "
-        f"mean difference is {widest:+.4f}, from {found.columns[a]} to {found.columns[b]}."
+        f"mean difference is {_signed(widest)}, from {found.columns[a]} to {found.columns[b]}."
     )
     return Answer(
         question=asked,
@@ -241,7 +241,7 @@ def correlations(found: Mapping[tuple[str, str], Pearson]) -> Answer:
     return Answer(
         question=asked,
         verdict="does not hold" if significant else "holds" if alike else "too few runs",
-        statistic=f"strongest: {name}, r = {c.r:.3f}, {_p(c.p)}, "
+        statistic=f"strongest: {name}, r = {_signed(c.r)}, {_p(c.p)}, "
         f"Holm {_p(corrected[strongest])} of {len(defined)} tests",
         n=c.n,
         unit="methods",
@@ -278,7 +278,7 @@ def mixtures(
             Answer(
                 question=asked,
                 verdict="holds" if low > 0 else "does not hold" if none else "too few runs",
-                statistic=f"mean difference {over:+.4f}, Wilcoxon {_p(gain.p)}",
+                statistic=f"mean difference {_signed(over)}, Wilcoxon {_p(gain.p)}",
                 n=gain.n,
                 unit=gain.unit,
                 interval=gain.interval,
@@ -365,6 +365,10 @@ def _correlation_sheet(
     )
     head = ("Data set", "Quality metric", "r", "95 % from", "to", "p", "Holm p", "n")
     return Sheet("question3", "Quality and detection", head, rows)
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.4f}".replace("-", "−")
 
 
 def _p(value: float) -> str:

@@ -99,7 +99,7 @@ def test_one_method_that_always_wins_is_seen() -> None:
 
 def test_few_categories_fall_back_on_detectors_and_say_so() -> None:
     answer = questions.answers(small(lambda m, r: 0.5, SINGLES, categories=3))[0]
-    assert (answer.n, answer.unit) == (6, "detectors on categories")
+    assert (answer.n, answer.unit) == (6, "pairs of category and detector")
     assert any("share test images" in note for note in answer.notes)
     none = questions.answers(small(lambda m, r: 0.5, SINGLES, categories=2))[0]
     assert (none.verdict, none.n, none.interval) == ("too few runs", 4, None)
