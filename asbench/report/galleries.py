@@ -76,7 +76,8 @@ def places(table: Table, most: int) -> frozenset[tuple[str, str]]:
     for row in table.rows:
         if row.categories == 1:
             runs[row.dataset, row.category] += len(row.runs)
-    chosen, total = [], 0
+    chosen: list[tuple[str, str]] = []
+    total = 0
     for at in sorted(runs, key=lambda at: hashlib.sha256("/".join(at).encode()).digest()):
         total += runs[at]
         if not chosen or total <= most:

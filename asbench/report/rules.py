@@ -64,7 +64,7 @@ def choices(table: Table, scenes: Sequence[Scene], root: Path) -> list[Choice]:
         for tile in (*scene.tiles, *scene.others):
             kept[tile.run.id].append((scene, tile))
     shown = [row for row in table.rows if row.categories == 1 and row.runs[0].id in kept]
-    found = []
+    found: list[Choice] = []
     for paper, rule_text, rule, runs in _comparisons(shown):
         choice = _choose(f"choice-{len(found)}", paper, rule_text, rule, runs, kept, root)
         if choice is not None:

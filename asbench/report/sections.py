@@ -32,12 +32,19 @@ class Plot:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """An entry of a table. of: the runs its number is made of, in words; at: the id of the page
-    where they stand; both empty for names and gaps."""
+    """An entry of a table. runs: that its number is made of; at: the id of the page where a large
+    study lists them; both empty for names and gaps."""
 
     entry: Entry
-    of: str = ""
+    runs: tuple[str, ...] = ()
     at: str = ""
+
+    @property
+    def of(self) -> str:
+        """The runs in a few words."""
+        more = f" and {len(self.runs) - 3} more" if len(self.runs) > 3 else ""
+        count = f"{len(self.runs)} {'run' if len(self.runs) == 1 else 'runs'}"
+        return f"{count}: {', '.join(self.runs[:3])}{more}" if self.runs else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +56,13 @@ class SheetShown:
     rows: tuple[tuple[Cell, ...], ...]
 
     @property
-    def origins(self) -> list[tuple[str, str, str]]:
-        """Return (cell's name, its runs in words, id of the page) of each number that has any."""
+    def origins(self) -> list[tuple[str, Cell]]:
+        """Return (name, cell) of each number that has runs."""
         return [
-            (f"{row[0].entry.text}, {head}", cell.of, cell.at)
+            (f"{row[0].entry.text}, {head}", cell)
             for row in self.rows
             for head, cell in zip(self.sheet.head, row, strict=True)
-            if cell.of
+            if cell.runs
         ]
 
 
@@ -130,7 +137,7 @@ def _lines(scores: Sequence[Score]) -> Iterable[Line]:
         shares = " ".join(f"{s:.2g}" for s in score.shares)
         return len(score.mix), title(score.mix), shares, score.ratio, score.seed, score.settings
 
-    for (_, mix, shares, *_), members in itertools.groupby(sorted(scores, key=key), key):  # type: ignore[misc]
+    for (_, mix, shares, *_), members in itertools.groupby(sorted(scores, key=key), key):
         each = list(members)
         runs = [(s.category, run, s.metrics["image_auroc"]) for s in each for run in s.runs]
         name = f"{mix} ({shares})" if shares else str(mix)
@@ -144,7 +151,8 @@ def _cell(sheet: Sheet, row: Sequence[Entry], column: int, grid: ScoreGrid) -> C
         return Cell(entry)
     datasets = [d for d in grid.datasets if head.startswith(f"{d} ")] or list(grid.datasets)
     detectors = list(grid.detectors)
-    mix, ratios = (name,), None
+    mix: tuple[str, ...] = (name,)
+    every_ratio = False
     if sheet.name.startswith("table4"):
         named = entry.mark.partition(", of ")[0].split(" = ")  # a best names its detectors
         detectors = [d for d in grid.detectors if d in named] or detectors
@@ -153,7 +161,7 @@ def _cell(sheet: Sheet, row: Sequence[Entry], column: int, grid: ScoreGrid) -> C
         detectors = [d for d in grid.detectors if head.startswith(f"{d} ")]
     elif " on " in sheet.title:
         datasets = [d for d in grid.datasets if sheet.title.endswith(f" on {d}")]
-        ratios = "all"
+        every_ratio = True
     else:
         return Cell(entry)
     runs = [
@@ -162,19 +170,14 @@ def _cell(sheet: Sheet, row: Sequence[Entry], column: int, grid: ScoreGrid) -> C
         if score.mix == mix
         and score.dataset in datasets
         and score.detector in detectors
-        and (ratios or not mix or score.ratio == grid.ratios[score.detector])
+        and (every_ratio or not mix or score.ratio == grid.ratios[score.detector])
         for run in score.runs
     ]
     if not runs or not datasets:
         return Cell(entry)
     one = len(datasets) == 1
     at = place(datasets[0], detectors[0]) if one and len(detectors) == 1 else ""
-    return Cell(entry, f"{len(runs)} runs: {_some(runs)}", at or "runs")
-
-
-def _some(runs: Sequence[str], most: int = 3) -> str:
-    more = f" and {len(runs) - most} more" if len(runs) > most else ""
-    return ", ".join(runs[:most]) + more
+    return Cell(entry, tuple(runs), at or "runs")
 
 
 def lacking(places: Iterable[Sequence[object]]) -> list[tuple[str, str]]:

@@ -77,10 +77,10 @@ def test_each_number_names_its_runs(made_up: Make) -> None:
         for r in runs
         if r.decides["mix"] == {"nsa": 1.0} and r.decides["detector"] == cell.entry.mark
     }
-    assert set(re.findall(r"[0-9a-f]{12}", cell.of)) == ids
+    assert set(cell.runs) == ids
     assert cell.of.startswith("3 runs: ")
     assert cell.at == f"from-d-{cell.entry.mark}"
-    assert ("nsa, d Image AUROC", cell.of, cell.at) in best.origins
+    assert ("nsa, d Image AUROC", cell) in best.origins
     numbers = [c for c in none.rows[0][1:] if c.of]
     assert numbers
     assert all(c.of.startswith("3 runs: ") for c in numbers)

@@ -62,7 +62,7 @@ def _draw(
         shown = np.ma.masked_invalid(table)
         mesh = axes.pcolormesh(shown, cmap="cividis", edgecolors="none")
         for y, x in np.ndindex(table.shape):
-            _label(axes, mesh, x, y, table[y, x])
+            _label(axes, mesh, x, y, float(table[y, x]))
         axes.set_xticks(np.arange(len(columns)) + 0.5, columns)
         axes.set_yticks(np.arange(len(grid.methods)) + 0.5, grid.methods)
         if max(map(len, columns)) > 8:
@@ -85,7 +85,7 @@ def _label(axes: mpl.axes.Axes, mesh: mpl.cm.ScalarMappable, x: int, y: int, val
         )
         axes.text(x + 0.5, y + 0.5, "–", ha="center", va="center")
         return
-    red, green, blue, _ = mesh.to_rgba(value)
+    red, green, blue, _ = mesh.to_rgba(np.array(value))
     dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
     colour = "#ffffff" if dark else "#000000"
     axes.text(

@@ -39,9 +39,9 @@ def draw(grid: ScoreGrid, metric: str) -> Drawing | None:
         figure, axes = new_axes(5.4, height)
         top = math.ceil(max(ranks.values()))
         axes.plot([1, top], [0, 0], "-", color=INK, lw=0.8)
-        for rank in range(1, top + 1):
-            axes.plot([rank, rank], [0, 0.12], "-", color=INK, lw=0.8)
-            axes.text(rank, 0.2, f"{rank}", ha="center", va="bottom", fontsize=8.5)
+        for tick in range(1, top + 1):
+            axes.plot([tick, tick], [0, 0.12], "-", color=INK, lw=0.8)
+            axes.text(tick, 0.2, f"{tick}", ha="center", va="bottom", fontsize=8.5)
         margin = 0.04 * (top - 1)
         for place, method in enumerate(order):
             left = place < half
