@@ -39,7 +39,7 @@ def runs_of(make: Make, categories: range = range(3)) -> list[Run]:
 
 def page_of(runs: list[Run], root: Path, **given: Any) -> str:
     for run in runs:
-        results.save(run, root / run.id)
+        results.save(replace(run, losses=()), root / run.id)
     return html.page(results.runs(root), root, {}, **given)
 
 
@@ -90,7 +90,7 @@ def test_the_whole_grid_on_one_page(made_up: Make, tmp_path: Path) -> None:
     base = made_up()
     runs = []
     for s in full_grid():
-        if s.dataset not in ("btad", "mtd") or s.detector == "destseg":
+        if s.dataset not in ("btad", "mtd") or s.detector not in ("draem", "unet"):
             continue
         mix = {m: 1 / len(s.mix) for m in s.mix}
         changed = {"dataset": s.dataset, "category": s.category, "detector": s.detector}
@@ -100,7 +100,7 @@ def test_the_whole_grid_on_one_page(made_up: Make, tmp_path: Path) -> None:
         runs.append(replace(base, decides=decides, metrics=metrics))
     lost = runs.pop()
     text = html.page(runs, tmp_path, {})
-    assert len(text) < 1_600_000
+    assert len(text) < 1_200_000
     ledger = text[text.index('id="runs"') :]
     assert sorted(re.findall(r"<code>([0-9a-f]{12})</code>", ledger)) == sorted(r.id for r in runs)
     assert set(re.findall(r'href="#(from-[\w-]+)"', text)) <= set(
