@@ -15,6 +15,9 @@ Example: the page, and the results table for a paper
 \b
 Example: the paper's tables 3 to 9 of your runs, with its numbers beside them
   asbench report --tables tables --compare paper
+\b
+Example: every figure that the runs give rise to, and a page without images
+  asbench report --figures figures --no-images
 """
 
 
@@ -31,9 +34,15 @@ Example: the paper's tables 3 to 9 of your runs, with its numbers beside them
     help="A folder for the paper's tables 3 to 9 and the answers to its questions.",
 )
 @click.option(
+    "--figures",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="A folder for the paper's figures 2 to 13 and ours, as SVG and PNG.",
+)
+@click.option("--no-images", is_flag=True, help="A page without pictures of any data set.")
+@click.option(
     "--compare",
     type=click.Choice(["paper"]),
-    help="In --tables, put the numbers that the paper prints beside yours.",
+    help="On the page and in --tables, put the numbers that the paper prints beside yours.",
 )
 def command(
     runs: Path,
@@ -43,6 +52,8 @@ def command(
     latex: Path | None,
     csv: Path | None,
     tables: Path | None,
+    figures: Path | None,
+    no_images: bool,
     compare: str | None,
 ) -> None:
     """Write one self-contained HTML page of all runs: results, plots, galleries, provenance."""
@@ -52,16 +63,16 @@ def command(
     from asbench.report.score_grid import score_grid
     from asbench.report.scores import from_runs
     from cli import console
-    from synth_store.types import UserError
 
-    if compare and tables is None:
-        raise UserError(
-            f"--compare {compare} has nothing to write into: say where, "
-            f"`asbench report --tables tables --compare {compare}`."
-        )
     found = results.runs(runs)
-    sheets = preview.sheets(store, found) if (store / "zarr.json").exists() else {}
-    page = html.write(runs, out, sheets=sheets)
+    pictures = not no_images and (store / "zarr.json").exists()
+    page = html.write(
+        runs,
+        out,
+        sheets=preview.sheets(store, found) if pictures else {},
+        compare=compare == "paper",
+        images=not no_images,
+    )
     table = own_tables.results_table(found)
     texts = (
         (markdown, own_tables.markdown),
@@ -73,9 +84,12 @@ def command(
             text = render(table)
             results.into_place(path, lambda part, text=text: part.write_text(text))  # type: ignore[misc]
             console.say(str(path))
+    grid = score_grid(from_runs(found, table.subset))
     if tables is not None:
-        grid = score_grid(from_runs(found, table.subset))
         for path in files.write(grid, tables, compare=compare == "paper"):
+            console.say(str(path))
+    if figures is not None:
+        for path in files.write_figures(grid, figures):
             console.say(str(path))
     console.say(f"{len(found)} runs: {page}")
     console.next_step(f"open {page} in a browser")

@@ -1,33 +1,18 @@
-"""Figures as SVG text: ratio curves, mixtures against their singles, loss curves.
-
-Equal inputs give equal text. Ink is `currentColor` and the series are CSS variables with a
-fallback, so a page can set both for light and dark; text stays text. Ids carry the figure's name,
-so that several figures can stand in one page.
-"""
+"""Figures of single runs as SVG text: ratio curves, mixtures against their singles, loss curves."""
 
 from __future__ import annotations
 
-import io
 import math
-import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
-from xml.sax.saxutils import escape
 
 import matplotlib as mpl
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from asbench.report.plots.drawing import INK, MARKERS, SERIES, as_svg, new_axes, style
 from asbench.report.tables import TITLES, Row, context, mix_title
 from asbench.results import Run
-
-SERIES = ("#2b7bba", "#d55e00", "#009e73", "#b5608f", "#8a6d00", "#3aa6c9", "#7a5cc0", "#6f6f6f")
-"""Colours told apart by colour-blind eyes (after Okabe and Ito), legible on white and on black."""
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-"""One shape beside each colour, so that no series is told by colour alone."""
-_INK, _FAINT = "#010101", "#020202"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +69,8 @@ def ratio_curve(curves: Sequence[Sequence[Row]], metric: str, name: str) -> str:
 
     curves: as `with_ratios` gives them. Lines join the means, dots are the single seeds.
     """
-    with mpl.rc_context(_style(name)):
-        figure, axes = _axes(4.6, 2.9)
+    with mpl.rc_context(style(name)):
+        figure, axes = new_axes(4.6, 2.9)
         ratios = sorted({row.ratio for rows in curves for row in rows})
         apart = 0.012 * (ratios[-1] - ratios[0])  # or the dots of several mixes hide one another
         for place, rows in enumerate(curves):
@@ -115,7 +100,7 @@ def ratio_curve(curves: Sequence[Sequence[Row]], metric: str, name: str) -> str:
         axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         figure.legend(loc="outside lower center", ncols=min(3, len(curves)), fontsize=8.5)
         told = "; ".join(_told(rows, metric) for rows in curves)
-        return _svg(figure, name, f"{TITLES[metric]} against the anomalous share. {told}.")
+        return as_svg(figure, name, f"{TITLES[metric]} against the anomalous share. {told}.")
 
 
 def mixture_plot(found: Sequence[Mixture], metric: str, name: str) -> str:
@@ -125,13 +110,13 @@ def mixture_plot(found: Sequence[Mixture], metric: str, name: str) -> str:
     are small beside the values. Large marks are means over seeds, dots are the single seeds.
     """
     lines = [line for mixture in found for line in _lines(mixture, metric)]
-    with mpl.rc_context(_style(name)):
-        figure, axes = _axes(4.6, 0.7 + 0.26 * (len(lines) + len(found) - 1))
+    with mpl.rc_context(style(name)):
+        figure, axes = new_axes(4.6, 0.7 + 0.26 * (len(lines) + len(found) - 1))
         y, ticks, values_seen = 0.0, [], [v for *_, values in lines for v in values]
         for mixture in found:
             for title, kind, values in _lines(mixture, metric):
                 mean = math.fsum(values) / len(values)
-                colour = SERIES[("single", "mix").index(kind)] if kind != "mean" else _INK
+                colour = SERIES[("single", "mix").index(kind)] if kind != "mean" else INK
                 marker = {"single": "o", "mix": "D", "mean": "|"}[kind]
                 axes.plot([mean], [y], marker, color=colour, ms=10 if kind == "mean" else 6)
                 if kind != "mean":
@@ -158,14 +143,14 @@ def mixture_plot(found: Sequence[Mixture], metric: str, name: str) -> str:
         axes.grid(axis="both", alpha=0.15)
         axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         told = "; ".join(f"{title} {math.fsum(v) / len(v):.1f}" for title, _, v in lines)
-        return _svg(figure, name, f"{TITLES[metric]} of mixtures and of their parts: {told}.")
+        return as_svg(figure, name, f"{TITLES[metric]} of mixtures and of their parts: {told}.")
 
 
 def loss_curve(run: Run, name: str) -> str:
     """Return a run's training loss against its steps; logarithmic where it spans 50-fold."""
     points = [(step, loss) for step, loss in run.losses if not math.isnan(loss)]
-    with mpl.rc_context(_style(name)):
-        figure, axes = _axes(3.4, 1.7)
+    with mpl.rc_context(style(name)):
+        figure, axes = new_axes(3.4, 1.7)
         axes.plot(*zip(*points, strict=True), color=SERIES[0], lw=1.2)
         losses = [loss for _, loss in points]
         if min(losses) > 0 and max(losses) > 50 * min(losses):
@@ -175,7 +160,7 @@ def loss_curve(run: Run, name: str) -> str:
         axes.grid(axis="y", alpha=0.15)
         first, last = points[0], points[-1]
         told = f"from {first[1]:.3g} at step {first[0]} to {last[1]:.3g} at step {last[0]}"
-        return _svg(figure, name, f"Training loss {told}.")
+        return as_svg(figure, name, f"Training loss {told}.")
 
 
 def _lines(mixture: Mixture, metric: str) -> list[tuple[str, str, list[float]]]:
@@ -204,56 +189,3 @@ def _told(rows: Sequence[Row], metric: str) -> str:
         if not math.isnan(row.cells[metric].mean)
     ]
     return f"{_named(rows)}: {', '.join(points) or 'undefined'}"
-
-
-def _style(name: str) -> Any:
-    """Return matplotlib's settings of one figure; its ids are salted with the figure's name."""
-    return {
-        "svg.hashsalt": name,
-        "axes.edgecolor": _INK,
-        "axes.labelcolor": _INK,
-        "axes.linewidth": 0.6,
-        "axes.spines.right": False,
-        "axes.spines.top": False,
-        "font.family": "DejaVu Sans",  # ships with matplotlib: the layout is alike on every machine
-        "font.size": 9.0,
-        "grid.color": _FAINT,
-        "grid.linewidth": 0.5,
-        "legend.frameon": False,
-        "svg.fonttype": "none",
-        "text.color": _INK,
-        "xtick.color": _INK,
-        "xtick.major.size": 3.0,
-        "xtick.major.width": 0.6,
-        "ytick.color": _INK,
-        "ytick.major.size": 3.0,
-        "ytick.major.width": 0.6,
-    }
-
-
-def _axes(width: float, height: float) -> tuple[Figure, Any]:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    figure.patch.set_visible(False)
-    axes = figure.add_subplot()
-    axes.patch.set_visible(False)
-    return figure, axes
-
-
-def _svg(figure: Figure, name: str, told: str) -> str:
-    """Return the figure as an SVG element that reads `told` out loud."""
-    out = io.StringIO()
-    bare: Mapping[str, None] = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    figure.savefig(out, format="svg", metadata=bare)
-    text = out.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', text)
-    text = re.sub(r'href="#([^"]+)"', rf'href="#{name}-\1"', text)
-    text = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", text)
-    text = text.replace(_INK, "currentColor").replace(_FAINT, "currentColor")
-    for place, colour in enumerate(SERIES, start=1):
-        text = text.replace(colour, f"var(--series-{place}, {colour})")
-    text = text.replace("'DejaVu Sans'", "var(--figure-font, 'DejaVu Sans'), sans-serif")
-    head = f'<svg role="img" aria-labelledby="{name}-told" '
-    return text.replace("<svg ", head, 1).replace(
-        ">", f'><title id="{name}-told">{escape(told)}</title>', 1
-    )

@@ -1,4 +1,4 @@
-"""The tables of the paper, and the answers, as files of a folder."""
+"""The tables and figures of the paper, and the answers, as files of a folder."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from pathlib import Path
 from asbench import published
 from asbench.report import hybrids, paper_tables, questions, sheet
 from asbench.report.paper_relations import Quality
+from asbench.report.plots import everything
+from asbench.report.plots.drawing import Drawing
 from asbench.report.questions import Answer
 from asbench.report.score_grid import ScoreGrid
 from asbench.report.sheet import Sheet
 from asbench.results import into_place
+from synth_store.types import UserError
 
 FORMS = {"md": sheet.markdown, "tex": sheet.latex, "csv": sheet.csv_text}
 """How a sheet is written, by the ending of its file."""
@@ -51,6 +54,37 @@ def write(
     for name, text in texts.items():
         into_place(folder / name, lambda part, text=text: part.write_text(text, encoding="utf-8"))  # type: ignore[misc]
     return [folder / name for name in texts]
+
+
+def write_figures(grid: ScoreGrid, folder: Path, quality: Quality | None = None) -> list[Path]:
+    """Write every figure as SVG and PNG, and `figures.md` with what each shows and lacks.
+
+    Returns the files. Raises UserError where there is nothing to draw or a file cannot be written.
+    """
+    drawn = everything.figures(grid, quality)
+    if not drawn:
+        raise UserError(
+            "these runs span too little for a figure of the paper: it takes two data sets, two "
+            "detectors, two ratios, three methods or a mixture beside its parts. The page's own "
+            "plots stand in report.html."
+        )
+    found = []
+    for drawing in drawn:
+        for end, data in (("svg", drawing.svg_file().encode()), ("png", drawing.png())):
+            found.append(folder / f"{drawing.name}.{end}")
+            into_place(found[-1], lambda part, data=data: part.write_bytes(data))  # type: ignore[misc]
+    text = "# Figures\n\n" + "\n".join(map(_figure_text, drawn))
+    found.append(folder / "figures.md")
+    into_place(found[-1], lambda part: part.write_text(text, encoding="utf-8"))
+    return found
+
+
+def _figure_text(drawing: Drawing) -> str:
+    number = f"Figure {drawing.paper}: " if drawing.paper else ""
+    gaps = "".join(f"- not drawn for want of runs: {gap}\n" for gap in drawing.missing)
+    told = drawing.told.replace("[", r"\[").replace("]", r"\]")
+    text = f"## {number}{drawing.caption}\n\n![{told}]({drawing.name}.svg)\n"
+    return f"{text}\n{gaps}" if gaps else text
 
 
 def answers_text(answered: Sequence[Answer]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,14 +67,32 @@ class _Seen:
     high: float
 
 
-def scenes(table: Table, root: Path) -> list[Scene]:
-    """Return the gallery images of all runs, by data set, category and id.
+def places(table: Table, most: int) -> frozenset[tuple[str, str]]:
+    """Return (data set, category) of as many as have at most so many runs together, one at least.
+
+    Chosen by a hash of their names: which ones a page has room for must not be a matter of taste.
+    """
+    runs: Counter[tuple[str, str]] = Counter()
+    for row in table.rows:
+        if row.categories == 1:
+            runs[row.dataset, row.category] += len(row.runs)
+    chosen: list[tuple[str, str]] = []
+    total = 0
+    for at in sorted(runs, key=lambda at: hashlib.sha256("/".join(at).encode()).digest()):
+        total += runs[at]
+        if not chosen or total <= most:
+            chosen.append(at)
+    return frozenset(chosen)
+
+
+def scenes(table: Table, root: Path, within: frozenset[tuple[str, str]]) -> list[Scene]:
+    """Return the gallery images of all runs `within` some (data set, category), by their names.
 
     Raises UserError for a damaged gallery or table; a run without a gallery shows none.
     """
     groups: dict[tuple[str, str, str, str], list[_Seen]] = {}
     for row in table.rows:
-        if row.categories > 1:
+        if row.categories > 1 or (row.dataset, row.category) not in within:
             continue
         for run in row.runs:
             for seen in _seen(row, run, root / run.id):

@@ -16,21 +16,18 @@ import jinja2
 from markupsafe import Markup
 
 from asbench import results
-from asbench.report import figures, galleries, layers, tables
+from asbench.report import figures, galleries, layers, rules, scores, sections, studies, tables
+from asbench.report.paper_relations import Quality
+from asbench.report.score_grid import score_grid
+from asbench.report.sections import Plot
 from asbench.report.tables import Row, Table
 from asbench.results import METRICS, SUBSETS, Run
 from synth_store.types import UserError
 
 _PLOTTED = ("image_auroc", "pixel_ap")
 """The metrics that are drawn: one of images, one of pixels."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plot:
-    """A figure with its caption."""
-
-    svg: Markup
-    caption: str
+MANY = 120
+"""Runs from which on the page lists them in one line each, and shows pictures of some."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +40,22 @@ class Sheet:
     height: int
 
 
-def write(runs_root: Path, out: Path, *, sheets: Mapping[str, bytes] | None = None) -> Path:
+def write(
+    runs_root: Path,
+    out: Path,
+    *,
+    sheets: Mapping[str, bytes] | None = None,
+    quality: Quality | None = None,
+    expected: Sequence[tuple[object, ...]] = (),
+    compare: bool = False,
+    images: bool = True,
+) -> Path:
     """Write the page of all finished runs under `runs_root` to `out`, and return `out`.
 
-    sheets: contact sheets of the synthetic sets, name to PNG. Equal inputs give equal bytes.
+    sheets: contact sheets of the synthetic sets, name to PNG; quality: as
+    `asbench.report.paper_relations` takes it; expected: the places of a study, as
+    `asbench.report.score_grid` takes them; compare: whether to set the paper's printed numbers
+    beside ours; images: whether to show test images. Equal inputs give equal bytes.
     Raises UserError where no run has finished or one is damaged.
     """
     runs = results.runs(runs_root)
@@ -55,7 +64,15 @@ def write(runs_root: Path, out: Path, *, sheets: Mapping[str, bytes] | None = No
             f"{runs_root} holds no finished run, so there is nothing to report: train one first "
             "with `asbench train` (its --help has an example)."
         )
-    text = page(runs, runs_root, sheets or {})
+    text = page(
+        runs,
+        runs_root,
+        sheets or {},
+        quality=quality,
+        expected=expected,
+        compare=compare,
+        images=images,
+    )
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
@@ -66,9 +83,23 @@ def write(runs_root: Path, out: Path, *, sheets: Mapping[str, bytes] | None = No
     return out
 
 
-def page(runs: Sequence[Run], root: Path, sheets: Mapping[str, bytes]) -> str:
-    """Return the page as text."""
+def page(
+    runs: Sequence[Run],
+    root: Path,
+    sheets: Mapping[str, bytes],
+    *,
+    quality: Quality | None = None,
+    expected: Sequence[tuple[object, ...]] = (),
+    compare: bool = False,
+    images: bool = True,
+) -> str:
+    """Return the page as text; arguments as in `write`."""
     table = tables.results_table(runs)
+    grid = score_grid(scores.from_runs(runs, table.subset), expected)
+    many = len(runs) > MANY
+    view = _in_short(table) if many else table
+    within = galleries.places(table, MANY)
+    scenes = galleries.scenes(table, root, within) if images else []
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -77,29 +108,40 @@ def page(runs: Sequence[Run], root: Path, sheets: Mapping[str, bytes]) -> str:
         "number": _number,
         "mix": tables.mix_title,
         "duration": _duration,
+        "lacking": sections.lacking,
     }
     return environment.from_string(_resource("page.html.jinja")).render(
         css=Markup(_resource("page.css")),
         js=Markup(_resource("page.js")),
         title=f"Anomaly synthesis on {_listed(sorted({r.decides['dataset'] for r in runs}))}",
         told=_what_was_run(runs, table),
-        headlines=_headlines(table),
+        headlines=[] if many else _headlines(table),
         notes=tables.notes(table),
-        table=table,
-        blocks=_blocks(table),
-        best={metric: table.best(metric) for metric in METRICS},
+        table=view,
+        many=many,
+        study=studies.study(grid, quality, compare=compare),
+        blocks=_blocks(view),
+        best={metric: view.best(metric) for metric in METRICS},
         metrics=tables.TITLES,
         subset_titles=tables.SUBSET_TITLES,
         subsets=SUBSETS,
-        ratios=_ratio_plots(table),
-        mixtures=_mixture_plots(table),
+        ratios=[] if many else _ratio_plots(table),
+        mixtures=[] if many else _mixture_plots(table),
         sheets=_sheets(sheets),
-        scenes=galleries.scenes(table, root),
+        scenes=scenes,
+        places=(len(within), len({(r.decides["dataset"], r.decides["category"]) for r in runs})),
+        choices=rules.choices(table, scenes, root),
+        ledgers=sections.ledgers(scores.from_runs(runs, table.subset)) if many else [],
         runs=[run for row in table.rows if row.categories == 1 for run in row.runs],
-        losses={run.id: _loss(run) for run in runs},
+        losses={} if many else {run.id: _loss(run) for run in runs},
         unfinished=results.unfinished(root),
         versions=_listed(sorted({str(r.environment.get("asbench", "unknown")) for r in runs})),
     )
+
+
+def _in_short(table: Table) -> Table:
+    """Return the means over categories, or no row where there are none; the CSV has every row."""
+    return Table(table.subset, tuple(row for row in table.rows if row.categories > 1))
 
 
 def _what_was_run(runs: Sequence[Run], table: Table) -> str:

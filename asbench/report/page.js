@@ -1,5 +1,19 @@
 "use strict";
-// The page is whole without this script: it adds sorting, and opens a run that a link points to.
+// The page is whole without this script: it adds sorting, a switch between light and dark, and opens
+// what a link points to.
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const toggle = document.createElement("button");
+toggle.type = "button";
+toggle.className = "theme";
+const isDark = () => (document.documentElement.dataset.theme || (dark.matches ? "dark" : "light")) === "dark";
+const say = () => (toggle.textContent = isDark() ? "Light" : "Dark");
+toggle.addEventListener("click", () => {
+  document.documentElement.dataset.theme = isDark() ? "light" : "dark";
+  say();
+});
+dark.addEventListener("change", say);
+say();
+document.querySelector("header").prepend(toggle);
 for (const table of document.querySelectorAll("table.sortable")) {
   const heads = [...table.tHead.rows[0].cells];
   const value = (row, column) => {
@@ -24,18 +38,18 @@ for (const table of document.querySelectorAll("table.sortable")) {
       };
       heads.forEach((other) => other.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", next);
-      for (const body of table.tBodies) { // within each group: its first row is its name
-        body.append(...[...body.rows].slice(1).sort(order));
+      for (const body of table.tBodies) { // within each group, under its name
+        const rows = [...body.rows].filter((row) => !row.classList.contains("group"));
+        body.append(...rows.sort(order));
       }
     });
   });
 }
 const openTarget = () => {
   const target = location.hash && document.getElementById(location.hash.slice(1));
-  if (target && target.matches("details")) {
-    target.open = true;
-    target.scrollIntoView();
-  }
+  if (!target) return;
+  for (let at = target.closest("details"); at; at = at.parentElement.closest("details")) at.open = true;
+  if (target.matches("details")) target.scrollIntoView();
 };
 addEventListener("hashchange", openTarget);
 openTarget();

@@ -301,7 +301,7 @@ def _row(runs: tuple[Run, ...], subset: Subset) -> Row:
 def _category_means(rows: Sequence[Row]) -> list[Row]:
     alike: defaultdict[str, list[Row]] = defaultdict(list)
     for row in rows:
-        alike[context(row.runs[0], "category", "normals", "sets")].append(row)
+        alike[context(row.runs[0], "category", "normals", "test", "sets")].append(row)
     everywhere: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
     for row in rows:
         everywhere[row.dataset, row.detector].add(row.category)

@@ -11,7 +11,6 @@ from asbench.report import files
 from asbench.report.score_grid import score_grid
 from asbench.results import Run
 from cli.report import command
-from synth_store.types import UserError
 from tests.report.full_grid import full_grid, quality
 
 
@@ -43,9 +42,3 @@ def test_the_command_writes_them(
     text = (tables / "table4-best.md").read_text(encoding="utf-8")
     assert "draem@tiny" in text
     assert "too few runs" in (tables / "questions.md").read_text(encoding="utf-8")
-
-
-def test_nothing_to_compare_in(tmp_path: Path) -> None:
-    result = CliRunner().invoke(command, ["--runs", str(tmp_path), "--compare", "paper"])
-    assert isinstance(result.exception, UserError)
-    assert "asbench report --tables tables --compare paper" in str(result.exception)

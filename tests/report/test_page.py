@@ -178,7 +178,7 @@ def test_sections_come_only_with_something_in_them(tmp_path: Path, made_up: Make
     results.save(run, tmp_path / "runs" / run.id)
     page = Page(written(tmp_path / "runs", tmp_path))
     ids = {attrs.get("id") for attrs in page.all("section")}
-    assert ids == {"results", "runs"}
+    assert ids == {"questions", "results", "runs"}
     assert page.all("svg") == []
 
 

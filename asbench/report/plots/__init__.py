@@ -1,0 +1,1 @@
+"""The figures of the paper and ours, one family a file: scores in, a `Drawing` out."""
