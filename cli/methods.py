@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 NOT_YET = (
     "DFMGAN",
     "RealNet",
-    "AnomalyDiffusion",
     "Con-GAN",
     "Defect-GAN",
     "DefectDiffu",

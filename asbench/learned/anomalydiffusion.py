@@ -198,7 +198,7 @@ class AnomalydiffusionModel(LearnedModel):
                 drawn = self.sample_masks(pair, generator)
                 sound = sound_masks(drawn, method) & self.cells(drawn).flatten(1).any(dim=1).cpu()
                 kept = drawn[:, 0][sound.to(drawn.device)][: method.masks - done].cpu().numpy()
-                packed = np.packbits(kept.reshape(len(kept), -1) > 0, axis=1)
+                packed = np.packbits(kept.reshape(len(kept), method.side**2) > 0, axis=1)
                 self.masks[pair, done : done + len(kept)] = torch.from_numpy(packed).to(self.masks)
                 self.accepted[pair] += len(kept)
                 refused = 1 - sound.float().mean()

@@ -85,8 +85,9 @@ def from_scratch(method: Anomalydiffusion, categories: Sequence[str]) -> LatentD
         latent_channels=CHANNELS,
         norm_num_groups=method.groups,
         sample_size=method.side,
+        mid_block_add_attention=method.coder_attention,
     )
-    levels = [level < method.attentive for level in range(len(method.widths))]
+    levels = [1 << level in method.attention for level in range(len(method.widths))]
     unet = UNet2DConditionModel(
         sample_size=method.side >> (len(method.coder_widths) - 1),
         in_channels=CHANNELS,

@@ -1,4 +1,4 @@
-"""What a latent diffusion model is told: sentences with learned vectors in the place of one word."""
+"""What a latent diffusion model is told: sentences with learned vectors in a word's place."""
 
 from __future__ import annotations
 

@@ -22,9 +22,10 @@ LDM = PretrainedFile(
 LDM_NETWORKS: dict[str, Any] = {
     "coder_widths": (128, 256, 512, 512),
     "coder_layers": 2,
+    "coder_attention": True,
     "widths": (320, 640, 1280, 1280),
     "layers": 2,
-    "attentive": 3,
+    "attention": (1, 2, 4),
     "heads": 8,
     "words": 1280,
     "groups": 32,
@@ -36,7 +37,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "weights": "none",
         "side": 128,
         "coder_widths": (64, 128, 256),
-        "widths": (128, 256, 384, 384),
+        "widths": (96, 192, 384),
         "words": 256,
         "locator_width": 32,
         "locator_units": (2, 2, 2, 2),
@@ -49,18 +50,19 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "tiny-scratch": {
         "weights": "none",
         "side": 64,
-        "coder_widths": (16, 32, 64),
+        "coder_widths": (16, 32),
         "coder_layers": 1,
-        "coder_steps": 700,
+        "coder_attention": False,
+        "coder_steps": 600,
         "coder_lr": 2e-3,
-        "widths": (32, 64),
+        "widths": (24, 64),
         "layers": 1,
-        "attentive": 1,
+        "attention": (2,),
         "heads": 4,
         "words": 32,
         "groups": 8,
         "prior_images": 8,
-        "prior_steps": 900,
+        "prior_steps": 800,
         "prior_lr": 1e-3,
         "locator_width": 8,
         "locator_units": (1, 1, 1, 1),
@@ -70,8 +72,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "mask_images": 8,
         "mask_steps": 100,
         "mask_lr": 1e-2,
-        "masks": 64,
-        "mask_walk": 20,
+        "masks": 32,
+        "mask_walk": 15,
         "walk": 20,
     },
 }
@@ -127,6 +129,9 @@ class Anomalydiffusion(LearnedSynthesizer):
         "Channels of the autoencoder's levels, each half the side of the last.",
     )
     coder_layers: int = parameter(2, "Residual blocks of each level of the autoencoder.")
+    coder_attention: bool = parameter(
+        True, "Self-attention in the middle of the autoencoder's halves."
+    )
     coder_steps: int = parameter(
         100_000, "From scratch: steps that train the autoencoder, before it is frozen."
     )
@@ -135,7 +140,9 @@ class Anomalydiffusion(LearnedSynthesizer):
         (320, 640, 1280, 1280), "Channels of the U-Net's levels, each half the side of the last."
     )
     layers: int = parameter(2, "Residual blocks of each level of the U-Net.")
-    attentive: int = parameter(3, "Levels of the U-Net, from the first, that read the words.")
+    attention: tuple[int, ...] = parameter(
+        (1, 2, 4), "Levels of the U-Net that read the words, as divisors of the latent's side."
+    )
     heads: int = parameter(8, "Attention heads of those levels.")
     words: int = parameter(1280, "Length of a word's vector.")
     groups: int = parameter(32, "Groups of the group norms.")
@@ -188,8 +195,8 @@ class Anomalydiffusion(LearnedSynthesizer):
     )
     paste_background: bool = parameter(
         False,
-        "Put the normal's own pixels outside of the mask, dilated by 9 pixels of 256 and feathered, "
-        "into the sample and its clean image.",
+        "Put the normal's own pixels outside of the mask, dilated by 9 pixels of 256 and "
+        "feathered, into the sample and its clean image.",
         rendering=True,
     )
 
@@ -199,7 +206,8 @@ class Anomalydiffusion(LearnedSynthesizer):
         for name in ("walk", "mask_walk"):
             if not 1 <= getattr(self, name) <= 500:
                 raise UserError(
-                    f"anomalydiffusion: {name}={getattr(self, name)} must lie in 1 <= {name} <= 500."
+                    f"anomalydiffusion: {name}={getattr(self, name)} must lie in 1 <= {name} <= "
+                    "500."
                 )
         if not 0 < self.mask_border <= 1 or not 0 <= self.augment <= 1:
             raise UserError(
@@ -219,17 +227,21 @@ class Anomalydiffusion(LearnedSynthesizer):
                 f"anomalydiffusion: weights=ldm are of another network than {wrong[0]}="
                 f"{getattr(self, wrong[0])!r}: add --set weights=none."
             )
-        halvings = len(self.coder_widths) + len(self.widths) - 2
-        if not self.coder_widths or not self.widths or self.side % (1 << halvings):
-            raise UserError(
-                f"anomalydiffusion: side={self.side} must be divisible by 2 once for each of the "
-                f"{halvings} halvings in coder_widths={self.coder_widths!r} and "
-                f"widths={self.widths!r}."
-            )
         if self.side < 16 or self.side & (self.side - 1):
             raise UserError(
                 f"anomalydiffusion: side={self.side} must be a power of 2, 16 or more: the spatial "
                 "encoder halves it down to one pixel."
+            )
+        if self.weights == "none":
+            self._check_fresh()
+
+    def _check_fresh(self) -> None:
+        halvings = len(self.coder_widths) + len(self.widths) - 2
+        if not self.coder_widths or not self.widths or self.side >> halvings < 1:
+            raise UserError(
+                f"anomalydiffusion: side={self.side} cannot be halved {halvings} times, once for "
+                f"each further level in coder_widths={self.coder_widths!r} and "
+                f"widths={self.widths!r}."
             )
         for name in ("coder_widths", "widths"):
             for channels in getattr(self, name):
@@ -238,13 +250,14 @@ class Anomalydiffusion(LearnedSynthesizer):
                         f"anomalydiffusion: {name}={getattr(self, name)!r} must be multiples of "
                         f"groups={self.groups}."
                     )
-        if not 1 <= self.attentive <= len(self.widths):
+        levels = {1 << level: channels for level, channels in enumerate(self.widths)}
+        if not self.attention or not set(self.attention) <= set(levels):
             raise UserError(
-                f"anomalydiffusion: attentive={self.attentive} must lie in 1 <= attentive <= "
-                f"{len(self.widths)}, the levels of the U-Net."
+                f"anomalydiffusion: attention={self.attention!r} must name levels of the U-Net, "
+                f"one or more: choose from {', '.join(map(str, levels))}."
             )
-        for channels in self.widths[: self.attentive]:
-            if channels % self.heads:
+        for level in self.attention:
+            if levels[level] % self.heads:
                 raise UserError(
                     f"anomalydiffusion: widths={self.widths!r} must be multiples of "
                     f"heads={self.heads} where there is attention."
@@ -252,8 +265,8 @@ class Anomalydiffusion(LearnedSynthesizer):
 
     def _check_fitting(self) -> None:
         positive = "coder_layers layers words prior_images locator_width look_words place_words"
-        steps = "coder_steps prior_steps images steps mask_words mask_images mask_steps masks mask_tries batch"
-        for name in (*positive.split(), *steps.split()):
+        steps = "coder_steps prior_steps images steps mask_words mask_images mask_steps masks"
+        for name in (*positive.split(), *steps.split(), "mask_tries", "batch"):
             if getattr(self, name) < 1:
                 raise UserError(
                     f"anomalydiffusion: {name}={getattr(self, name)} must be 1 or more."
