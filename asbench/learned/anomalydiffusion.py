@@ -55,6 +55,8 @@ class AnomalydiffusionModel(LearnedModel):
     stays outside of what is saved.
     """
 
+    method: Anomalydiffusion
+
     def __init__(
         self,
         method: Anomalydiffusion,
@@ -93,8 +95,8 @@ class AnomalydiffusionModel(LearnedModel):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> AnomalydiffusionModel:
         """Move the published model too, which no list of parameters holds."""
         for net in self.published:
-            net._apply(fn, recurse)
-        super()._apply(fn, recurse)
+            net._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
 
     def _vectors(self, count: int, word: str) -> nn.ParameterList:
@@ -133,7 +135,7 @@ class AnomalydiffusionModel(LearnedModel):
             if float(torch.rand((), generator=generator)) < method.augment:
                 images, masks = augmented(images, masks, generator)
             loss = self._look_loss(images, masks, [pair for pair, _ in chosen], generator)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             adam.step()
             return {"noise": loss.detach()}
 
@@ -179,7 +181,7 @@ class AnomalydiffusionModel(LearnedModel):
                 said = self.latent.prompt(vectors, chosen)
                 seen = self.latent.seen(noised(latents, fresh, times), times, said)
             loss = F.mse_loss(seen.float(), fresh)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             adam.step()
             return {"noise": loss.detach()}
 
@@ -261,7 +263,8 @@ class AnomalydiffusionModel(LearnedModel):
             return x, empty + method.guidance * (full - empty)
 
         pictures = latent.decode(walk_back(draw(), method.mask_walk, seen, draw))
-        return (pictures.mean(dim=1, keepdim=True) > method.mask_threshold).float()
+        masks: Tensor = pictures.mean(dim=1, keepdim=True) > method.mask_threshold
+        return masks.float()
 
     @torch.no_grad()
     def repaint(

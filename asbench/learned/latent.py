@@ -77,7 +77,7 @@ class LatentDiffusion(nn.Module):
 
 def from_scratch(method: Anomalydiffusion, categories: Sequence[str]) -> LatentDiffusion:
     """Return fresh networks with a vocabulary of the categories, "anomaly" and "crack"."""
-    coder = AutoencoderKL(
+    coder: Any = AutoencoderKL(  # type: ignore[no-untyped-call]
         down_block_types=["DownEncoderBlock2D"] * len(method.coder_widths),
         up_block_types=["UpDecoderBlock2D"] * len(method.coder_widths),
         block_out_channels=method.coder_widths,
@@ -88,7 +88,7 @@ def from_scratch(method: Anomalydiffusion, categories: Sequence[str]) -> LatentD
         mid_block_add_attention=method.coder_attention,
     )
     levels = [1 << level in method.attention for level in range(len(method.widths))]
-    unet = UNet2DConditionModel(
+    unet: Any = UNet2DConditionModel(  # type: ignore[no-untyped-call]
         sample_size=method.side >> (len(method.coder_widths) - 1),
         in_channels=CHANNELS,
         out_channels=CHANNELS,
@@ -110,7 +110,7 @@ def schedule(steps: int = TIMES // 2) -> Any:
 
     betas: 0.00085..0.012, linear in their roots. steps: 1..500.
     """
-    found = DDIMScheduler(
+    found: Any = DDIMScheduler(  # type: ignore[no-untyped-call]
         TIMES,
         0.00085,
         0.012,

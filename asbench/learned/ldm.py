@@ -111,7 +111,8 @@ def _renamed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _bert(config: dict[str, Any]) -> Any:
     """Return the text encoder without its output layer, which nothing asks."""
-    encoder = LDMBertModel(LDMBertConfig(**config))
+    known: Any = LDMBertConfig(**config)  # type: ignore[no-untyped-call]
+    encoder = LDMBertModel(known)
     del encoder.to_logits
     return encoder
 

@@ -91,7 +91,7 @@ class Prior:
             )
             seen = model.seen(noised(latents, noise, times), times, said)
             loss = F.mse_loss(seen, noise)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             adam.step()
             return {"noise": loss.detach()}
 
@@ -102,7 +102,7 @@ class Prior:
         """Set the scale so that the normals' latents deviate by 1 on average."""
         some = self.places[:: max(1, len(self.places) // MEASURED)]
         images = small([s.normals[i] for s, i in some], self.side).to(self.model.device)
-        means = [self.model.coder.encode(part).latent_dist.mean for part in images.split(8)]
+        means = [self.model.coder.encode(part).latent_dist.mean for part in torch.split(images, 8)]
         self.model.scale.fill_(1 / torch.cat(means).std().clamp_min(1e-6))
 
     def _batch(

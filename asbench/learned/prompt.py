@@ -108,7 +108,8 @@ class SlotPrompt(nn.Module):
 
     def empty(self, count: int) -> Tensor:
         """Return what blanks say: float (count, length, dim)."""
-        return self(self.blank.expand(count, 1, -1), [0] * count)
+        said: Tensor = self(self.blank.expand(count, 1, -1), [0] * count)
+        return said
 
     def forward(self, vectors: Tensor, templates: Sequence[int]) -> Tensor:
         """Return what vectors, float (N, k, dim), say: float (N, length, dim)."""

@@ -36,7 +36,7 @@ class ReweightedAttention:
     """An attention processor: diffusers' own, unless it is given `reweighting`."""
 
     def __init__(self) -> None:
-        self.plain = AttnProcessor2_0()
+        self.plain: Any = AttnProcessor2_0()  # type: ignore[no-untyped-call]
 
     def __call__(
         self,

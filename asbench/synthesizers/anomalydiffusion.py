@@ -111,7 +111,7 @@ class Anomalydiffusion(LearnedSynthesizer):
 
     title: ClassVar[str] = "AnomalyDiffusion"
     paper: ClassVar[str] = (
-        "Hu, Zhang, Chen, Du, Cai, Liu, Xie and Wang, AnomalyDiffusion: Few-Shot Anomaly Image "
+        "Hu, Zhang, Yi, Du, Chen, Liu, Wang and Wang, AnomalyDiffusion: Few-Shot Anomaly Image "
         "Generation with Diffusion Model, AAAI 2024"
     )
     url: ClassVar[str] = "https://arxiv.org/abs/2312.05767"
