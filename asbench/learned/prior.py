@@ -32,6 +32,8 @@ MEASURED = 64
 """Images from which the latents' deviation is measured."""
 MOST = 0.25
 """Of the image: the largest shape."""
+ELSEWHERE = 0.15
+"""Share of shapes filled from another place, which on a texture hardly shows."""
 
 
 class Prior:
@@ -132,23 +134,25 @@ class Prior:
 
 
 def draw_shape(side: int, rng: np.random.Generator) -> Mask:
-    """Return a random shape, bool (side, side): an ellipse, a stroke, or Perlin noise's islands."""
+    """Return a random shape, bool (side, side): an ellipse, a stroke, or one island of noise."""
     while True:
         kind = rng.integers(3)
         drawn = np.zeros((side, side), np.uint8)
         if kind == 0:
             x, y = (int(c) for c in rng.integers(0, side, 2))
-            axes = tuple(int(a) for a in rng.integers(max(1, side // 32), side // 4, 2))
+            axes = tuple(int(a) for a in rng.integers(max(1, side // 32), side // 5, 2))
             cv2.ellipse(drawn, (x, y), axes, float(rng.uniform(0, 180)), 0, 360, 1, -1)
         elif kind == 1:
             turns = rng.normal(0, 0.35, 8).cumsum() + rng.uniform(0, 2 * np.pi)
             lengths = rng.uniform(0.02, 0.12) * side
             along = np.stack((np.cos(turns), np.sin(turns)), axis=1).cumsum(axis=0) * lengths
             points = (along - along.mean(axis=0) + rng.uniform(0, side, 2)).astype(np.int32)
-            thickness = int(rng.integers(max(1, side // 64), max(2, side // 12) + 1))
+            thickness = int(rng.integers(max(1, side // 64), max(2, side // 20) + 1))
             cv2.polylines(drawn, [points], False, 1, thickness)
         else:
-            drawn = draw_mask(side, side, rng, exponents=(0, 4)).astype(np.uint8)
+            noise = draw_mask(side, side, rng, exponents=(1, 4)).astype(np.uint8)
+            islands, labels = cv2.connectedComponents(noise)
+            drawn = (labels == int(rng.integers(1, max(2, islands)))).astype(np.uint8)
         if 0 < drawn.mean() <= MOST:
             return drawn.astype(np.bool_)
 
@@ -160,17 +164,18 @@ def draw_anomaly(normal: Tensor, other: Tensor, rng: np.random.Generator) -> Ten
     """
     side = normal.shape[-1]
     shape: Image = draw_shape(side, rng).astype(np.uint8) * 255
-    soft = cv2.GaussianBlur(shape, (0, 0), float(rng.uniform(0.3, side / 64 + 0.4)))
-    opacity = float(rng.uniform(0.4, 1))
+    soft = cv2.GaussianBlur(shape, (0, 0), float(rng.uniform(0.3, max(0.4, side / 64))))
+    opacity = float(rng.uniform(0.6, 1))
     mask = torch.from_numpy(soft).float()[None, None] / 255 * opacity
-    kind = rng.integers(3)
-    if kind == 0:
+    kind = rng.random()
+    if kind < ELSEWHERE:
+        filling = other.roll([int(r) for r in rng.integers(0, side, 2)], dims=(2, 3)).flip(3)
+    elif kind < (1 + ELSEWHERE) / 2:
         colour = rng.uniform(-1, 1) + rng.normal(0, 0.2, 3)
         filling = torch.from_numpy(colour).float().view(1, 3, 1, 1).expand_as(normal)
-    elif kind == 1:
-        filling = normal * float(rng.uniform(0.3, 1.5)) + float(rng.uniform(-0.9, 0.9))
     else:
-        filling = other.roll([int(r) for r in rng.integers(0, side, 2)], dims=(2, 3)).flip(3)
+        change = float(rng.choice((-1, 1)) * rng.uniform(0.3, 1))
+        filling = normal * float(rng.uniform(0.3, 1.5)) + change
     return (normal + mask * (filling - normal)).clamp(-1, 1)
 
 
