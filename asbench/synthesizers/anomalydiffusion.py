@@ -95,8 +95,7 @@ class Anomalydiffusion(LearnedSynthesizer):
     the outside of the mask is held at the normal's latent. So its background is not the normal but
     what the autoencoder makes of it: this is the sample's `clean` image, with source -1, so that
     the two differ by the defect and not by the autoencoder's blur. The authors store that image
-    too, and train on the normals. A pair without an accepted mask is not drawn. None where the
-    mask's inside shows no change.
+    too. A pair without an accepted mask is not drawn. None where the mask's inside shows no change.
 
     The plain method starts from CompVis's text-to-image model of 1.45 billion parameters.
     Variants called `-scratch` have no such prior, which is the point of the method: they train an
