@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     from asbench.types import Synthesizer
 
-NOT_YET = ("AnomalyDiffusion", "Con-GAN", "Defect-GAN", "DefectDiffu", "AdaBLDM")
+NOT_YET = ("Con-GAN", "Defect-GAN", "DefectDiffu", "AdaBLDM")
 """Methods of the paper's Table 2 that are not there yet."""
 
 

@@ -56,10 +56,10 @@ def plan_set(
     beside it, and so are the ids of the real defects that it was fitted on or draws masks from.
     Raises StoreError if another set stands under the key.
     """
-    seen: set[str] = set(fitted.defects_seen(category)) if fitted is not None else set()
+    seen = list(fitted.defects_seen(category)) if fitted is not None else []
     if "defects" in synthesizer.needs:
         real = store.read(StoreKey(key.dataset, REAL, 0), category)
-        seen |= set(real.attributes["record"]["saw_defects"])
+        seen += real.attributes["record"]["saw_defects"]
     textures = textures if "textures" in synthesizer.needs else None
     jobs = store.create_set(
         key,
@@ -71,7 +71,7 @@ def plan_set(
             "cpu": platform.processor() or platform.machine(),
             "asbench": version("asbench"),
             **(record or {}),
-            **({"saw_defects": sorted(seen)} if seen else {}),
+            **({"saw_defects": list(dict.fromkeys(seen))} if seen else {}),
         },
         shard=synthesizer.shard,
         replace=replace,
