@@ -190,7 +190,8 @@ Example: on four processes of this machine; then on a cluster, a GPU for each tr
     multiple=True,
     metavar="NAME=VALUE",
     callback=_slurm,
-    help="Ask Slurm for --workers jobs, with these options of dask-jobqueue: queue=gpu.",
+    help="Ask Slurm for --workers jobs, with these options of dask-jobqueue: queue=gpu.  "
+    "[no Slurm]",
 )
 @gpus
 def run(

@@ -142,6 +142,7 @@ class Compose(PerSample):
     url: ClassVar[str] = "https://arxiv.org/abs/2510.07927"
     paradigm: ClassVar[Literal["hand-crafted", "generative"]] = "hand-crafted"
     family: ClassVar[str] = "composition"
+    pixel_version: ClassVar[int] = 2
 
     mask: str = parameter("perlin", f"One of {', '.join(SHAPES)}; or several, as real*perlin.")
     source: Literal[

@@ -28,10 +28,11 @@ def test_from_photographs_to_a_report(
     assert "parts: categories in sub-folders" in checked.out
     assert "0 files cannot be used, 0 warnings" in checked.out
     assert checked.next == [
-        "asbench generate --dataset 'my photos' --name parts --method draem,fractal"
+        "asbench preview --foreground --dataset 'my photos' --name parts",
+        "asbench generate --dataset 'my photos' --name parts --method draem,fractal",
     ]
 
-    line = checked.next[0].removeprefix("asbench ")
+    line = checked.next[1].removeprefix("asbench ")
     rendered = run(f"{line} --n 12 --size 32 --workers 1")
     assert rendered.status == 0
     assert "48 samples rendered" in rendered.out
