@@ -31,18 +31,18 @@ Example: every figure that the runs give rise to, and a page without images
 @click.option(
     "--tables",
     type=click.Path(path_type=Path, file_okay=False),
-    help="A folder for the paper's tables 3 to 9 and the answers to its questions.",
+    help="A folder for the paper's tables 3 to 9 and the answers to its questions.  [none]",
 )
 @click.option(
     "--figures",
     type=click.Path(path_type=Path, file_okay=False),
-    help="A folder for the paper's figures 2 to 13 and ours, as SVG and PNG.",
+    help="A folder for the paper's figures 2 to 13 and ours, as SVG and PNG.  [none]",
 )
 @click.option("--no-images", is_flag=True, help="A page without pictures of any data set.")
 @click.option(
     "--compare",
     type=click.Choice(["paper"]),
-    help="On the page and in --tables, put the numbers that the paper prints beside yours.",
+    help="On the page and in --tables, put what the paper prints beside yours.  [nothing]",
 )
 def command(
     runs: Path,

@@ -47,7 +47,11 @@ def _places(
     return folder, store or folder / "store", runs or folder / "runs"
 
 
-@command.command("ls", epilog="\b\nExample:\n  asbench study ls\n")
+@command.command(
+    "ls",
+    short_help="List the studies that ship, and those run below this folder.",
+    epilog="\b\nExample:\n  asbench study ls\n",
+)
 def ls() -> None:
     """List the studies that ship with ASBench, and those run below this folder."""
     from asbench.study import record, spec

@@ -376,24 +376,22 @@ def test_only_the_few_shot_third_is_ever_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of 6 discs the 2 lowest, whose ids the fit and every set of it name."""
-    found = few_shot(Guarded(), "a", Geometry(32, 32))
-    assert [d.id for d in found] == ["test/disc/0", "test/disc/1"]
-    assert all(d.kind == "disc" and d.mask.any() and d.image.shape == (32, 32, 3) for d in found)
+    found = few_shot(Guarded(), "a")
+    seen = ["test/disc/0", "test/disc/1"]
+    assert sorted(item.id for item in found.items) == seen
+    assert all(found.read(item, Geometry(32, 32))[1].any() for item in found.items)
 
     monkeypatch.setattr(fitting, "open_dataset", lambda dataset, **_: Guarded())
     monkeypatch.setattr(fitting, "resolve", lambda *_, **__: Seeing(**{**SETTINGS, "steps": 1}))
     (done,) = fit_toys(tmp_path)
-    assert done.defects_seen("a") == ("test/disc/0", "test/disc/1")
+    assert sorted(done.defects_seen("a")) == seen
     assert done.kinds == {"a": ("disc",), "b": ("disc",)}
     monkeypatch.setattr(stage, "open_dataset", lambda dataset, **_: Guarded())
     monkeypatch.setattr(stage, "resolve", lambda *_, **__: Seeing(**{**SETTINGS, "steps": 1}))
     render(tmp_path, n=2)
     opened = SynthStore.open(tmp_path / "store")
     ((key, category),) = [(k, c) for k, c in opened.sets() if c == "b"]
-    assert opened.read(key, category).attributes["fit"]["defects"] == [
-        "test/disc/0",
-        "test/disc/1",
-    ]
+    assert sorted(opened.read(key, category).attributes["record"]["saw_defects"]) == seen
 
 
 def test_a_data_set_without_few_shot_defects_is_refused(
@@ -406,7 +404,9 @@ def test_a_data_set_without_few_shot_defects_is_refused(
 
     monkeypatch.setattr(fitting, "open_dataset", lambda dataset, **_: Sound())
     monkeypatch.setattr(fitting, "resolve", lambda *_, **__: Seeing(**SETTINGS))
-    with pytest.raises(UserError, match="has no type with 3 images or more"):
+    with pytest.raises(
+        UserError, match="has no few-shot defects: .* a type needs three test images"
+    ):
         fit_toys(tmp_path)
     assert not (tmp_path / "store").exists()
 
