@@ -405,7 +405,7 @@ def test_a_data_set_without_few_shot_defects_is_refused(
     monkeypatch.setattr(fitting, "open_dataset", lambda dataset, **_: Sound())
     monkeypatch.setattr(fitting, "resolve", lambda *_, **__: Seeing(**SETTINGS))
     with pytest.raises(
-        UserError, match="has no few-shot defects: .* a type needs three test images"
+        UserError, match=r"has no few-shot defects: .* a type needs three test images"
     ):
         fit_toys(tmp_path)
     assert not (tmp_path / "store").exists()
