@@ -327,7 +327,7 @@ def test_augmentation_follows_the_discriminator(learned: Learned) -> None:
     [
         ("dfmgan", 23.19, 3.67, 24.0),
         ("dfmgan@mid", 7.06, 2.95, 5.97),
-        ("dfmgan@tiny-scratch", 0.28, 0.05, 0.3),
+        ("dfmgan@tiny-scratch", 0.28, 0.14, 0.3),
     ],
 )
 def test_configurations_build_at_true_size(
