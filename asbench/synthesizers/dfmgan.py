@@ -29,13 +29,13 @@ VARIANTS: dict[str, dict[str, Any]] = {
     # than the authors' rule (0.2), which else is done before the generator has begun.
     "tiny-scratch": {
         "side": 64,
-        "gate": 32,
+        "gate": 16,
         "base": 1024,
         "most": 64,
         "latent": 64,
         "images": 4,
         "steps": 1000,
-        "defect_steps": 200,
+        "defect_steps": 400,
         "lr": 0.005,
         "penalty": 10.0,
         "path_weight": 0.0,

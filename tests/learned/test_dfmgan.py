@@ -327,7 +327,7 @@ def test_augmentation_follows_the_discriminator(learned: Learned) -> None:
     [
         ("dfmgan", 23.19, 3.67, 24.0),
         ("dfmgan@mid", 7.06, 2.95, 5.97),
-        ("dfmgan@tiny-scratch", 0.28, 0.05, 0.3),
+        ("dfmgan@tiny-scratch", 0.28, 0.14, 0.3),
     ],
 )
 def test_configurations_build_at_true_size(
@@ -356,6 +356,7 @@ def test_configurations_build_at_true_size(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_a_step_of_each_stage_at_the_published_size(tmp_path: Path) -> None:
     """All but the number of images: 2 rather than 16."""
     method = Dfmgan(images=2, steps=1, defect_steps=1)
