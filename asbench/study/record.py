@@ -6,7 +6,7 @@ Nothing here needs torch, so that a report can list the runs that are missing.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -87,8 +87,12 @@ def match(cell: Cell, run: Run) -> bool:
     )
 
 
-def standing(cells: Iterable[Cell], runs: Iterable[Run]) -> dict[Cell, Run]:
-    """Return the cells that have a run, each with its run."""
+def standing(
+    cells: Iterable[Cell],
+    runs: Iterable[Run],
+    counts: Callable[[Cell, Run], bool] = lambda cell, run: True,
+) -> dict[Cell, Run]:
+    """Return the cells that have a run that counts, each with the newest of them."""
     by_place: dict[tuple[str, str, str, int], list[Run]] = {}
     for run in runs:
         d = run.decides
@@ -97,7 +101,7 @@ def standing(cells: Iterable[Cell], runs: Iterable[Run]) -> dict[Cell, Run]:
     found = {}
     for cell in cells:
         for run in by_place.get((cell.dataset, cell.category, cell.detector, cell.seed), ()):
-            if match(cell, run):
+            if match(cell, run) and counts(cell, run):
                 found[cell] = run
     return found
 

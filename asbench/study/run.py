@@ -410,8 +410,9 @@ class _Work:
 
     def _standing(self) -> dict[Cell, str]:
         """Return the cells whose run stands and trained on what the store holds now."""
-        known = record.standing(self.plan.present, results.runs(self.place.runs))
-        return {cell: run.id for cell, run in known.items() if self._still_true(cell, run)}
+        runs = results.runs(self.place.runs)
+        known = record.standing(self.plan.present, runs, self._still_true)
+        return {cell: run.id for cell, run in known.items()}
 
     def _still_true(self, cell: Cell, run: results.Run) -> bool:
         decides: Mapping[str, Any] = run.decides

@@ -31,7 +31,7 @@ def test_from_its_fit_to_a_mixed_training(run: Run, place: Path) -> None:
     store = SynthStore.open("asbench-store")
     for category in seen:
         samples = store.read(StoreKey("photos", "anomalydiffusion@toy", 0), category)
-        assert samples.attributes["fit"]["defects"] == seen[category]
+        assert samples.attributes["record"]["saw_defects"] == seen[category]
         for index in range(6):
             assert samples.source_of(index) == -1
             sample = samples[index]

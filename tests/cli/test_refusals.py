@@ -20,7 +20,7 @@ REFUSED = [
     # what is typed, the status, what the message names
     ("generat", 2, ["No command 'generat'", "Did you mean 'generate'?"]),
     ("qqq", 2, ["No command 'qqq'", "asbench --help"]),
-    (f"{GENERATE} --method dream", 1, ["method 'dream' is unknown", "did you mean draem?"]),
+    (f"{GENERATE} --method dream", 1, ["method 'dream' is unknown", "did you mean draem"]),
     (f"{GENERATE} --method qqq", 1, ["method 'qqq' is unknown", "choose from", "cutpaste"]),
     (f"{GENERATE} --method draem@qqq", 1, ["draem@qqq is unknown", "draem@asbench-destseg"]),
     (f"{GENERATE} --method ,", 2, ["--method", "empty name"]),
@@ -70,7 +70,7 @@ REFUSED = [
     ),
     (f"{TRAIN} --mix draem:-1", 1, ["the weight of draem is -1", "greater than 0"]),
     (f"{TRAIN} --mix draem,draem", 1, ["names draem twice"]),
-    (f"{TRAIN} --mix dream", 1, ["method 'dream' is unknown", "did you mean draem?"]),
+    (f"{TRAIN} --mix dream", 1, ["method 'dream' is unknown", "did you mean draem"]),
     (f"{TRAIN} --mix draem --ratio 1.5", 1, ["ratio 1.5 is impossible", "from 0 to 1"]),
     (f"{TRAIN} --mix draem --ratio -0.1", 1, ["ratio -0.1 is impossible"]),
     (f"{TRAIN} --mix draem --ratio nan", 1, ["ratio nan is impossible"]),
@@ -84,7 +84,7 @@ REFUSED = [
     (f"{TRAIN} --mix draem --device abacus", 1, ["'abacus' is not in this machine", "choose cpu"]),
     (f"{TRAIN} --mix fractal --store new", 1, ["the store at new does not hold", "--store new"]),
     ("preview --dataset photos --method draem --n 0", 2, ["--n", "0 is too small: give 1 or more"]),
-    ("preview --dataset photos --method dream", 1, ["did you mean draem?"]),
+    ("preview --dataset photos --method dream", 1, ["did you mean draem"]),
     ("preview --dataset photos --method draem --category bol", 1, ["bolt, nut"]),
     ("store ls --store new", 1, ["there is no store at new", "asbench generate --store new"]),
     (

@@ -12,12 +12,11 @@ import pytest
 from asbench.imaging.masks import LEVELS
 from asbench.synthesizers import resolve
 from asbench.synthesizers.compose import SHAPES, UNSEEN, VARIANTS, Compose
-from asbench.testing import SynthesizerContract, digest, draw, material
+from asbench.testing import check_sample, digest, draw, material
 from asbench.types import Synthesizer
 from synth_store.types import Sample, UserError
 
 SOURCES = get_args(get_type_hints(Compose)["source"])
-CONTRACT = SynthesizerContract()
 CANVASES = [
     material(64, 64, "texture"),
     material(96, 160, "object"),
@@ -42,7 +41,7 @@ def test_every_combination_keeps_the_contract(chosen: dict[str, Any]) -> None:
         drawn = draw(compose, canvas, 3)
         for place, sample in enumerate(drawn):
             if sample is not None:
-                CONTRACT.check(compose, sample, canvas.normals[place])
+                check_sample(compose, sample, canvas.normals[place])
         assert digest(draw(compose, canvas, 3)) == digest(drawn)
     assert any(draw(compose, CANVASES[0], 8))
 

@@ -59,9 +59,8 @@ def toys() -> Iterator[None]:
     """Let both stages find the toy data set, and the generation its textures."""
     with pytest.MonkeyPatch.context() as patch:
         for module in (generation, planning):
-            patch.setattr(
-                module, "open_dataset", lambda text, **_: Toys() if text == "toys" else Textures()
-            )
+            patch.setattr(module, "open_dataset", lambda text, **_: Toys())
+        patch.setattr(generation, "open_textures", lambda text: Textures())
         yield
 
 
