@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from asbench.detectors import PACKAGE
+from asbench.detectors import PACKAGE, protocol_of
 from asbench.generation import generate as generation
 from asbench.generation.generate import generate
 from asbench.plugins import names
@@ -76,7 +76,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_all_four_train_from_one_store_and_name_its_digests(store: Path, tmp_path: Path) -> None:
-    assert sorted(SMALL) == names(PACKAGE)
+    learning = [name for name in names(PACKAGE) if protocol_of(name).steps != 0]
+    assert sorted(SMALL) == learning  # PatchCore looks at normals alone
     before = bytes_digest(store)
     opened = SynthStore.open(store)
     digests = {m: opened.read(StoreKey("toys", m, 0), "a").digest for m in ("draem", "nsa")}
