@@ -24,7 +24,7 @@ Example: the page, and the results table for a paper
 @click.option("--csv", type=click.Path(path_type=Path), help="Results as CSV.")
 def command(
     runs: Path,
-    store: Path,
+    store: str,
     out: Path,
     markdown: Path | None,
     latex: Path | None,
@@ -34,9 +34,10 @@ def command(
     from asbench import preview, results
     from asbench.report import html, tables
     from cli import console
+    from synth_store import SynthStore
 
     found = results.runs(runs)
-    sheets = preview.sheets(store, found) if (store / "zarr.json").exists() else {}
+    sheets = preview.sheets(store, found) if SynthStore.stands_at(store) else {}
     page = html.write(runs, out, sheets=sheets)
     table = tables.results_table(found)
     texts = ((markdown, tables.markdown), (latex, tables.latex), (csv, tables.csv_text))
