@@ -123,14 +123,17 @@ class RemotePath:
 
 
 def _client(url: str) -> Any:
-    return _connected(url, _endpoint_is_plain(), _this_process())
+    # What the client takes from the environment it takes once: another environment, another client.
+    named = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    return _connected(url, frozenset(named.items()), _this_process())
 
 
 @lru_cache(maxsize=8)
-def _connected(url: str, plain: bool, process: int) -> Any:
+def _connected(url: str, settings: frozenset[tuple[str, str]], process: int) -> Any:
     from obstore.exceptions import BaseError
     from obstore.store import S3Store
 
+    plain = any("ENDPOINT" in name and value.startswith("http://") for name, value in settings)
     try:
         return S3Store.from_url(
             url,
@@ -141,12 +144,6 @@ def _connected(url: str, plain: bool, process: int) -> Any:
     except (BaseError, ValueError) as error:
         reason = str(error).partition("\n\n")[0]
         raise StoreError(f"cannot open {url}: {reason}. Write s3://BUCKET/PREFIX.") from error
-
-
-def _endpoint_is_plain() -> bool:
-    """Say whether the endpoint that the environment names is one without encryption."""
-    names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
-    return any(os.environ.get(name, "").startswith("http://") for name in names)
 
 
 _began: list[int] = []

@@ -13,8 +13,8 @@ from asbench.generation.fitted import versions as fitted_versions
 from asbench.generation.render import RenderJob
 from asbench.types import REAL, Indexed, Synthesizer
 from synth_store import StoreKey, SynthStore
-from synth_store.places import writable
 from synth_store.digest import combine, image_digest
+from synth_store.places import writable
 from synth_store.reader import Masks
 from synth_store.types import Mask
 
@@ -82,7 +82,8 @@ def plan_set(
         category,
         count,
         tuple(
-            RenderJob(writable(store.root), key, category, j, synthesizer, textures, loading) for j in jobs
+            RenderJob(writable(store.root), key, category, j, synthesizer, textures, loading)
+            for j in jobs
         ),
     )
 

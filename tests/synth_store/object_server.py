@@ -51,6 +51,7 @@ class ObjectServer(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     server: ObjectServer
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body in one packet: two would wait for each other
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -83,7 +84,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self._denied():
             return
         start, prefix = query.get("continuation-token", ""), query.get("prefix", "")
-        keys = sorted(k.removeprefix(f"{bucket}/") for k in self.server.objects)
+        at = f"{bucket}/"
+        keys = sorted(k.removeprefix(at) for k in self.server.objects if k.startswith(at))
         keys = [k for k in keys if k.startswith(prefix) and k > start]
         page, more = keys[:PAGE], len(keys) > PAGE
         contents = "".join(
