@@ -82,12 +82,7 @@ def plan_set(
         key,
         category,
         count,
-        tuple(
-            RenderJob(
-                writable(store.root).absolute(), key, category, j, synthesizer, textures, loading
-            )
-            for j in jobs
-        ),
+        tuple(RenderJob(root, key, category, j, synthesizer, textures, loading) for j in jobs),
     )
 
 
