@@ -23,7 +23,7 @@ def _size(count: int) -> str:
     return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
 
 
-def _next(store: Path, *lines: tuple[str, ...]) -> None:
+def _next(store: str, *lines: tuple[str, ...]) -> None:
     """Name the commands that come next, on the same store."""
     from cli import console
 
@@ -34,7 +34,7 @@ def _next(store: Path, *lines: tuple[str, ...]) -> None:
 @command.command("ls", epilog="\b\nExample:\n  asbench store ls demo\n")
 @ADDRESS
 @options.store
-def ls(addresses: tuple[str, ...], store: Path) -> None:
+def ls(addresses: tuple[str, ...], store: str) -> None:
     """List sets with their samples, size on disk and digest."""
     from cli import console
     from synth_store import SynthStore
@@ -71,7 +71,7 @@ def ls(addresses: tuple[str, ...], store: Path) -> None:
 )
 @ADDRESS
 @options.store
-def info(addresses: tuple[str, ...], store: Path) -> None:
+def info(addresses: tuple[str, ...], store: str) -> None:
     """Show everything recorded of sets: parameters, encoding, versions, digests."""
     from cli import console
     from synth_store import SynthStore
@@ -103,7 +103,7 @@ def info(addresses: tuple[str, ...], store: Path) -> None:
 @click.option("--discard", is_flag=True, help="Delete damaged shards, so that generate mends them.")
 @options.fits
 def verify(
-    addresses: tuple[str, ...], store: Path, recompute: int, discard: bool, fits: Path
+    addresses: tuple[str, ...], store: str, recompute: int, discard: bool, fits: Path
 ) -> None:
     """Read every byte, and name each file that is damaged, missing or not the store's.
 
@@ -143,7 +143,7 @@ def verify(
 )
 @options.store
 @click.option("--dry-run", is_flag=True, help="Say what would go, and leave it.")
-def rm(addresses: tuple[str, ...], store: Path, dry_run: bool) -> None:
+def rm(addresses: tuple[str, ...], store: str, dry_run: bool) -> None:
     """Remove sets; a data set's bare name removes its normals as well."""
     from cli import console
     from synth_store import SynthStore
@@ -187,7 +187,7 @@ def rm(addresses: tuple[str, ...], store: Path, dry_run: bool) -> None:
     help="PNG files as MVTec AD lays them out, or one Zarr group a category.",
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Where to write.")
-def export(key: str, store: Path, category: tuple[str, ...], form: str, out: Path) -> None:
+def export(key: str, store: str, category: tuple[str, ...], form: str, out: Path) -> None:
     """Write a set as a folder of PNG files (mvtec) or as a plain Zarr that xarray opens (zarr)."""
     from asbench.export import export_folder, export_zarr
     from cli import console

@@ -1,17 +1,20 @@
-"""Reading a store: straight from the mapped shards into the caller's arrays."""
+"""Reading a store: straight from the mapped or fetched shards into the caller's arrays."""
 
 from __future__ import annotations
 
 import resource
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from synth_store.metadata import Json, encode, read_attributes, write_if_other
+from synth_store.places import Place
+from synth_store.remote import RemotePath
 from synth_store.shards import Shard, checked_frame, inflate, shard_metadata
 from synth_store.types import Geometry, Image, Mask, Sample, StoreError, StoreKey
 
@@ -24,23 +27,25 @@ _MAPPED = min(max(resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2, 64), 4096)
 class ShardedArray:
     """One sharded array of a store, read sample by sample.
 
-    Shards are mapped when first touched; those least recently used are let go when they are many.
+    Shards are mapped, or from an object store fetched whole, when first touched; those least
+    recently used are let go when they are many.
     """
 
-    def __init__(self, folder: Path, capacity: int, shape: tuple[int, ...], dtype: Any) -> None:
+    def __init__(self, folder: Place, capacity: int, shape: tuple[int, ...], dtype: Any) -> None:
         self.folder = folder
         self.capacity = capacity
         self.shape = shape
         """Shape of one sample."""
         self.dtype = np.dtype(dtype)
+        self._shard = _fetched if isinstance(folder, RemotePath) else _mapped
 
-    def path(self, number: int) -> Path:
+    def path(self, number: int) -> Place:
         """Return the file of a shard: zarr's default chunk key."""
         return self.folder.joinpath("c", str(number), *["0"] * len(self.shape))
 
     def shard(self, number: int) -> Shard:
-        """Map a shard; raises StoreError if it is missing or damaged."""
-        return _mapped(self, number)
+        """Map or fetch a shard; raises StoreError if it is missing or damaged."""
+        return self._shard(self, number)
 
     def read(self, index: int, out: npt.NDArray[Any]) -> None:
         """Inflate one sample into `out`, C-contiguous, of this array's shape and dtype."""
@@ -60,7 +65,49 @@ class ShardedArray:
 
 @lru_cache(maxsize=_MAPPED)
 def _mapped(array: ShardedArray, number: int) -> Shard:
-    return Shard.map(array.path(number), array.capacity)
+    path = array.path(number)
+    assert not isinstance(path, RemotePath)
+    return Shard.map(path, array.capacity)
+
+
+class FetchedShards:
+    """The shards fetched from object stores; together they stay below `bound` bytes.
+
+    A shard that is larger by itself is held alone. Threads may share it.
+    """
+
+    def __init__(self, bound: int) -> None:
+        self.bound = bound
+        self._shards: OrderedDict[tuple[ShardedArray, int], Shard] = OrderedDict()
+        self._held = 0
+        self._lock = Lock()
+
+    def __call__(self, array: ShardedArray, number: int) -> Shard:
+        """Return a shard, fetching it unless it is held."""
+        key = (array, number)
+        with self._lock:
+            if (held := self._shards.get(key)) is not None:
+                self._shards.move_to_end(key)
+                return held
+        path = array.path(number)
+        assert isinstance(path, RemotePath)
+        shard = Shard.fetch(path, array.capacity)
+        with self._lock:
+            if key not in self._shards:
+                self._shards[key] = shard
+                self._held += len(shard)
+            while self._held > self.bound and len(self._shards) > 1:
+                self._held -= len(self._shards.popitem(last=False)[1])
+        return shard
+
+
+FETCHED = 2 << 30
+"""Bytes of fetched shards that a process holds: more than a category's share of twelve methods."""
+_fetched_shards = FetchedShards(FETCHED)
+
+
+def _fetched(array: ShardedArray, number: int) -> Shard:
+    return _fetched_shards(array, number)
 
 
 def write_array(array: ShardedArray, count: int) -> None:
@@ -70,12 +117,12 @@ def write_array(array: ShardedArray, count: int) -> None:
     write_if_other(array.folder / "zarr.json", encode(document))
 
 
-def image_array(folder: Path, name: str, capacity: int, geometry: Geometry) -> ShardedArray:
+def image_array(folder: Place, name: str, capacity: int, geometry: Geometry) -> ShardedArray:
     """Return the uint8 array `name` of a category's folder."""
     return ShardedArray(folder / name, capacity, (geometry.height, geometry.width, 3), np.uint8)
 
 
-def mask_array(folder: Path, name: str, capacity: int, geometry: Geometry) -> ShardedArray:
+def mask_array(folder: Place, name: str, capacity: int, geometry: Geometry) -> ShardedArray:
     """Return the bool array `name` of a category's folder."""
     return ShardedArray(folder / name, capacity, (geometry.height, geometry.width), np.bool_)
 
@@ -86,7 +133,7 @@ class Normals:
     A sequence of read-only uint8 (H, W, 3) images; picklable (as its place, not its pixels).
     """
 
-    def __init__(self, folder: Path, geometry: Geometry) -> None:
+    def __init__(self, folder: Place, geometry: Geometry) -> None:
         self.folder = folder
         self.geometry = geometry
         self.attributes: Json = read_attributes(folder)
@@ -167,7 +214,7 @@ class StoredSet:
     attributes: everything recorded when it was made.
     """
 
-    def __init__(self, folder: Path, key: StoreKey, category: str, normals: Normals) -> None:
+    def __init__(self, folder: Place, key: StoreKey, category: str, normals: Normals) -> None:
         self.folder = folder
         self.key = key
         self.category = category
@@ -253,7 +300,7 @@ class StoredSet:
         return (self[i] for i in range(self.count))
 
 
-def read_vector(path: Path, capacity: int) -> Vector:
+def read_vector(path: Place, capacity: int) -> Vector:
     """Read one chunk of a `source` vector; raises StoreError if missing or damaged."""
     try:
         data = path.read_bytes()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
+from synth_store.places import Place, files
 from synth_store.store import SynthStore
 from synth_store.types import StoreError, StoreKey
 
@@ -29,6 +29,6 @@ def select(store: SynthStore, addresses: Iterable[str] = ()) -> list[tuple[Store
     return [found for found in every if found in chosen or not asked]
 
 
-def bytes_on_disk(folder: Path) -> int:
+def bytes_on_disk(folder: Place) -> int:
     """Return how many bytes the files below a folder hold."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return sum(size for _, size in files(folder))

@@ -14,6 +14,7 @@ from asbench.generation.render import RenderJob
 from asbench.types import REAL, Indexed, Synthesizer
 from synth_store import StoreKey, SynthStore
 from synth_store.digest import combine, image_digest
+from synth_store.places import writable
 from synth_store.reader import Masks
 from synth_store.types import Mask
 
@@ -61,6 +62,7 @@ def plan_set(
         real = store.read(StoreKey(key.dataset, REAL, 0), category)
         seen += real.attributes["record"]["saw_defects"]
     textures = textures if "textures" in synthesizer.needs else None
+    root = writable(store.root).absolute()  # workers may stand elsewhere, and all must find it
     jobs = store.create_set(
         key,
         category,
@@ -80,11 +82,7 @@ def plan_set(
         key,
         category,
         count,
-        # Workers may stand elsewhere: a place that all of them can find.
-        tuple(
-            RenderJob(store.root.absolute(), key, category, j, synthesizer, textures, loading)
-            for j in jobs
-        ),
+        tuple(RenderJob(root, key, category, j, synthesizer, textures, loading) for j in jobs),
     )
 
 
