@@ -39,7 +39,12 @@ def writable(where: Place) -> Path:
 
 def copy_line(where: RemotePath, folder: str = "asbench-store") -> str:
     """Return the command that brings a folder's store to an object store."""
-    return shlex.join(["aws", "s3", "sync", folder, where.store])
+    return shlex.join(["asbench", "store", "copy", folder, where.store])
+
+
+def copy_back_line(where: RemotePath, folder: str = "asbench-store") -> str:
+    """Return the command that brings the store on an object store to a folder."""
+    return shlex.join(["asbench", "store", "copy", where.store, folder])
 
 
 def below(path: Place, folder: Place) -> tuple[str, ...]:
@@ -61,6 +66,11 @@ def files(folder: Place) -> Iterator[tuple[Place, int]]:
                 yield path, path.stat().st_size
 
 
-def state(path: Place) -> Hashable:
-    """Return what is another when a file was written anew."""
-    return path.stat().st_mtime_ns if isinstance(path, Path) else path.e_tag()
+def state(path: Place) -> Hashable | None:
+    """Return what is another when a file was written anew; None where there is none."""
+    if isinstance(path, RemotePath):
+        return path.e_tag() or None
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return None

@@ -139,12 +139,13 @@ class SynthStore:
     def normals(self, dataset: str, category: str) -> Normals:
         """Return the stored normals of a category; raises StoreError if there are none."""
         folder = self.normals_folder(dataset, category)
-        if not (folder / "zarr.json").exists():
+        found = state(folder / "zarr.json")
+        if found is None:
             raise StoreError(
                 f"the store at {self.root} holds no normals of {dataset}/{category}: run "
                 f"`asbench generate --dataset {dataset} --category {category}`."
             )
-        return _normals(folder, self.geometry, state(folder / "zarr.json"))
+        return _normals(folder, self.geometry, found)
 
     # --- sets ------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from synth_store import fetching
 from synth_store.digest import combine, image_digest, sample_digest
 from synth_store.metadata import encode, group, read_attributes
 from synth_store.places import Place, below, files, writable
@@ -58,6 +59,7 @@ def verify_normals(
     `progress(done, total)` is called after every image and after every foreground.
     """
     folder = store.normals_folder(dataset, category)
+    fetching.held.forget()
     try:
         normals = store.normals(dataset, category)
     except StoreError as error:
@@ -93,6 +95,7 @@ def verify_set(
     `progress(done, total)` is called with 1 and the count after every sample.
     """
     folder = store.folder(key, category)
+    fetching.held.forget()
     try:
         attributes = read_attributes(folder)
         stored = store.read(key, category)

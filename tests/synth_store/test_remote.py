@@ -13,7 +13,7 @@ import pytest
 from synth_store import Sample, StoredSet, StoreError, StoreKey, SynthStore, UserError
 from synth_store.normals import write_normals
 from synth_store.places import place
-from synth_store.reader import FetchedShards
+from synth_store.fetching import FetchedShards, held
 from synth_store.remote import RemotePath
 from synth_store.removal import remove_dataset, remove_set
 from synth_store.selection import bytes_on_disk, select
@@ -49,6 +49,7 @@ def server(local: SynthStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[Objec
             "AWS_REGION": "eu-west-1",
         }.items():
             monkeypatch.setenv(name, value)
+        held.forget()  # of other tests' servers
         yield server
 
 
@@ -96,15 +97,23 @@ def test_fetched_shards_stay_below_their_bound(server: ObjectServer) -> None:
     array = SynthStore.open(URL).read(KEY, CATEGORY).mask
     sizes = [len(array.shard(n)) for n in range(3)]
     server.requests.clear()
-    fetched = FetchedShards(sizes[0] + sizes[1])
+    shards = FetchedShards(sizes[0] + sizes[1])
+
+    def fetch(number: int, version: str = "") -> None:
+        path = array.path(number)
+        assert isinstance(path, RemotePath)
+        shards(path, array.capacity, version)
+
     for number in (0, 1, 0, 1):
-        fetched(array, number)
+        fetch(number)
     assert len(server.requests) == 2
-    fetched(array, 2)  # the third lets the first go, which was used least recently
-    fetched(array, 1)
+    fetch(2)  # the third lets the first go, which was used least recently
+    fetch(1)
     assert len(server.requests) == 3
-    fetched(array, 0)
+    fetch(0)
     assert len(server.requests) == 4
+    fetch(0, "of a set written anew")
+    assert len(server.requests) == 5
 
 
 def test_a_store_at_the_top_of_its_bucket(local: SynthStore, server: ObjectServer) -> None:
@@ -209,9 +218,11 @@ def test_refused_credentials_name_the_variables(server: ObjectServer) -> None:
 
 
 def test_no_store_names_the_command_that_copies_one(server: ObjectServer) -> None:
-    with pytest.raises(StoreError, match="aws s3 sync asbench-store s3://shelf/nothing"):
+    with pytest.raises(StoreError, match="asbench store copy asbench-store s3://shelf/nothing"):
         SynthStore.open("s3://shelf/nothing")
-    with pytest.raises(StoreError, match=f"asbench generate .* && aws s3 sync asbench-store {URL}"):
+    with pytest.raises(
+        StoreError, match=f"asbench generate .* && asbench store copy asbench-store {URL}"
+    ):
         SynthStore.open(URL).read(StoreKey("toy", "absent", 0), CATEGORY)
 
 
@@ -234,7 +245,7 @@ def test_all_that_writes_is_refused(server: ObjectServer) -> None:
         lambda: remove_dataset(remote, "toy"),
     ]
     for write in writers:
-        with pytest.raises(StoreError, match=f"read and not written.*aws s3 sync .*{URL}"):
+        with pytest.raises(StoreError, match=f"read and not written.*asbench store copy .*{URL}"):
             write()
     assert discard_damaged(remote, KEY, CATEGORY) == 0
     assert server.objects == before
