@@ -48,6 +48,11 @@ def read_attributes(folder: Place) -> Json:
         found = path.read_bytes()
     except FileNotFoundError:
         raise StoreError(f"{path} is missing.") from None
+    return attributes_in(found, path)
+
+
+def attributes_in(found: bytes, path: Place) -> Json:
+    """Return the store's attributes in the bytes of a group; raises StoreError if damaged."""
     try:
         document = json.loads(found)
         attributes: Json = document["attributes"][ATTRIBUTES]

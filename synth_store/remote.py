@@ -1,4 +1,4 @@
-"""A place on an object store, in those words of pathlib that reading a store needs.
+"""A place on an object store, in those words of pathlib that reading and copying a store need.
 
 Credentials, region and endpoint come from the standard AWS_* environment variables. What fails is
 a FileNotFoundError where nothing is there, and otherwise a StoreError with the whole URL.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
@@ -87,6 +87,24 @@ class RemotePath:
         client = _client(self.store)
         with self._failing("read"):
             return bytes(client.get(str(self.path)).bytes())
+
+    def write_bytes(self, data: bytes) -> None:
+        """Put the whole object in one request: who reads meanwhile reads the old or the new."""
+        client = _client(self.store)
+        with self._failing("write"):
+            client.put(str(self.path), data, use_multipart=False)
+
+    def create(self, data: bytes) -> None:
+        """Put the whole object unless there is one: of several who do at once, one does."""
+        client = _client(self.store)
+        with self._failing("write"), suppress(FileExistsError):
+            client.put(str(self.path), data, mode="create", use_multipart=False)
+
+    def remove(self) -> None:
+        """Delete the object; does nothing where there is none."""
+        client = _client(self.store)
+        with self._failing("remove"), suppress(FileNotFoundError):
+            client.delete(str(self.path))
 
     def files(self) -> Iterator[tuple[Self, int]]:
         """Yield every object below with its size in bytes: one request for each thousand."""

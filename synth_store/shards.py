@@ -151,6 +151,11 @@ class Shard:
         """Return how many bytes the shard's file has."""
         return len(self._data)
 
+    @property
+    def data(self) -> memoryview:
+        """The bytes of the shard's file."""
+        return self._data
+
     def encoded(self, place: int) -> memoryview:
         """Return the stored bytes of the chunk at `place`, unchecked."""
         offset, length = self._places[place]

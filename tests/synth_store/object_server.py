@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import md5
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, unescape
+
+import pytest
+
+from synth_store.fetching import held
 
 DATE = "Sun, 01 Jun 2025 12:00:00 GMT"
 PAGE = 7
@@ -23,6 +27,8 @@ class ObjectServer(ThreadingHTTPServer):
 
     refused: every request is answered 403, as for wrong credentials.
     cut: keys whose body ends halfway, the connection closed.
+    puts_left: how many objects may still be put; more are refused. Below zero, any number.
+    altered: what becomes of the bytes that are put under a key.
     """
 
     daemon_threads = True
@@ -33,10 +39,24 @@ class ObjectServer(ThreadingHTTPServer):
         self.requests: list[tuple[str, str]] = []
         self.refused = False
         self.cut: set[str] = set()
+        self.putting = threading.Lock()
+        self.puts_left = -1
+        self.altered: Callable[[str, bytes], bytes] = lambda key, data: data
 
     @property
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def name_in(self, environment: pytest.MonkeyPatch) -> None:
+        """Say where this server is, and who asks, as the environment says it."""
+        for name, value in {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ACCESS_KEY_ID": "tester",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_REGION": "eu-west-1",
+        }.items():
+            environment.setenv(name, value)
+        held.forget()  # what was fetched of other tests' servers
 
     def upload(self, folder: Path, prefix: str) -> None:
         for path in folder.rglob("*"):
@@ -66,6 +86,35 @@ class _Handler(BaseHTTPRequestHandler):
             self._list(unquote(asked.path).strip("/"), query)
         else:
             self._object(body=True)
+
+    def do_PUT(self) -> None:
+        key = unquote(urlsplit(self.path).path).lstrip("/")
+        self.server.requests.append(("PUT", key))
+        data = self.rfile.read(int(self.headers["Content-Length"]))
+        if self._denied():
+            return
+        with self.server.putting:
+            if self.server.puts_left == 0:
+                self._answer(403, b"<Error><Code>QuotaExceeded</Code></Error>")
+            elif self.headers["If-None-Match"] == "*" and key in self.server.objects:
+                self._answer(412, b"<Error><Code>PreconditionFailed</Code></Error>")
+            else:
+                self.server.puts_left -= 1
+                self.server.objects[key] = self.server.altered(key, data)
+                self._answer(200, b"", {"ETag": f'"{md5(data).hexdigest()}"'})
+
+    def do_POST(self) -> None:
+        """Delete the objects that the body names: the only thing that is posted."""
+        bucket = unquote(urlsplit(self.path).path).strip("/")
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        if self._denied():
+            return
+        keys = [unescape(key) for key in re.findall("<Key>(.*?)</Key>", body)]
+        for key in keys:
+            self.server.requests.append(("DELETE", f"{bucket}/{key}"))
+            self.server.objects.pop(f"{bucket}/{key}", None)
+        gone = "".join(f"<Deleted><Key>{escape(key)}</Key></Deleted>" for key in keys)
+        self._answer(200, f"<DeleteResult>{gone}</DeleteResult>".encode())
 
     def _object(self, *, body: bool) -> None:
         key = unquote(urlsplit(self.path).path).lstrip("/")

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from synth_store import Sample, StoredSet, StoreError, StoreKey, SynthStore, UserError
+from synth_store.fetching import FetchedShards
 from synth_store.normals import write_normals
 from synth_store.places import place
-from synth_store.fetching import FetchedShards, held
 from synth_store.remote import RemotePath
 from synth_store.removal import remove_dataset, remove_set
 from synth_store.selection import bytes_on_disk, select
@@ -42,14 +42,7 @@ def server(local: SynthStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[Objec
     with serving() as server:
         assert isinstance(local.root, Path)
         server.upload(local.root, AT)
-        for name, value in {
-            "AWS_ENDPOINT_URL": server.endpoint,
-            "AWS_ACCESS_KEY_ID": "tester",
-            "AWS_SECRET_ACCESS_KEY": "secret",
-            "AWS_REGION": "eu-west-1",
-        }.items():
-            monkeypatch.setenv(name, value)
-        held.forget()  # of other tests' servers
+        server.name_in(monkeypatch)
         yield server
 
 
