@@ -1,4 +1,4 @@
-"""`asbench store`: list, inspect, verify, export and remove what is stored."""
+"""`asbench store`: list, inspect, verify, copy, export and remove what is stored."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ADDRESS = click.argument("addresses", nargs=-1, metavar="[DATASET[/METHOD[/SEED[
     "store", epilog="\b\nExample:\n  asbench store ls\n  asbench store verify --recompute 5\n"
 )
 def command() -> None:
-    """List, inspect, verify, export and remove what is stored."""
+    """List, inspect, verify, copy, export and remove what is stored."""
 
 
 def _size(count: int) -> str:
@@ -169,6 +169,37 @@ def rm(addresses: tuple[str, ...], store: str, dry_run: bool) -> None:
             remove_set(opened, key, category)
         console.say(f"{said} {key}/{category} ({size})")
     _next(store, ("store", "rm", *addresses) if dry_run else ("store", "ls"))
+
+
+@command.command(
+    "copy",
+    short_help="Copy sets to another place: a bucket, a folder.",
+    epilog="\b\nExample:\n  asbench store copy asbench-store s3://bucket/prefix\n",
+)
+@click.argument("source", metavar="FROM")
+@click.argument("target", metavar="TO")
+@ADDRESS
+@click.option("--replace", is_flag=True, help="Overwrite other sets under the same keys.")
+def copy(source: str, target: str, addresses: tuple[str, ...], replace: bool) -> None:
+    """Copy sets and their normals FROM one place TO another: folders, or s3://BUCKET/PREFIX.
+
+    What is there already is not copied again, so a copy that was cut off continues, and a set that
+    has grown grows there. All that is written is read back and compared.
+    """
+    from cli import console
+    from synth_store import SynthStore
+    from synth_store.copying import copy_store
+    from synth_store.places import place
+
+    opened = SynthStore.open(source)
+    with console.progress() as bars:
+        copied = copy_store(opened, place(target), addresses, replace=replace, progress=bars)
+    for one in copied:
+        said = "stands there" if one.stood else f"{_size(one.sent)} written"
+        console.say(f"{one.address}: {one.samples} images, {said}")
+    sent = sum(one.sent for one in copied)
+    console.say(f"{target}: {len(copied)} folders, {_size(sent)} written and read back")
+    _next(target, ("store", "ls"))
 
 
 @command.command(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock
 from typing import TypeVar
@@ -77,7 +77,7 @@ held = FetchedShards(HELD)
 """Those of this process."""
 
 
-def ahead(wanted: Iterable[tuple[W, list[Callable[[], object]]]]) -> Iterator[W]:
+def ahead(wanted: Iterable[tuple[W, Sequence[Callable[[], object]]]]) -> Iterator[W]:
     """Yield each thing in order once its own requests have ended, those of the next under way.
 
     wanted: things, each with the calls that make its requests. Raises what a call raises, in its

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Hashable, Iterator
 from pathlib import Path
@@ -25,6 +26,12 @@ def place(root: Place | str) -> Place:
     if "://" in root:
         raise StoreError(f"{root} is no place for a store: name a folder, or s3://BUCKET/PREFIX.")
     return Path(root)
+
+
+def absolute(root: Place | str) -> Place:
+    """Return a place as every process finds it, wherever it stands."""
+    found = place(root)
+    return found if isinstance(found, RemotePath) else Path(os.path.abspath(found))
 
 
 def writable(where: Place) -> Path:

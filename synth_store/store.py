@@ -114,8 +114,14 @@ class SynthStore:
 
     @classmethod
     def create(cls, root: Place | str, geometry: Geometry | None = None) -> Self:
-        """Open the store at `root`, or make an empty one (256x256 unless `geometry` says else)."""
-        root = writable(place(root))
+        """Open the store at `root`, or make an empty one (256x256 unless `geometry` says else).
+
+        One on an object store is opened where it stands, and refused where it does not.
+        """
+        root = place(root)
+        if isinstance(root, RemotePath) and cls.stands_at(root):
+            return cls.open(root, geometry)
+        root = writable(root)
         try:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -182,8 +188,14 @@ class SynthStore:
         naming the difference. So is growing or resuming one under other library versions, whose
         pixels could differ. `record` is kept beside it and never compared. A smaller `count` than
         stored leaves the set as it is. `shard` counts samples in a shard of a new set; it plays no
-        part in the pixels. `replace` removes what is there first.
+        part in the pixels. `replace` removes what is there first. On an object store a set of that
+        identity that stands whole is found, and anything else is refused.
         """
+        if isinstance(self.root, RemotePath) and not replace and self.has(key, category):
+            stored = read_attributes(self.folder(key, category))
+            refuse_other_identity(f"{key}/{category}", stored, identity)
+            if count <= stored["count"]:
+                return []
         folder = writable(self.folder(key, category))
         with locked(self.root):
             # Shards without their metadata (a replacement killed halfway) belong to no set.
@@ -291,6 +303,8 @@ class SynthStore:
         Raises StoreError if any is missing or damaged, or if samples that were recorded before
         are others now. Never lowers the recorded count.
         """
+        if isinstance(self.root, RemotePath) and count <= self.count(key, category):
+            return self.read(key, category)
         folder = writable(self.folder(key, category))
         left = self.missing(key, category, count)
         if left:

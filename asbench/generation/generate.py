@@ -18,7 +18,6 @@ from asbench.ingest import Progress, ensure_normals, quiet
 from asbench.synthesizers import resolve
 from asbench.types import REAL, Dataset, LearnedSynthesizer
 from synth_store import Geometry, Sample, StoredSet, StoreKey, SynthStore, UserError
-from synth_store.places import writable
 
 TEXTURES = "procedural"
 """The texture bank of methods that need one, unless another is named: drawn, not photographed."""
@@ -95,8 +94,8 @@ def generate(
         device=device,
         progress=progress,
     )
-    if isinstance(workers, grid.Engine):
-        workers.check_sees(writable(opened.root).absolute())
+    if isinstance(workers, grid.Engine) and isinstance(opened.root, Path):
+        workers.check_sees(opened.root.absolute())
     loadings = [job.loading for p in plans.values() for job in p.jobs if job.loading is not None]
     if workers is None and any(loading.device != "cpu" for loading in loadings):
         workers = 1

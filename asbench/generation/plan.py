@@ -6,6 +6,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from asbench.generation.fitted import Fitted, Loading
@@ -62,7 +63,6 @@ def plan_set(
         real = store.read(StoreKey(key.dataset, REAL, 0), category)
         seen += real.attributes["record"]["saw_defects"]
     textures = textures if "textures" in synthesizer.needs else None
-    root = writable(store.root).absolute()  # workers may stand elsewhere, and all must find it
     jobs = store.create_set(
         key,
         category,
@@ -78,6 +78,8 @@ def plan_set(
         shard=synthesizer.shard,
         replace=replace,
     )
+    # Workers may stand elsewhere, and all must find it. On an object store there are no jobs.
+    root = writable(store.root).absolute() if jobs else Path()
     return SetPlan(
         key,
         category,

@@ -220,7 +220,7 @@ def plan_run(
             "`--select best-on-test` does: add that, or leave --select-every out."
         )
     sources.refuse_leaks(test.items, opened)
-    normals = ensure_normals(opened if there else SynthStore.create(store), data, chosen, progress)
+    normals = ensure_normals(SynthStore.create(store), data, chosen, progress)
     decides = Decides(
         dataset=data.name,
         category=chosen,
