@@ -97,7 +97,9 @@ class RemotePath:
     def create(self, data: bytes) -> None:
         """Put the whole object unless there is one: of several who do at once, one does."""
         client = _client(self.store)
-        with self._failing("write"), suppress(FileExistsError):
+        from obstore.exceptions import AlreadyExistsError
+
+        with self._failing("write"), suppress(AlreadyExistsError):
             client.put(str(self.path), data, mode="create", use_multipart=False)
 
     def remove(self) -> None:

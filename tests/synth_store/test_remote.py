@@ -6,6 +6,7 @@ import multiprocessing
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -201,6 +202,15 @@ def test_damaged_metadata_and_strangers_are_named(server: ObjectServer) -> None:
         SynthStore.open(URL)
 
 
+def test_of_several_who_create_an_object_one_does(server: ObjectServer) -> None:
+    path = RemotePath.parse(URL) / "zarr.json"
+    before = path.read_bytes()
+    path.create(b"mine")
+    assert path.read_bytes() == before
+    (path.parent / "new").create(b"mine")
+    assert (path.parent / "new").read_bytes() == b"mine"
+
+
 # --- what is refused ---
 
 
@@ -229,10 +239,17 @@ def test_all_that_writes_is_refused(server: ObjectServer) -> None:
     before = dict(server.objects)
     remote = SynthStore.open(URL)
     image, mask = normal("toy", 0)
+    attributes = remote.read(KEY, CATEGORY).attributes
+    made: dict[str, Any] = {
+        "identity": {name: attributes[name] for name in attributes["identity"]},
+        "versions": attributes["versions"],
+    }
     writers = [
-        lambda: SynthStore.create(URL),
-        lambda: remote.create_set(KEY, CATEGORY, 4, identity={}, versions={}),
-        lambda: remote.finish(KEY, CATEGORY, COUNT),
+        lambda: SynthStore.create(f"{URL}/below"),
+        lambda: remote.create_set(StoreKey("toy", "new", 0), CATEGORY, 4, **made),
+        lambda: remote.create_set(KEY, CATEGORY, COUNT + 1, **made),
+        lambda: remote.create_set(KEY, CATEGORY, COUNT, replace=True, **made),
+        lambda: remote.finish(KEY, CATEGORY, COUNT + 1),
         lambda: write_normals(remote, "new", CATEGORY, ["a"], [(image, mask)], {}),
         lambda: remove_set(remote, KEY, CATEGORY),
         lambda: remove_dataset(remote, "toy"),
@@ -241,6 +258,10 @@ def test_all_that_writes_is_refused(server: ObjectServer) -> None:
         with pytest.raises(StoreError, match=f"read and not written.*asbench store copy .*{URL}"):
             write()
     assert discard_damaged(remote, KEY, CATEGORY) == 0
+    assert remote.create_set(KEY, CATEGORY, COUNT, **made) == []  # it stands whole
+    assert remote.finish(KEY, CATEGORY, COUNT).count == COUNT
+    with pytest.raises(StoreError, match="stored with another identity"):
+        remote.create_set(KEY, CATEGORY, COUNT, identity={}, versions={})
     assert server.objects == before
     assert {verb for verb, _ in server.requests} <= {"GET", "HEAD", "LIST"}
 
