@@ -29,6 +29,7 @@ class ObjectServer(ThreadingHTTPServer):
     cut: keys whose body ends halfway, the connection closed.
     puts_left: how many objects may still be put; more are refused. Below zero, any number.
     altered: what becomes of the bytes that are put under a key.
+    asked: called with the key of an object that is asked for, before it is answered.
     """
 
     daemon_threads = True
@@ -41,6 +42,7 @@ class ObjectServer(ThreadingHTTPServer):
         self.cut: set[str] = set()
         self.putting = threading.Lock()
         self.puts_left = -1
+        self.asked: Callable[[str], None] = lambda key: None
         self.altered: Callable[[str, bytes], bytes] = lambda key, data: data
 
     @property
@@ -121,6 +123,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.requests.append((self.command, key))
         if self._denied():
             return
+        self.server.asked(key)
         data = self.server.objects.get(key)
         if data is None:
             self._answer(404, b"<Error><Code>NoSuchKey</Code></Error>", body=body)

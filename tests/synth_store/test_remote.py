@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from synth_store import Sample, StoredSet, StoreError, StoreKey, SynthStore, Use
 from synth_store.fetching import FetchedShards
 from synth_store.normals import write_normals
 from synth_store.places import place
+from synth_store.reader import stretches
 from synth_store.remote import RemotePath
 from synth_store.removal import remove_dataset, remove_set
 from synth_store.selection import bytes_on_disk, select
@@ -85,6 +87,41 @@ def test_a_shard_is_fetched_once(server: ObjectServer) -> None:
         stored[int(index)]
     fetched = [key for key in server.fetched("c") if f"{KEY}/" in key]
     assert len(fetched) == len(set(fetched)) == 3 * 3  # image, mask and source of three shards
+
+
+def test_the_shards_that_come_next_are_fetched_meanwhile(
+    local: SynthStore, server: ObjectServer
+) -> None:
+    remote = SynthStore.open(URL)
+    sets = [remote.read(key, CATEGORY) for key in (KEY, OWN)]
+    wanted = [(sets[0].normals, 5), (sets[0], COUNT), (sets[1], 10)]
+    several = threading.Barrier(8)
+    first = iter(range(several.parties))
+
+    def asked(key: str) -> None:
+        if "c" in key.split("/") and next(first, None) is not None:
+            several.wait(timeout=60)  # breaks unless so many are asked for at once
+
+    server.asked = asked
+    server.requests.clear()
+    read = [(of, index) for of, samples in stretches(wanted) for index in samples]
+    assert read == [(of, index) for of, count in wanted for index in range(count)]
+    assert not several.broken
+    keys = [key for verb, key in server.requests]
+    assert len(keys) == len(set(keys)) == 1 + 3 * 3 + 2 * 4  # each once, none of what is not read
+    for found, expected in zip(sets[0], local.read(KEY, CATEGORY), strict=True):
+        same(found, expected)
+    assert len(server.requests) == len(keys)
+
+
+def test_a_shard_that_fails_fails_in_its_turn(server: ObjectServer) -> None:
+    (key,) = [k for k in server.objects if f"{KEY}/{CATEGORY}/mask/c/1" in k]
+    del server.objects[key]
+    stored = SynthStore.open(URL).read(KEY, CATEGORY)
+    found = stretches([(stored, COUNT)])
+    assert next(found) == (stored, range(8))
+    with pytest.raises(StoreError, match=f"s3://{key} is missing"):
+        next(found)
 
 
 def test_fetched_shards_stay_below_their_bound(server: ObjectServer) -> None:
