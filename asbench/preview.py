@@ -78,7 +78,7 @@ def foregrounds(
     UserError for an unknown category.
     """
     items = data.train(category)[:count]
-    there = (Path(store) / "zarr.json").exists()
+    there = SynthStore.stands_at(store)
     if there and (opened := SynthStore.open(store)).has_normals(data.name, category):
         normals = opened.normals(data.name, category)
         objects = Foregrounds(normals)

@@ -11,6 +11,7 @@ from asbench.generation.recompute import Recomputed, recompute
 from asbench.ingest import Progress, quiet
 from asbench.types import REAL
 from synth_store import StoreKey, SynthStore
+from synth_store.places import writable
 from synth_store.selection import select
 from synth_store.verify import Fault, discard_damaged, verify_normals, verify_set, verify_store
 
@@ -46,6 +47,8 @@ def verify(
     are. Raises StoreError for an unknown address.
     """
     asked = list(addresses)
+    if discard:
+        writable(store.root)
     sets = select(store, asked)
     found = Verification(len(sets), verify_store(store))
     datasets = {key.dataset for key, _ in sets}

@@ -42,7 +42,7 @@ def command(
     detector: tuple[str, ...],
     metric: str,
     negatives: int,
-    store: Path,
+    store: str,
     runs: Path,
     quality: Path,
     device: str | None,

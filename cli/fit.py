@@ -37,7 +37,7 @@ def command(
     name: str | None,
     category: tuple[str, ...],
     seed: int,
-    store: Path,
+    store: str,
     fits: Path,
     size: int | None,
     resize: str | None,

@@ -57,7 +57,7 @@ def command(
     category: tuple[str, ...],
     count: int,
     seed: int,
-    store: Path,
+    store: str,
     size: int | None,
     resize: str | None,
     textures: str,

@@ -67,7 +67,10 @@ categories = option(
     "--category", multiple=True, callback=listed, help="A category; several: a,b or repeat.  [all]"
 )
 store = option(
-    "--store", type=click.Path(path_type=Path), default=STORE, help="Folder of the store."
+    "--store",
+    type=click.Path(),
+    default=STORE,
+    help="Folder of the store; to read, s3://BUCKET/PREFIX too.",
 )
 runs = option("--runs", type=click.Path(path_type=Path), default=RUNS, help="Folder of the runs.")
 quality = option(

@@ -62,7 +62,7 @@ def command(
     metric: tuple[str, ...],
     real: Literal["held_out", "full"],
     weights: tuple[str, ...],
-    store: Path,
+    store: str,
     quality: Path,
     device: str | None,
     csv: Path | None,

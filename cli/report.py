@@ -46,7 +46,7 @@ Example: every figure that the runs give rise to, and a page without images
 )
 def command(
     runs: Path,
-    store: Path,
+    store: str,
     out: Path,
     markdown: Path | None,
     latex: Path | None,
@@ -63,9 +63,10 @@ def command(
     from asbench.report.score_grid import score_grid
     from asbench.report.scores import from_runs
     from cli import console
+    from synth_store import SynthStore
 
     found = results.runs(runs)
-    pictures = not no_images and (store / "zarr.json").exists()
+    pictures = not no_images and SynthStore.stands_at(store)
     page = html.write(
         runs,
         out,

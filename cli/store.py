@@ -1,4 +1,4 @@
-"""`asbench store`: list, inspect, verify, export and remove what is stored."""
+"""`asbench store`: list, inspect, verify, copy, export and remove what is stored."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ ADDRESS = click.argument("addresses", nargs=-1, metavar="[DATASET[/METHOD[/SEED[
     "store", epilog="\b\nExample:\n  asbench store ls\n  asbench store verify --recompute 5\n"
 )
 def command() -> None:
-    """List, inspect, verify, export and remove what is stored."""
+    """List, inspect, verify, copy, export and remove what is stored."""
 
 
 def _size(count: int) -> str:
     return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
 
 
-def _next(store: Path, *lines: tuple[str, ...]) -> None:
+def _next(store: str, *lines: tuple[str, ...]) -> None:
     """Name the commands that come next, on the same store."""
     from cli import console
 
@@ -34,7 +34,7 @@ def _next(store: Path, *lines: tuple[str, ...]) -> None:
 @command.command("ls", epilog="\b\nExample:\n  asbench store ls demo\n")
 @ADDRESS
 @options.store
-def ls(addresses: tuple[str, ...], store: Path) -> None:
+def ls(addresses: tuple[str, ...], store: str) -> None:
     """List sets with their samples, size on disk and digest."""
     from cli import console
     from synth_store import SynthStore
@@ -71,7 +71,7 @@ def ls(addresses: tuple[str, ...], store: Path) -> None:
 )
 @ADDRESS
 @options.store
-def info(addresses: tuple[str, ...], store: Path) -> None:
+def info(addresses: tuple[str, ...], store: str) -> None:
     """Show everything recorded of sets: parameters, encoding, versions, digests."""
     from cli import console
     from synth_store import SynthStore
@@ -103,7 +103,7 @@ def info(addresses: tuple[str, ...], store: Path) -> None:
 @click.option("--discard", is_flag=True, help="Delete damaged shards, so that generate mends them.")
 @options.fits
 def verify(
-    addresses: tuple[str, ...], store: Path, recompute: int, discard: bool, fits: Path
+    addresses: tuple[str, ...], store: str, recompute: int, discard: bool, fits: Path
 ) -> None:
     """Read every byte, and name each file that is damaged, missing or not the store's.
 
@@ -143,7 +143,7 @@ def verify(
 )
 @options.store
 @click.option("--dry-run", is_flag=True, help="Say what would go, and leave it.")
-def rm(addresses: tuple[str, ...], store: Path, dry_run: bool) -> None:
+def rm(addresses: tuple[str, ...], store: str, dry_run: bool) -> None:
     """Remove sets; a data set's bare name removes its normals as well."""
     from cli import console
     from synth_store import SynthStore
@@ -172,6 +172,37 @@ def rm(addresses: tuple[str, ...], store: Path, dry_run: bool) -> None:
 
 
 @command.command(
+    "copy",
+    short_help="Copy sets to another place: a bucket, a folder.",
+    epilog="\b\nExample:\n  asbench store copy asbench-store s3://bucket/prefix\n",
+)
+@click.argument("source", metavar="FROM")
+@click.argument("target", metavar="TO")
+@ADDRESS
+@click.option("--replace", is_flag=True, help="Overwrite other sets under the same keys.")
+def copy(source: str, target: str, addresses: tuple[str, ...], replace: bool) -> None:
+    """Copy sets and their normals FROM one place TO another: folders, or s3://BUCKET/PREFIX.
+
+    What is there already is not copied again, so a copy that was cut off continues, and a set that
+    has grown grows there. All that is written is read back and compared.
+    """
+    from cli import console
+    from synth_store import SynthStore
+    from synth_store.copying import copy_store
+    from synth_store.places import place
+
+    opened = SynthStore.open(source)
+    with console.progress() as bars:
+        copied = copy_store(opened, place(target), addresses, replace=replace, progress=bars)
+    for one in copied:
+        said = "stands there" if one.stood else f"{_size(one.sent)} written"
+        console.say(f"{one.address}: {one.samples} images, {said}")
+    sent = sum(one.sent for one in copied)
+    console.say(f"{target}: {len(copied)} folders, {_size(sent)} written and read back")
+    _next(target, ("store", "ls"))
+
+
+@command.command(
     "export",
     short_help="Write a set as PNG files or as a plain Zarr.",
     epilog="\b\nExample:\n  asbench store export demo/draem/0 --out ./png\n",
@@ -187,7 +218,7 @@ def rm(addresses: tuple[str, ...], store: Path, dry_run: bool) -> None:
     help="PNG files as MVTec AD lays them out, or one Zarr group a category.",
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Where to write.")
-def export(key: str, store: Path, category: tuple[str, ...], form: str, out: Path) -> None:
+def export(key: str, store: str, category: tuple[str, ...], form: str, out: Path) -> None:
     """Write a set as a folder of PNG files (mvtec) or as a plain Zarr that xarray opens (zarr)."""
     from asbench.export import export_folder, export_zarr
     from cli import console

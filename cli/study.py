@@ -19,7 +19,9 @@ folder = click.option(
     "--folder", type=click.Path(path_type=Path), help="Folder of the study.  [its name]"
 )
 store = click.option(
-    "--store", type=click.Path(path_type=Path), help="Folder of the store.  [FOLDER/store]"
+    "--store",
+    type=click.Path(),
+    help="Folder of the store, or s3://BUCKET/PREFIX that holds all sets.  [FOLDER/store]",
 )
 runs = click.option(
     "--runs", type=click.Path(path_type=Path), help="Folder of the runs.  [FOLDER/runs]"
@@ -41,10 +43,10 @@ def command() -> None:
 
 
 def _places(
-    study: Study, folder: Path | None, store: Path | None, runs: Path | None
-) -> tuple[Path, Path, Path]:
+    study: Study, folder: Path | None, store: str | None, runs: Path | None
+) -> tuple[Path, str, Path]:
     folder = folder if folder is not None else Path(study.name)
-    return folder, store or folder / "store", runs or folder / "runs"
+    return folder, store or str(folder / "store"), runs or folder / "runs"
 
 
 @command.command(
@@ -84,7 +86,7 @@ def ls() -> None:
 @store
 @runs
 @gpus
-def plan(study: str, folder: Path | None, store: Path | None, runs: Path | None, gpus: int) -> None:
+def plan(study: str, folder: Path | None, store: str | None, runs: Path | None, gpus: int) -> None:
     """Show what a study asks for, what it will take, and what of it is not here.
 
     Nothing is written. Exit status 1 if the file has faults, all of which are named.
@@ -121,10 +123,12 @@ def _show_runs(planned: StudyPlan) -> None:
     console.out.print(shown)
 
 
-def _show_costs(planned: StudyPlan, store: Path, runs: Path, gpus: int) -> None:
+def _show_costs(planned: StudyPlan, store: str, runs: Path, gpus: int) -> None:
     from asbench import results
     from asbench.study import estimate
     from cli import console
+    from synth_store.places import place
+    from synth_store.remote import RemotePath
 
     heads = ("runs", "steps", "hours")
     shown = console.table("detector", *heads, right=heads)
@@ -139,7 +143,9 @@ def _show_costs(planned: StudyPlan, store: Path, runs: Path, gpus: int) -> None:
     whole = sum(cost.seconds or 0 for cost in costs) / 3600
     on = "one GPU" if gpus else "one core"
     console.say(f"about {whole:.1f} hours on {on}, rendering not counted; --gpus 1 for a GPU's")
-    needed, free = estimate.disk(planned, planned.cells), estimate.free(store)
+    written = place(store)
+    free = estimate.free(runs if isinstance(written, RemotePath) else written)
+    needed = estimate.disk(planned, planned.cells)
     console.say(
         f"about {needed.total / 1e9:.2f} GB: store {needed.store / 1e9:.2f}, runs "
         f"{needed.runs / 1e9:.2f}, trained weights {needed.weights / 1e9:.2f}; "
@@ -201,7 +207,7 @@ Example: on four processes of this machine; then on a cluster, a GPU for each tr
 def run(
     study: str,
     folder: Path | None,
-    store: Path | None,
+    store: str | None,
     runs: Path | None,
     available: bool,
     retries: int,

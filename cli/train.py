@@ -111,7 +111,7 @@ def command(
     steps_mode: Literal["same", "per-component"],
     settings: tuple[str, ...],
     weights: tuple[str, ...],
-    store: Path,
+    store: str,
     runs: Path,
     device: str | None,
     untrained: bool,

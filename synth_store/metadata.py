@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from synth_store.places import Place, below, writable
 from synth_store.types import StoreError
 
 VERSION = 1
@@ -40,16 +41,22 @@ def _digest(attributes: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(attributes, sort_keys=True).encode()).hexdigest()
 
 
-def read_attributes(folder: Path) -> Json:
+def read_attributes(folder: Place) -> Json:
     """Return the store's attributes of a group; raises StoreError if missing or damaged."""
     path = folder / "zarr.json"
     try:
         found = path.read_bytes()
+    except FileNotFoundError:
+        raise StoreError(f"{path} is missing.") from None
+    return attributes_in(found, path)
+
+
+def attributes_in(found: bytes, path: Place) -> Json:
+    """Return the store's attributes in the bytes of a group; raises StoreError if damaged."""
+    try:
         document = json.loads(found)
         attributes: Json = document["attributes"][ATTRIBUTES]
         undamaged = encode(group(attributes)) == found
-    except FileNotFoundError:
-        raise StoreError(f"{path} is missing.") from None
     except (ValueError, KeyError, TypeError):
         raise StoreError(f"{path} is damaged: it is not a group of this store.") from None
     if not undamaged:
@@ -58,7 +65,7 @@ def read_attributes(folder: Path) -> Json:
 
 
 @contextmanager
-def locked(root: Path) -> Iterator[None]:
+def locked(root: Place) -> Iterator[None]:
     """Hold the store's lock; the system releases it when a process dies.
 
     Metadata is changed, and finished shards are put in place, under it; samples are rendered and
@@ -66,7 +73,7 @@ def locked(root: Path) -> Iterator[None]:
     """
     try:
         # No lock file of its own: Zarr tools that walk the store would warn of it.
-        file = (root / "zarr.json").open("r+b")
+        file = (writable(root) / "zarr.json").open("r+b")
     except OSError as error:
         raise StoreError(f"cannot write to the store at {root}: {error.strerror}.") from error
     with file:
@@ -74,12 +81,13 @@ def locked(root: Path) -> Iterator[None]:
         yield
 
 
-def write_atomically(path: Path, data: bytes, *, keep: bool = False) -> None:
+def write_atomically(where: Place, data: bytes, *, keep: bool = False) -> None:
     """Write a file under a temporary name and rename it into place; leaves nothing else behind.
 
     A file that is there already is replaced, or with `keep` left as it is. Raises StoreError naming
     the place when the disk is full or refuses.
     """
+    path = writable(where)
     temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -114,14 +122,14 @@ def _alive(process: int) -> bool:
     return True
 
 
-def write_if_other(path: Path, data: bytes) -> None:
+def write_if_other(path: Place, data: bytes) -> None:
     """Write a file atomically unless it holds these bytes already."""
     if not path.exists() or path.read_bytes() != data:
         write_atomically(path, data)
 
 
-def write_parents(root: Path, folder: Path) -> None:
+def write_parents(root: Place, folder: Place) -> None:
     """Write an empty group at every level between a store's root and `folder`."""
-    for parent in folder.relative_to(root).parents:
-        if parent != Path():
-            write_if_other(root / parent / "zarr.json", encode(group()))
+    parts = below(folder, root)
+    for depth in range(1, len(parts)):
+        write_if_other(root.joinpath(*parts[:depth], "zarr.json"), encode(group()))

@@ -16,7 +16,9 @@ from synth_store.metadata import (
     write_if_other,
     write_parents,
 )
+from synth_store.places import writable
 from synth_store.reader import Normals, image_array, mask_array, write_array
+from synth_store.remote import RemotePath
 from synth_store.shards import encode_chunk, encode_shard
 from synth_store.store import SynthStore
 from synth_store.types import Image, Mask, StoreError
@@ -49,10 +51,13 @@ def write_normals(
                 f"with `{shlex.join(['asbench', 'store', 'rm', '--store', str(store.root)])} "
                 f"{dataset}`."
             )
+        if isinstance(store.root, RemotePath):  # its stamp is that of the files it was made from
+            return stored
         kept = {**stored.attributes, **attributes}
         with locked(store.root):
             write_if_other(folder / "zarr.json", encode(group(kept)))
         return store.normals(dataset, category)
+    folder = writable(folder)
     capacity, digests, foreground_digests = SHARD, [], []
     image_out = image_array(folder, "image", capacity, store.geometry)
     mask_out = mask_array(folder, "foreground", capacity, store.geometry)

@@ -1,17 +1,20 @@
-"""Reading a store: straight from the mapped shards into the caller's arrays."""
+"""Reading a store: straight from the mapped or fetched shards into the caller's arrays."""
 
 from __future__ import annotations
 
 import resource
-from collections.abc import Iterable, Iterator
-from functools import lru_cache
-from pathlib import Path
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from synth_store import fetching
 from synth_store.metadata import Json, encode, read_attributes, write_if_other
+from synth_store.places import Place
+from synth_store.remote import RemotePath
 from synth_store.shards import Shard, checked_frame, inflate, shard_metadata
 from synth_store.types import Geometry, Image, Mask, Sample, StoreError, StoreKey
 
@@ -24,22 +27,35 @@ _MAPPED = min(max(resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2, 64), 4096)
 class ShardedArray:
     """One sharded array of a store, read sample by sample.
 
-    Shards are mapped when first touched; those least recently used are let go when they are many.
+    Shards are mapped, or from an object store fetched whole, when first touched; those least
+    recently used are let go when they are many.
     """
 
-    def __init__(self, folder: Path, capacity: int, shape: tuple[int, ...], dtype: Any) -> None:
+    def __init__(
+        self,
+        folder: Place,
+        capacity: int,
+        shape: tuple[int, ...],
+        dtype: Any,
+        version: Hashable = None,
+    ) -> None:
         self.folder = folder
         self.capacity = capacity
         self.shape = shape
         """Shape of one sample."""
         self.dtype = np.dtype(dtype)
+        self.version = version
+        """Another once all was written anew: what was fetched of the old is not of the new."""
 
-    def path(self, number: int) -> Path:
+    def path(self, number: int) -> Place:
         """Return the file of a shard: zarr's default chunk key."""
         return self.folder.joinpath("c", str(number), *["0"] * len(self.shape))
 
     def shard(self, number: int) -> Shard:
-        """Map a shard; raises StoreError if it is missing or damaged."""
+        """Map or fetch a shard; raises StoreError if it is missing or damaged."""
+        path = self.path(number)
+        if isinstance(path, RemotePath):
+            return fetching.held(path, self.capacity, self.version)
         return _mapped(self, number)
 
     def read(self, index: int, out: npt.NDArray[Any]) -> None:
@@ -60,7 +76,9 @@ class ShardedArray:
 
 @lru_cache(maxsize=_MAPPED)
 def _mapped(array: ShardedArray, number: int) -> Shard:
-    return Shard.map(array.path(number), array.capacity)
+    path = array.path(number)
+    assert not isinstance(path, RemotePath)
+    return Shard.map(path, array.capacity)
 
 
 def write_array(array: ShardedArray, count: int) -> None:
@@ -70,14 +88,20 @@ def write_array(array: ShardedArray, count: int) -> None:
     write_if_other(array.folder / "zarr.json", encode(document))
 
 
-def image_array(folder: Path, name: str, capacity: int, geometry: Geometry) -> ShardedArray:
+def image_array(
+    folder: Place, name: str, capacity: int, geometry: Geometry, version: Hashable = None
+) -> ShardedArray:
     """Return the uint8 array `name` of a category's folder."""
-    return ShardedArray(folder / name, capacity, (geometry.height, geometry.width, 3), np.uint8)
+    shape = (geometry.height, geometry.width, 3)
+    return ShardedArray(folder / name, capacity, shape, np.uint8, version)
 
 
-def mask_array(folder: Path, name: str, capacity: int, geometry: Geometry) -> ShardedArray:
+def mask_array(
+    folder: Place, name: str, capacity: int, geometry: Geometry, version: Hashable = None
+) -> ShardedArray:
     """Return the bool array `name` of a category's folder."""
-    return ShardedArray(folder / name, capacity, (geometry.height, geometry.width), np.bool_)
+    shape = (geometry.height, geometry.width)
+    return ShardedArray(folder / name, capacity, shape, np.bool_, version)
 
 
 class Normals:
@@ -86,15 +110,15 @@ class Normals:
     A sequence of read-only uint8 (H, W, 3) images; picklable (as its place, not its pixels).
     """
 
-    def __init__(self, folder: Path, geometry: Geometry) -> None:
+    def __init__(self, folder: Place, geometry: Geometry) -> None:
         self.folder = folder
         self.geometry = geometry
         self.attributes: Json = read_attributes(folder)
         self.ids: tuple[str, ...] = tuple(self.attributes["ids"])
         self.digest: str = self.attributes["digest"]
         capacity = self.attributes["shard"]
-        self.image = image_array(folder, "image", capacity, geometry)
-        self.foreground = mask_array(folder, "foreground", capacity, geometry)
+        self.image = image_array(folder, "image", capacity, geometry, self.digest)
+        self.foreground = mask_array(folder, "foreground", capacity, geometry, self.digest)
         count = len(self.ids)
         # Untouched pages of an empty array cost no memory: only what is inflated is held.
         self._images = np.empty((count, *self.image.shape), np.uint8)
@@ -118,6 +142,10 @@ class Normals:
 
     def __iter__(self) -> Iterator[Image]:
         return (self[i] for i in range(len(self)))
+
+    def requests(self, number: int) -> list[Callable[[], object]]:
+        """Return the calls that fetch all of a shard's images from an object store."""
+        return [partial(self.image.shard, number)]
 
 
 class Foregrounds:
@@ -167,7 +195,7 @@ class StoredSet:
     attributes: everything recorded when it was made.
     """
 
-    def __init__(self, folder: Path, key: StoreKey, category: str, normals: Normals) -> None:
+    def __init__(self, folder: Place, key: StoreKey, category: str, normals: Normals) -> None:
         self.folder = folder
         self.key = key
         self.category = category
@@ -178,10 +206,11 @@ class StoredSet:
         self.encoding: str = self.attributes["encoding"]
         capacity: int = self.attributes["shard"]
         geometry = normals.geometry
-        self.image = image_array(folder, "image", capacity, geometry)
-        self.mask = mask_array(folder, "mask", capacity, geometry)
+        self.image = image_array(folder, "image", capacity, geometry, self.digest)
+        self.mask = mask_array(folder, "mask", capacity, geometry, self.digest)
         generated: bool = self.attributes["generated"]
-        self.clean = image_array(folder, "clean", capacity, geometry) if generated else None
+        clean = image_array(folder, "clean", capacity, geometry, self.digest)
+        self.clean = clean if generated else None
         self._sources: dict[int, Vector] = {}
         if self.attributes["normals"] != normals.digest:
             raise StoreError(
@@ -200,16 +229,24 @@ class StoredSet:
     def source_of(self, index: int) -> int:
         """Return the normal one sample was drawn on; -1 where it made its own."""
         number, place = divmod(index, self.image.capacity)
-        if number not in self._sources:
-            path = self.folder / "source" / "c" / str(number)
-            self._sources[number] = read_vector(path, self.image.capacity)
-        source = int(self._sources[number][place])
+        source = int(self._sources_of(number)[place])
         if not (source == -1 if self.clean is not None else 0 <= source < len(self.normals)):
             raise StoreError(
                 f"{self.folder / 'source'} is damaged: sample {index} cannot have source {source}; "
                 f"there are {len(self.normals)} normals."
             )
         return source
+
+    def _sources_of(self, number: int) -> Vector:
+        if number not in self._sources:
+            path = self.folder / "source" / "c" / str(number)
+            self._sources[number] = read_vector(path, self.image.capacity)
+        return self._sources[number]
+
+    def requests(self, number: int) -> list[Callable[[], object]]:
+        """Return the calls that fetch all of a shard's samples from an object store."""
+        arrays = [a for a in (self.image, self.mask, self.clean) if a is not None]
+        return [partial(self._sources_of, number), *(partial(a.shard, number) for a in arrays)]
 
     def read_stored(self, index: int, image: Image, mask: Mask) -> None:
         """Inflate what is stored of one sample: the residual, where that is the encoding."""
@@ -253,7 +290,7 @@ class StoredSet:
         return (self[i] for i in range(self.count))
 
 
-def read_vector(path: Path, capacity: int) -> Vector:
+def read_vector(path: Place, capacity: int) -> Vector:
     """Read one chunk of a `source` vector; raises StoreError if missing or damaged."""
     try:
         data = path.read_bytes()
@@ -264,3 +301,37 @@ def read_vector(path: Path, capacity: int) -> Vector:
     out = np.empty(capacity, "<i4")
     inflate(memoryview(data), out, str(path))
     return out
+
+
+Stretch = tuple["Normals | StoredSet", range]
+"""Samples of normals or of a set that lie in one shard."""
+
+
+def stretches(wanted: Sequence[tuple[Normals | StoredSet, int]]) -> Iterator[Stretch]:
+    """Yield the first samples of normals and sets shard by shard, to be read in that order.
+
+    wanted: each with how many samples. From an object store the shards that come next are fetched
+    meanwhile, several at once; what is yielded is at hand. Raises StoreError as reading does.
+    """
+    found: list[Stretch] = [
+        (of, range(start, min(start + of.image.capacity, count)))
+        for of, count in wanted
+        for start in range(0, count, of.image.capacity)
+    ]
+    if any(isinstance(of.folder, RemotePath) for of, _ in wanted):
+        calls = (of.requests(samples.start // of.image.capacity) for of, samples in found)
+        yield from fetching.ahead(zip(found, calls, strict=True))
+    else:
+        yield from found
+
+
+def fetch(wanted: Iterable[tuple[Normals | StoredSet, int]]) -> None:
+    """Fetch the shards of these samples, several at once; does nothing for those in a folder."""
+    shards = {
+        (of, index // of.image.capacity)
+        for of, index in wanted
+        if isinstance(of.folder, RemotePath)
+    }
+    if shards:
+        calls = [call for of, number in shards for call in of.requests(number)]
+        deque(fetching.ahead([(None, calls)]), maxlen=0)

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from synth_store.metadata import locked
+from synth_store.places import writable
 from synth_store.store import SynthStore
 from synth_store.types import StoreError, StoreKey, check_name
 
@@ -18,8 +19,9 @@ def remove_set(store: SynthStore, key: StoreKey, category: str) -> None:
     """
     if not store.has(key, category):
         raise StoreError(f"{key}/{category} is not in the store at {store.root}.")
-    with locked(store.root):
-        _remove(store.root, store.folder(key, category))
+    root = writable(store.root)
+    with locked(root):
+        _remove(root, writable(store.folder(key, category)))
 
 
 def remove_dataset(store: SynthStore, dataset: str) -> None:
@@ -27,18 +29,19 @@ def remove_dataset(store: SynthStore, dataset: str) -> None:
 
     Raises StoreError if the store holds nothing of it, or what it holds cannot go.
     """
-    folder = store.root / check_name(dataset, "data set")
+    root = writable(store.root)
+    folder = root / check_name(dataset, "data set")
     if not folder.is_dir():
         raise StoreError(f"{dataset} is not in the store at {store.root}.")
-    with locked(store.root):
+    with locked(root):
         for key, category in store.sets():
             if key.dataset == dataset:
-                _remove(store.root, store.folder(key, category))
+                _remove(root, writable(store.folder(key, category)))
         for name, category in store.stored_normals():
             if name == dataset:
-                _remove(store.root, store.normals_folder(dataset, category))
+                _remove(root, writable(store.normals_folder(dataset, category)))
         if folder.exists():  # what an interrupted command began
-            _remove(store.root, folder)
+            _remove(root, folder)
 
 
 def _remove(root: Path, folder: Path) -> None:

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import zstandard
 
+from synth_store.remote import RemotePath
 from synth_store.types import StoreError
 
 LEVEL = 3
@@ -136,6 +137,24 @@ class Shard:
         except OSError as error:
             raise StoreError(f"{path} cannot be read: {error.strerror or error}.") from error
         return cls(data, capacity, str(path))
+
+    @classmethod
+    def fetch(cls, path: RemotePath, capacity: int) -> Self:
+        """Fetch a shard whole from an object store; raises StoreError if missing or damaged."""
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            raise StoreError(f"{path} is missing.") from None
+        return cls(data, capacity, str(path))
+
+    def __len__(self) -> int:
+        """Return how many bytes the shard's file has."""
+        return len(self._data)
+
+    @property
+    def data(self) -> memoryview:
+        """The bytes of the shard's file."""
+        return self._data
 
     def encoded(self, place: int) -> memoryview:
         """Return the stored bytes of the chunk at `place`, unchecked."""

@@ -5,18 +5,17 @@
 
 `create` writes all metadata of a set before any job runs; jobs write shards and touch no metadata;
 `finish` reads everything back and records the count and the digest. Several processes may do any
-of this at once, on one key too.
+of this at once, on one key too. On an object store (`s3://bucket/prefix`) a store is only read.
 """
 
 from __future__ import annotations
 
 import shlex
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -35,6 +34,7 @@ from synth_store.metadata import (
     write_if_other,
     write_parents,
 )
+from synth_store.places import Place, below, copy_line, place, state, writable
 from synth_store.reader import (
     Normals,
     ShardedArray,
@@ -44,6 +44,7 @@ from synth_store.reader import (
     read_vector,
     write_array,
 )
+from synth_store.remote import RemotePath
 from synth_store.shards import encode_chunk, encode_shard, vector_metadata
 from synth_store.types import (
     Geometry,
@@ -73,14 +74,20 @@ class Job:
 class SynthStore:
     """A store at `root`, whose images all share one geometry. Pickles as its place."""
 
-    root: Path
+    root: Place
     geometry: Geometry
 
     @classmethod
-    def open(cls, root: Path | str, geometry: Geometry | None = None) -> Self:
-        """Open a store; raises StoreError if none is there or its geometry or version differs."""
-        root = Path(root)
-        if not (root / "zarr.json").exists():
+    def open(cls, root: Place | str, geometry: Geometry | None = None) -> Self:
+        """Open a store; raises StoreError if none is there or its geometry or version differs.
+
+        root: a folder, or `s3://bucket/prefix` for a store that is read from there.
+        """
+        root = place(root)
+        if not cls.stands_at(root):
+            if isinstance(root, RemotePath):
+                line = copy_line(root)
+                raise StoreError(f"there is no store at {root}: copy one there with `{line}`.")
             raise StoreError(
                 f"there is no store at {root}: make one with "
                 f"`{shlex.join(['asbench', 'generate', '--store', str(root)])} --method draem`."
@@ -100,10 +107,21 @@ class SynthStore:
             )
         return cls(root, stored)
 
+    @staticmethod
+    def stands_at(root: Place | str) -> bool:
+        """Say whether there is a store at a place."""
+        return (place(root) / "zarr.json").exists()
+
     @classmethod
-    def create(cls, root: Path | str, geometry: Geometry | None = None) -> Self:
-        """Open the store at `root`, or make an empty one (256x256 unless `geometry` says else)."""
-        root = Path(root)
+    def create(cls, root: Place | str, geometry: Geometry | None = None) -> Self:
+        """Open the store at `root`, or make an empty one (256x256 unless `geometry` says else).
+
+        One on an object store is opened where it stands, and refused where it does not.
+        """
+        root = place(root)
+        if isinstance(root, RemotePath) and cls.stands_at(root):
+            return cls.open(root, geometry)
+        root = writable(root)
         try:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -115,7 +133,7 @@ class SynthStore:
 
     # --- normals ---------------------------------------------------------------------------------
 
-    def normals_folder(self, dataset: str, category: str) -> Path:
+    def normals_folder(self, dataset: str, category: str) -> Place:
         """Return the folder of a category's normals."""
         check_name(dataset, "data set")
         return self.root / dataset / "normal" / check_category(category)
@@ -127,16 +145,17 @@ class SynthStore:
     def normals(self, dataset: str, category: str) -> Normals:
         """Return the stored normals of a category; raises StoreError if there are none."""
         folder = self.normals_folder(dataset, category)
-        if not (folder / "zarr.json").exists():
+        found = state(folder / "zarr.json")
+        if found is None:
             raise StoreError(
                 f"the store at {self.root} holds no normals of {dataset}/{category}: run "
                 f"`asbench generate --dataset {dataset} --category {category}`."
             )
-        return _normals(folder, self.geometry, (folder / "zarr.json").stat().st_mtime_ns)
+        return _normals(folder, self.geometry, found)
 
     # --- sets ------------------------------------------------------------------------------------
 
-    def folder(self, key: StoreKey, category: str) -> Path:
+    def folder(self, key: StoreKey, category: str) -> Place:
         """Return the folder of one category of a set."""
         return self.root / str(key) / check_category(category)
 
@@ -169,9 +188,15 @@ class SynthStore:
         naming the difference. So is growing or resuming one under other library versions, whose
         pixels could differ. `record` is kept beside it and never compared. A smaller `count` than
         stored leaves the set as it is. `shard` counts samples in a shard of a new set; it plays no
-        part in the pixels. `replace` removes what is there first.
+        part in the pixels. `replace` removes what is there first. On an object store a set of that
+        identity that stands whole is found, and anything else is refused.
         """
-        folder = self.folder(key, category)
+        if isinstance(self.root, RemotePath) and not replace and self.has(key, category):
+            stored = read_attributes(self.folder(key, category))
+            refuse_other_identity(f"{key}/{category}", stored, identity)
+            if count <= stored["count"]:
+                return []
+        folder = writable(self.folder(key, category))
         with locked(self.root):
             # Shards without their metadata (a replacement killed halfway) belong to no set.
             if folder.exists() and (replace or not self.has(key, category)):
@@ -238,7 +263,7 @@ class SynthStore:
         """
         if len(samples) != job.stop - job.start or len(sources) != len(samples):
             raise ValueError(f"{job} got {len(samples)} samples and {len(sources)} sources")
-        folder = self.folder(key, category)
+        folder = writable(self.folder(key, category))
         attributes = read_attributes(folder)
         capacity: int = attributes["shard"]
         kept = job.start - job.number * capacity
@@ -278,7 +303,9 @@ class SynthStore:
         Raises StoreError if any is missing or damaged, or if samples that were recorded before
         are others now. Never lowers the recorded count.
         """
-        folder = self.folder(key, category)
+        if isinstance(self.root, RemotePath) and count <= self.count(key, category):
+            return self.read(key, category)
+        folder = writable(self.folder(key, category))
         left = self.missing(key, category, count)
         if left:
             raise StoreError(
@@ -330,7 +357,8 @@ class SynthStore:
 
         origin: the options that name its data set, where they are more than `--dataset` and its
         key: a folder of images has a path. count: how many samples, where not those intended. A
-        set that was begun remembers the options it was made with.
+        set that was begun remembers the options it was made with. For a store on an object store
+        the line makes it in a folder and copies that there.
         """
         method, options = key.method, []
         if self.has(key, category):
@@ -340,24 +368,26 @@ class SynthStore:
             count = count or begun["target"]
             if "--variant" in options:
                 method = method.partition("@")[0]
-        words = ["asbench", "generate", "--store", str(self.root)]
+        copied = isinstance(self.root, RemotePath)
+        words = ["asbench", "generate", *([] if copied else ["--store", str(self.root)])]
         words += origin if origin is not None else ["--dataset", key.dataset]
         words += ["--category", category, "--method", method, *options, "--seed", str(key.seed)]
-        return shlex.join([*words, *([] if count is None else ["-n", str(count)])])
+        line = shlex.join([*words, *([] if count is None else ["-n", str(count)])])
+        return f"{line} && {copy_line(self.root)}" if isinstance(self.root, RemotePath) else line
 
     def sets(self) -> list[tuple[StoreKey, str]]:
         """Return the key and category of every set, sorted; unfinished ones too."""
         found = []
         for path in self.root.glob("*/*/*/*/zarr.json"):
-            dataset, method, seed, category = path.parent.relative_to(self.root).parts
+            dataset, method, seed, category = below(path.parent, self.root)
             if method != "normal" and seed.isdecimal():
                 found.append((StoreKey(dataset, method, int(seed)), category))
         return sorted(found, key=lambda f: (f[0].dataset, f[0].method, f[0].seed, f[1]))
 
     def stored_normals(self) -> list[tuple[str, str]]:
         """Return data set and category of all stored normals, sorted."""
-        paths = self.root.glob("*/normal/*/zarr.json")
-        return sorted((p.parts[-4], p.parts[-2]) for p in paths)
+        paths = [below(p, self.root) for p in self.root.glob("*/normal/*/zarr.json")]
+        return sorted((dataset, category) for dataset, _, category, _ in paths)
 
     # --- within ----------------------------------------------------------------------------------
 
@@ -365,7 +395,7 @@ class SynthStore:
         normals = self.normals(key.dataset, category)
         return StoredSet(self.folder(key, category), key, category, normals)
 
-    def _arrays(self, folder: Path, attributes: Json) -> list[ShardedArray]:
+    def _arrays(self, folder: Place, attributes: Json) -> list[ShardedArray]:
         capacity = attributes["shard"]
         arrays = [
             image_array(folder, "image", capacity, self.geometry),
@@ -375,7 +405,7 @@ class SynthStore:
             arrays.append(image_array(folder, "clean", capacity, self.geometry))
         return arrays
 
-    def _present(self, folder: Path, attributes: Json, number: int) -> int:
+    def _present(self, folder: Place, attributes: Json, number: int) -> int:
         """Return how many samples of a shard stand, in all of its arrays; 0 if one is unreadable.
 
         What is damaged counts as absent here, so that it is rendered anew.
@@ -389,6 +419,6 @@ class SynthStore:
 
 
 @lru_cache(maxsize=8)
-def _normals(folder: Path, geometry: Geometry, changed: int) -> Normals:
+def _normals(folder: Place, geometry: Geometry, changed: Hashable) -> Normals:
     """Return one object per stored normals and process, so that each is inflated once."""
     return Normals(folder, geometry)

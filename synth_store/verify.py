@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
+from synth_store import fetching
 from synth_store.digest import combine, image_digest, sample_digest
 from synth_store.metadata import encode, group, read_attributes
+from synth_store.places import Place, below, files, writable
 from synth_store.reader import ShardedArray
 from synth_store.shards import shard_metadata, vector_metadata
 from synth_store.store import SynthStore
@@ -22,7 +23,7 @@ Progress = Callable[[int, int], None]
 class Fault:
     """A file of a store that is not what it should be, and why."""
 
-    path: Path
+    path: Place
     reason: str
 
     def __str__(self) -> str:
@@ -43,9 +44,9 @@ def verify_store(store: SynthStore) -> list[Fault]:
             faults.append(Fault(path, "missing"))
         elif path.read_bytes() != encode(group()):
             faults.append(Fault(path, "not the empty group it should be"))
-    for path in sorted(store.root.rglob("*")):
+    for path in sorted(path for path, _ in files(store.root)):
         mine = any(folder in path.parents for folder in owned)
-        if path.is_file() and path not in known and not mine:
+        if path not in known and not mine:
             faults.append(Fault(path, "not part of the store"))
     return faults
 
@@ -58,6 +59,7 @@ def verify_normals(
     `progress(done, total)` is called after every image and after every foreground.
     """
     folder = store.normals_folder(dataset, category)
+    fetching.held.forget()
     try:
         normals = store.normals(dataset, category)
     except StoreError as error:
@@ -93,6 +95,7 @@ def verify_set(
     `progress(done, total)` is called with 1 and the count after every sample.
     """
     folder = store.folder(key, category)
+    fetching.held.forget()
     try:
         attributes = read_attributes(folder)
         stored = store.read(key, category)
@@ -131,7 +134,7 @@ def discard_damaged(store: SynthStore, key: StoreKey, category: str) -> int:
         except StoreError:
             damaged.add(index // stored.image.capacity)
     for number in damaged:
-        stored.image.path(number).unlink(missing_ok=True)
+        writable(stored.image.path(number)).unlink(missing_ok=True)
     return len(damaged)
 
 
@@ -141,7 +144,7 @@ def _array_faults(array: ShardedArray, count: int) -> list[Fault]:
     return _file_faults(array.folder / "zarr.json", encode(document))
 
 
-def _file_faults(path: Path, expected: bytes) -> list[Fault]:
+def _file_faults(path: Place, expected: bytes) -> list[Fault]:
     if not path.exists():
         return [Fault(path, "missing")]
     if path.read_bytes() != expected:
@@ -149,10 +152,10 @@ def _file_faults(path: Path, expected: bytes) -> list[Fault]:
     return []
 
 
-def _strangers(folder: Path, arrays: set[str]) -> Iterator[Fault]:
+def _strangers(folder: Place, arrays: set[str]) -> Iterator[Fault]:
     """Yield the files in a category's folder that are neither its metadata nor its chunks."""
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        parts = path.relative_to(folder).parts
+    for path in sorted(path for path, _ in files(folder)):
+        parts = below(path, folder)
         metadata = parts == ("zarr.json",) or (parts[0] in arrays and parts[1:] == ("zarr.json",))
         chunk = (
             parts[0] in arrays and parts[1:2] == ("c",) and all(p.isdecimal() for p in parts[2:])

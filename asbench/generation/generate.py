@@ -94,7 +94,7 @@ def generate(
         device=device,
         progress=progress,
     )
-    if isinstance(workers, grid.Engine):
+    if isinstance(workers, grid.Engine) and isinstance(opened.root, Path):
         workers.check_sees(opened.root.absolute())
     loadings = [job.loading for p in plans.values() for job in p.jobs if job.loading is not None]
     if workers is None and any(loading.device != "cpu" for loading in loadings):
@@ -239,7 +239,7 @@ def geometry_of(
     """Return the geometry asked for, or None where nothing was."""
     if size is None and resize is None:
         return None
-    exists = (Path(store) / "zarr.json").exists()
+    exists = SynthStore.stands_at(store)
     known = SynthStore.open(store).geometry if exists else Geometry()
     height, width = (size, size) if isinstance(size, int) else size or (known.height, known.width)
     rule = resize or known.resize
@@ -284,7 +284,7 @@ def samples_of(
     """
     key = StoreKey(data.name, method, seed)
     chosen(data.categories(), category, data.name)
-    there = (Path(store) / "zarr.json").exists()
+    there = SynthStore.stands_at(store)
     if there and not same_normals:
         opened = SynthStore.open(store)
         if opened.has(key, category) and opened.count(key, category) >= indices.stop:

@@ -6,6 +6,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from asbench.generation.fitted import Fitted, Loading
@@ -14,6 +15,7 @@ from asbench.generation.render import RenderJob
 from asbench.types import REAL, Indexed, Synthesizer
 from synth_store import StoreKey, SynthStore
 from synth_store.digest import combine, image_digest
+from synth_store.places import writable
 from synth_store.reader import Masks
 from synth_store.types import Mask
 
@@ -76,15 +78,13 @@ def plan_set(
         shard=synthesizer.shard,
         replace=replace,
     )
+    # Workers may stand elsewhere, and all must find it. On an object store there are no jobs.
+    root = writable(store.root).absolute() if jobs else Path()
     return SetPlan(
         key,
         category,
         count,
-        # Workers may stand elsewhere: a place that all of them can find.
-        tuple(
-            RenderJob(store.root.absolute(), key, category, j, synthesizer, textures, loading)
-            for j in jobs
-        ),
+        tuple(RenderJob(root, key, category, j, synthesizer, textures, loading) for j in jobs),
     )
 
 

@@ -25,6 +25,7 @@ from asbench.study.record import Cell
 from asbench.training.train import train
 from asbench.types import Interrupted
 from synth_store import SynthStore, UserError
+from synth_store.places import Place as StorePlace
 
 SECONDS_BETWEEN_WORDS = 1.0
 """How often a job says how far it is, and looks whether it should stop."""
@@ -34,11 +35,12 @@ SECONDS_BETWEEN_WORDS = 1.0
 class Place:
     """Where a study works, the same for driver and workers: absolute paths on a shared disk.
 
-    environment: variables that name data and weights, as the driver has them; device: of trainings.
+    store: may lie on an object store, where its sets are read; environment: variables that name
+    data and weights, as the driver has them; device: of trainings.
     """
 
     folder: Path
-    store: Path
+    store: StorePlace
     runs: Path
     device: str
     environment: Mapping[str, str]
@@ -133,7 +135,7 @@ def fit_job(job: FitJob) -> None:
             settings=dict(job.settings),
             variant=variant if job.settings else None,
             weights={name: Path(path) for name, path in job.weights},
-            store=place.store,
+            store=str(place.store),
             fits=place.fits,
             device=place.device,
             progress=progress,
@@ -178,7 +180,7 @@ def train_job(job: TrainJob) -> str:
             synth_seed=cell.synth_seed,
             pool=cell.pool,
             weights={name: Path(path) for name, path in job.weights},
-            store=place.store,
+            store=str(place.store),
             runs=place.runs,
             device=place.device,
             progress=progress,

@@ -39,6 +39,9 @@ from asbench.study.spec import Study
 from asbench.training.plan import Notify, silent
 from asbench.types import Interrupted, LearnedSynthesizer
 from synth_store import Normals, StoreError, StoreKey, SynthStore, UserError
+from synth_store.places import Place as StorePlace
+from synth_store.places import absolute
+from synth_store.remote import RemotePath
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -63,6 +66,7 @@ def run(
 
     Args:
         folder: of the study: `study.json`, `failures.jsonl`, and by default `store` and `runs`.
+        store: a folder, or `s3://bucket/prefix` where all sets of the study stand.
         engine: where jobs run, from `asbench.grid`; None for a process per core. Trainings take a
             GPU each where the engine has any.
         retries: how often what failed is tried again.
@@ -76,7 +80,7 @@ def run(
     folder = Path(os.path.abspath(folder))
     place = Place(
         folder=folder,
-        store=Path(os.path.abspath(store if store is not None else folder / "store")),
+        store=absolute(store if store is not None else folder / "store"),
         runs=Path(os.path.abspath(runs if runs is not None else folder / "runs")),
         device="cuda" if engine is not None and engine.gpus else "cpu",
         environment={name: os.environ[name] for name in VARIABLES if name in os.environ},
@@ -99,7 +103,7 @@ def _run(
     """Run what was planned, phase by phase, and write down what became of it."""
     opened = SynthStore.create(place.store, planned.study.geometry)
     on = engine if engine is not None else grid.Pool()
-    on.check_sees(place.store)
+    on.check_sees(place.folder if isinstance(place.store, RemotePath) else place.store)
     work = _Work(planned, place, opened, on, retries, progress, notify, stop)
     try:
         with work.watching():
@@ -119,10 +123,10 @@ def _run(
     return found
 
 
-def refuse(planned: StudyPlan, store: Path, runs: Path, *, available: bool) -> None:
+def refuse(planned: StudyPlan, store: StorePlace, runs: Path, *, available: bool) -> None:
     """Raise UserError naming all that keeps a study from being run, before anything is done."""
     faults = list(planned.faults)
-    if (store / "zarr.json").exists():
+    if SynthStore.stands_at(store):
         try:
             SynthStore.open(store, planned.study.geometry)
         except StoreError as error:
@@ -142,10 +146,12 @@ def refuse(planned: StudyPlan, store: Path, runs: Path, *, available: bool) -> N
         raise UserError(f"study {planned.study.name} cannot be run:\n{listed}")
 
 
-def _disk_faults(planned: StudyPlan, store: Path, runs: Path) -> Iterator[str]:
+def _disk_faults(planned: StudyPlan, store: StorePlace, runs: Path) -> Iterator[str]:
     """Yield what does not fit; what stands already is not counted off: it may be another's."""
     needed = estimate.disk(planned, planned.present)
     for where, size in ((store, needed.store), (runs, needed.runs + needed.weights)):
+        if isinstance(where, RemotePath):  # nothing is written there
+            continue
         free = estimate.free(where)
         if size > free:
             yield (
@@ -183,7 +189,9 @@ class _Work:
             self.failed[key] = f"{job}: {error}"
 
     def fits(self) -> None:
-        """Fit the learned methods that are not fitted yet."""
+        """Fit the learned methods that are not fitted yet; none where all sets are only read."""
+        if isinstance(self.store.root, RemotePath):
+            return
         jobs = dict.fromkeys(
             self._fit_job(one)
             for one in self.plan.sets(self.plan.present)
@@ -230,9 +238,18 @@ class _Work:
     def _prepared(self, one: SetNeeded) -> SetPlan | None:
         """Write a set's metadata, where it is not there, and return the jobs that are left.
 
-        None for real defects, which are stored at once.
+        None for real defects, which are stored at once, and for a learned method's set on an object
+        store, which stands there without the fit that it was rendered from.
         """
         study, origin = self.plan.study, self._origin(one.dataset)
+        learned = isinstance(self.plan.methods[one.method], LearnedSynthesizer)
+        if learned and isinstance(self.store.root, RemotePath):
+            key = StoreKey(one.dataset, one.method, one.seed)
+            found = self.store.read(key, one.category)
+            if len(found) < study.samples:
+                line = self.store.generate_line(key, one.category, count=study.samples)
+                raise StoreError(f"{one} has {len(found)} of {study.samples} samples: run `{line}`")
+            return None
         settings = study.variants.get(one.method)
         plain, _, variant = one.method.partition("@")
         weights = {name: Path(path) for name, path in self._weights_of(one.method)}
@@ -242,7 +259,7 @@ class _Work:
             category=one.category,
             n=study.samples,
             seed=one.seed,
-            store=self.place.store,
+            store=str(self.place.store),
             textures=study.textures,
             settings=settings,
             variant=variant if settings else None,

@@ -25,6 +25,7 @@ from asbench.training.loop import Precision, check
 from asbench.training.sources import Sources, find_sources
 from asbench.types import Dataset
 from synth_store import Mix, Normals, Stream, SynthStore, UserError
+from synth_store.places import Place, place
 from synth_store.types import Geometry
 
 Notify = Callable[[str], None]
@@ -151,7 +152,7 @@ def plan_run(
     steps_mode: StepsMode = "same",
     settings: Mapping[str, Any] | None = None,
     weights: Mapping[str, Path] | None = None,
-    store: Path | str = "asbench-store",
+    store: Place | str = "asbench-store",
     runs: Path | str = "runs",
     device: str | None = None,
     name: str | None = None,
@@ -196,8 +197,8 @@ def plan_run(
     _check_choice("steps mode", steps_mode, get_args(StepsMode))
     check(1 if steps is None else steps, precision, checkpoint_every=1)
     where = find_device(device)
-    there = (Path(store) / "zarr.json").exists()
-    opened = SynthStore.open(store) if there else SynthStore(Path(store), Geometry())
+    there = SynthStore.stands_at(store)
+    opened = SynthStore.open(store) if there else SynthStore(place(store), Geometry())
     _check_stride(detector, opened.geometry)
     origin = ["--dataset", dataset, *(["--name", name] if name is not None else [])]
     wanted = parsed if share else Mix()

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from asbench.nets.detector import Batch
 from synth_store import Normals, StoredSet, Stream
+from synth_store.reader import fetch, stretches
+from synth_store.selection import refuse_refetching
 
 RESIDENT_SHARE = 0.5
 """A category is held on the device if it takes at most this share of its memory."""
@@ -37,11 +39,13 @@ def open_sampler(
     """Give a sampler of `batch` items a step: resident where the category fits, else streaming.
 
     `sets` are those of the schedule's mix, in its order. Raises StoreError, here or when a batch
-    is asked for, if a stored byte is wrong.
+    is asked for, if a stored byte is wrong; here, for more to stream from an object store than a
+    process holds of it.
     """
     if ResidentSampler.bytes_needed(normals, sets, schedule) <= RESIDENT_SHARE * _memory(device):
         yield ResidentSampler(normals, sets, schedule, batch, device)
         return
+    refuse_refetching([normals, *sets])
     with StreamingSampler(normals, sets, schedule, batch, device) as streaming:
         yield streaming
 
@@ -89,10 +93,13 @@ class ResidentSampler:
         pool = np.empty((spare + _own_cleans(sets, schedule), *shape), np.uint8)
         masks = np.zeros((spare, *shape[:2]), np.bool_)
         clean = np.arange(spare)
-        for i in range(schedule.normals):
-            pool[i] = normals[i]
-        for start, stored, size in zip(self.first[1:], sets, schedule.sizes, strict=True):
-            for i in range(size):
+        begin = dict(zip([normals, *sets], self.first.tolist(), strict=True))
+        for stored, stretch in stretches(list(zip([normals, *sets], counts, strict=True))):
+            start = begin[stored]
+            for i in stretch:
+                if isinstance(stored, Normals):
+                    pool[i] = stored[i]
+                    continue
                 own_clean = None if stored.clean is None else pool[spare]
                 stored.read_into(i, pool[start + i], masks[start + i], own_clean)
                 clean[start + i] = stored.source_of(i) if own_clean is None else spare
@@ -163,6 +170,8 @@ class StreamingSampler:
         shape = (self.batch, *self.normals.image.shape)
         image, clean = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
         mask = np.zeros(shape[:3], np.bool_)
+        origins = [self.normals, *self.sets]
+        fetch((origins[o], int(i)) for o, i in zip(items.origin, items.index, strict=True))
         for row, (origin, index) in enumerate(zip(items.origin, items.index, strict=True)):
             if origin:
                 self.sets[origin - 1].read_into(int(index), image[row], mask[row], clean[row])

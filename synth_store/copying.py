@@ -1,0 +1,310 @@
+"""A store from one place to another: a folder to an object store, back, or to another of its kind.
+
+A set is copied as it is, file by file, in the order in which it would be written: metadata that say
+it was begun, shards, and last the metadata that say how many samples there are and their digest.
+Until then nobody reads it. Every file is read back from where it went, and the digest of all
+samples is computed before that last step; so whatever stops a copy, the same call continues it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from synth_store.digest import combine, image_digest, sample_digest
+from synth_store.fetching import ahead
+from synth_store.identity import refuse_other_identity, refuse_other_versions
+from synth_store.metadata import Json, attributes_in, encode, group, locked, write_atomically
+from synth_store.places import Place, below, files
+from synth_store.reader import Normals, ShardedArray, StoredSet
+from synth_store.remote import RemotePath
+from synth_store.selection import select
+from synth_store.store import SynthStore
+from synth_store.types import StoreError
+
+Progress = Callable[[str, int, int], None]
+"""Called with an address, how many of its samples are copied, and how many there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """What became of one category of a set, or of its normals.
+
+    sent: bytes that were written; stood: whether it was there already, as new or newer.
+    """
+
+    address: str
+    samples: int
+    sent: int
+    stood: bool
+
+
+def copy_store(
+    source: SynthStore,
+    to: Place,
+    addresses: Sequence[str] = (),
+    *,
+    replace: bool = False,
+    progress: Progress | None = None,
+) -> list[Copied]:
+    """Copy the sets below the addresses (all for none) with the normals they are drawn on.
+
+    A set that stands there and has grown here grows there. Sets that were only begun are left out.
+    `replace` puts these sets in place of others that stand under their keys.
+
+    Raises StoreError for an unknown address, a target of another geometry, another set or other
+    normals under the same key, and for what cannot be read, is damaged, or cannot be written.
+    """
+    sets = [(key, c) for key, c in select(source, addresses) if source.count(key, c)]
+    drawn_on = sorted({(key.dataset, category) for key, category in sets})
+    target = _opened(source, to)
+    copied = []
+    for dataset, category in drawn_on if addresses else source.stored_normals():
+        normals = source.normals(dataset, category)
+        folder = target.normals_folder(dataset, category)
+        found = _Copying(f"{dataset}/normal/{category}", normals, target.root, folder, progress)
+        copied.append(found.run(replace=replace))
+    for key, category in sets:
+        stored = source.read(key, category)
+        folder = target.folder(key, category)
+        found = _Copying(f"{key}/{category}", stored, target.root, folder, progress)
+        copied.append(found.run(replace=replace))
+    return copied
+
+
+def _opened(source: SynthStore, to: Place) -> SynthStore:
+    """Open the store to copy into, or make an empty one of the source's geometry."""
+    if source.root == to:
+        raise StoreError(f"{to} cannot be copied to itself: name another place.")
+    if isinstance(to, Path):
+        target = SynthStore.create(to, None if SynthStore.stands_at(to) else source.geometry)
+    else:
+        _create(to / "zarr.json", (source.root / "zarr.json").read_bytes())
+        target = SynthStore.open(to)
+    if target.geometry != source.geometry:
+        raise StoreError(
+            f"the store at {to} holds {target.geometry} images, that at {source.root} "
+            f"{source.geometry}: one store has one geometry. Copy to another place."
+        )
+    return target
+
+
+@dataclass
+class _Copying:
+    """One category on its way."""
+
+    address: str
+    source: Normals | StoredSet
+    root: Place
+    """Of the target."""
+    folder: Place
+    progress: Progress | None
+    sent: list[int] = field(default_factory=list)
+
+    def run(self, *, replace: bool) -> Copied:
+        count = len(self.source)
+        mine = (self.source.folder / "zarr.json").read_bytes()
+        if attributes_in(mine, self.source.folder / "zarr.json") != self.source.attributes:
+            raise self._changed(self.source.folder)
+        there = _bytes(self.folder / "zarr.json")
+        if there == mine:
+            return Copied(self.address, count, 0, stood=True)
+        before = self._known(there)
+        if not replace and self._refuse_other(before):
+            return Copied(self.address, count, 0, stood=True)
+        if replace and there is not None:
+            _remove(self.folder / "zarr.json")
+            there = None
+        begun = self._begin(there)
+        digest = self._shards(None if replace else before)
+        if digest != self.source.attributes["digest"]:
+            raise StoreError(
+                f"{self.source.folder} is damaged: its samples do not match the recorded digest. "
+                "See what is with `asbench store verify`."
+            )
+        if _bytes(self.source.folder / "zarr.json") != mine:
+            raise self._changed(self.source.folder)
+        with _guarded(self.root):
+            if _bytes(self.folder / "zarr.json") != begun:
+                raise self._changed(self.folder)
+            _write(self.folder / "zarr.json", mine)
+        return Copied(self.address, count, sum(self.sent), stood=False)
+
+    def _known(self, there: bytes | None) -> Json:
+        """Return what stands at the target; an empty mapping where nothing does."""
+        return {} if there is None else attributes_in(there, self.folder / "zarr.json")
+
+    def _refuse_other(self, before: Json) -> bool:
+        """Raise StoreError if another set stands there; say whether it has more than this one."""
+        here = self.source.attributes
+        if not before:
+            return False
+        if isinstance(self.source, StoredSet):
+            own = {name: here[name] for name in here["identity"]}
+            refuse_other_identity(self.address, before, own)
+            # Before anything is known of its pixels, versions tell whether they will be the same.
+            refuse_other_versions(self.address, before["versions"], here["versions"])
+            return bool(before["count"] > len(self.source))
+        if before["digest"] != here["digest"]:
+            raise StoreError(
+                f"{self.folder} holds other normals than {self.source.folder}: give one of the "
+                "two folders of images its own name with --name, or overwrite those that are "
+                "copied to with --replace."
+            )
+        return False
+
+    def _begin(self, there: bytes | None) -> bytes | None:
+        """Claim the key at the target; return the metadata that stand there until the end."""
+        if there is None:  # what else is there an interrupted replacement left
+            numbers = range(-(-len(self.source) // self.source.image.capacity))
+            wanted = {call.args[-1] for n in numbers for call in self._calls(n)}
+            for path, _ in list(files(self.folder)):
+                if path not in wanted:
+                    _remove(path)
+        for above in _groups(self.root, self.folder):
+            _create(above / "zarr.json", encode(group()))
+        if there is not None or isinstance(self.source, Normals):
+            return there
+        begun = {**self.source.attributes, "count": 0, "digest": None, "complete": False}
+        claim = encode(group(begun))
+        if _create(self.folder / "zarr.json", claim) != claim:
+            raise self._changed(self.folder)
+        return claim
+
+    def _shards(self, before: Json | None) -> str:
+        """Copy shard by shard, then the arrays' metadata; return the digest of all samples."""
+        count, capacity = len(self.source), self.source.image.capacity
+        numbers = range(-(-count // capacity))
+        digests: list[bytes] = []
+        foregrounds: list[bytes] = []
+        self._say(0)
+        for number in ahead((n, self._calls(n)) for n in numbers):
+            for index in range(number * capacity, min((number + 1) * capacity, count)):
+                if isinstance(self.source, StoredSet):
+                    digests.append(sample_digest(self.source, index))
+                else:
+                    digests.append(_digest(self.source.image, index))
+                    foregrounds.append(_digest(self.source.foreground, index))
+            self._say(len(digests))
+        if isinstance(self.source, Normals):
+            recorded = self.source.attributes["foreground_digest"]
+            if combine(foregrounds) != recorded:
+                raise StoreError(f"{self.source.foreground.folder} is damaged: verify the store.")
+        elif before and before["count"] and combine(digests[: before["count"]]) != before["digest"]:
+            raise StoreError(
+                f"{self.folder} holds other pixels than {self.source.folder} under one identity: "
+                "overwrite them with --replace."
+            )
+        for path in self._metadata():
+            data = self.source.folder.joinpath(*below(path, self.folder)).read_bytes()
+            if _bytes(path) != data:
+                _write(path, data)
+        return combine(digests)
+
+    def _say(self, done: int) -> None:
+        if self.progress is not None:
+            self.progress(self.address, done, len(self.source))
+
+    def _arrays(self) -> list[ShardedArray]:
+        if isinstance(self.source, Normals):
+            return [self.source.image, self.source.foreground]
+        found = (self.source.mask, self.source.clean, self.source.image)
+        return [array for array in found if array is not None]
+
+    def _metadata(self) -> list[Place]:
+        """Return the metadata of the arrays, at the target."""
+        names = [array.folder.name for array in self._arrays()]
+        names += ["source"] if isinstance(self.source, StoredSet) else []
+        return [self.folder / name / "zarr.json" for name in names]
+
+    def _calls(self, number: int) -> list[partial[None]]:
+        """Return the calls that copy a shard's files; the last argument says where to."""
+        calls = []
+        for array in self._arrays():
+            to = self.folder.joinpath(*below(array.path(number), self.source.folder))
+            calls.append(partial(self._copy, partial(_stored, array, number), to))
+        if isinstance(self.source, StoredSet):
+            part = ("source", "c", str(number))
+            read = self.source.folder.joinpath(*part).read_bytes
+            calls.append(partial(self._copy, read, self.folder.joinpath(*part)))
+        return calls
+
+    def _copy(self, read: Callable[[], bytes], to: Place) -> None:
+        """Bring a file to its place, unless it is there, and read it back."""
+        data = read()
+        if _bytes(to) == data:
+            return
+        _write(to, data)
+        self.sent.append(len(data))
+        if _bytes(to) != data:
+            raise StoreError(f"{to} is not what was written to it: copy again.")
+
+    def _changed(self, folder: Place) -> StoreError:
+        return StoreError(f"{folder} was changed while it was copied: copy again.")
+
+
+def _stored(array: ShardedArray, number: int) -> bytes:
+    return bytes(array.shard(number).data)
+
+
+def _digest(array: ShardedArray, index: int) -> bytes:
+    pixels = np.empty(array.shape, array.dtype)
+    array.read(index, pixels)
+    return image_digest(pixels)
+
+
+def _groups(root: Place, folder: Place) -> list[Place]:
+    """Return the folders between a store's root and a category's."""
+    parts = PurePosixPath(*below(folder, root)).parts
+    return [root.joinpath(*parts[:depth]) for depth in range(1, len(parts))]
+
+
+def _bytes(path: Place) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+@contextmanager
+def _guarded(root: Place) -> Iterator[None]:
+    """Hold a folder's lock; on an object store, where there is none, nothing is held."""
+    if isinstance(root, RemotePath):
+        yield
+    else:
+        with locked(root):
+            yield
+
+
+def _write(path: Place, data: bytes) -> None:
+    if isinstance(path, RemotePath):
+        path.write_bytes(data)
+    else:
+        write_atomically(path, data)
+
+
+def _create(path: Place, data: bytes) -> bytes:
+    """Write a file unless there is one; return what it then holds."""
+    found = _bytes(path)
+    if found is None:
+        if isinstance(path, RemotePath):
+            path.create(data)
+        else:
+            write_atomically(path, data, keep=True)
+        found = path.read_bytes()
+    return found
+
+
+def _remove(path: Place) -> None:
+    if isinstance(path, RemotePath):
+        path.remove()
+        return
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(f"cannot remove {path}: {error.strerror or error}.") from error
