@@ -297,8 +297,8 @@ class SynthStore:
                 if name in shards:
                     write_atomically(arrays[name].path(job.number), shards[name])
 
-    def finish(self, key: StoreKey, category: str, count: int) -> StoredSet:
-        """Read the first `count` samples back and record their number and digest.
+    def finish(self, key: StoreKey, category: str, count: int, *, threads: int = 1) -> StoredSet:
+        """Read the first `count` samples back, on so many threads; record their number and digest.
 
         Raises StoreError if any is missing or damaged, or if samples that were recorded before
         are others now. Never lowers the recorded count.
@@ -313,7 +313,7 @@ class SynthStore:
                 "run the same `asbench generate` again to render them."
             )
         count = max(count, read_attributes(folder)["count"])
-        digests = sample_digests(self._reader(key, category), count)
+        digests = sample_digests(self._reader(key, category), count, threads)
         with locked(self.root):
             attributes = read_attributes(folder)
             before: int = attributes["count"]

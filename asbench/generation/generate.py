@@ -100,7 +100,10 @@ def generate(
     if workers is None and any(loading.device != "cpu" for loading in loadings):
         workers = 1
     _render(list(plans.values()), workers, progress)
-    finished = {at: opened.finish(p.key, p.category, p.count) for at, p in plans.items()}
+    threads = workers if isinstance(workers, int) else processes.cores()
+    finished = {
+        at: opened.finish(p.key, p.category, p.count, threads=threads) for at, p in plans.items()
+    }
     return [real[c] if m == REAL else finished[m, c] for m, c in order]
 
 
