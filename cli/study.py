@@ -272,7 +272,7 @@ def run(
             click.echo(str(interrupted), err=True)
             raise click.exceptions.Exit(INTERRUPTED) from None
     _show_record(found, place)
-    console.next_step(console.command("asbench", "report", runs=at_runs, store=at_store))
+    console.next_step(console.command("asbench", "report", study=place, runs=runs, store=store))
     if found.failed or (found.quality is not None and found.quality.failed):
         raise click.exceptions.Exit(1)
 
