@@ -60,7 +60,7 @@ class Gap:
         return [_in_words(box) for box in self.boxes]
 
 
-HEAD = ("Data set", "Category", "Detector", "Trained with", "Ratio", "Seed", "Runs")
+HEAD = ("Runs", "Data set", "Category", "Detector", "Trained with", "Ratio", "Seed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ def asked(record: Record, runs: Sequence[Run], measured: Sequence[Quality] = ())
         if cell in found:
             continue
         failed = record.failed.get(cell)
-        why = (FAILED, failed) if failed else (NOT_YET, "the study's next run makes them")
+        why = (FAILED, failed) if failed else (NOT_YET, "the study’s next run makes them")
         by_reason[reasons.get(cell, why)].append(cell)
     order = (FAILED, LEFT_OUT, NOT_YET)
     gaps = [Gap(kind, why, boxes(cells)) for (kind, why), cells in by_reason.items()]
@@ -180,7 +180,7 @@ def boxes(cells: Iterable[Cell]) -> tuple[Box, ...]:
         for row in rows:
             alike.setdefault(replace(row, **{axis: (), "runs": 0}), []).append(row)
         rows = [_joined(members, axis) for members in alike.values()]
-    return tuple(rows)
+    return tuple(sorted(rows, key=lambda box: -box.runs))
 
 
 def _joined(members: Sequence[Box], axis: str) -> Box:
@@ -209,13 +209,13 @@ def _in_words(box: Box) -> tuple[str, ...]:
     if box.synth_seeds != (0,):
         seeds += f"; sets' {', '.join(map(str, box.synth_seeds))}"
     return (
+        str(box.runs),
         ", ".join(box.datasets),
         _counted(box.categories, "categories"),
         ", ".join(box.detectors),
         _counted(box.mixes, "mixes"),
         ratios,
         seeds,
-        str(box.runs),
     )
 
 

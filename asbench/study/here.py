@@ -19,6 +19,7 @@ from asbench.nets import detector as contract
 from asbench.nets.pretrained import NETWORKS
 from asbench.quality.metrics import METRICS, available
 from asbench.quality.weights import NETWORKS as QUALITY_NETWORKS
+from asbench.results import BEST_ON_TEST
 from asbench.study.record import Cell, frozen
 from asbench.study.spec import Budget, Protocol, Study
 from asbench.synthesizers import PACKAGE as SYNTHESIZERS
@@ -137,14 +138,27 @@ class Here:
                 f"image sides must be multiples of {cls.stride}, and the study's are {geometry}."
             )
         batch = budget.batch if budget.batch is not None else protocol.batch
+        steps = self._steps(budget, protocol, batch, dataset, category)
+        self._check_looks(protocol, steps, self.normals[dataset, category])
         return Settled(
             ratio=protocol.ratio,
-            steps=self._steps(budget, protocol, batch, dataset, category),
+            steps=steps,
             in_epochs=budget.epochs is not None
             or (budget.steps is None and protocol.epochs is not None),
             batch=batch,
             parameters=frozen(parameters),
         )
+
+    def _check_looks(self, protocol: contract.Protocol, steps: int, normals: int) -> None:
+        """Raise UserError where a training ends before its checkpoints are looked at."""
+        if self.study.protocol.select != BEST_ON_TEST or not normals:
+            return
+        every = protocol.select_every(normals)
+        if every >= steps:
+            raise UserError(
+                f"best-on-test looks at checkpoints every {every} steps, and {steps} steps leave "
+                f"none to choose from: train for more than {every}, or say `select: last`."
+            )
 
     def _steps(
         self, budget: Budget, protocol: contract.Protocol, batch: int, dataset: str, category: str
