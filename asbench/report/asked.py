@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from asbench.quality.record import Quality
 from asbench.report.beside import listed
@@ -178,7 +179,8 @@ def boxes(cells: Iterable[Cell]) -> tuple[Box, ...]:
     for axis in ("categories", "seeds", "synth_seeds", "ratios", "pools", "mixes", "detectors"):
         alike: dict[Box, list[Box]] = {}
         for row in rows:
-            alike.setdefault(replace(row, **{axis: (), "runs": 0}), []).append(row)
+            others: dict[str, Any] = {axis: (), "runs": 0}
+            alike.setdefault(replace(row, **others), []).append(row)
         rows = [_joined(members, axis) for members in alike.values()]
     return tuple(sorted(rows, key=lambda box: -box.runs))
 
@@ -186,8 +188,8 @@ def boxes(cells: Iterable[Cell]) -> tuple[Box, ...]:
 def _joined(members: Sequence[Box], axis: str) -> Box:
     """Return boxes that differ along one axis as one."""
     values = dict.fromkeys(value for member in members for value in getattr(member, axis))
-    runs = sum(member.runs for member in members)
-    return replace(members[0], **{axis: tuple(values), "runs": runs})
+    both: dict[str, Any] = {axis: tuple(values), "runs": sum(member.runs for member in members)}
+    return replace(members[0], **both)
 
 
 def _mix(cell: Cell) -> str:
