@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from cli import options
 
@@ -18,12 +19,22 @@ Example: the paper's tables 3 to 9 of your runs, with its numbers beside them
 \b
 Example: every figure that the runs give rise to, and a page without images
   asbench report --figures figures --no-images
+
+Example: a study's page in its folder, missing runs named
+  asbench report --study demo
 """
 
 
 @click.command("report", epilog=EPILOG)
+@click.option(
+    "--study",
+    type=click.Path(path_type=Path),
+    help="A study's folder: the places of runs, store, quality and page are in it, only its runs "
+    "are shown, and what is missing is named.  [none]",
+)
 @options.runs
 @options.store
+@options.quality
 @options.option("--out", type=click.Path(path_type=Path), default="report.html", help="The page.")
 @click.option("--markdown", type=click.Path(path_type=Path), help="Results as Markdown.")
 @click.option("--latex", type=click.Path(path_type=Path), help="Results as LaTeX.")
@@ -45,8 +56,10 @@ Example: every figure that the runs give rise to, and a page without images
     help="On the page and in --tables, put what the paper prints beside yours.  [nothing]",
 )
 def command(
+    study: Path | None,
     runs: Path,
     store: str,
+    quality: Path,
     out: Path,
     markdown: Path | None,
     latex: Path | None,
@@ -58,19 +71,35 @@ def command(
 ) -> None:
     """Write one self-contained HTML page of all runs: results, plots, galleries, provenance."""
     from asbench import preview, results
-    from asbench.report import files, html
+    from asbench.quality import joined
+    from asbench.quality import record as qualities
+    from asbench.report import asked as asking
+    from asbench.report import files, html, studies
     from asbench.report import tables as own_tables
-    from asbench.report.score_grid import score_grid
-    from asbench.report.scores import from_runs
+    from asbench.study import record
     from cli import console
     from synth_store import SynthStore
 
-    found = results.runs(runs)
+    asked, said = None, None
+    if study is not None:
+        said = record.read(study)
+        runs, store, quality, out = _in_folder(study)
+    found, measured = results.runs(runs), qualities.rows(quality)
+    if said is not None:
+        asked = asking.asked(said, found, measured)
+        found, measured = asking.own(said, found), asking.own_quality(said, measured)
+    kept = joined.latest(measured)
+    if len(kept) < len(measured):
+        console.say(f"{len(measured) - len(kept)} sets measured otherwise than the latest left out")
+    scores = joined.by_method(kept)
     pictures = not no_images and SynthStore.stands_at(store)
     page = html.write(
         runs,
         out,
         sheets=preview.sheets(store, found) if pictures else {},
+        runs=found,
+        quality=scores,
+        asked=asked,
         compare=compare == "paper",
         images=not no_images,
     )
@@ -85,12 +114,32 @@ def command(
             text = render(table)
             results.into_place(path, lambda part, text=text: part.write_text(text))  # type: ignore[misc]
             console.say(str(path))
-    grid = score_grid(from_runs(found, table.subset))
+    grid = studies.grid_of(found, table.subset, asked)
     if tables is not None:
-        for path in files.write(grid, tables, compare=compare == "paper"):
+        paper = compare == "paper"
+        for path in files.write(grid, tables, quality=scores, compare=paper, asked=asked):
             console.say(str(path))
     if figures is not None:
-        for path in files.write_figures(grid, figures):
+        for path in files.write_figures(grid, figures, scores):
             console.say(str(path))
+    if asked is not None:
+        console.say(asked.told)
     console.say(f"{len(found)} runs: {page}")
     console.next_step(f"open {page} in a browser")
+
+
+def _in_folder(study: Path) -> tuple[Path, str, Path, Path]:
+    """Return runs, store, quality and page: in the study's folder, unless they are named."""
+    context = click.get_current_context()
+
+    def place(name: str, file: str) -> str:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            return str(context.params[name])
+        return str(study / file)
+
+    return (
+        Path(place("runs", "runs")),
+        place("store", "store"),
+        Path(place("quality", "quality")),
+        Path(place("out", "report.html")),
+    )

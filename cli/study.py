@@ -100,11 +100,12 @@ def plan(study: str, folder: Path | None, store: str | None, runs: Path | None, 
     _, at_store, at_runs = _places(read, folder, store, runs)
     _show_runs(planned)
     _show_costs(planned, at_store, at_runs, gpus)
+    _show_quality(planned)
     _show_absent(planned)
     planned.refuse_faults()
     chosen: dict[str, Any] = {"folder": folder, "store": store, "runs": runs}
     line = console.command("asbench", "study", "run", study, **chosen)
-    console.next_step(f"{line} --available" if planned.absent else line)
+    console.next_step(f"{line} --available" if planned.absent or planned.unmeasurable else line)
 
 
 def _show_runs(planned: StudyPlan) -> None:
@@ -142,7 +143,9 @@ def _show_costs(planned: StudyPlan, store: str, runs: Path, gpus: int) -> None:
     console.out.print(shown)
     whole = sum(cost.seconds or 0 for cost in costs) / 3600
     on = "one GPU" if gpus else "one core"
-    console.say(f"about {whole:.1f} hours on {on}, rendering not counted; --gpus 1 for a GPU's")
+    console.say(
+        f"about {whole:,.1f} hours on {on}, rendering and quality not counted; --gpus 1 for a GPU's"
+    )
     written = place(store)
     free = estimate.free(runs if isinstance(written, RemotePath) else written)
     needed = estimate.disk(planned, planned.cells)
@@ -153,9 +156,26 @@ def _show_costs(planned: StudyPlan, store: str, runs: Path, gpus: int) -> None:
     )
 
 
+def _show_quality(planned: StudyPlan) -> None:
+    from cli import console
+
+    measure = planned.study.quality
+    if measure is None:
+        return
+    sets, against = len(planned.sets(planned.cells)), measure.real.replace("_", "-")
+    console.say(
+        f"quality of {sets} sets, {measure.samples} samples each, against the {against} real "
+        f"defects: {', '.join(measure.metrics)}"
+    )
+
+
 def _show_absent(planned: StudyPlan) -> None:
     from cli import console
 
+    if planned.unmeasurable:
+        console.say("\nnot here, and needed to measure quality:")
+        for absence in dict.fromkeys(planned.unmeasurable.values()):
+            console.say(f"  {absence}")
     if not planned.absent:
         return
     console.say(f"\nnot here, and needed by {len(planned.absent)} of {len(planned.cells)} runs:")
@@ -175,7 +195,7 @@ def _slurm(
 
 @command.command(
     "run",
-    short_help="Render, train and score; what stands is not done again.",
+    short_help="Render, train, score and measure; what stands is not done again.",
     epilog="""
 \b
 Example: on four processes of this machine; then on a cluster, a GPU for each training
@@ -216,7 +236,9 @@ def run(
     slurm: dict[str, str] | None,
     gpus: int,
 ) -> None:
-    """Render, train and score all that a study asks for; what stands is not done again.
+    """Render, train, score and measure all that a study asks for.
+
+    What stands is not done again.
 
     What fails is noted in failures.jsonl and stops nothing but what needs it; the same command
     tries it again. Ctrl-C saves the trainings and stops with exit status 130; the same command
@@ -256,8 +278,8 @@ def run(
             click.echo(str(interrupted), err=True)
             raise click.exceptions.Exit(INTERRUPTED) from None
     _show_record(found, place)
-    console.next_step(console.command("asbench", "report", runs=at_runs, store=at_store))
-    if found.failed:
+    console.next_step(console.command("asbench", "report", study=place, runs=runs, store=store))
+    if found.failed or (found.quality is not None and found.quality.failed):
         raise click.exceptions.Exit(1)
 
 
@@ -273,8 +295,15 @@ def _show_record(found: Record, place: Path) -> None:
         counts = [sum(cell in some for cell in own) for some in (found.runs, found.failed, out)]
         shown.add_row(part, str(len(own)), *map(str, counts))
     console.out.print(shown)
-    if found.failed:
+    quality = found.quality
+    if quality is not None:
+        console.say(f"quality: {len(quality.done)} of {len(quality.sets)} sets are measured")
+    if found.failed or (quality is not None and quality.failed):
         console.say(f"\nfailed: {place / FAILURES} says why; the same command tries again")
+    if quality is not None and quality.left_out:
+        console.say("\nnot measured, for want of:")
+        for reason in dict.fromkeys(quality.left_out.values()):
+            console.say(f"  {reason}")
     if found.left_out:
         reasons = dict.fromkeys(reason for one in found.left_out for reason in one.reasons)
         console.say("\nleft out, for want of:")

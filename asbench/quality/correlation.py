@@ -92,7 +92,7 @@ def correlate(
         why = f"too few: {n}" if n < 2 else f"all {n} are alike"
         return Correlation(n, nothing, nothing, 0, why)
     columns = (a, b), (stats.rankdata(a), stats.rankdata(b))
-    values = [float(_pearson(one[None], two[None])[0]) for one, two in columns]
+    values = [float(pearson_rows(one[None], two[None])[0]) for one, two in columns]
     if n < max(least, 4):
         few = f"too few: {n} points, {max(least, 4)} are needed"
         return Correlation(n, Estimate(values[0]), Estimate(values[1]), 0, few)
@@ -102,9 +102,9 @@ def correlate(
     kept = drawn[0][uneven], drawn[1][uneven]
     ranked = stats.rankdata(kept[0], axis=1), stats.rankdata(kept[1], axis=1)
     tails = ((1 - level) / 2, (1 + level) / 2)
-    intervals = [map(float, np.quantile(_pearson(*pair), tails)) for pair in (kept, ranked)]
-    pearson = Estimate(values[0], _p(values[0], n), *intervals[0])
-    spearman = Estimate(values[1], max(_p(values[1], n), 2 / math.factorial(n)), *intervals[1])
+    intervals = [map(float, np.quantile(pearson_rows(*pair), tails)) for pair in (kept, ranked)]
+    pearson = Estimate(values[0], p_of_r(values[0], n), *intervals[0])
+    spearman = Estimate(values[1], max(p_of_r(values[1], n), 2 / math.factorial(n)), *intervals[1])
     return Correlation(n, pearson, spearman, int(uneven.sum()))
 
 
@@ -170,18 +170,15 @@ def leave_one_out(matrix: npt.ArrayLike, truth: npt.ArrayLike) -> Floats:
     return np.array([correlate(x, true[kept], least=n).spearman.value for x, kept in pairs])
 
 
-def _stepwise(p: npt.ArrayLike, adjust: Callable[[Floats, int], Floats]) -> Floats:
-    values = np.asarray(p, np.float64)
-    tested = np.flatnonzero(~np.isnan(values))
-    order = tested[np.argsort(values[tested], kind="stable")]
-    found = np.full(values.shape, np.nan)
-    if len(order):
-        found[order] = np.minimum(adjust(values[order], len(order)), 1)
-    return found
+def p_of_r(r: float, n: int) -> float:
+    """Return the two-sided p of Pearson's r over n >= 3 pairs: t = r sqrt((n - 2) / (1 - r^2))."""
+    if abs(r) >= 1:
+        return 0.0
+    return float(2 * stats.t.sf(abs(r) * math.sqrt((n - 2) / (1 - r * r)), n - 2))
 
 
-def _pearson(x: Floats, y: Floats) -> Floats:
-    """Return r (m,) of m rows each, (m, n); no row constant."""
+def pearson_rows(x: Floats, y: Floats) -> Floats:
+    """Return Pearson's r (m,) of m rows each, (m, n) real; no row constant."""
     x = x - x.mean(axis=1, keepdims=True)
     y = y - y.mean(axis=1, keepdims=True)
     # Scaled first, so that neither tiny nor huge columns leave the range of their squares.
@@ -192,7 +189,11 @@ def _pearson(x: Floats, y: Floats) -> Floats:
     return found
 
 
-def _p(r: float, n: int) -> float:
-    if abs(r) == 1:
-        return 0.0
-    return float(2 * stats.t.sf(abs(r) * math.sqrt((n - 2) / (1 - r * r)), n - 2))
+def _stepwise(p: npt.ArrayLike, adjust: Callable[[Floats, int], Floats]) -> Floats:
+    values = np.asarray(p, np.float64)
+    tested = np.flatnonzero(~np.isnan(values))
+    order = tested[np.argsort(values[tested], kind="stable")]
+    found = np.full(values.shape, np.nan)
+    if len(order):
+        found[order] = np.minimum(adjust(values[order], len(order)), 1)
+    return found

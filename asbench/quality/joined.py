@@ -119,6 +119,46 @@ def correlate_runs(
     return [replace(row, result=result, family=family) for row, result in pairs]
 
 
+def latest(qualities: Sequence[Quality]) -> list[Quality]:
+    """Return those that were measured as the latest of their data set: only these compare."""
+    found: dict[str, list[Quality]] = {}
+    for group in sorted(_groups(qualities), key=lambda g: max(q.created for q in g)):
+        found[group[0].decides["dataset"]] = group
+    return [quality for group in found.values() for quality in group]
+
+
+def by_method(qualities: Sequence[Quality]) -> dict[tuple[str, str], dict[str, float]]:
+    """Return what a report shows of each metric: (data set, name) to its value by method.
+
+    Under the metric's own name the global score, whole images against real defects or, as the
+    inception score, against nothing; under `fid, inside` the local one, of what the masks mark,
+    for metrics of pairs against the clean image. A value is the mean over set seeds, then over
+    categories; methods that were not measured on every category of the data set have none. Of each
+    data set those count that were measured as its latest was.
+    """
+    found: dict[tuple[str, str], dict[str, float]] = {}
+    for group in _groups(latest(qualities)):
+        dataset = group[0].decides["dataset"]
+        whole = {q.decides["category"] for q in group}
+        weights = {s.address: s.weights for q in group for s in q.scores}
+        for metric in dict.fromkeys(name for q in group for name in q.decides["metrics"]):
+            for name, pairings in (
+                (f"{metric}:{{}}:whole", ("real", "self")),
+                (f"{metric}:{{}}:inside", ("real", "self", "clean")),
+            ):
+                address = next((a for p in pairings if (a := name.format(p)) in weights), None)
+                if address is None:
+                    continue
+                shown = metric if name.endswith("whole") else f"{metric}, inside"
+                scores = _scores_by_method(address, weights[address], group)
+                found[dataset, shown] = {
+                    method: statistics.fmean(value for value, _ in by.values())
+                    for method, by in sorted(scores.items())
+                    if by.keys() == whole
+                }
+    return {at: values for at, values in found.items() if values}
+
+
 def detection(
     runs: Iterable[Run], target: str, subset: Subset
 ) -> dict[Cell, dict[str, list[tuple[int, float]]]]:

@@ -22,7 +22,7 @@ from asbench.nets.device import find_device
 from asbench.quality import distributions, record
 from asbench.quality.arrays import Masks, Pixels, as_arrays, digest_of
 from asbench.quality.metrics import available, load_metrics
-from asbench.quality.record import REGIONS, Decides, Pairing, Quality, Region, Score
+from asbench.quality.record import REGIONS, SAMPLES, Decides, Pairing, Quality, Region, Score
 from asbench.quality.references import BATCH, References, features, region_tensors, tensor
 from asbench.quality.regions import MaskStatistics
 from asbench.results import Subset
@@ -32,8 +32,6 @@ from synth_store import StoreKey, SynthStore, UserError
 Floats = npt.NDArray[np.float64]
 Notify = Callable[[str], None]
 
-SAMPLES = 500
-"""Samples measured of a set unless told otherwise."""
 NO_REAL = "there are no such real defects"
 
 

@@ -22,6 +22,9 @@ SCHEMA = 1
 QUALITY_VERSION = 1
 """Part of every id: raised when the same pixels would get other scores."""
 
+SAMPLES = 500
+"""Samples measured of a set unless told otherwise."""
+
 Pairing = Literal["self", "clean", "real", "normals", "few-shot", "held-out"]
 """What a set is held against: nothing (`self`), each sample's own clean image, the real defects
 that `decides.real` names, the training normals, or the few-shot or the other real defects."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 
 from asbench import published
 from asbench.report import paper
 from asbench.report.score_grid import ScoreGrid
-from asbench.report.scores import Setting, plain, title
+from asbench.report.scores import SELECTED, Setting, plain, title
+from asbench.report.sheet import Sheet
 from asbench.report.tables import SUBSET_TITLES
 
 NOT_COMPARABLE = "not comparable"
@@ -71,6 +73,14 @@ def grid_notes(grid: ScoreGrid) -> tuple[str, ...]:
     """Return what holds of every table at the default ratios."""
     told = ", ".join(f"{d} {r:g}" for d, r in grid.ratios.items())
     return (f"Ratios: {told}.", *scored_on(grid), *grid.notes)
+
+
+def marked(sheet: Sheet, grid: ScoreGrid) -> Sheet:
+    """Return a table of the grid; where checkpoints were selected on the test set, it says so."""
+    if not grid.selected:
+        return sheet
+    notes = sheet.notes if SELECTED in sheet.notes else (SELECTED, *sheet.notes)
+    return replace(sheet, title=f"{sheet.title} (selected on the test set)", notes=notes)
 
 
 def scored_on(grid: ScoreGrid) -> tuple[str, ...]:

@@ -8,11 +8,14 @@ from pathlib import Path
 
 from asbench import published
 from asbench.report import hybrids, paper_tables, questions, sheet
+from asbench.report.asked import Asked
+from asbench.report.beside import marked
 from asbench.report.paper_relations import Quality
 from asbench.report.plots import everything
 from asbench.report.plots.drawing import Drawing
 from asbench.report.questions import Answer
 from asbench.report.score_grid import ScoreGrid
+from asbench.report.scores import SELECTED
 from asbench.report.sheet import Sheet
 from asbench.results import into_place
 from synth_store.types import UserError
@@ -27,10 +30,16 @@ def sheets(
     quality: Quality | None = None,
     measured: Mapping[str, Mapping[str, published.Measured]] | None = None,
     compare: bool = False,
+    asked: Asked | None = None,
 ) -> list[Sheet]:
-    """Return tables 3 to 9 and those of the mixtures, without the empty ones."""
+    """Return tables 3 to 9 and those of the mixtures, without the empty ones.
+
+    asked: the study that the scores are of, whose missing runs are listed with their reasons.
+    """
     found = paper_tables.tables(grid, quality=quality, measured=measured, compare=compare)
-    found += [hybrids.hybrid_table(grid, metric) for metric in paper_tables.SHOWN]
+    if asked is not None:
+        found = [*(table for table in found if table.name != "missing"), asked.sheet()]
+    found += [marked(hybrids.hybrid_table(grid, metric), grid) for metric in paper_tables.SHOWN]
     return [table for table in found if table.rows]
 
 
@@ -41,15 +50,19 @@ def write(
     quality: Quality | None = None,
     measured: Mapping[str, Mapping[str, published.Measured]] | None = None,
     compare: bool = False,
+    asked: Asked | None = None,
 ) -> list[Path]:
     """Write every table in every form, and `questions.md`; return the files.
 
     Equal scores give equal bytes. Raises UserError where a file cannot be written.
     """
     answered = questions.answers(grid, quality)
-    tables = sheets(grid, quality=quality, measured=measured, compare=compare)
-    tables += [replace(a.sheet, notes=a.notes) for a in answered if a.sheet]
-    texts = {"questions.md": answers_text(answered)}
+    tables = sheets(grid, quality=quality, measured=measured, compare=compare, asked=asked)
+    tables += [marked(replace(a.sheet, notes=a.notes), grid) for a in answered if a.sheet]
+    before = [asked.told, *asked.quality] if asked is not None else []
+    before += [SELECTED] if grid.selected else []
+    told = "".join(f"{sentence}\n\n" for sentence in before)
+    texts = {"questions.md": told + answers_text(answered)}
     texts |= {f"{t.name}.{end}": form(t) for t in tables for end, form in FORMS.items()}
     for name, text in texts.items():
         into_place(folder / name, lambda part, text=text: part.write_text(text, encoding="utf-8"))  # type: ignore[misc]

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from asbench.quality.correlation import holm
 from asbench.report import inference
 from asbench.report.blocks import ENOUGH, Unit, rows_of
 from asbench.report.inference import Interval
@@ -133,7 +134,7 @@ def _gains(differences: Differences, rng: np.random.Generator, notes: tuple[str,
         own = list(values.values())
         p = inference.signed_rank(own)
         each.append((mix, mean(own), inference.bootstrap(own, rng), p, len(own)))
-    corrected = inference.holm([p for *_, p, _ in each])
+    corrected = holm([p for *_, p, _ in each]).tolist()
     overall = [mean(of) for _, of in sorted(by_block.items())]
     if shared:
         notes += (

@@ -17,8 +17,8 @@ from markupsafe import Markup
 
 from asbench import results
 from asbench.report import figures, galleries, layers, rules, scores, sections, studies, tables
+from asbench.report.asked import HEAD, Asked
 from asbench.report.paper_relations import Quality
-from asbench.report.score_grid import score_grid
 from asbench.report.sections import Plot
 from asbench.report.tables import Row, Table
 from asbench.results import METRICS, SUBSETS, Run
@@ -45,20 +45,21 @@ def write(
     out: Path,
     *,
     sheets: Mapping[str, bytes] | None = None,
+    runs: Sequence[Run] | None = None,
     quality: Quality | None = None,
-    expected: Sequence[tuple[object, ...]] = (),
+    asked: Asked | None = None,
     compare: bool = False,
     images: bool = True,
 ) -> Path:
-    """Write the page of all finished runs under `runs_root` to `out`, and return `out`.
+    """Write the page of finished runs under `runs_root` to `out`, and return `out`.
 
-    sheets: contact sheets of the synthetic sets, name to PNG; quality: as
-    `asbench.report.paper_relations` takes it; expected: the places of a study, as
-    `asbench.report.score_grid` takes them; compare: whether to set the paper's printed numbers
-    beside ours; images: whether to show test images. Equal inputs give equal bytes.
+    sheets: contact sheets of the synthetic sets, name to PNG; runs: those that are shown, all by
+    default; quality: as `asbench.report.paper_relations` takes it; asked: the study that the runs
+    are of; compare: whether to set the paper's printed numbers beside ours; images: whether to show
+    test images. Equal inputs give equal bytes.
     Raises UserError where no run has finished or one is damaged.
     """
-    runs = results.runs(runs_root)
+    runs = results.runs(runs_root) if runs is None else runs
     if not runs:
         raise UserError(
             f"{runs_root} holds no finished run, so there is nothing to report: train one first "
@@ -69,7 +70,7 @@ def write(
         runs_root,
         sheets or {},
         quality=quality,
-        expected=expected,
+        asked=asked,
         compare=compare,
         images=images,
     )
@@ -89,13 +90,13 @@ def page(
     sheets: Mapping[str, bytes],
     *,
     quality: Quality | None = None,
-    expected: Sequence[tuple[object, ...]] = (),
+    asked: Asked | None = None,
     compare: bool = False,
     images: bool = True,
 ) -> str:
     """Return the page as text; arguments as in `write`."""
     table = tables.results_table(runs)
-    grid = score_grid(scores.from_runs(runs, table.subset), expected)
+    grid = studies.grid_of(runs, table.subset, asked)
     many = len(runs) > MANY
     view = _in_short(table) if many else table
     within = galleries.places(table, MANY)
@@ -120,6 +121,9 @@ def page(
         table=view,
         many=many,
         study=studies.study(grid, quality, compare=compare),
+        asked=asked,
+        gap_head=HEAD,
+        selected=grid.selected,
         blocks=_blocks(view),
         best={metric: view.best(metric) for metric in METRICS},
         metrics=tables.TITLES,

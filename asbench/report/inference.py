@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from asbench.quality.correlation import p_of_r, pearson_rows
+
 Floats = npt.NDArray[np.float64]
 DRAWS = 2000
 """Bootstrap samples of an interval."""
@@ -106,16 +108,8 @@ def pearson(x: npt.ArrayLike, y: npt.ArrayLike) -> Pearson:
         raise ValueError(f"two equal arrays of three and more values, not {a.shape} and {b.shape}")
     if np.ptp(a) == 0 or np.ptp(b) == 0:
         return Pearson(math.nan, math.nan, len(a))
-    a, b = a - a.mean(), b - b.mean()
-    r = float(np.clip((a @ b) / math.sqrt(float(a @ a) * float(b @ b)), -1, 1))
+    r = float(pearson_rows(a[None], b[None])[0])
     return Pearson(r, p_of_r(r, len(a)), len(a))
-
-
-def p_of_r(r: float, n: int) -> float:
-    """Return the two-sided p of Pearson's r over n pairs: t = r sqrt((n - 2) / (1 - r²))."""
-    if abs(r) >= 1:
-        return 0.0
-    return 2 * float(stats.t.sf(abs(r) * math.sqrt((n - 2) / (1 - r * r)), n - 2))
 
 
 def r_interval(r: float, n: int, confidence: float = 0.95) -> Interval:
@@ -130,16 +124,6 @@ def least_significant_r(n: int, alpha: float = 0.05) -> float:
     """Return the smallest |r| over n pairs that reaches significance."""
     t = float(stats.t.ppf(1 - alpha / 2, n - 2))
     return t / math.sqrt(n - 2 + t * t)
-
-
-def holm(p: Sequence[float]) -> list[float]:
-    """Return p-values corrected for their number (Holm 1979); NaN stay and do not count."""
-    asked = sorted((value, place) for place, value in enumerate(p) if not math.isnan(value))
-    corrected, highest = list(p), 0.0
-    for rank, (value, place) in enumerate(asked):
-        highest = max(highest, min(1.0, (len(asked) - rank) * value))
-        corrected[place] = highest
-    return corrected
 
 
 def t_interval(values: npt.ArrayLike, confidence: float = 0.95) -> Interval:

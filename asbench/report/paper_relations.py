@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
+from asbench.quality.correlation import holm, p_of_r
 from asbench.report import inference, paper
 from asbench.report.beside import Printed, listed, not_the_four, reasons, scored_on
 from asbench.report.score_grid import ScoreGrid
@@ -105,7 +106,7 @@ def table9(grid: ScoreGrid, quality: Quality, compare: bool = False) -> Sheet:
         else inference.Pearson(math.nan, math.nan, len(p.x))
         for at, p in pairs.items()
     }
-    corrected = dict(zip(found, inference.holm([c.p for c in found.values()]), strict=True))
+    corrected = dict(zip(found, holm([c.p for c in found.values()]).tolist(), strict=True))
     rows = []
     for metric in dict.fromkeys(m for _, m in quality):
         row = [Entry(metric)]
@@ -148,8 +149,8 @@ def _detection_notes(pairs: Iterable[Pairing]) -> list[str]:
 def table9_printed() -> Sheet:
     """Return the paper's own Table 9 with the p-values that follow from its r and n = 12."""
     theirs, n = paper.table9(), len(paper.METHODS)
-    follows = {at: inference.p_of_r(c.r, n) for at, c in theirs.items()}
-    corrected = dict(zip(theirs, inference.holm(list(follows.values())), strict=True))
+    follows = {at: p_of_r(c.r, n) for at, c in theirs.items()}
+    corrected = dict(zip(theirs, holm(list(follows.values())).tolist(), strict=True))
     rows = tuple(
         (
             Entry(dataset),

@@ -11,7 +11,15 @@ from collections.abc import Callable, Iterable, Mapping
 
 from asbench import published
 from asbench.report import paper
-from asbench.report.beside import Printed, grid_notes, listed, not_the_four, reasons, scored_on
+from asbench.report.beside import (
+    Printed,
+    grid_notes,
+    listed,
+    marked,
+    not_the_four,
+    reasons,
+    scored_on,
+)
 from asbench.report.paper_relations import (
     Quality,
     ratio_studies,
@@ -37,8 +45,7 @@ def tables(
 ) -> list[Sheet]:
     """Return tables 3 to 9 in order; those without any data of their own stand with gaps."""
     several = len(grid.detectors) > 1 and not grid.printed
-    return [
-        table3(measured),
+    of_scores = [
         table4_best(grid, compare),
         table4_mean(grid),
         *(table4_of(grid, d) for d in grid.detectors if several),
@@ -46,6 +53,10 @@ def tables(
         table6(grid, compare),
         *(ratio_table(grid, study, compare) for study in ratio_studies(grid)),
         *([table9(grid, quality, compare)] if quality else []),
+    ]
+    return [
+        table3(measured),
+        *(marked(table, grid) for table in of_scores),
         *([table9_printed()] if compare else []),
         *([missing_runs(grid)] if grid.missing else []),
     ]

@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 
+from asbench.quality.correlation import holm, p_of_r
 from asbench.report import inference, paper
 from asbench.report.blocks import ENOUGH, Blocks, Unit, blocks, rows_of
 from asbench.report.gains import gains
@@ -91,7 +92,7 @@ def paper_answers() -> list[Answer]:
     from asbench.report.score_grid import score_grid
 
     n = len(paper.METHODS)
-    printed = {at: Pearson(c.r, inference.p_of_r(c.r, n), n) for at, c in paper.table9().items()}
+    printed = {at: Pearson(c.r, p_of_r(c.r, n), n) for at, c in paper.table9().items()}
     first = methods(score_grid(paper.table4()), "image_auroc", address_rng("answer", 1))
     return [first, correlations(printed)]
 
@@ -226,7 +227,7 @@ def correlations(found: Mapping[tuple[str, str], Pearson]) -> Answer:
     if not defined:
         why = f"It takes {ENOUGH} methods with quality and detection on one data set."
         return _too_few(asked, None, why, unit="correlations")
-    corrected = dict(zip(defined, inference.holm([c.p for c in defined.values()]), strict=True))
+    corrected = dict(zip(defined, holm([c.p for c in defined.values()]).tolist(), strict=True))
     intervals = {at: inference.r_interval(c.r, c.n) for at, c in defined.items()}
     strongest = min(defined, key=lambda at: (defined[at].p, at))
     c, alike = defined[strongest], all(i.within(WEAK) for i in intervals.values())

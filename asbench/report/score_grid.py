@@ -31,7 +31,8 @@ class ScoreGrid:
 
     scores: by category where known; means: over categories, by data set; weights: equation 1's;
     ratios: each detector's default; datasets, detectors, methods, mixtures: in reading order, with
-    those that are only expected; missing: expected places without a score; notes: sentences.
+    those that are only expected; missing: expected places without a score; notes: sentences;
+    selected: whether the checkpoints were selected on the test set.
     """
 
     scores: tuple[Score, ...]
@@ -44,6 +45,7 @@ class ScoreGrid:
     mixtures: tuple[tuple[str, ...], ...]
     missing: tuple[Place, ...]
     notes: tuple[str, ...]
+    selected: bool = False
 
     @property
     def printed(self) -> bool:
@@ -130,6 +132,7 @@ def score_grid(
         mixtures=tuple(m for m in mixes if len(m) > 1),
         missing=tuple(scores.missing(settled.scores, wanted)),
         notes=settled.notes,
+        selected=selected,
     )
 
 

@@ -21,6 +21,7 @@ _REDUCED = ("tiny", "partial", "scratch")
 """What a detector's variant is called that is not the network its authors published."""
 
 
+SELECTED = "Checkpoints were selected on the test set: upper bounds, not results."
 _GEOMETRY = "256x256 (stretch)"
 """What the paper trains on."""
 
@@ -241,7 +242,7 @@ def settle(scores: Sequence[Score], selected: bool = False) -> Settled:
     honest = [s for s in scores if s.selected_on_test == selected]
     notes = []
     if selected:
-        notes.append("Checkpoints were selected on the test set: upper bounds, not results.")
+        notes.append(SELECTED)
     elif left := len(scores) - len(honest):
         notes.append(f"{left} scores of checkpoints selected on the test set are left out.")
     common = Counter((s.detector, s.settings) for s in honest)

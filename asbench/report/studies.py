@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from asbench.report import questions, sections
+from asbench.report.asked import Asked
+from asbench.report.beside import marked
 from asbench.report.hybrids import hybrid_table
 from asbench.report.paper_relations import Quality
 from asbench.report.paper_tables import tables
 from asbench.report.plots import everything
 from asbench.report.questions import Answer
-from asbench.report.score_grid import ScoreGrid
-from asbench.report.scores import Place
+from asbench.report.score_grid import ScoreGrid, score_grid
+from asbench.report.scores import Place, from_runs
 from asbench.report.sections import Plot, SheetShown
+from asbench.results import Run, Subset
 
 _SHOW = {1: ("overview", "ranks and figures"), 2: ("ratios", "figures 8 and 10"),
          3: ("quality", "figure 11"), 4: ("mixtures", "figure 13")}  # fmt: skip
@@ -50,6 +53,14 @@ class Study:
         return all(a.answer.verdict == "too few runs" for a in self.answers)
 
 
+def grid_of(runs: Sequence[Run], subset: Subset, asked: Asked | None = None) -> ScoreGrid:
+    """Return the grid of some runs; asked: the study that they are of, whose gaps it then has."""
+    found = from_runs(runs, subset)
+    if asked is None:
+        return score_grid(found)
+    return score_grid(found, asked.expected, selected=asked.selected)
+
+
 def study(grid: ScoreGrid, quality: Quality | None = None, *, compare: bool = False) -> Study:
     """Return what the page shows of a grid; arguments as for the tables and figures."""
     answers = questions.answers(grid, quality)
@@ -68,7 +79,7 @@ def study(grid: ScoreGrid, quality: Quality | None = None, *, compare: bool = Fa
     there = frozenset(name for name, plots in figures.items() if plots)
     return Study(
         answers=[_answered(a, grid, there) for a in answers],
-        sheets=sections.shown([*sheets, *mixed], grid),
+        sheets=sections.shown([*sheets, *(marked(sheet, grid) for sheet in mixed)], grid),
         missing=grid.missing,
         notes=grid.notes,
         **figures,

@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,9 @@ from asbench.datasets import open_dataset
 from asbench.generation.fit import fit
 from asbench.generation.generate import ensure_bank
 from asbench.ingest import Progress, ensure_normals
-from asbench.study.record import Cell
+from asbench.quality.measure import measure
+from asbench.results import Subset
+from asbench.study.record import Cell, SetNeeded
 from asbench.training.train import train
 from asbench.types import Interrupted
 from synth_store import SynthStore, UserError
@@ -43,7 +45,7 @@ class Place:
     store: StorePlace
     runs: Path
     device: str
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = field(hash=False)
 
     @property
     def status(self) -> Path:
@@ -54,6 +56,11 @@ class Place:
     def fits(self) -> Path:
         """Where learned methods are fitted."""
         return self.folder / "fits"
+
+    @property
+    def quality(self) -> Path:
+        """Where the quality of sets is recorded."""
+        return self.folder / "quality"
 
     @property
     def stop(self) -> Path:
@@ -190,6 +197,58 @@ def train_job(job: TrainJob) -> str:
     if not cell.keep:
         (trained.folder / "model.safetensors").unlink(missing_ok=True)
     return trained.id
+
+
+@dataclass(frozen=True)
+class MeasureJob:
+    """Measure the quality of one category of a set; the rest is as `measure` takes it.
+
+    weights: files of the networks behind metrics.
+    """
+
+    place: Place
+    origin: Origin
+    one: SetNeeded
+    samples: int
+    real: Subset
+    metrics: tuple[str, ...]
+    weights: tuple[tuple[str, str], ...]
+
+    def __str__(self) -> str:
+        return f"quality of {self.one}"
+
+
+def measure_job(job: MeasureJob) -> str:
+    """Measure what a `MeasureJob` names, unless it stands; return the record's id.
+
+    Raises what `measure` raises; Interrupted, with nothing written, once the study is stopped.
+    """
+    place, one = job.place, job.one
+    place.enter()
+    asked = _asking(place.stop)
+    with reporting(place, str(job)) as progress:
+
+        def unless_stopped(what: str, done: int, total: int) -> None:
+            if asked():
+                raise Interrupted(f"the study was stopped during the {job}.")
+            progress(what, done, total)
+
+        measured = measure(
+            job.origin.dataset,
+            one.method,
+            name=job.origin.name,
+            category=one.category,
+            n=job.samples,
+            seed=one.seed,
+            metrics=job.metrics,
+            real=job.real,
+            weights={name: Path(path) for name, path in job.weights},
+            store=str(place.store),
+            out=place.quality,
+            device=place.device,
+            progress=unless_stopped,
+        )
+    return measured.id
 
 
 def _asking(file: Path) -> Callable[[], bool]:

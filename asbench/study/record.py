@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from asbench.results import Run, into_place
+from asbench.results import Run, Subset, into_place
+from asbench.types import REAL
 from synth_store import Mix, UserError
 
 RECORD = "study.json"
@@ -62,6 +63,24 @@ class Cell:
         words += [f"pool {self.pool}"] if self.pool is not None else []
         words += [f"set seed {self.synth_seed}"] if self.synth_seed else []
         return ", ".join([*words, f"seed {self.seed}"])
+
+
+@dataclass(frozen=True)
+class SetNeeded:
+    """One category of a synthetic set that cells train on. Real defects are stored under seed 0."""
+
+    dataset: str
+    category: str
+    method: str
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.dataset}/{self.method}/{self.seed}/{self.category}"
+
+    @property
+    def stored(self) -> SetNeeded:
+        """The same with the seed under which the store has it."""
+        return replace(self, seed=0) if self.method == REAL else self
 
 
 COMPARED = (
@@ -115,11 +134,30 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """What became of the quality that a study asks for.
+
+    samples, real, metrics: as `asbench.measure` takes them; left_out: metrics that cannot be had
+    here, with the reason; sets: all that are to be measured; done: their records' ids; failed: what
+    was said of those that could not be measured.
+    """
+
+    samples: int
+    real: Subset
+    metrics: tuple[str, ...]
+    left_out: Mapping[str, str]
+    sets: tuple[SetNeeded, ...]
+    done: Mapping[SetNeeded, str]
+    failed: Mapping[SetNeeded, str]
+
+
+@dataclass(frozen=True)
 class Record:
     """What `study.json` holds.
 
     text: the study file; cells: all that the study asks for; runs: the id of the run of each that
-    is done; failed: what became of cells that could not be run; left_out: those never tried.
+    is done; failed: what became of cells that could not be run; left_out: those never tried;
+    quality: None where none is asked for.
     """
 
     name: str
@@ -128,6 +166,7 @@ class Record:
     runs: Mapping[Cell, str]
     failed: Mapping[Cell, str]
     left_out: tuple[LeftOut, ...]
+    quality: Measured | None = None
 
     @property
     def missing(self) -> tuple[Cell, ...]:
@@ -149,7 +188,13 @@ def write(record: Record, folder: Path) -> None:
         }
         for cell in record.cells
     ]
-    document = {"schema": SCHEMA, "name": record.name, "study": record.text, "cells": rows}
+    document = {
+        "schema": SCHEMA,
+        "name": record.name,
+        "study": record.text,
+        "cells": rows,
+        "quality": None if record.quality is None else _quality_rows(record.quality),
+    }
     text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
     into_place(folder / RECORD, lambda part: part.write_text(text, encoding="utf-8"))
 
@@ -175,6 +220,7 @@ def read(folder: Path) -> Record:
             runs={cell: row["run"] for cell, row in rows if row["run"]},
             failed={cell: row["failed"] for cell, row in rows if row["failed"]},
             left_out=tuple(LeftOut(c, tuple(r["left_out"])) for c, r in rows if r["left_out"]),
+            quality=_quality(document.get("quality")),
         )
     except FileNotFoundError:
         raise UserError(
@@ -194,6 +240,35 @@ def _cell(row: Mapping[str, Any]) -> Cell:
     for name in ("parameters", "settings"):
         known[name] = frozen(row[name])
     return Cell(**known)
+
+
+def _quality_rows(quality: Measured) -> dict[str, Any]:
+    return {
+        "samples": quality.samples,
+        "real": quality.real,
+        "metrics": quality.metrics,
+        "left_out": quality.left_out,
+        "sets": [
+            {**asdict(one), "id": quality.done.get(one), "failed": quality.failed.get(one)}
+            for one in quality.sets
+        ],
+    }
+
+
+def _quality(said: Mapping[str, Any] | None) -> Measured | None:
+    if said is None:
+        return None
+    names = SetNeeded.__dataclass_fields__
+    rows = [(SetNeeded(**{n: row[n] for n in names}), row) for row in said["sets"]]
+    return Measured(
+        samples=said["samples"],
+        real=said["real"],
+        metrics=tuple(said["metrics"]),
+        left_out=dict(said["left_out"]),
+        sets=tuple(one for one, _ in rows),
+        done={one: row["id"] for one, row in rows if row["id"]},
+        failed={one: row["failed"] for one, row in rows if row["failed"]},
+    )
 
 
 def frozen(settings: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:

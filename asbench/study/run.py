@@ -7,12 +7,10 @@ the rest, but for what needs it.
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from asbench import grid, results
 from asbench.generation.generate import prepare
@@ -20,32 +18,36 @@ from asbench.generation.plan import SetPlan
 from asbench.generation.render import render_job
 from asbench.ingest import Progress, quiet
 from asbench.nets.pretrained import NETWORKS
-from asbench.study import estimate, record
+from asbench.quality import record as qualities
+from asbench.quality.arrays import digest_of
+from asbench.quality.record import Quality
+from asbench.quality.weights import NETWORKS as QUALITY_NETWORKS
+from asbench.study import record
+from asbench.study.here import options
 from asbench.study.jobs import (
     FitJob,
+    MeasureJob,
     NormalsJob,
     Origin,
     Place,
     TrainJob,
     alone,
     fit_job,
+    measure_job,
     normals_job,
-    statuses,
     train_job,
 )
-from asbench.study.plan import SetNeeded, StudyPlan, options, plan
-from asbench.study.record import Cell, LeftOut, Record
+from asbench.study.plan import StudyPlan, plan
+from asbench.study.record import Cell, LeftOut, Measured, Record, SetNeeded
+from asbench.study.refusal import refuse
+from asbench.study.session import Session
 from asbench.study.spec import Study
 from asbench.training.plan import Notify, silent
 from asbench.types import Interrupted, LearnedSynthesizer
 from synth_store import Normals, StoreError, StoreKey, SynthStore, UserError
-from synth_store.places import Place as StorePlace
 from synth_store.places import absolute
 from synth_store.remote import RemotePath
 
-J = TypeVar("J")
-R = TypeVar("R")
-SECONDS_BETWEEN_LOOKS = 0.5
 VARIABLES = ("ASBENCH_DATA", "ASBENCH_WEIGHTS")
 
 
@@ -65,7 +67,8 @@ def run(
     """Run what a study asks for and return what became of it; the same call continues.
 
     Args:
-        folder: of the study: `study.json`, `failures.jsonl`, and by default `store` and `runs`.
+        folder: of the study: `study.json`, `failures.jsonl`, `quality`, and by default `store` and
+            `runs`.
         store: a folder, or `s3://bucket/prefix` where all sets of the study stand.
         engine: where jobs run, from `asbench.grid`; None for a process per core. Trainings take a
             GPU each where the engine has any.
@@ -87,26 +90,22 @@ def run(
     )
     planned = plan(study)
     refuse(planned, place.store, place.runs, available=available)
+    on = engine if engine is not None else grid.Pool()
     with alone(place):
-        return _run(planned, place, engine, retries, progress, notify, stop or (lambda: False))
+        session = Session(place, on, retries, progress, notify, stop or (lambda: False))
+        return _run(planned, place, session)
 
 
-def _run(
-    planned: StudyPlan,
-    place: Place,
-    engine: grid.Engine | None,
-    retries: int,
-    progress: Progress,
-    notify: Notify,
-    stop: Callable[[], bool],
-) -> Record:
+def _run(planned: StudyPlan, place: Place, session: Session) -> Record:
     """Run what was planned, phase by phase, and write down what became of it."""
     opened = SynthStore.create(place.store, planned.study.geometry)
-    on = engine if engine is not None else grid.Pool()
-    on.check_sees(place.folder if isinstance(place.store, RemotePath) else place.store)
-    work = _Work(planned, place, opened, on, retries, progress, notify, stop)
+    session.engine.check_sees(place.folder if isinstance(place.store, RemotePath) else place.store)
+    work = _Work(planned, place, opened, session)
+    work.look()
+    # So that a report made meanwhile knows what is still to come.
+    record.write(work.record(), place.folder)
     try:
-        with work.watching():
+        with session.watching():
             work.normals()
             work.fits()
             work.sets()
@@ -123,43 +122,6 @@ def _run(
     return found
 
 
-def refuse(planned: StudyPlan, store: StorePlace, runs: Path, *, available: bool) -> None:
-    """Raise UserError naming all that keeps a study from being run, before anything is done."""
-    faults = list(planned.faults)
-    if SynthStore.stands_at(store):
-        try:
-            SynthStore.open(store, planned.study.geometry)
-        except StoreError as error:
-            faults.append(f"size: {error}")
-    if planned.absent and not available:
-        absences = dict.fromkeys(a for found in planned.absent.values() for a in found)
-        faults += [f"not here: {absence}" for absence in absences]
-        faults.append(
-            f"{len(planned.absent)} of {len(planned.cells)} runs need what is not here: "
-            "--available leaves them out."
-        )
-    elif not faults and not planned.present:
-        faults.append("nothing of it can be run here: `asbench study plan` says why.")
-    faults += _disk_faults(planned, store, runs)
-    if faults:
-        listed = "\n".join(f"  {fault}" for fault in faults)
-        raise UserError(f"study {planned.study.name} cannot be run:\n{listed}")
-
-
-def _disk_faults(planned: StudyPlan, store: StorePlace, runs: Path) -> Iterator[str]:
-    """Yield what does not fit; what stands already is not counted off: it may be another's."""
-    needed = estimate.disk(planned, planned.present)
-    for where, size in ((store, needed.store), (runs, needed.runs + needed.weights)):
-        if isinstance(where, RemotePath):  # nothing is written there
-            continue
-        free = estimate.free(where)
-        if size > free:
-            yield (
-                f"disk: {where} needs about {size / 1e9:.1f} GB and has {free / 1e9:.1f} GB free: "
-                "name another place with --store or --runs, or set keep: false."
-            )
-
-
 @dataclass
 class _Work:
     """One session of a study: its phases, and what failed in them."""
@@ -167,14 +129,17 @@ class _Work:
     plan: StudyPlan
     place: Place
     store: SynthStore
-    engine: grid.Engine
-    retries: int
-    progress: Progress
-    notify: Notify
-    stop: Callable[[], bool]
+    session: Session
     failed: dict[Any, str] = field(default_factory=dict)
     """Sets, normals and cells that could not be made, with what was said of them."""
     done: dict[Cell, str] = field(default_factory=dict)
+    measured: dict[SetNeeded, str] = field(default_factory=dict)
+    unmeasured: dict[SetNeeded, str] = field(default_factory=dict)
+    """Sets whose quality could not be measured, with the reason."""
+
+    def look(self) -> None:
+        """Find what stands already."""
+        self.done, self.measured = self._standing(), self._measured()
 
     def normals(self) -> None:
         """Store the normals of every category, and the texture bank where one is needed."""
@@ -184,7 +149,7 @@ class _Work:
         methods = {method for cell in cells for method in cell.methods}
         if any("textures" in self.plan.methods[method].needs for method in methods):
             jobs.append(NormalsJob(self.place, Origin(study.textures), None))
-        for job, error in self._tried("normals", normals_job, jobs):
+        for job, error in self.session.tried("normals", normals_job, jobs):
             key = "textures" if job.category is None else (job.origin, job.category)
             self.failed[key] = f"{job}: {error}"
 
@@ -197,7 +162,7 @@ class _Work:
             for one in self.plan.sets(self.plan.present)
             if isinstance(self.plan.methods[one.method], LearnedSynthesizer)
         )
-        for job, error in self._tried("fits", fit_job, list(jobs), gpu=True):
+        for job, error in self.session.tried("fits", fit_job, list(jobs), gpu=True):
             self.failed[job] = f"{job}: {error}"
 
     def sets(self) -> None:
@@ -206,8 +171,8 @@ class _Work:
         needed: dict[tuple[StoreKey, str], SetNeeded] = {}
         wanted = self.plan.sets(self.plan.present)
         for number, one in enumerate(wanted):
-            self.progress("looking at sets", number, len(wanted))
-            self._check_stop()
+            self.session.progress("looking at sets", number, len(wanted))
+            self.session.check_stop()
             problem = self._lacking_for(one)
             if problem is None:
                 try:
@@ -221,14 +186,14 @@ class _Work:
                         needed[prepared.key, prepared.category] = one
             if problem is not None:
                 self.failed[one] = problem
-        self.progress("looking at sets", len(wanted), len(wanted))
+        self.session.progress("looking at sets", len(wanted), len(wanted))
         jobs = [job for prepared in plans.values() for job in prepared.jobs]
         # Learned methods render where trainings run: on a GPU each, where there are any.
         learned = [job for job in jobs if job.loading is not None]
         drawn = [job for job in jobs if job.loading is None]
         for job, failure in [
-            *self._tried("shards", render_job, drawn),
-            *self._tried("learned shards", render_job, learned, gpu=True),
+            *self.session.tried("shards", render_job, drawn),
+            *self.session.tried("learned shards", render_job, learned, gpu=True),
         ]:
             self.failed[needed[job.key, job.category]] = str(failure)
         for place, prepared in plans.items():
@@ -297,16 +262,39 @@ class _Work:
                 origin = self._origin(cell.dataset)
                 jobs.append(TrainJob(self.place, cell, origin, weights, protocol))
         if self.done:
-            self.notify(f"{len(self.done)} of {len(self.plan.present)} runs stand already")
+            self.session.notify(f"{len(self.done)} of {len(self.plan.present)} runs stand already")
 
         try:
-            for job, error in self._tried("runs", train_job, jobs, gpu=True):
+            for job, error in self.session.tried("runs", train_job, jobs, gpu=True):
                 self.failed[job.cell] = str(error)
         finally:
             self.done = self._standing()
 
     def quality(self) -> None:
-        """Measure the quality of every set: nothing yet, until that part of ASBench stands."""
+        """Measure the sets that are not measured yet, if the study asks for any quality."""
+        measure, metrics = self.plan.study.quality, self.plan.metrics
+        if measure is None or not metrics:
+            return
+        self.measured = self._measured()
+        given = self.plan.study.weights.items()
+        weights = tuple(sorted((n, path) for n, path in given if n in QUALITY_NETWORKS))
+        jobs = []
+        for one in self.plan.sets(self.plan.present):
+            problem = self._lacking_for_quality(one)
+            if problem is not None:
+                self.unmeasured[one] = problem
+            elif one not in self.measured:
+                origin = self._origin(one.dataset)
+                how = (measure.samples, measure.real, metrics, weights)
+                jobs.append(MeasureJob(self.place, origin, one, *how))
+        if self.measured:
+            wanted = len(self.plan.sets(self.plan.present))
+            self.session.notify(f"{len(self.measured)} of {wanted} sets are measured already")
+        try:
+            for job, error in self.session.tried("quality", measure_job, jobs, gpu=True):
+                self.unmeasured[job.one] = str(error)
+        finally:
+            self.measured = self._measured()
 
     def record(self) -> Record:
         """Return what the study asks for and what became of it until now."""
@@ -314,72 +302,21 @@ class _Work:
             LeftOut(cell, tuple(map(str, reasons))) for cell, reasons in self.plan.absent.items()
         ]
         failed = {key: text for key, text in self.failed.items() if isinstance(key, Cell)}
-        study = self.plan.study
-        return Record(study.name, study.text, self.plan.cells, self.done, failed, tuple(left_out))
+        study, quality = self.plan.study, None
+        if study.quality is not None:
+            quality = Measured(
+                samples=study.quality.samples,
+                real=study.quality.real,
+                metrics=self.plan.metrics,
+                left_out={name: str(absence) for name, absence in self.plan.unmeasurable.items()},
+                sets=self.plan.sets(self.plan.present),
+                done=self.measured,
+                failed=self.unmeasured,
+            )
+        cells = self.plan.cells
+        return Record(study.name, study.text, cells, self.done, failed, tuple(left_out), quality)
 
     # --- within ----------------------------------------------------------------------------------
-
-    def _tried(
-        self,
-        phase: str,
-        function: Callable[[J], R],
-        jobs: Sequence[J],
-        *,
-        gpu: bool = False,
-    ) -> list[tuple[J, Exception]]:
-        """Run the jobs of a phase, those that fail again as told; return the ones left over."""
-        left: list[tuple[J, Exception]] = []
-        ended = 0
-        self.progress(phase, ended, len(jobs))
-        todo = list(jobs)
-        for attempt in range(1, self.retries + 2):
-            left = []
-            with closing(self.engine.outcomes(function, todo, gpu=gpu)) as outcomes:
-                for job, outcome in outcomes:
-                    self._check_stop()
-                    if isinstance(outcome, grid.Failure):
-                        record.note_failure(self.place.folder, str(job), outcome.error, attempt)
-                        left.append((job, outcome.error))
-                    else:
-                        ended += 1
-                        self.progress(phase, ended, len(jobs))
-            todo = [job for job, _ in left]
-            if not todo:
-                break
-        for job, error in left:
-            self.notify(f"failed: {job}: {error}")
-        return left
-
-    def _check_stop(self) -> None:
-        if self.stop() or self.place.stop.exists():
-            self.place.stop.touch()
-            raise Interrupted("stopped.")
-
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Meanwhile pass on what running jobs say, and ask them to stop when that is asked."""
-        ended = threading.Event()
-
-        def look() -> None:
-            shown: dict[str, int] = {}
-            while not ended.wait(SECONDS_BETWEEN_LOOKS):
-                if self.stop():
-                    self.place.stop.touch()
-                now = statuses(self.place)
-                for what, total in shown.items():
-                    if what not in {name for name, _, _ in now}:
-                        self.progress(what, total, total)
-                shown = {what: total for what, _, total in now}
-                for what, done, total in now:
-                    self.progress(what, done, total)
-
-        thread = threading.Thread(target=look, name="study", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
 
     def _origin(self, dataset: str) -> Origin:
         folder = self.plan.study.folders.get(dataset)
@@ -444,3 +381,39 @@ class _Work:
         except StoreError:
             return False
         return decides["normals"] == normals.digest and dict(decides["sets"]) == digests
+
+    def _lacking_for_quality(self, one: SetNeeded) -> str | None:
+        """Return what measuring a set needs and could not be made."""
+        for key in ((self._origin(one.dataset), one.category), one):
+            if key in self.failed:
+                return f"it was not made: {self.failed[key]}"
+        return None
+
+    def _measured(self) -> dict[SetNeeded, str]:
+        """Return the sets that are measured as the study asks, on the pixels of the store."""
+        measure = self.plan.study.quality
+        if measure is None:
+            return {}
+        wanted = {one.stored: one for one in self.plan.sets(self.plan.present)}
+        asked = (measure.samples, measure.real, sorted(self.plan.metrics))
+        found = {}
+        for quality in qualities.rows(self.place.quality):
+            d = quality.decides
+            one = wanted.get(SetNeeded(d["dataset"], d["category"], d["method"], d["seed"]))
+            said = (d["n"], d["real"], sorted(d["metrics"]))
+            if one is not None and said == asked and self._still_measured(one, quality):
+                found[one] = quality.id
+        return found
+
+    def _still_measured(self, one: SetNeeded, quality: Quality) -> bool:
+        decides = quality.decides
+        if decides["version"] != qualities.QUALITY_VERSION:
+            return False
+        key = StoreKey(one.dataset, one.method, one.stored.seed)
+        try:
+            normals = self.store.normals(one.dataset, one.category)
+            count = min(decides["n"], self.store.read(key, one.category).count)
+            digest = digest_of(self.store, key, one.category, count)
+        except StoreError:
+            return False
+        return (decides["normals"], decides["set"]) == (normals.digest, digest)

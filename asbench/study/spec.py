@@ -14,6 +14,8 @@ from typing import Any
 
 import yaml
 
+from asbench.quality.record import SAMPLES
+from asbench.results import Subset
 from asbench.study import values
 from asbench.study.values import Reading
 from synth_store import Geometry, UserError
@@ -72,12 +74,24 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Measure:
+    """What is measured of every set: these metrics of its first samples.
+
+    real: the real defects held against, `held_out` or `full` as the paper. Names are `measure`'s.
+    """
+
+    metrics: tuple[str, ...]
+    samples: int = SAMPLES
+    real: Subset = "held_out"
+
+
+@dataclass(frozen=True)
 class Study:
     """A study file as it was read. `faults` says what is wrong with it; such a part was left out.
 
     samples: of every set; textures: the bank of methods that need one; variants: parameters of
     methods under names of one's own; folders: where data sets that are folders lie; weights: files
-    of pretrained networks by name.
+    of pretrained networks by name; quality: None measures none.
     """
 
     name: str
@@ -92,6 +106,7 @@ class Study:
     parts: tuple[Part, ...]
     text: str
     faults: tuple[str, ...] = ()
+    quality: Measure | None = None
 
 
 def shipped() -> list[str]:
@@ -159,7 +174,7 @@ def _document(path: Path, text: str, seen: Sequence[Path]) -> tuple[dict[str, An
 BUDGET = ("steps", "epochs", "batch", "precision", "set")
 TOP = (
     *("name", "about", "size", "resize", "samples", "textures", "protocol", "variants"),
-    *("folders", "weights", "parts", *AXES),
+    *("folders", "weights", "quality", "parts", *AXES),
 )
 
 
@@ -182,6 +197,7 @@ def _study(document: dict[str, Any], stem: str, text: str, faults: list[str]) ->
         variants=_variants(reading, top.get("variants")),
         folders=_texts(reading, "folders", top.get("folders")),
         weights=_texts(reading, "weights", top.get("weights")),
+        quality=_quality(reading, top.get("quality")),
         parts=tuple(_part(reading, str(name), own, top) for name, own in parts.items()),
         text=text,
         # What stands at the top is read for every part.
@@ -238,6 +254,22 @@ def _protocol(reading: Reading, given: Any) -> Protocol:
             name: reading.value(f"protocol.{name}", chosen(name), value, getattr(honest, name))
             for name, value in said.items()
         },
+    )
+
+
+def _quality(reading: Reading, given: Any) -> Measure | None:
+    """Read `[ssim, fid]`, or `{metrics: [ssim, fid], samples: 200, real: full}`."""
+    if given is None:
+        return None
+    said = {"metrics": given}
+    if isinstance(given, dict):
+        said = reading.known("quality", given, ("metrics", "samples", "real"))
+    if "metrics" not in said:
+        reading.faults.append("quality: no metric is named: add `metrics: [ssim, psnr]`.")
+    return Measure(
+        reading.values("quality.metrics", values.text, said.get("metrics", ["ssim"])),
+        reading.value("quality.samples", values.samples, said.get("samples", SAMPLES), SAMPLES),
+        reading.value("quality.real", values.subset, said.get("real", "held_out"), "held_out"),
     )
 
 

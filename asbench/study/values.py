@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, TypeVar, cast
 
+from asbench.results import SUBSETS, Subset
 from synth_store import Mix, UserError
 from synth_store.types import check_category, check_name
 
@@ -104,6 +105,18 @@ def count(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise UserError(f"{value!r} is not a number from 1 up.")
     return value
+
+
+def samples(value: Any) -> int:
+    if count(value) < 2:
+        raise UserError(f"{value!r} samples cannot be compared: give 2 or more.")
+    return int(value)
+
+
+def subset(value: Any) -> Subset:
+    if value not in SUBSETS:
+        raise UserError(f"{value!r} is unknown: choose held_out or full.")
+    return cast(Subset, value)
 
 
 def seed(value: Any) -> int:

@@ -70,14 +70,14 @@ def test_what_is_absent_is_refused_or_left_out_and_the_record_says_so(run: Run, 
     ran = run("study run mine.yaml --workers 1 --available")
     assert ran.status == 0
     assert "left out, for want of:" in ran.out
-    assert ran.next == ["asbench report --runs mine/runs --store mine/store"]
+    assert ran.next == ["asbench report --study mine"]
     record = json.loads((here / "mine" / "study.json").read_text())
     assert [bool(cell["run"]) for cell in record["cells"]] == [True, False, True]
     assert record["cells"][1]["left_out"][0].startswith("method realnet: ")
     assert record["study"] == MINE
     planned = run("study plan mine.yaml")
     assert "measured on 2 runs" in planned.out
-    assert run("report --runs mine/runs --store mine/store").status == 0
+    assert run("report --study mine").status == 0
 
 
 def test_all_faults_are_told_at_once_and_nothing_is_begun(run: Run, here: Path) -> None:

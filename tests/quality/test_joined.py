@@ -14,7 +14,7 @@ from scipy import stats
 
 from asbench.quality import crossing
 from asbench.quality.crossing import Crossed
-from asbench.quality.joined import correlate_runs, csv_text
+from asbench.quality.joined import by_method, correlate_runs, csv_text, latest
 from asbench.quality.record import Quality, Score
 from asbench.results import METRICS, SUBSETS, Run
 from synth_store import UserError
@@ -254,3 +254,34 @@ def test_a_matrix_needs_two_methods_with_the_same_settings() -> None:
     assert crossing.matrices([], runs) == []
     with pytest.raises(UserError, match="choose image_auroc or pixel_ap"):
         crossing.matrices([], runs, metric="pro")
+
+
+def test_a_report_gets_global_and_local_means_over_seeds_then_categories() -> None:
+    found = by_method(
+        [
+            a_quality("a", 1.0),
+            a_quality("a", 3.0, seed=1),
+            a_quality("a", 6.0, "y"),
+            a_quality("b", 1.0),  # not measured on y
+            a_quality("c", 4.0),
+            a_quality("c", 8.0, "y"),
+        ]
+    )
+    assert found == {
+        ("demo", "fid"): {"a": pytest.approx((2 + 6) / 2), "c": pytest.approx(6)},
+        ("demo", "fid, inside"): {
+            "a": pytest.approx((np.mean([1 / 2, 1 / 4]) + 1 / 7) / 2),
+            "c": pytest.approx((1 / 5 + 1 / 9) / 2),
+        },
+    }
+
+
+def test_a_report_gets_what_was_measured_as_the_latest_of_its_data_set() -> None:
+    older = [a_quality("a", 1.0), a_quality("b", 2.0), a_quality("a", 5.0, dataset="mtd")]
+    newer = [a_quality("a", 3.0, n=50, created="2026-02-01")]
+    kept = latest([*older, *newer])
+    assert sorted((q.decides["dataset"], q.decides["n"]) for q in kept) == [
+        ("demo", 50),
+        ("mtd", 20),
+    ]
+    assert by_method([*older, *newer])["demo", "fid"] == {"a": 3.0}

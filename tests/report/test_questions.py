@@ -11,7 +11,8 @@ import pytest
 from scipy import stats
 
 from asbench import published
-from asbench.report import files, inference, paper, questions
+from asbench.quality.correlation import holm, p_of_r
+from asbench.report import files, paper, questions
 from asbench.report.blocks import Unit, blocks
 from asbench.report.gains import gains
 from asbench.report.inference import Pearson
@@ -171,7 +172,7 @@ def test_correlations(grid: ScoreGrid) -> None:
     [(0.9, 12, "does not hold"), (0.0, 12, "too few runs"), (0.0, 200, "holds")],
 )
 def test_verdicts_of_correlations(r: float, n: int, verdict: str) -> None:
-    one = Pearson(r, inference.p_of_r(r, n), n)
+    one = Pearson(r, p_of_r(r, n), n)
     assert questions.correlations({("own", "fid"): one}).verdict == verdict
 
 
@@ -230,7 +231,7 @@ def test_gains_by_hand(grid: ScoreGrid) -> None:
             (mean_of.mean() - half, mean_of.mean() + half), abs=0.25 * half
         )
         p_mean.append(mean_gain.p)
-    assert [g.corrected for g in found["mean"].each] == inference.holm(p_mean)
+    assert [g.corrected for g in found["mean"].each] == holm(p_mean).tolist()
     assert found["mean"].n == found["best"].n == 37
 
 

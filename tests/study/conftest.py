@@ -20,6 +20,7 @@ datasets: {photos: [bolt]}
 detectors:
   unet@tiny: {steps: 30, batch: 2, set: {width: 2}}
 mixes: [cutout, cutpaste]
+quality: {metrics: [ssim, fid@histogram], samples: 12}
 parts:
   base:
     seeds: [0, 1]
@@ -28,7 +29,7 @@ parts:
   both: {mixes: "cutout,cutpaste"}
 """
 """Two methods at two seeds, one at a quarter from a small pool, normals alone, a mixture."""
-RUNS = 7
+RUNS, SETS = 7, 2
 
 
 @pytest.fixture(scope="session")

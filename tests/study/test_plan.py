@@ -15,7 +15,7 @@ from asbench import results
 from asbench.study import estimate, record, spec
 from asbench.study.plan import SetNeeded, StudyPlan, cells, plan
 from asbench.study.record import Cell, LeftOut, Record
-from asbench.study.run import refuse
+from asbench.study.refusal import refuse
 from synth_store import UserError
 from tests.study.conftest import Write
 
@@ -56,6 +56,9 @@ def test_the_papers_grid_has_as_many_runs_as_the_paper(paper: StudyPlan) -> None
     hybrids = {cell.mix for cell in paper.cells if cell.part == "hybrids"}
     assert Counter(len(mix.split(",")) for mix in hybrids) == {2: 6, 3: 4, 4: 1}
     assert len(paper.sets(paper.cells)) == 12 * 37
+    assert paper.study.quality is not None
+    assert paper.study.quality.metrics == ("ssim", "psnr", "lpips", "is", "fid", "kid")
+    assert paper.metrics == ("ssim", "psnr")
 
 
 def test_the_published_protocol_has_the_same_grid_under_its_own_names(paper: StudyPlan) -> None:
@@ -100,7 +103,7 @@ def test_methods_of_the_paper_that_no_plugin_has_are_absent_and_others_wrong(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = ("cutout", "draem")
-    monkeypatch.setattr("asbench.study.plan.plugins.names", lambda _: [*names, "demo", "unet"])
+    monkeypatch.setattr("asbench.study.here.plugins.names", lambda _: [*names, "demo", "unet"])
     study = write("""
         size: 32
         datasets: {demo: [weave]}
@@ -123,6 +126,7 @@ def test_impossible_combinations_are_all_named(write: Write, tmp_path: Path) -> 
         datasets: {demo: [weave, wave], dmo: [a], btad: {"01": 400}, mpdd: all}
         detectors: {unet@tiny: , unet@tny: , draem: }
         mixes: [nsa@none]
+        quality: [ssim, psrn]
         parts:
           a: {datasets: [demo], pools: 91, detectors: {destseg@tiny-scratch: {steps: 1}}}
           b: {datasets: [demo], mixes: [], ratios: 0.5}
@@ -137,6 +141,7 @@ def test_impossible_combinations_are_all_named(write: Write, tmp_path: Path) -> 
         "folders: {dmo: PATH}",
         "detector 'unet' has no variant 'tny'",
         "image sides must be multiples of 32, and the study's are 40x40",
+        "metric 'psrn' is unknown: did you mean psnr",
     ):
         assert what in said, said
     assert len(said.splitlines()) >= 6
@@ -197,7 +202,7 @@ def test_a_protocol_that_training_does_not_know_is_absent(
 ) -> None:
     def older(dataset: str, mix: str) -> None: ...
 
-    monkeypatch.setattr("asbench.study.plan.train", older)
+    monkeypatch.setattr("asbench.study.here.train", older)
     text = "size: 32\ndatasets: {demo: [weave]}\ndetectors: [unet@tiny]\nmixes: cutout\n"
     assert not plan(write(text)).absent
     planned = plan(write(text + "protocol: {select: best-on-test}"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import signal
 import threading
 import time
@@ -16,6 +17,7 @@ import pytest
 from distributed import Client
 
 from asbench import grid, results
+from asbench.quality import record as qualities
 from asbench.study import jobs, record, spec
 from asbench.study.run import run
 from asbench.study.spec import Study
@@ -23,7 +25,7 @@ from asbench.types import Interrupted
 from synth_store import UserError
 from tests import clusters
 from tests.cli.conftest import complete, photograph, start
-from tests.study.conftest import RUNS, TOY
+from tests.study.conftest import RUNS, SETS, TOY
 
 HERE = grid.Pool(1)
 PARTS = ("bolt", "nut", "screw")
@@ -52,13 +54,23 @@ def scores(folder: Path) -> dict[str, dict[str, Any]]:
     return {r.id: {s: r.metrics[s] for s in results.SUBSETS} for r in results.runs(folder / "runs")}
 
 
+def measured(folder: Path) -> dict[str, dict[str, float]]:
+    rows = qualities.rows(folder / "quality")
+    return {q.id: {s.address: s.value for s in q.scores} for q in rows}
+
+
 def assert_same(folder: Path, whole: Path) -> None:
-    """Assert equal ids, and equal metrics to 1e-6."""
+    """Assert equal ids of runs and of measured sets, and equal metrics to 1e-6."""
     found, expected = scores(folder), scores(whole)
     assert found.keys() == expected.keys()
     for identity, metrics in expected.items():
         for subset, values in metrics.items():
             assert found[identity][subset] == pytest.approx(values, abs=1e-6, nan_ok=True)
+    once, again = measured(whole), measured(folder)
+    assert len(once) == SETS
+    assert once.keys() == again.keys()
+    for identity, values in once.items():
+        assert again[identity] == pytest.approx(values, abs=1e-6, nan_ok=True)
 
 
 def test_a_study_is_run_once(study: Study, whole: Path) -> None:
@@ -70,10 +82,16 @@ def test_a_study_is_run_once(study: Study, whole: Path) -> None:
     for cell, identity in found.runs.items():
         assert record.match(cell, known[identity])
         assert (whole / "runs" / identity / "model.safetensors").exists()
+    assert found.quality is not None
+    assert set(found.quality.done.values()) == {q.id for q in qualities.rows(whole / "quality")}
+    assert {one.method for one in found.quality.sets} == {"cutout", "cutpaste"}
     before = {path: path.stat().st_mtime_ns for path in whole.rglob("*") if path.is_file()}
     told: list[str] = []
     assert run(study, whole, engine=HERE, notify=told.append).runs == found.runs
-    assert told == [f"{RUNS} of {RUNS} runs stand already"]
+    assert told == [
+        f"{RUNS} of {RUNS} runs stand already",
+        f"{SETS} of {SETS} sets are measured already",
+    ]
     changed = {p.name for p, at in before.items() if p.exists() and p.stat().st_mtime_ns != at}
     assert changed <= {record.RECORD, "lock"}
     assert not list((whole / "status").glob("*.json"))
@@ -262,3 +280,111 @@ def test_a_run_on_other_pixels_is_trained_again(photos: Path, tmp_path: Path) ->
     path.parent.rename(path.parent.with_name(said["id"]))
     assert run(study, tmp_path / "study", engine=HERE).runs == first.runs
     assert len(results.runs(tmp_path / "study" / "runs")) == 2
+
+
+def test_what_is_measured_otherwise_is_measured_again(
+    study: Study, whole: Path, tmp_path: Path, photos: Path
+) -> None:
+    folder = tmp_path / "study"
+    shutil.copytree(whole, folder)
+    other = read(tmp_path, photos, TOY.replace("samples: 12", "samples: 11"))
+    found = run(other, folder, engine=HERE)
+    assert found.quality is not None
+    assert len(found.quality.done) == SETS
+    assert len(measured(folder)) == 2 * SETS
+    run(study, folder, engine=HERE)
+    assert len(measured(folder)) == 2 * SETS
+
+
+def test_a_set_whose_quality_cannot_be_measured_is_noted_and_stops_nothing(
+    study: Study, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "study"
+    shutil.copytree(whole, folder)
+    shutil.rmtree(folder / "quality")
+    measure = jobs.measure
+
+    def broken(dataset: str, method: str, **how: Any) -> Any:
+        if method == "cutout":
+            raise UserError("there is no measuring this.")
+        return measure(dataset, method, **how)
+
+    monkeypatch.setattr(jobs, "measure", broken)
+    found = run(study, folder, engine=HERE).quality
+    assert found is not None
+    assert [one.method for one in found.done] == ["cutpaste"]
+    assert {one.method: why for one, why in found.failed.items()} == {
+        "cutout": "there is no measuring this."
+    }
+    (line,) = record.failures(folder)
+    assert line["job"] == "quality of photos/cutout/0/bolt"
+    assert record.read(folder).quality == found
+    monkeypatch.setattr(jobs, "measure", measure)
+    assert len(measured(folder)) == 1
+    run(study, folder, engine=HERE)
+    assert_same(folder, whole)
+
+
+def test_stopped_while_measuring_nothing_half_is_left(
+    study: Study, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "study"
+    shutil.copytree(whole, folder)
+    shutil.rmtree(folder / "quality")
+
+    def at_once(file: Path) -> Callable[[], bool]:
+        file.touch()
+        return lambda: True
+
+    monkeypatch.setattr(jobs, "_asking", at_once)
+    with pytest.raises(Interrupted, match="the same command continues"):
+        run(study, folder, engine=HERE)
+    assert measured(folder) == {}
+    monkeypatch.undo()
+    run(study, folder, engine=HERE)
+    assert_same(folder, whole)
+
+
+def test_a_metric_without_its_weights_is_refused_or_left_out(
+    whole: Path, tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ASBENCH_WEIGHTS", raising=False)
+    folder = tmp_path / "study"
+    asks = read(tmp_path, photos, TOY.replace("[ssim, fid@histogram]", "[ssim, lpips, fid, kid]"))
+    with pytest.raises(UserError, match=r"(?s)quality lpips: .*alexnet.*quality fid, kid: .*incep"):
+        run(asks, folder, engine=HERE)
+    assert not folder.exists()
+    shutil.copytree(whole, folder)
+    found = run(asks, folder, engine=HERE, available=True).quality
+    assert found is not None
+    assert (found.metrics, sorted(found.left_out)) == (("ssim",), ["fid", "kid", "lpips"])
+    assert len(found.done) == SETS
+
+
+def test_a_fit_that_fails_fails_what_needs_it_once(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = """
+    size: 32
+    samples: 10
+    folders: {photos: PHOTOS}
+    datasets: {photos: [bolt]}
+    detectors: {unet@tiny: {steps: 1, batch: 2, set: {width: 2}}}
+    mixes: [cutout, realnet@tiny-scratch]
+    ratios: [0.5, 1]
+    quality: ssim
+    """
+    fitted = []
+
+    def fit(dataset: str, method: str, **how: Any) -> None:
+        fitted.append((method, how["category"]))
+        raise UserError("it does not converge.")
+
+    monkeypatch.setattr(jobs, "fit", fit)
+    found = run(read(tmp_path, photos, text), tmp_path / "study", engine=HERE)
+    assert len(fitted) == 1
+    assert (len(found.runs), len(found.failed)) == (2, 2)
+    assert all("it does not converge." in why for why in found.failed.values())
+    assert found.quality is not None
+    assert [one.method for one in found.quality.done] == ["cutout"]
+    assert [one.method for one in found.quality.failed] == ["realnet@tiny-scratch"]

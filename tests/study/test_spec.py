@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from asbench.study import spec
-from asbench.study.spec import Budget, Protocol
+from asbench.study.spec import Budget, Measure, Protocol
 from synth_store import Geometry, UserError
 from tests.study.conftest import Write
 
@@ -21,7 +21,7 @@ def test_what_is_not_said_has_a_default(write: Write) -> None:
     assert (study.name, study.samples, study.textures) == ("mine", 1000, "procedural")
     assert study.geometry == Geometry(256, 256, "stretch")
     assert study.protocol == Protocol("exact", "last", "same", parity=False)
-    assert study.faults == ()
+    assert (study.faults, study.quality) == ((), None)
     (part,) = study.parts
     assert part.datasets == {"demo": {"weave": None}}
     assert part.detectors == (Budget("unet@tiny"),)
@@ -73,6 +73,14 @@ def test_a_study_extends_another(write: Write) -> None:
         write("extends: mine.yaml")
 
 
+def test_quality_is_asked_for_in_short_or_in_full(write: Write) -> None:
+    short = write(SMALL + "quality: [ssim, fid]\n")
+    assert short.quality == Measure(("ssim", "fid"), 500, "held_out")
+    whole = write(SMALL + "quality: {metrics: kid, samples: 50, real: full}\n")
+    assert whole.quality == Measure(("kid",), 50, "full")
+    assert short.faults == whole.faults == ()
+
+
 def test_everything_that_is_wrong_is_named_at_once_with_its_place(write: Write) -> None:
     study = write("""
         size: 4
@@ -82,6 +90,7 @@ def test_everything_that_is_wrong_is_named_at_once_with_its_place(write: Write) 
         detectors: {unet@tiny: {steps: 0}, draem: {steps: 5, epochs: 5, set: 3}}
         mixes: [draem, "draem:0.5,fractal:half", 7]
         variants: {nsa: {patches: 3}}
+        quality: {metric: ssim, samples: 1, real: some}
         parts:
           a: {ratio: 0.5}
           b: {ratios: [0.5, 1.5, half], seeds: [-1], pools: 0, keep: 1, seed: 3}
@@ -100,6 +109,10 @@ def test_everything_that_is_wrong_is_named_at_once_with_its_place(write: Write) 
         ("mixes", "the weight 'half' of fractal"),
         ("mixes", "7 is not a text"),
         ("variants.nsa", "a name of yours"),
+        ("quality", "no metric is named"),
+        ("quality.metric", "did you mean metrics"),
+        ("quality.samples", "1 samples cannot be compared"),
+        ("quality.real", "choose held_out or full"),
         ("parts.a.ratio", "did you mean ratios"),
         ("parts.b.ratios", "ratio 1.5 is impossible"),
         ("parts.b.ratios", "'half' is not a ratio"),
@@ -109,7 +122,7 @@ def test_everything_that_is_wrong_is_named_at_once_with_its_place(write: Write) 
         ("parts.b.seed", "did you mean seeds"),
     ):
         assert any(f.startswith(f"{place}: ") and what in f for f in study.faults), (place, said)
-    assert len(study.faults) == len(set(study.faults)) == 19
+    assert len(study.faults) == len(set(study.faults)) == 23
 
 
 @pytest.mark.parametrize(

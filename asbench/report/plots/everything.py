@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from asbench.report.paper_relations import Quality, pairings, ratio_studies
 from asbench.report.plots import heatmaps, mixtures, radars, ranks, ratios, robustness, scatters
@@ -37,7 +38,7 @@ def overview(grid: ScoreGrid) -> list[Drawing]:
         found.append(scatters.draw_pareto(grid))
     ranked = ranks.draw(grid, DRAWN[0])
     found += [ranked] if ranked else []
-    return sorted(found, key=lambda d: int(d.paper or 99))
+    return _marked(sorted(found, key=lambda d: int(d.paper or 99)), grid)
 
 
 def of_ratios(grid: ScoreGrid) -> list[Drawing]:
@@ -52,23 +53,25 @@ def of_ratios(grid: ScoreGrid) -> list[Drawing]:
             found += [ratios.draw_curves(grid, study, "detector")]
         if len(study.by_ratio) >= SPOKES:
             found.append(ratios.draw_stability(grid, study))
-    return found
+    return _marked(found, grid)
 
 
 def of_mixtures(grid: ScoreGrid) -> list[Drawing]:
     """Return figure 13, two metrics of each detector that was trained on mixtures."""
     mixed = {s.detector for s in grid.hybrids(DRAWN[0]) if len(s.mix) > 1}
-    return [
+    found = [
         mixtures.draw(grid, detector, metric)
         for detector in grid.detectors
         if detector in mixed
         for metric in _defined(grid, DRAWN)
     ]
+    return _marked(found, grid)
 
 
 def of_quality(grid: ScoreGrid, quality: Quality | None) -> list[Drawing]:
     """Return figure 11, one panel a quality score and data set."""
-    return [scatters.draw_quality(p) for p in pairings(grid, quality or {}) if len(p.x) > 1]
+    found = [scatters.draw_quality(p) for p in pairings(grid, quality or {}) if len(p.x) > 1]
+    return _marked(found, grid)
 
 
 def figures(grid: ScoreGrid, quality: Quality | None = None) -> list[Drawing]:
@@ -79,6 +82,14 @@ def figures(grid: ScoreGrid, quality: Quality | None = None) -> list[Drawing]:
         *of_quality(grid, quality),
         *of_mixtures(grid),
     ]
+
+
+def _marked(drawings: Sequence[Drawing], grid: ScoreGrid) -> list[Drawing]:
+    """Return the drawings, which say so where checkpoints were selected on the test set."""
+    if not grid.selected:
+        return list(drawings)
+    mark = "(selected on the test set)"
+    return [replace(d, caption=f"{d.caption} {mark}", told=f"{d.told} {mark}") for d in drawings]
 
 
 def _defined(grid: ScoreGrid, metrics: Sequence[str]) -> list[str]:
