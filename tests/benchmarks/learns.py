@@ -73,7 +73,7 @@ STUDIES = {
         samples=300,
         size=64,
         steps={
-            "draem@tiny": 400,
+            "draem@tiny-upright": 700,
             "destseg@tiny": 300,
             "memseg@tiny-partial": 200,
             "unet@tiny": 400,
