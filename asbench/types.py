@@ -276,8 +276,9 @@ class PretrainedFile:
     """Weights of others that a learned method starts from; never downloaded.
 
     name: as in `--weights NAME=PATH`; published: the name of the file, or of the folder, as its
-    authors ship it, looked for in `ASBENCH_WEIGHTS`; source: where to get it; instead: the variant
-    that does without; rendering: False where a fit keeps all of it, so that rendering does without.
+    authors ship it, looked for in `ASBENCH_WEIGHTS`; source: where to get it; instead: the variants
+    that do without, in words; smallest: the name of the one for any machine; rendering: False where
+    a fit keeps all of it, so that rendering does without.
     """
 
     name: str
@@ -285,6 +286,7 @@ class PretrainedFile:
     source: str
     instead: str
     rendering: bool = True
+    smallest: str = ""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ VARIANTS = {
 }
 """`tiny`: an eighth of the published widths, 1.5 M parameters; learns in a few hundred steps on two
 CPU cores. Batch norm's running statistics trail a rate this high: judge it at the end of a
-training, after the rate has fallen, not halfway. `tiny-upright`: half as wide again where it
+training, after the rate has fallen, not halfway. `tiny-upright`: half of that width where it
 reconstructs, trained longer and without the rotation, for images that always lie the same way."""
 
 PROTOCOLS = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -154,19 +155,29 @@ def fit(
             "--category out, or name one."
         )
     where = find_device(device)
-    found = {c: find_weights(s.title, s.pretrained, weights or {}) for c, s in learned.items()}
+    scope = ["--name", name] if name else []
+    scope += [word for c in categories if category is not None for word in ("--category", c)]
+
+    def line(other: str) -> str:
+        """Return the command that fits another variant on the same images."""
+        start = ["asbench", "fit", "--method", f"{method.partition('@')[0]}@{other}"]
+        return shlex.join([*start, "--dataset", dataset, *scope])
+
+    found = {
+        c: find_weights(s.title, s.pretrained, weights or {}, line) for c, s in learned.items()
+    }
     # Refused before anything is written, where there are no few-shot defects with a mask.
     defects = {c: few_shot(data, c) for c, s in learned.items() if s.learns_from != "normals"}
     opened = SynthStore.create(store, geometry_of(store, size, resize))
     plans = []
-    for scope in [categories] if joint else [[c] for c in categories]:
-        synthesizer, first = learned[scope[0]], scope[0]
-        subjects = tuple(_subject(opened, data, c, defects.get(c), progress) for c in scope)
+    for members in [categories] if joint else [[c] for c in categories]:
+        synthesizer, first = learned[members[0]], members[0]
+        subjects = tuple(_subject(opened, data, c, defects.get(c), progress) for c in members)
         identity = _identity(opened, data.name, full, synthesizer, subjects, seed, found[first])
         folder = fit_folder(
             fits, data.name, full, seed, ALL if joint and category is None else first
         )
-        methods = {c: learned[c] for c in scope}
+        methods = {c: learned[c] for c in members}
         plans.append(FitPlan(methods, subjects, found[first], identity, folder, where))
     return [_execute(p, replace, progress, notify, stop) for p in plans]
 

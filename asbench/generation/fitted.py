@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from asbench.synthesizers import variants
 from asbench.types import LearnedSynthesizer, Renderer, Synthesizer
 from synth_store import UserError
 
@@ -96,8 +97,8 @@ def find_fit(
 
     Where there is none under the method's name, that of another parameter set will do which
     differs in nothing that fitting sees. synthesizer: the method, resolved for the category; name:
-    what the data set is called on the command line, where it is a path. Raises UserError with the
-    command that makes it where there is none.
+    what the data set is called on the command line, where it is a path. Raises UserError where
+    there is none, with the command that makes it, and with a variant that is fitted.
     """
     for fitted in _serving(fits, dataset, method, category, seed):
         return fitted
@@ -107,12 +108,21 @@ def find_fit(
             for fitted in _serving(fits, dataset, other, category, seed):
                 if fitted.record["identity"]["parameters"] == wanted:
                     return fitted
-    line = ["asbench", "fit", "--method", method, "--dataset", name or dataset]
-    line += ["--category", category] + (["--seed", str(seed)] if seed else [])
-    line += ["--fits", str(fits)] if str(fits) != FITS else []
+    origin = ["--dataset", name or dataset, "--category", category]
+    at = ["--fits", str(fits)] if str(fits) != FITS else []
+    line = ["asbench", "fit", "--method", method, *origin]
+    line += (["--seed", str(seed)] if seed else []) + at
+    told = f"`{shlex.join(line)}`"
+    shipped = [plain, *(f"{plain}@{variant}" for variant in variants(plain))]
+    for other in fitted_methods(fits, dataset, category, seed):
+        if other in shipped:  # another needs the --set options it was fitted with
+            line = ["asbench", "generate", "--method", other, *origin]
+            line += (["--fit-seed", str(seed)] if seed else []) + at
+            told = f"{other} is, so name that: `{shlex.join(line)}`; or fit it: {told}"
+            break
     raise UserError(
         f"{method} is not fitted for {dataset}/{category} (fit seed {seed}, looked in {fits}): "
-        f"`{shlex.join(line)}`."
+        f"{told}."
     )
 
 

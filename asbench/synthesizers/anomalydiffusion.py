@@ -18,6 +18,7 @@ LDM = PretrainedFile(
     published="ldm-text2im-large-256",
     source="https://huggingface.co/CompVis/ldm-text2im-large-256 (the whole folder)",
     instead="anomalydiffusion@mid-scratch (one GPU, a day) or @tiny-scratch",
+    smallest="tiny-scratch",
 )
 LDM_NETWORKS: dict[str, Any] = {
     "coder_widths": (128, 256, 512, 512),

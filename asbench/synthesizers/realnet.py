@@ -23,6 +23,7 @@ ADM = PretrainedFile(
     source="https://github.com/openai/guided-diffusion",
     instead="realnet@full-scratch (a GPU), @mid-scratch (one GPU, a day) or @tiny-scratch",
     rendering=False,
+    smallest="tiny-scratch",
 )
 ADM_UNET: dict[str, Any] = {
     "width": 256,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,29 @@ def test_from_its_fit_to_a_mixed_training(run: Run, place: Path) -> None:
     assert "anomalydiffusion@toy" in trained.out
     (run_file,) = (json.loads(p.read_text()) for p in Path("runs").glob("*/run.json"))
     assert run_file["decides"]["mix"] == {"draem": 0.5, "anomalydiffusion@toy": 0.5}
+
+
+def test_every_refusal_leads_on_to_the_next_command(run: Run, place: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    """From a plain name in a mixture, without weights or a fit, to the smallest variant."""
+    monkeypatch.delenv("ASBENCH_WEIGHTS", raising=False)
+    refused = run("train --dataset photos --category bolt --mix draem:0.5,anomalydiffusion:0.5")
+    (generate,) = re.findall(r"asbench (generate .* anomalydiffusion .*)", refused.err)
+    (fit,) = re.findall(r"`asbench (fit [^`]*)`", run(generate).err)
+    (smallest,) = re.findall(r"`asbench (fit [^`]*)`", run(fit).err)
+    assert smallest == (
+        "fit --method anomalydiffusion@tiny-scratch --dataset photos --category bolt"
+    )
+
+    folder = Path("fits/photos/anomalydiffusion@tiny-scratch/0/bolt")
+    folder.mkdir(parents=True)
+    record = {"schema": 1, "identity": {"kinds": {"bolt": ["crack"]}, "parameters": {}}}
+    (folder / "fit.json").write_text(json.dumps(record))
+    told = run(generate).err
+    assert "anomalydiffusion@tiny-scratch is, so name that: `asbench generate" in told
+    (again, _) = re.findall(r"`asbench ([^`]*)`", told)
+    assert again == (
+        "generate --method anomalydiffusion@tiny-scratch --dataset photos --category bolt"
+    )
 
 
 def test_without_its_weights_nothing_is_written(run: Run, place: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -45,12 +46,19 @@ def built(
     return model, stages
 
 
-def run(stage: Any, steps: int | None = None) -> None:
+def run(
+    stage: Any, steps: int | None = None, *, begin: bool = True, loss: str | None = None
+) -> list[float]:
+    """Run a stage's steps, and return one of its losses."""
+    found = []
     with private_rng():
         seed_rng(1)
-        stage.begin()
+        if begin:
+            stage.begin()
         for step in range(stage.steps if steps is None else steps):
-            stage.step(step, address_generator("test", stage.name, step))
+            losses = stage.step(step, address_generator("test", stage.name, step))
+            found += [float(losses[loss])] if loss else []
+    return found
 
 
 def copied(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -93,6 +101,43 @@ def test_what_is_frozen_stays_and_only_words_learn() -> None:
     before = copied(model.state_dict())
     run(stages["bank"])
     assert changed(before, model.state_dict()) == {"masks", "accepted"}
+
+
+def test_losses_fall() -> None:
+    """The prior's over its steps; those of parts A and B at the same noise, before and after."""
+    method = Anomalydiffusion(
+        **TOY
+        | {"coder_steps": 60, "coder_lr": 5e-3, "prior_steps": 120, "prior_lr": 1e-2, "lr": 1e-2}
+        | {"prior_images": 8, "images": 8, "steps": 40, "augment": 0.0}
+        | {"mask_lr": 1e-2, "mask_images": 8, "mask_steps": 40}
+    )
+    subjects = subjects_of(method)
+    model, stages = built(method, subjects)
+    for name, loss in (("coder", "error"), ("words", "noise")):
+        values = run(stages[name], loss=loss)
+        assert np.mean(values[-15:]) < 0.9 * np.mean(values[:5]), name
+
+    def measured(name: str, loss: str) -> float:
+        """Return the mean loss of a stage's first steps, from which nothing is kept."""
+        kept = copied(model.state_dict())
+        lrs = [group["lr"] for o in stages[name].optimizers for group in o.param_groups]
+        for optimizer in stages[name].optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = 0.0
+        values = run(stages[name], 16, begin=False, loss=loss)
+        for optimizer in stages[name].optimizers:
+            for group, lr in zip(optimizer.param_groups, lrs, strict=True):
+                group["lr"] = lr
+            optimizer.state.clear()
+        model.load_state_dict(kept)
+        return float(np.mean(values))
+
+    for name in ("looks", "masks"):
+        with private_rng():
+            stages[name].begin()
+        before = measured(name, "noise")
+        run(stages[name], begin=False)
+        assert measured(name, "noise") < before, name
 
 
 def test_pairs_that_were_not_seen_keep_their_look() -> None:
@@ -343,6 +388,30 @@ def test_full_size() -> None:
         assert model.latent.decode(seen).shape == (1, 3, 256, 256)
     assert seen.shape == x.shape
     assert model.looks[1].grad is not None
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.skipif("ASBENCH_FULL_SIZE" not in os.environ, reason="set ASBENCH_FULL_SIZE: 11 GB")
+def test_a_step_of_part_a_and_of_sampling_at_the_published_size() -> None:
+    """Random networks of CompVis's size but for its text encoder, one image: about 11 GB."""
+    method = Anomalydiffusion(weights="none", images=1, steps=1, walk=2, augment=0.0)
+    subjects = subjects_of(method)[:1]
+    model, stages = built(method, subjects)
+    before = copied(dict(model.looks.named_parameters()))
+    (loss,) = run(stages["looks"], loss="noise")
+    assert np.isfinite(loss)
+    assert changed(before, dict(model.looks.named_parameters()))
+    masks = torch.zeros(1, 1, 256, 256)
+    masks[:, :, 64:128, 64:128] = 1
+    fresh = torch.Generator().manual_seed(0)
+    painted = model.eval().repaint(
+        torch.zeros(1, 4, 32, 32), masks, [0], lambda: torch.randn(1, 4, 32, 32, generator=fresh)
+    )
+    with torch.no_grad():
+        image = model.latent.decode(painted)
+    assert image.shape == (1, 3, 256, 256)
+    assert torch.isfinite(image).all()
 
 
 @pytest.mark.parametrize("name", VARIANTS)

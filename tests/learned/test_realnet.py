@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from diffusers import DDPMScheduler
 from torch import Tensor
 
 from asbench.generation.fitted import fit_parameters
-from asbench.learned.images import noise
+from asbench.learned.images import noise, small
 from asbench.learned.realnet import RealnetModel
 from asbench.learned.testing import LearnedContract, draw_learned, fit_model, subjects_of
 from asbench.nets.seeds import private_rng
@@ -59,14 +60,19 @@ def test_losses_fall(learned: tuple[RealnetModel, Any]) -> None:
 
 
 def test_deviation_rises_with_strength(learned: tuple[RealnetModel, Any]) -> None:
-    """All strengths share their noise."""
+    """From the sample without strength, and from the mean normal; all strengths share noise."""
     model, _ = learned
-    plain = sampled(model, 0.0)
+    normals = small(list(material(32, 32, "object", normals=12).normals), model.method.side)
     strengths = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
-    deviations = [float((sampled(model, s) - plain).abs().mean()) for s in strengths]
-    assert deviations == sorted(deviations)
-    assert deviations[0] > 0
-    assert deviations[-1] > 3 * deviations[0]
+    drawn = [sampled(model, s) for s in strengths]
+    plain, mean = (
+        [float((images - kept).abs().mean()) for images in drawn]
+        for kept in (sampled(model, 0.0), normals.mean(dim=0))
+    )
+    assert plain == sorted(plain)
+    assert plain[0] > 0
+    assert plain[-1] > 3 * plain[0]
+    assert mean == sorted(mean)
 
 
 @pytest.mark.parametrize(
@@ -178,6 +184,26 @@ def test_configurations_build_at_true_size(name: str, parameters: int) -> None:
     assert output.shape == (1, 6, method.side, method.side)
     assert round(millions) == parameters
     assert all(p.grad is not None for p in model.moving.parameters())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.skipif("ASBENCH_FULL_SIZE" not in os.environ, reason="set ASBENCH_FULL_SIZE: 13 GB")
+def test_a_step_at_the_published_size() -> None:
+    """Of fitting, one image rather than 3 passes of 20, and of sampling: about 13 GB."""
+    method = Realnet(weights="none", images=1, at_once=1, accumulate=1, steps=1, walk=2)
+    with private_rng():
+        torch.manual_seed(0)
+        model = RealnetModel(method, ("texture",))
+        (stage,) = model.stages(subjects_of(method)[:1])
+        # The last layer begins at zero: in the first step nothing learns but it.
+        before = model.moving.conv_out.weight.detach().clone()
+        losses = stage.step(0, torch.Generator().manual_seed(0))
+        assert all(bool(torch.isfinite(loss)) for loss in losses.values())
+        assert not torch.equal(before, model.moving.conv_out.weight)
+    image = sampled(model, 0.2, count=1)
+    assert image.shape == (1, 3, 256, 256)
+    assert torch.isfinite(image).all()
 
 
 def test_rendering_sees_what_fitting_does_not() -> None:
