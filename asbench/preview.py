@@ -127,7 +127,10 @@ def _object(sample: Sample) -> Image:
 
 
 def sheets(store: Path | str, runs: Sequence[Run], *, count: int = 8) -> dict[str, bytes]:
-    """Return a contact sheet, as PNG, of every stored set that these runs trained on."""
+    """Return a contact sheet, as WebP, of every stored set that these runs trained on.
+
+    They are reduced to be looked at; lossless, they would be most of a page.
+    """
     opened = SynthStore.open(store)
     wanted = {
         (StoreKey(r.decides["dataset"], method, r.decides["synth_seed"]), r.decides["category"])
@@ -139,7 +142,7 @@ def sheets(store: Path | str, runs: Sequence[Run], *, count: int = 8) -> dict[st
     for key, category in present:
         stored = opened.read(key, category)
         band = Band(f"{key}/{category}", [stored[i] for i in range(min(count, len(stored)))])
-        drawn[band.title] = png(contact_sheet([band], side=112))
+        drawn[band.title] = encoded(contact_sheet([band], side=112), ".webp")
     return drawn
 
 
@@ -158,10 +161,16 @@ def heat(image: Image, scores: npt.NDArray[np.float32], threshold: float | None 
 
 def png(image: Image) -> bytes:
     """Return an image as PNG."""
-    done, encoded = cv2.imencode(".png", np.ascontiguousarray(image[..., ::-1]))
+    return encoded(image, ".png")
+
+
+def encoded(image: Image, suffix: str) -> bytes:
+    """Return an image as a file with this suffix; WebP loses what eyes do not see."""
+    options = [cv2.IMWRITE_WEBP_QUALITY, 90] if suffix == ".webp" else []
+    done, data = cv2.imencode(suffix, np.ascontiguousarray(image[..., ::-1]), options)
     if not done:
         raise ValueError(f"cannot encode an image of {image.shape}")
-    return encoded.tobytes()
+    return data.tobytes()
 
 
 def _strip(images: Sequence[Image], cell: tuple[int, int], columns: int) -> Image:

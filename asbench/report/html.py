@@ -287,8 +287,9 @@ def _sheets(sheets: Mapping[str, bytes]) -> list[Sheet]:
 
 
 def data_uri(data: bytes) -> str:
-    """Return PNG bytes as a `data:` address."""
-    return f"data:image/png;base64,{base64.b64encode(data).decode()}"
+    """Return PNG or WebP bytes as a `data:` address."""
+    kind = "webp" if data[8:12] == b"WEBP" else "png"
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def _resource(name: str) -> str:

@@ -30,13 +30,13 @@ def encode_indexed(indices: npt.NDArray[np.uint8], palette: npt.NDArray[np.uint8
     return _png(picture, transparency=palette[:, 3].tobytes())
 
 
-def size(png: bytes) -> tuple[int, int]:
-    """Return the (width, height) of a PNG; raises ValueError for anything else."""
+def size(data: bytes) -> tuple[int, int]:
+    """Return the (width, height) of a PNG or WebP; raises ValueError for anything else."""
     try:
-        with Pillow.open(BytesIO(png), formats=("PNG",)) as picture:
+        with Pillow.open(BytesIO(data), formats=("PNG", "WEBP")) as picture:
             return picture.size
     except OSError as error:
-        raise ValueError("not a PNG") from error
+        raise ValueError("neither PNG nor WebP") from error
 
 
 def outline(mask: Mask) -> Mask:

@@ -398,10 +398,6 @@ def test_a_step_of_part_a_and_of_sampling_at_the_published_size() -> None:
     method = Anomalydiffusion(weights="none", images=1, steps=1, walk=2, augment=0.0)
     subjects = subjects_of(method)[:1]
     model, stages = built(method, subjects)
-    before = copied(dict(model.looks.named_parameters()))
-    (loss,) = run(stages["looks"], loss="noise")
-    assert np.isfinite(loss)
-    assert changed(before, dict(model.looks.named_parameters()))
     masks = torch.zeros(1, 1, 256, 256)
     masks[:, :, 64:128, 64:128] = 1
     fresh = torch.Generator().manual_seed(0)
@@ -412,6 +408,12 @@ def test_a_step_of_part_a_and_of_sampling_at_the_published_size() -> None:
         image = model.latent.decode(painted)
     assert image.shape == (1, 3, 256, 256)
     assert torch.isfinite(image).all()
+    # Last: at the published rate one step sends words far that no text encoder normalises here.
+    model.train()
+    before = copied(dict(model.looks.named_parameters()))
+    (loss,) = run(stages["looks"], loss="noise")
+    assert np.isfinite(loss)
+    assert changed(before, dict(model.looks.named_parameters()))
 
 
 @pytest.mark.parametrize("name", VARIANTS)
