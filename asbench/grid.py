@@ -13,14 +13,21 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
-from asbench.processes import THREADS, caught, cores, one_thread, pooled, was_killed
 from asbench.processes import Failure as Failure
+from asbench.processes import (
+    caught,
+    cores,
+    keep_to_one_thread,
+    one_thread,
+    pooled,
+    was_killed,
+)
 from synth_store.types import UserError
 
 if TYPE_CHECKING:
@@ -318,10 +325,15 @@ _ALONE = threading.Lock()
 
 def _alone(function: Callable[[J], R], job: J) -> R:
     """Run a job in a dask worker, on one thread, never two at once."""
-    for name in THREADS:
-        os.environ[name] = "1"
-    with _ALONE, one_thread():
+    with _ALONE:
+        _prepare_worker()
         return function(job)
+
+
+@cache
+def _prepare_worker() -> None:
+    """Once for all jobs: looking for the libraries that use threads takes half a millisecond."""
+    keep_to_one_thread()
 
 
 def _failure(status: str, result: Any) -> Failure | None:

@@ -113,6 +113,16 @@ def one_thread() -> Iterator[None]:
             torch.set_num_threads(torch_before)
 
 
+def keep_to_one_thread() -> None:
+    """Make this process run on one thread from now on, libraries that are loaded later too."""
+    for name in THREADS:
+        os.environ[name] = "1"
+    cv2.setNumThreads(1)
+    threadpool_limits(1)
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
+
+
 def _prepare(cards: Any) -> None:
     """Make a worker run on one thread, and on one of the GPUs in a queue, if there is one.
 
@@ -121,10 +131,7 @@ def _prepare(cards: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if cards is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = cards.get()
-    for name in THREADS:
-        os.environ[name] = "1"
-    cv2.setNumThreads(1)
-    threadpool_limits(1)
+    keep_to_one_thread()
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
 
 
