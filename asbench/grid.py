@@ -229,7 +229,7 @@ def _scheduler(
         yield scheduler
         return
     try:
-        from dask_jobqueue import SLURMCluster
+        from dask_jobqueue.slurm import SLURMCluster
     except ImportError as error:
         raise UserError(
             "--slurm needs dask-jobqueue: `pip install 'asbench[hpc]'`, or start workers yourself "
