@@ -7,6 +7,7 @@ result is then the same everywhere, and as many jobs as there are cores do not f
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
@@ -235,6 +236,11 @@ def _scheduler(
             "--slurm needs dask-jobqueue: `pip install 'asbench[hpc]'`, or start workers yourself "
             "and name their scheduler with --scheduler."
         ) from error
+    if shutil.which("sbatch") is None:
+        raise UserError(
+            "--slurm needs Slurm's `sbatch`, which is not on this machine: run this where jobs are "
+            "submitted, or start workers yourself and name their scheduler with --scheduler."
+        )
     # One process of one thread a job: a job of ours is alone in its process.
     options: dict[str, Any] = {"memory": "8GB", "walltime": "24:00:00", **slurm}
     options |= {"cores": 1, "processes": 1, "scheduler_options": {"dashboard_address": ":0"}}

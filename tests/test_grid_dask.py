@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -108,7 +109,6 @@ def test_slurm_is_asked_for_workers_of_one_thread_and_a_gpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A stand-in for sbatch runs the job's script here."""
-    pytest.importorskip("dask_jobqueue", reason="needs the extra hpc")
     for name, text in (
         ("sbatch", SBATCH.format(folder=tmp_path)),
         ("scancel", "#!/bin/bash\nkill $1"),
@@ -124,3 +124,14 @@ def test_slurm_is_asked_for_workers_of_one_thread_and_a_gpu(
     assert "#SBATCH --gres=gpu:1" in script
     assert "--nthreads 1" in script
     assert "--resources GPU=1" in script
+
+
+def test_slurm_is_asked_for_only_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match="sbatch"), grid.engine(slurm={"queue": "long"}):
+        pass
+    monkeypatch.setitem(sys.modules, "dask_jobqueue.slurm", None)
+    with pytest.raises(UserError, match="asbench\\[hpc\\]"), grid.engine(slurm={"queue": "long"}):
+        pass
