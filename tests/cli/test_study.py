@@ -98,7 +98,7 @@ def test_all_faults_are_told_at_once_and_nothing_is_begun(run: Run, here: Path) 
     [
         ("study run nothing", "is neither a file nor one that ships"),
         ("study run demo --scheduler tcp://127.0.0.1:9 --workers 2", "leave out --workers"),
-        ("study run demo --slurm queue=gpu", "sbatch"),
+        ("study run demo --slurm queue=gpu", "--slurm needs"),
         ("study run demo --gpus 99 --folder x", "99 GPUs are more than this machine has"),
     ],
 )
