@@ -8,7 +8,7 @@ from torch.optim import Adam
 from asbench.nets.detector import Batch, Detector, Protocol, Selection, Stage
 from asbench.nets.losses import focal
 from asbench.nets.schedules import fall_twice
-from asbench.nets.scores import largest_mean
+from asbench.nets.scores import largest_mean, odd_window
 from asbench.nets.unet import UNet
 from synth_store.types import UserError
 
@@ -35,6 +35,8 @@ class Unet(Detector):
     Args:
         width: channels at full size.
         lr: learning rate of Adam, times 0.2 after 80 % and again after 90 % of the steps.
+        window: side of the square, in pixels, whose largest mean is the image score: odd. 21 is
+            the published one, a twelfth of the published images' side.
     """
 
     title = "U-Net (AnomalyDiffusion)"
@@ -47,7 +49,7 @@ class Unet(Detector):
     stride = 32
     flavour = "anomalydiffusion"
 
-    def __init__(self, *, width: int = 64, lr: float = 1e-4) -> None:
+    def __init__(self, *, width: int = 64, lr: float = 1e-4, window: int = 21) -> None:
         super().__init__()
         if width < 1 or lr <= 0:
             raise UserError(
@@ -55,6 +57,7 @@ class Unet(Detector):
                 "width must be at least 1 and lr positive."
             )
         self.lr = lr
+        self.window = odd_window(window)
         self.segmentation = UNet(inputs=3, width=width)
 
     def stages(self, steps: int) -> tuple[Stage, ...]:
@@ -85,5 +88,5 @@ class Unet(Detector):
         return self.probabilities(images)[:, 1]
 
     def image_scores(self, maps: Tensor) -> Tensor:
-        """Return the largest mean over any 21x21 window; padding zeros count in the mean."""
-        return largest_mean(maps)
+        """Return the largest mean over any window (21x21); padding zeros count in the mean."""
+        return largest_mean(maps, self.window)

@@ -5,6 +5,18 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
+from synth_store.types import UserError
+
+
+def odd_window(window: int) -> int:
+    """Return the side of a window; raises UserError unless it has a pixel in the middle."""
+    if window < 1 or window % 2 == 0:
+        raise UserError(
+            f"a window of {window} pixels has no pixel in the middle: choose an odd side, "
+            "`--set window=21` as published or about a twelfth of the images' side."
+        )
+    return window
+
 
 def largest_mean(maps: Tensor, window: int = 21) -> Tensor:
     """Return the largest mean over any window of maps (B, H, W): (B,).

@@ -54,6 +54,25 @@ def test_image_score_is_the_largest_mean_over_21_by_21_with_padding_zeros_counte
     assert build("draem", 0, SMALL).image_scores(corner).item() == pytest.approx(121 / 441)
 
 
+def test_the_window_of_the_image_score_is_odd_and_can_be_chosen():
+    maps = torch.rand(2, 32, 32, generator=torch.Generator().manual_seed(0))
+    expected = [ndimage.uniform_filter(m, 5, mode="constant").max() for m in maps.double().numpy()]
+    found = build("draem", 0, {**SMALL, "window": 5}).image_scores(maps)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    with pytest.raises(UserError, match=r"window of 4 pixels.*--set window=21"):
+        build("draem", 0, {**SMALL, "window": 4})
+
+
+@pytest.mark.parametrize("joint", [True, False])
+def test_only_a_joint_training_moves_the_reconstruction_by_the_segmentation(joint):
+    detector, some = build("draem", 0, {**SMALL, "joint": joint}), batch()
+    _, probabilities = detector.restore_and_segment(some.image)
+    focal(probabilities, some.mask).backward()
+    reached = [p.grad is not None for p in detector.reconstruction.parameters()]
+    assert all(reached) if joint else not any(reached)
+    assert all(p.grad is not None for p in detector.segmentation.parameters())
+
+
 def test_loss_is_the_sum_of_the_three():
     detector, some = build("draem", 0, SMALL), batch()
     restored, probabilities = detector.restore_and_segment(some.image)
