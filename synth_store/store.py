@@ -360,18 +360,16 @@ class SynthStore:
         set that was begun remembers the options it was made with. For a store on an object store
         the line makes it in a folder and copies that there.
         """
-        method, options = key.method, []
+        options: list[str] = []
         if self.has(key, category):
             begun = read_attributes(self.folder(key, category))
             options = list(begun["record"].get("options", []))
             origin = origin or begun["record"].get("origin")
             count = count or begun["target"]
-            if "--variant" in options:
-                method = method.partition("@")[0]
         copied = isinstance(self.root, RemotePath)
         words = ["asbench", "generate", *([] if copied else ["--store", str(self.root)])]
         words += origin if origin is not None else ["--dataset", key.dataset]
-        words += ["--category", category, "--method", method, *options, "--seed", str(key.seed)]
+        words += ["--category", category, "--method", key.method, *options, "--seed", str(key.seed)]
         line = shlex.join([*words, *([] if count is None else ["-n", str(count)])])
         return f"{line} && {copy_line(self.root)}" if isinstance(self.root, RemotePath) else line
 

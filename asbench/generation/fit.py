@@ -48,7 +48,7 @@ from asbench.nets.device import find_device
 from asbench.nets.seeds import address_seed, private_rng, seed_rng
 from asbench.preview import Band, contact_sheet, png
 from asbench.results import into_place
-from asbench.synthesizers import resolve
+from asbench.synthesizers import own_name, resolve
 from asbench.types import (
     Canvas,
     Dataset,
@@ -130,7 +130,8 @@ def fit(
         store: where the normals are or are to be, at the geometry that is fitted and rendered.
         fits: the folder of fits.
         size, resize: of a new store, as in `generate`.
-        settings, variant: parameters that differ from the method's own, and their name.
+        settings, variant: parameters that differ from the method's own, and their name: `long` of
+            `realnet@tiny-scratch` makes `realnet@tiny-scratch-long`.
         weights: files of pretrained networks by name; else they are looked for in the folder
             `ASBENCH_WEIGHTS`; never downloaded.
         device: `cpu`, `cuda`, ...; None for CUDA where there is one.
@@ -146,7 +147,7 @@ def fit(
     """
     data = open_dataset(dataset, name=name)
     categories = chosen(data.categories(), category, data.name)
-    full = method if variant is None else f"{method}@{variant}"
+    full = own_name(method, variant)
     learned = {c: _learned(full, data.name, c, settings) for c in categories}
     joint = learned[categories[0]].joint
     if joint and category is not None and len(categories) > 1:

@@ -15,7 +15,7 @@ from asbench.generation.plan import SetPlan, plan_set
 from asbench.generation.real import ensure_real, few_shot, refuse_parameters
 from asbench.generation.render import material, render_job, render_samples, renderer_of
 from asbench.ingest import Progress, ensure_normals, quiet
-from asbench.synthesizers import resolve
+from asbench.synthesizers import own_name, resolve
 from asbench.types import REAL, Dataset, LearnedSynthesizer
 from synth_store import Geometry, Sample, StoredSet, StoreKey, SynthStore, UserError
 
@@ -59,7 +59,8 @@ def generate(
         resize: `stretch` or `pad`, for a new store.
         textures: the data set whose images methods like draem draw textures from.
         settings: parameters that differ from the method's own; needs `variant`.
-        variant: the name of that parameter set, as in `nsa@three`.
+        variant: the name of that parameter set: `three` of `nsa` makes `nsa@three`. Of
+            `realnet@tiny-scratch`, from whose parameters it starts, `realnet@tiny-scratch-three`.
         name: the key of a folder in the store; by default its slug.
         replace: render anew what stands under the key.
         workers: processes; None for one per core, and for one where a learned method renders on a
@@ -152,8 +153,7 @@ def prepare(
     data = open_dataset(dataset, name=name)
     categories = chosen(data.categories(), category, data.name)
     methods = [method] if isinstance(method, str) else list(method)
-    if variant is not None:
-        methods = [f"{m}@{variant}" for m in methods]
+    methods = [own_name(m, variant) for m in methods]
     refuse_parameters(methods, bool(settings))
     synthesizers = {
         (m, c): resolve(m, dataset=data.name, category=c, settings=settings)
@@ -182,7 +182,7 @@ def prepare(
         c: ensure_real(opened, few, origin=origin, replace=again, progress=progress)
         for c, few in defects.items()
     }
-    asked = {"origin": origin, "options": _options(settings, variant, textures)}
+    asked = {"origin": origin, "options": _options(settings, textures)}
     plans = {
         (m, c): plan_set(
             opened,
@@ -216,10 +216,9 @@ def _render(
         progress(f"{p.key}/{p.category}", done[p], p.count)
 
 
-def _options(settings: Mapping[str, Any] | None, variant: str | None, textures: str) -> list[str]:
+def _options(settings: Mapping[str, Any] | None, textures: str) -> list[str]:
     """Return the options of the command line that, beside the key, made a set what it is."""
     words = [f"--set={name}={value}" for name, value in (settings or {}).items()]
-    words += ["--variant", variant] if variant is not None else []
     return words + (["--textures", textures] if textures != TEXTURES else [])
 
 

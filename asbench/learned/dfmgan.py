@@ -58,28 +58,41 @@ class Branch(nn.Module):
 
 
 class Gated:
-    """A branch at work on one batch: what it adds to the backbone, and M level by level."""
+    """A branch at work on one batch: what it adds to the backbone, and M at full size."""
+
+    values: Tensor
 
     def __init__(self, branch: Branch, codes: Tensor, noises: Sequence[Tensor]) -> None:
         self.branch, self.codes, self.noises = branch, codes, noises
-        self.values: list[Tensor] = []
+        self.done = 0
 
     def __call__(self, level: int, x: Tensor) -> Tensor:
-        """Return F_res [M >= 0] for the features that come into a level of the backbone."""
-        at = len(self.values)
-        both, noises = (self.codes, self.codes), self.noises[2 * at : 2 * at + 2]
-        own: Tensor = self.branch.pairs[at](x, both, noises)
-        values = enlarge(self.values[-1]) if at else self.branch.values(own, self.codes)
-        self.values.append(values)
-        return own * (values >= 0)
+        """Return F_res where the gate is open, for the features that come into a level."""
+        both, noises = (self.codes, self.codes), self.noises[2 * self.done : 2 * self.done + 2]
+        own: Tensor = self.branch.pairs[self.done](x, both, noises)
+        if self.done == 0:
+            self.values = self.branch.values(own, self.codes)
+            for _ in self.branch.sides[1:]:
+                self.values = enlarge(self.values)
+        self.done += 1
+        return own * self.open(own.shape[-1])
+
+    def open(self, side: int) -> Tensor:
+        """Return the gate of a level: 1 where the mask, M >= 0, has a pixel in the cell.
+
+        (N, 1, side, side). Not M >= 0 at the level: enlarging smooths, and a lone cell that M loses
+        on the way would show in the image and not in the mask.
+        """
+        return F.max_pool2d((self.values >= 0).float(), self.values.shape[-1] // side)
 
     def reached(self) -> Tensor:
         """Return where the image may differ from the one without: bool (N, 1, side, side)."""
-        touched = (self.values[0] >= 0).float()
-        for values in self.values[1:]:
+        first, *rest = self.branch.sides
+        touched = self.open(first)
+        for side in rest:
             wider = F.interpolate(touched, scale_factor=2.0, mode="nearest")
             wider = F.max_pool2d(wider, 2 * REACH + 1, 1, REACH)
-            touched = torch.maximum(wider, (values >= 0).float())
+            touched = torch.maximum(wider, self.open(side))
         return touched > 0
 
 
@@ -174,7 +187,7 @@ class DfmganModel(LearnedModel):
         x, image = synthesis.through(range(self.below), None, None, codes, noises)
         rest = range(self.below, len(synthesis.sides))
         _, image = synthesis.through(rest, x, image, codes, noises, gated)
-        return image, gated.values[-1]
+        return image, gated.values
 
     def render(
         self, canvases: Sequence[Canvas], rngs: Sequence[np.random.Generator]
@@ -217,7 +230,7 @@ class DfmganModel(LearnedModel):
             mine = torch.tensor([kind == number for kind in kinds], device=self.device)
             mine = mine[:, None, None, None]
             images = torch.where(mine & gated.reached(), found, images)
-            masks = torch.where(mine, gated.values[-1] >= 0, masks)
+            masks = torch.where(mine, gated.values >= 0, masks)
         return images, cleans, masks
 
     def branch(self, number: int) -> Branch:

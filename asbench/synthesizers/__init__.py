@@ -67,7 +67,9 @@ def resolve(
 
     name: `<method>` or `<method>@<variant>`. The method's defaults, then its settings for
     `dataset/category` (the data set's own variant plays no part), then those of the shipped
-    variant, then `settings`: values, or strings as typed at the command line.
+    variant, then `settings`: values, or strings as typed at the command line. A variant of one's
+    own starts from the shipped one that its name begins with: `realnet@tiny-scratch-long` from
+    `realnet@tiny-scratch`.
 
     Raises UserError for an unknown method, variant, parameter or value; for settings without a
     variant of one's own, since rows and stores tell parameter sets apart by name alone.
@@ -80,11 +82,24 @@ def resolve(
     elif variant and variant not in shipped:
         raise UserError(_unknown_variant(plain, variant, shipped))
     place = f"{dataset.partition('@')[0]}/{category}"
-    chosen = _table(name, "CATEGORIES").get(place, {}) | shipped.get(variant, {})
+    begun = [v for v in shipped if f"{variant}-".startswith(f"{v}-")]
+    start = shipped[max(begun, key=len)] if begun else {}
+    chosen = _table(name, "CATEGORIES").get(place, {}) | start
     known = {p.name: p for p in parameters(cls)}
     for key, value in (settings or {}).items():
         chosen[key] = _value(plain, key, value, known)
     return dataclasses.replace(cls(), **chosen)
+
+
+def own_name(method: str, variant: str | None) -> str:
+    """Return the name of `method` with a parameter set of one's own; without one, `method`.
+
+    `nsa` and `three` make `nsa@three`; `realnet@tiny-scratch` and `long`, which starts from the
+    shipped variant, make `realnet@tiny-scratch-long`.
+    """
+    if variant is None:
+        return method
+    return f"{method}{'-' if '@' in method else '@'}{variant}"
 
 
 def rebuild(name: str, stored: Mapping[str, Any]) -> Synthesizer:
@@ -111,8 +126,9 @@ def _check_own_name(plain: str, variant: str, shipped: Mapping[str, Any]) -> Non
         )
     if variant in shipped:
         raise UserError(
-            f"{plain}@{variant} is a parameter set that ships with the method: name yours "
-            f"otherwise, e.g. `--variant {variant}-2` (becomes `{plain}@{variant}-2`)."
+            f"{plain}@{variant} is a parameter set that ships with the method: to start from it, "
+            f"name yours, e.g. `--method {plain}@{variant} --variant two` (becomes "
+            f"`{plain}@{variant}-two`)."
         )
 
 

@@ -56,10 +56,11 @@ class Dfmgan(LearnedSynthesizer):
 
     The published method fits a generator for each defect type; here each type has its own branch,
     discriminators and steps, and all of a category share the frozen backbone. A sample's type is
-    drawn evenly. The mask is the first block's, enlarged and filtered: the gate of the first level
-    may be open at a lone pixel that the mask has lost, and the backbone's convolutions carry
-    changes up to 9 of the network's pixels beyond the gate (3 where `gate` is half of `side`). None
-    where the mask is empty.
+    drawn evenly. The mask is the first block's, enlarged and filtered. A level's gate is open where
+    the mask has a pixel in its cell; as published it is open where the first block's values are
+    positive, and a lone such cell, which enlarging loses, shows in the image and not in the mask.
+    The backbone's convolutions carry changes up to 9 of the network's pixels beyond the gate (3
+    where `gate` is half of `side`). None where the mask is empty.
 
     Own implementation from the formulas. Discriminators are augmented adaptively by most of ADA's
     geometry and colours, sampled bilinearly, and the gradient penalty is taken at augmented images;

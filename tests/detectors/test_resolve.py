@@ -13,11 +13,14 @@ def test_parameters_come_from_the_signature():
         Parameter("width", int, 128),
         Parameter("seg_width", int, 64),
         Parameter("lr", float, 1e-4),
+        Parameter("joint", bool, True),
+        Parameter("window", int, 21),
     )
 
 
 def test_settings_overrule_the_variant_and_the_variant_the_defaults():
-    assert resolve("draem") == (Draem, {"width": 128, "seg_width": 64, "lr": 1e-4})
+    own = {"width": 128, "seg_width": 64, "lr": 1e-4, "joint": True, "window": 21}
+    assert resolve("draem") == (Draem, own)
     tiny = resolve("draem@tiny")[1]
     assert tiny == {**resolve("draem")[1], **VARIANTS["tiny"]}
     assert resolve("draem@tiny", {"width": 5})[1] == {**tiny, "width": 5}

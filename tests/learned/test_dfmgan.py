@@ -156,8 +156,12 @@ def test_a_closed_gate_leaves_the_normal_image(learned: Learned) -> None:
     assert draw_learned(model, 4, list(range(4)), given) == [None] * 4
 
 
-def test_an_open_gate_changes_the_image_within_its_reach_alone() -> None:
-    """One pixel of the gate's level, opened by hand at 8 of 32 pixels; none of it is pasted."""
+@pytest.mark.parametrize("around", [-0.1, -20.0])
+def test_an_open_gate_changes_the_image_within_its_reach_alone(around: float) -> None:
+    """One pixel of M above 0, by hand at 8 of 32 pixels, which enlarging keeps or loses.
+
+    None of the image is pasted. Where no pixel of the mask is left, none of the image changes.
+    """
     model = fresh(Dfmgan(**TOY | {"side": 32, "gate": 8}), ("bright",))
     branch, synthesis = model.branches[0], model.backbone.synthesis
     with torch.inference_mode():
@@ -167,21 +171,22 @@ def test_an_open_gate_changes_the_image_within_its_reach_alone() -> None:
         x, image = synthesis.through(range(model.below), None, None, codes, noises)
         rest = range(model.below, len(synthesis.sides))
         _, clean = synthesis.through(rest, x, image, codes, noises)
+        lone = torch.full((1, 1, 8, 8), around)
+        lone[0, 0, 4, 3] = 1
 
         class Opened(Gated):
             def __call__(self, level: int, x: Tensor) -> Tensor:
-                at = len(self.values)
-                values = torch.full((1, 1, 8 << at, 8 << at), -1.0)
-                if at == 0:
-                    values[0, 0, 4, 3] = 1
-                self.values.append(values)
-                both = (self.codes, self.codes)
-                own = self.branch.pairs[at](x, both, self.noises[2 * at : 2 * at + 2])
-                return 1000 * own * (values >= 0)
+                return 1000 * super().__call__(level, x)
 
+        branch.values.forward = lambda own, codes: lone
         gated = Opened(branch, torch.randn(1, 8), own)
         _, changed = synthesis.through(rest, x, image, codes, noises, gated)
-        reached = gated.reached()
+        mask, reached = gated.values >= 0, gated.reached()
+    if around < -1:
+        assert not mask.any()
+        assert torch.equal(changed, clean)
+        return
+    assert mask[0, 0, 16:20, 12:16].all()
     differs = (changed - clean).abs().amax(dim=1, keepdim=True) > 1e-3
     assert differs.any()
     assert not (differs & ~reached).any()
@@ -199,9 +204,9 @@ def test_samples_equal_their_normals_beyond_the_reach(
     assert masks.dtype == torch.bool
     assert 0 < masks.float().mean() < 1
     assert (images != cleans).any(dim=1, keepdim=True)[masks].float().mean() > 0.9
-    monkeypatch.setattr(Gated, "reached", lambda self: torch.ones_like(self.values[-1]) > 0)
+    monkeypatch.setattr(Gated, "reached", lambda self: torch.ones_like(self.values) > 0)
     torch.testing.assert_close(images, sampled(learned[0], kinds)[0], rtol=0, atol=1e-5)
-    monkeypatch.setattr(Gated, "reached", lambda self: torch.zeros_like(self.values[-1]) > 0)
+    monkeypatch.setattr(Gated, "reached", lambda self: torch.zeros_like(self.values) > 0)
     assert torch.equal(sampled(learned[0], kinds)[0], cleans)
 
 

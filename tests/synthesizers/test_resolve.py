@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from asbench import plugins, synthesizers
-from asbench.synthesizers import parameters, resolve, variants
+from asbench.synthesizers import own_name, parameters, resolve, variants
 from asbench.synthesizers.cutout import Cutout
 from asbench.synthesizers.draem import Draem
 from asbench.types import Canvas, PerSample, parameter
@@ -68,6 +68,8 @@ def test_category_then_variant_then_settings() -> None:
     assert made("example", "tile") == Example(count=4, share=0.25)
     assert made("example@many", "tile") == Example(count=9, share=0.25)
     assert made("example@mine", "tile", share="0.75") == Example(count=4, share=0.75)
+    assert made("example@many-mine", "tile", share="0.75") == Example(count=9, share=0.75)
+    assert made("example@manymine", "tile", share="0.75") == Example(count=4, share=0.75)
 
 
 @pytest.mark.usefixtures("example")
@@ -118,8 +120,11 @@ def test_values_that_do_not_fit_are_refused(key: str, text: str, match: str) -> 
 def test_settings_need_a_name_of_their_own() -> None:
     with pytest.raises(UserError, match=r"--variant three.*cutout@three"):
         resolve("cutout", dataset="d", category="c", settings={"fill": "mean"})
-    with pytest.raises(UserError, match="ships with the method"):
+    with pytest.raises(UserError, match=r"--method cutout@cifar --variant two"):
         resolve("cutout@cifar", dataset="d", category="c", settings={"fill": "black"})
+    assert own_name("cutout@cifar", "two") == "cutout@cifar-two"
+    assert own_name("cutout", "two") == "cutout@two"
+    assert own_name("cutout@cifar", None) == "cutout@cifar"
     own = resolve("cutout@three", dataset="d", category="c", settings={"fill": "mean"})
     assert own == Cutout(fill="mean")
 

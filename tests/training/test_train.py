@@ -107,7 +107,8 @@ def test_the_record_is_complete_and_reads_back(one: Trained) -> None:
     assert decides["mix"] == {"cutout": 0.25, "cutpaste@asbench": 0.75}
     assert (decides["ratio"], decides["steps"], decides["batch"]) == (0.5, 6, 4)
     assert decides["geometry"] == "32x32 (stretch)"
-    assert decides["parameters"] == {"width": 2, "seg_width": 2, "lr": 1e-3}
+    own = {"width": 2, "seg_width": 2, "lr": 1e-3}
+    assert decides["parameters"] == {"joint": True, "window": 21} | own
     assert [step for step, _ in record.losses] == list(range(6))
     assert record.saw_defects == 0
     assert record.environment["torch"] == torch.__version__
