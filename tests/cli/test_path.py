@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import xarray
 
+from asbench.synthesizers.cutout import VARIANTS
 from synth_store import StoreKey, SynthStore
 from tests.cli.conftest import QUICK, Run, complete, photograph, start, tree
 
@@ -240,6 +241,20 @@ def test_an_own_parameter_set(run: Run, place: Path) -> None:
     assert "cutout means cutout@third: the only variant of it stored" in trained.out
     (folder,) = Path("runs").iterdir()
     assert json.loads((folder / "run.json").read_text())["decides"]["mix"] == {"cutout@third": 1}
+
+
+def test_an_own_parameter_set_that_starts_from_one_that_ships(run: Run, place: Path) -> None:
+    """What finishes it is typed as it was printed: the line names the set as it is stored."""
+    line = "generate --dataset photos --method cutout@cifar --category bolt --n 6 --workers 1"
+    assert "--method cutout@cifar --variant two" in run(f"{line} --set fill=black").err
+    made = run(f"{line} --set fill=black --variant black")
+    assert made.status == 0
+    store, key = SynthStore.open("asbench-store"), StoreKey("photos", "cutout@cifar-black", 0)
+    stored = store.read(key, "bolt")
+    assert stored.attributes["parameters"] == VARIANTS["cifar"] | {"fill": "black"}
+    again = run(store.generate_line(key, "bolt").removeprefix("asbench "))
+    assert again.status == 0
+    assert "0 samples rendered" in again.out
 
 
 @pytest.mark.parametrize("workers", [1, 2])

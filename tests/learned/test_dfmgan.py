@@ -97,6 +97,16 @@ def test_what_was_generated_comes_nearer_to_the_normals(learned: Learned) -> Non
     assert distances[0] < distances[1]
 
 
+@pytest.mark.parametrize("kind", ["bright", "dark"])
+@pytest.mark.parametrize("loss", ["critic", "matcher"])
+def test_defects_and_their_masks_are_learned_to_be_told(
+    learned: Learned, kind: str, loss: str
+) -> None:
+    """A generator's own loss need not fall: what it is judged by gets better too."""
+    losses = [value for _, value in learned[1].curves[f"{kind} defects/{loss}"]]
+    assert np.mean(losses[-6:]) < np.mean(losses[:6])
+
+
 def test_every_stage_has_its_losses(learned: Learned) -> None:
     _, fitting, _ = learned
     assert {name for name in fitting.curves if name.startswith("normals/")} == {
