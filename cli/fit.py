@@ -27,7 +27,7 @@ Example: a small model of one category, in minutes on two cores, then 500 anomal
 @options.size
 @options.resize
 @options.settings
-@click.option("--variant", help="Name of the parameters given with --set, after the method's.")
+@click.option("--variant", help="Name of the parameters given with --set.")
 @options.learned_weights
 @options.device
 @click.option("--replace", is_flag=True, help="Fit anew what stands at the same place.")

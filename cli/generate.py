@@ -40,7 +40,7 @@ Example: 500 anomalies of two methods on your own photographs, two processes
     help="Textures that draem and others blend in: procedural (drawn), dtd, or a folder of images.",
 )
 @options.settings
-@click.option("--variant", help="Name of the parameters given with --set, after the method's.")
+@click.option("--variant", help="Name of the parameters given with --set.")
 @click.option("--replace", is_flag=True, help="Render anew what stands under the same key.")
 @options.workers
 @options.scheduler

@@ -158,5 +158,5 @@ class Draem(Detector):
         return self.restore_and_segment(images)[1][:, 1]
 
     def image_scores(self, maps: Tensor) -> Tensor:
-        """Return the largest mean over any window (21x21); padding zeros count in the mean."""
+        """Return the largest mean over any square of `window`; padding zeros count in it."""
         return largest_mean(maps, self.window)

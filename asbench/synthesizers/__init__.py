@@ -82,6 +82,7 @@ def resolve(
     elif variant and variant not in shipped:
         raise UserError(_unknown_variant(plain, variant, shipped))
     place = f"{dataset.partition('@')[0]}/{category}"
+    # Hyphens close a name, so that `many-mine` starts from `many` and `manymine` from the defaults.
     begun = [v for v in shipped if f"{variant}-".startswith(f"{v}-")]
     start = shipped[max(begun, key=len)] if begun else {}
     chosen = _table(name, "CATEGORIES").get(place, {}) | start

@@ -77,6 +77,7 @@ class Dfmgan(LearnedSynthesizer):
     url: ClassVar[str] = "https://arxiv.org/abs/2303.02389"
     family: ClassVar[str] = "GAN-based"
     generates: ClassVar[bool] = True
+    pixel_version: ClassVar[int] = 2
     encoding: ClassVar[Literal["residual", "plain"]] = "residual"
     learns_from: ClassVar[Literal["normals", "few-shot defects"]] = "few-shot defects"
 
