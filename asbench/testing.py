@@ -7,7 +7,7 @@
         def synthesizer(self):
             return Mine()
 
-Methods that are fitted have `asbench.learned.testing.LearnedContract`. Everything is drawn on small
+Methods that are fitted have `asbench.fitting.testing.LearnedContract`. Everything is drawn on small
 generated images, so nothing is read or downloaded.
 """
 

@@ -14,7 +14,7 @@ import numpy as np
 from synth_store.types import Image, Mask, Sample, UserError
 
 if TYPE_CHECKING:
-    from asbench.learned.model import LearnedModel
+    from asbench.fitting.contract import LearnedModel
 
 GOOD = "good"
 """The defect type of a normal image."""

@@ -10,7 +10,7 @@ import click
 from cli import options
 
 if TYPE_CHECKING:
-    from asbench.quality.joined import Row
+    from asbench.quality.quality_vs_detection import Row
 
 EPILOG = """
 \b
@@ -64,10 +64,10 @@ def command(
     methods share. Intervals are bootstrapped; p values are corrected for every row of the output.
     """
     from asbench import results
-    from asbench.quality import joined, record
+    from asbench.quality import quality_vs_detection, record
     from cli import console
 
-    rows = joined.correlate_runs(
+    rows = quality_vs_detection.correlate_runs(
         record.rows(quality),
         results.runs(runs),
         target=target,
@@ -80,7 +80,7 @@ def command(
     )
     show(rows)
     if csv is not None:
-        text = joined.csv_text(rows)
+        text = quality_vs_detection.csv_text(rows)
         results.into_place(csv, lambda part: part.write_text(text, encoding="utf-8"))
         console.say(str(csv))
     console.next_step(console.command("asbench", "cross", runs=options.unless(runs, options.RUNS)))

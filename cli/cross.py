@@ -10,7 +10,7 @@ import click
 from cli import options
 
 if TYPE_CHECKING:
-    from asbench.quality.crossing import Matrix
+    from asbench.quality.cross_matrix import Matrix
 
 EPILOG = """
 \b
@@ -54,8 +54,8 @@ def command(
     against.
     """
     from asbench import results
-    from asbench.quality import crossing
-    from asbench.quality.cross import cross
+    from asbench.quality import cross_matrix
+    from asbench.quality.cross_evaluation import cross
     from cli import console
     from synth_store import UserError
 
@@ -72,7 +72,7 @@ def command(
             progress=bars,
             notify=console.say,
         )
-    found = crossing.matrices(rows, results.runs(runs), metric=metric, target=metric)
+    found = cross_matrix.matrices(rows, results.runs(runs), metric=metric, target=metric)
     if not found:
         raise UserError(
             "no setting and category was run with all of these methods, so their rows cannot be "

@@ -81,7 +81,7 @@ def fetch(name: str, accepted: bool, archive: Path | None) -> None:
     command; its checksum is compared, and the files appear whole or not at all. Where there is no
     direct link, this says what to do by hand.
     """
-    from asbench import fetch as fetching
+    from asbench.data import fetch as fetching
     from cli import console
     from synth_store.types import UserError
 
@@ -114,7 +114,7 @@ def check(path: str, name: str | None) -> None:
     Every file is read once; each that cannot be used is named with the reason. The five data sets
     of the benchmark's paper are compared with its Table 3, and each difference is named.
     """
-    from asbench.check import check as inspect
+    from asbench.data.check import check as inspect
     from cli import console
 
     with console.progress() as bars:

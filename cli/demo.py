@@ -21,8 +21,8 @@ def command(folder: Path) -> None:
     images: they show how the parts work together, and are not to be held against papers.
     """
     from asbench.demo import SIZE, demo
-    from asbench.preview import sheets
-    from asbench.report import html
+    from asbench.imaging.contact_sheet import sheets
+    from asbench.report.page import html
     from cli import console
 
     start = time.perf_counter()

@@ -77,7 +77,8 @@ def command(
     -n adds to the same set, and every detector trains from what was rendered once. With --scheduler
     the workers of a dask cluster render; they must see the store at the same path.
     """
-    from asbench import generate, grid
+    from asbench import generate
+    from asbench.grid import engines
     from asbench.types import REAL
     from cli import console
 
@@ -86,7 +87,7 @@ def command(
 
     begun: dict[str, int] = {}
     start = time.perf_counter()
-    with grid.engine(workers=workers, scheduler=scheduler) as engine, console.progress() as bars:
+    with engines.engine(workers=workers, scheduler=scheduler) as engine, console.progress() as bars:
 
         def progress(what: str, done: int, total: int) -> None:
             begun.setdefault(what, done)

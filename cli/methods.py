@@ -67,7 +67,7 @@ def list_() -> None:
 def show(name: str) -> None:
     """Show what a method does, its paper, cost and parameters."""
     from asbench import plugins
-    from asbench.cost import CATEGORY, measure
+    from asbench.generation.cost import CATEGORY, measure
     from asbench.synthesizers import parameters, resolve
     from asbench.types import LearnedSynthesizer, PerSample
     from cli import console

@@ -32,7 +32,7 @@ def command(run: Path, images: tuple[Path, ...], out: Path, device: str | None) 
     then 1.
     """
     from asbench import Trained
-    from asbench.predictions import TABLE, predict_files
+    from asbench.evaluation.predict_files import TABLE, predict_files
     from cli import console
 
     trained = Trained(run, device)

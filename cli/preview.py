@@ -81,7 +81,7 @@ def command(
     from asbench import open_dataset
     from asbench.generation.fitted import fitted_methods
     from asbench.generation.generate import samples_of
-    from asbench.preview import Band, contact_sheet, png
+    from asbench.imaging.contact_sheet import Band, contact_sheet, png
     from asbench.results import into_place
     from asbench.synthesizers import hand_crafted
     from cli import console
@@ -153,7 +153,7 @@ def _foregrounds(
     out: Path,
 ) -> None:
     """Draw normals with their objects, and say where none was found."""
-    from asbench.preview import Band, foreground_sheet, foregrounds, png
+    from asbench.imaging.contact_sheet import Band, foreground_sheet, foregrounds, png
     from asbench.results import into_place
     from cli import console
 

@@ -70,12 +70,14 @@ def command(
     compare: str | None,
 ) -> None:
     """Write one self-contained HTML page of all runs: results, plots, galleries, provenance."""
-    from asbench import preview, results
-    from asbench.quality import joined
+    from asbench import results
+    from asbench.imaging import contact_sheet
+    from asbench.quality import quality_vs_detection
     from asbench.quality import record as qualities
-    from asbench.report import asked as asking
-    from asbench.report import files, html, studies
+    from asbench.report import coverage as asking
     from asbench.report import tables as own_tables
+    from asbench.report.page import html, studies
+    from asbench.report.paper import files
     from asbench.study import record
     from cli import console
     from synth_store import SynthStore
@@ -88,15 +90,15 @@ def command(
     if said is not None:
         asked = asking.asked(said, found, measured)
         found, measured = asking.own(said, found), asking.own_quality(said, measured)
-    kept = joined.latest(measured)
+    kept = quality_vs_detection.latest(measured)
     if len(kept) < len(measured):
         console.say(f"{len(measured) - len(kept)} sets measured otherwise than the latest left out")
-    scores = joined.by_method(kept)
+    scores = quality_vs_detection.by_method(kept)
     pictures = not no_images and SynthStore.stands_at(store)
     page = html.write(
         runs,
         out,
-        sheets=preview.sheets(store, found) if pictures else {},
+        sheets=contact_sheet.sheets(store, found) if pictures else {},
         runs=found,
         quality=scores,
         asked=asked,

@@ -109,13 +109,13 @@ def verify(
 
     The exit status is 1 if there is any.
     """
-    from asbench import verification
+    from asbench.generation import verify
     from cli import console
     from synth_store import SynthStore
 
     opened = SynthStore.open(store)
     with console.progress() as bars:
-        found = verification.verify(
+        found = verify.verify(
             opened, addresses, count=recompute, discard=discard, fits=fits, progress=bars
         )
     for address, gone in found.discarded.items():
@@ -220,7 +220,7 @@ def copy(source: str, target: str, addresses: tuple[str, ...], replace: bool) ->
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Where to write.")
 def export(key: str, store: str, category: tuple[str, ...], form: str, out: Path) -> None:
     """Write a set as a folder of PNG files (mvtec) or as a plain Zarr that xarray opens (zarr)."""
-    from asbench.export import export_folder, export_zarr
+    from asbench.generation.export_set import export_folder, export_zarr
     from cli import console
     from synth_store import StoreKey, SynthStore
     from synth_store.selection import select

@@ -244,7 +244,7 @@ def run(
     tries it again. Ctrl-C saves the trainings and stops with exit status 130; the same command
     continues. Exit status 1 if anything failed.
     """
-    from asbench import grid
+    from asbench.grid import engines
     from asbench.study import run as running
     from asbench.study import spec
     from asbench.types import Interrupted
@@ -256,7 +256,7 @@ def run(
     place, at_store, at_runs = _places(read, folder, store, runs)
     stopping = Stopping("stopping when the trainings at hand are saved")
     with (
-        grid.engine(workers=workers, scheduler=scheduler, slurm=slurm, gpus=gpus) as engine,
+        engines.engine(workers=workers, scheduler=scheduler, slurm=slurm, gpus=gpus) as engine,
         console.progress(fleeting=True) as bars,
     ):
         console.say(f"{read.name} in {place}, on {engine}")

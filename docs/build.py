@@ -21,8 +21,8 @@ import asbench
 import synth_store
 from asbench import datasets, detectors, plugins, synthesizers, testing, types
 from asbench.evaluation import trained
-from asbench.learned import model as learned_model
-from asbench.learned import testing as learned_testing
+from asbench.fitting import contract as learned_model
+from asbench.fitting import testing as learned_testing
 from asbench.nets import detector as detector_contract
 from cli.main import asbench as command_line
 from docs.python_api import describe, prose
@@ -309,13 +309,13 @@ def python() -> str:
             "The contract of synthesizers, as tests to run on your own.",
         ),
         (
-            "asbench.learned.model",
+            "asbench.fitting.contract",
             learned_model,
             ("LearnedModel", "FitStage"),
             "What authors of learned synthesizers write to, beside `LearnedSynthesizer`.",
         ),
         (
-            "asbench.learned.testing",
+            "asbench.fitting.testing",
             learned_testing,
             ("LearnedContract",),
             "The contract of learned synthesizers, as tests to run on your own.",

@@ -7,7 +7,7 @@ import signal
 import time
 from pathlib import Path
 
-from asbench.imaging.files import FileError
+from asbench.files.images import FileError
 from synth_store import UserError
 
 

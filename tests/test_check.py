@@ -12,7 +12,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from asbench.check import Defects, check
+from asbench.data.check import Defects, check
 from asbench.types import Dataset, Item
 from synth_store.types import Image, Mask, UserError
 
@@ -252,7 +252,7 @@ class Generated(Dataset):
 
 
 def test_a_data_set_without_files_is_checked_alike(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asbench.check.open_dataset", lambda *a, **k: Generated())
+    monkeypatch.setattr("asbench.data.check.open_dataset", lambda *a, **k: Generated())
     report = check("generated")
     assert (report.root, report.recognised) == (None, "A data set without files.")
     (category,) = report.categories

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from asbench import cost
+from asbench.generation import cost
 from asbench.types import Canvas, PerSample
 from synth_store.types import Sample
 

@@ -31,9 +31,9 @@ import pytest
 
 import asbench
 import asbench.demo
-from asbench import grid
 from asbench.datasets import demo, procedural
 from asbench.generation.generate import generate
+from asbench.grid import engines
 from asbench.training.train import train
 from cli.main import asbench as command_line
 from cli.main import main
@@ -155,7 +155,7 @@ def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         monkeypatch.setattr(module, "generate", small_generate)
         monkeypatch.setattr(module, "train", small_train)
     SynthStore.create("asbench-store", Geometry(32, 32))  # before a page's first command makes it
-    monkeypatch.setattr(grid, "cores", lambda: 1)
+    monkeypatch.setattr(engines, "cores", lambda: 1)
     monkeypatch.setattr(demo.Demo, "_draw", drawn)
     monkeypatch.setattr(procedural, "COUNT", 6)
     for name, few in (("TRAIN_NORMALS", 6), ("TEST_NORMALS", 2), ("TEST_DEFECTS", 3)):

@@ -9,8 +9,8 @@ import pytest
 import xarray as xr
 
 from asbench.datasets.folder import Folder
-from asbench.export import export_folder, export_zarr
-from asbench.imaging.files import read_header
+from asbench.files.images import read_header
+from asbench.generation.export_set import export_folder, export_zarr
 from synth_store import Geometry, StoredSet, StoreKey, SynthStore, UserError
 from tests.synth_store.making import CATEGORY, add_normals, generate
 
@@ -71,7 +71,7 @@ def test_what_stands_is_not_overwritten(stored: StoredSet, tmp_path: Path) -> No
 
 
 def test_ten_thousand_files_keep_their_order() -> None:
-    from asbench.export import _names
+    from asbench.generation.export_set import _names
 
     for count in (1, 10_000, 10_001):
         names = _names(count)
@@ -82,7 +82,7 @@ def test_ten_thousand_files_keep_their_order() -> None:
 def test_xarray_opens_the_plain_zarr(
     stored: StoredSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asbench.export.SLAB", 3)  # divides no seven
+    monkeypatch.setattr("asbench.generation.export_set.SLAB", 3)  # divides no seven
     seen: list[tuple[int, int]] = []
     place = export_zarr(stored, tmp_path / "tile.zarr", lambda *done: seen.append(done))
     assert seen == [(3, 7), (6, 7), (7, 7)]

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from asbench import fetch as fetching
+from asbench.data import fetch as fetching
+from asbench.data.fetch import MIB, destination, fetch, origin
 from asbench.datasets import btad as plugin
-from asbench.fetch import MIB, destination, fetch, origin
-from asbench.origin import Origin
+from asbench.files.source import Origin
 from synth_store.types import UserError
 from tests import trees
 from tests.trees import tarred, zipped

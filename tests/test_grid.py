@@ -16,8 +16,8 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from asbench import grid, processes
-from asbench.imaging.files import FileError, write_png
+from asbench.files.images import FileError, write_png
+from asbench.grid import engines, processes
 from synth_store import StoreKey, SynthStore, UserError
 from tests import jobs
 
@@ -26,20 +26,20 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_every_job_comes_back_with_its_result(workers: int) -> None:
-    assert sorted(grid.run(jobs.square, range(9), workers)) == [(i, i * i) for i in range(9)]
+    assert sorted(engines.run(jobs.square, range(9), workers)) == [(i, i * i) for i in range(9)]
 
 
 def test_jobs_run_here_or_in_workers() -> None:
-    assert {pid for _, pid in grid.run(jobs.process, [1, 2], 1)} == {os.getpid()}
-    assert os.getpid() not in {pid for _, pid in grid.run(jobs.process, [1, 2], 2)}
-    assert {pid for _, pid in grid.run(jobs.process, [1], 8)} == {os.getpid()}
-    assert list(grid.run(jobs.process, [], 2)) == []
+    assert {pid for _, pid in engines.run(jobs.process, [1, 2], 1)} == {os.getpid()}
+    assert os.getpid() not in {pid for _, pid in engines.run(jobs.process, [1, 2], 2)}
+    assert {pid for _, pid in engines.run(jobs.process, [1], 8)} == {os.getpid()}
+    assert list(engines.run(jobs.process, [], 2)) == []
 
 
 @pytest.mark.parametrize("workers", [0, -1])
 def test_less_than_one_worker_is_refused(workers: int) -> None:
     with pytest.raises(UserError, match=f"{workers} workers cannot do anything"):
-        list(grid.run(jobs.square, [1], workers))
+        list(engines.run(jobs.square, [1], workers))
 
 
 def pools() -> dict[str, int]:
@@ -53,7 +53,7 @@ def test_a_job_in_this_process_runs_on_one_thread_and_gives_them_back() -> None:
         torch.set_num_threads(3)
         with threadpool_limits(3):
             loaded = pools()
-            ((_, found),) = grid.run(jobs.threads, [0], 1)
+            ((_, found),) = engines.run(jobs.threads, [0], 1)
             assert len(found) >= 4
             assert set(found.values()) == {1}
             assert (cv2.getNumThreads(), torch.get_num_threads()) == (3, 3)
@@ -67,7 +67,7 @@ def test_a_job_in_this_process_runs_on_one_thread_and_gives_them_back() -> None:
 def test_workers_run_on_one_thread_each(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in processes.THREADS:
         monkeypatch.setenv(name, "3")  # what a worker would inherit
-    for _, found in grid.run(jobs.threads, [0, 1], 2):
+    for _, found in engines.run(jobs.threads, [0, 1], 2):
         assert len(found) >= 4
         assert set(found.values()) == {1}, found
 
@@ -77,7 +77,7 @@ def test_an_error_comes_through_with_its_text_and_ends_the_rest(
     tmp_path: Path, workers: int
 ) -> None:
     with pytest.raises(UserError, match=r"^job 2 cannot be done: try another\.$"):
-        list(grid.run(jobs.fail_at_two, [(tmp_path, i) for i in range(60)], workers))
+        list(engines.run(jobs.fail_at_two, [(tmp_path, i) for i in range(60)], workers))
     done = {int(p.name) for p in tmp_path.iterdir()}
     assert {0, 1} <= done
     assert len(done) < 30
@@ -85,13 +85,13 @@ def test_an_error_comes_through_with_its_text_and_ends_the_rest(
 
 def test_an_error_with_a_place_of_its_own_crosses_processes(tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"photo\.png is truncated") as refused:
-        list(grid.run(jobs.unreadable, [tmp_path / "photo.png"] * 2, 2))
+        list(engines.run(jobs.unreadable, [tmp_path / "photo.png"] * 2, 2))
     assert refused.value.path == tmp_path / "photo.png"
 
 
 def test_a_killed_worker_is_told_in_plain_words() -> None:
     with pytest.raises(UserError, match=r"its worker process was killed, twice"):
-        list(grid.run(jobs.die, [1, 2, 3], 2))
+        list(engines.run(jobs.die, [1, 2, 3], 2))
 
 
 def started(script: str, place: Path) -> subprocess.Popen[str]:
@@ -139,7 +139,7 @@ def test_interrupted_it_lets_the_jobs_at_hand_end(tmp_path: Path) -> None:
         from asbench import grid
         from tests.jobs import slow
         try:
-            list(grid.run(slow, [(Path({str(folder)!r}), i) for i in range(12)], 2))
+            list(engines.run(slow, [(Path({str(folder)!r}), i) for i in range(12)], 2))
         except KeyboardInterrupt:
             print("interrupted")
         """,
@@ -161,15 +161,15 @@ def test_interrupted_it_lets_the_jobs_at_hand_end(tmp_path: Path) -> None:
 def test_jobs_that_take_a_gpu_have_one_each(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7,9")
     taken = [
-        card for _, card in grid.Pool(workers=1, gpus=2).outcomes(jobs.card, range(6), gpu=True)
+        card for _, card in engines.Pool(workers=1, gpus=2).outcomes(jobs.card, range(6), gpu=True)
     ]
     assert set(taken) == {"5", "7"}
-    assert {c for _, c in grid.Pool(1, gpus=2).outcomes(jobs.card, [0])} == {"5,7,9"}
+    assert {c for _, c in engines.Pool(1, gpus=2).outcomes(jobs.card, [0])} == {"5,7,9"}
 
 
 def test_a_killed_job_alone_fails_and_those_beside_it_do_not() -> None:
-    outcomes = dict(grid.Pool(2).outcomes(jobs.die_at_two, range(6)))
+    outcomes = dict(engines.Pool(2).outcomes(jobs.die_at_two, range(6)))
     killed = outcomes.pop(2)
-    assert isinstance(killed, grid.Failure)
+    assert isinstance(killed, engines.Failure)
     assert "its worker process was killed, twice" in str(killed.error)
     assert outcomes == {i: i for i in (0, 1, 3, 4, 5)}

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from asbench import grid
-from asbench.imaging.files import FileError
+from asbench.files.images import FileError
+from asbench.grid import engines
 from cli.main import main
 from synth_store import StoreKey, SynthStore, UserError
 from tests import clusters, jobs
@@ -25,45 +25,47 @@ def scheduler() -> Iterator[str]:
 
 
 @pytest.fixture
-def cluster(scheduler: str) -> Iterator[grid.Engine]:
-    with grid.engine(scheduler=scheduler) as engine:
+def cluster(scheduler: str) -> Iterator[engines.Engine]:
+    with engines.engine(scheduler=scheduler) as engine:
         yield engine
 
 
-def test_every_job_comes_back_with_its_result(cluster: grid.Engine) -> None:
-    assert sorted(grid.run(jobs.square, range(9), cluster)) == [(i, i * i) for i in range(9)]
-    assert os.getpid() not in {pid for _, pid in grid.run(jobs.process, range(4), cluster)}
-    assert list(grid.run(jobs.process, [], cluster)) == []
+def test_every_job_comes_back_with_its_result(cluster: engines.Engine) -> None:
+    assert sorted(engines.run(jobs.square, range(9), cluster)) == [(i, i * i) for i in range(9)]
+    assert os.getpid() not in {pid for _, pid in engines.run(jobs.process, range(4), cluster)}
+    assert list(engines.run(jobs.process, [], cluster)) == []
 
 
-def test_jobs_run_on_one_thread(cluster: grid.Engine) -> None:
-    for _, found in grid.run(jobs.threads, [0, 1], cluster):
+def test_jobs_run_on_one_thread(cluster: engines.Engine) -> None:
+    for _, found in engines.run(jobs.threads, [0, 1], cluster):
         assert len(found) >= 4
         assert set(found.values()) == {1}, found
 
 
-def test_a_failure_comes_through_and_ends_no_other(cluster: grid.Engine, tmp_path: Path) -> None:
+def test_a_failure_comes_through_and_ends_no_other(cluster: engines.Engine, tmp_path: Path) -> None:
     given = [(tmp_path, i) for i in range(5)]
     outcomes = dict(cluster.outcomes(jobs.fail_at_two, given))
     failed = outcomes.pop((tmp_path, 2))
-    assert isinstance(failed, grid.Failure)
+    assert isinstance(failed, engines.Failure)
     assert str(failed.error) == "job 2 cannot be done: try another."
     assert list(outcomes.values()) == [0, 1, 3, 4] or sorted(outcomes.values()) == [0, 1, 3, 4]
     with pytest.raises(FileError, match=r"photo\.png is truncated") as refused:
-        list(grid.run(jobs.unreadable, [tmp_path / "photo.png"], cluster))
+        list(engines.run(jobs.unreadable, [tmp_path / "photo.png"], cluster))
     assert refused.value.path == tmp_path / "photo.png"
 
 
-def test_a_killed_workers_job_runs_again_on_another(cluster: grid.Engine, tmp_path: Path) -> None:
-    ((_, survivor),) = grid.run(jobs.die_once, [tmp_path], cluster)
+def test_a_killed_workers_job_runs_again_on_another(
+    cluster: engines.Engine, tmp_path: Path
+) -> None:
+    ((_, survivor),) = engines.run(jobs.die_once, [tmp_path], cluster)
     assert (tmp_path / "died").exists()
     assert survivor != os.getpid()
 
 
 def test_closed_it_lets_the_jobs_at_hand_end_and_hands_out_no_other(
-    cluster: grid.Engine, tmp_path: Path
+    cluster: engines.Engine, tmp_path: Path
 ) -> None:
-    running = grid.run(jobs.slow, [(tmp_path, i) for i in range(12)], cluster)
+    running = engines.run(jobs.slow, [(tmp_path, i) for i in range(12)], cluster)
     next(running)
     running.close()  # type: ignore[attr-defined]
     time.sleep(0.5)
@@ -75,11 +77,11 @@ def test_closed_it_lets_the_jobs_at_hand_end_and_hands_out_no_other(
 
 def test_what_a_scheduler_lacks_is_said(scheduler: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no worker at tcp.* has a GPU to give"):
-        grid.engine(scheduler=scheduler, gpus=1).__enter__()
+        engines.engine(scheduler=scheduler, gpus=1).__enter__()
     with pytest.raises(UserError, match="leave out --workers"):
-        grid.engine(scheduler=scheduler, workers=2).__enter__()
+        engines.engine(scheduler=scheduler, workers=2).__enter__()
     with (
-        grid.engine(scheduler=scheduler) as engine,
+        engines.engine(scheduler=scheduler) as engine,
         pytest.raises(UserError, match=r"do not see .*nowhere"),
     ):
         engine.check_sees(tmp_path / "nowhere")
@@ -117,7 +119,7 @@ def test_slurm_is_asked_for_workers_of_one_thread_and_a_gpu(
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]), prepend=os.pathsep)
-    with grid.engine(slurm={"queue": "long"}, workers=1, gpus=1) as engine:
+    with engines.engine(slurm={"queue": "long"}, workers=1, gpus=1) as engine:
         assert dict(engine.outcomes(jobs.square, [3], gpu=True)) == {3: 9}
     script = (tmp_path / "script").read_text()
     assert "#SBATCH -p long" in script
@@ -130,8 +132,11 @@ def test_slurm_is_asked_for_only_where_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(UserError, match="sbatch"), grid.engine(slurm={"queue": "long"}):
+    with pytest.raises(UserError, match="sbatch"), engines.engine(slurm={"queue": "long"}):
         pass
     monkeypatch.setitem(sys.modules, "dask_jobqueue.slurm", None)
-    with pytest.raises(UserError, match="asbench\\[hpc\\]"), grid.engine(slurm={"queue": "long"}):
+    with (
+        pytest.raises(UserError, match="asbench\\[hpc\\]"),
+        engines.engine(slurm={"queue": "long"}),
+    ):
         pass

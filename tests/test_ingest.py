@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 import pytest
 
-from asbench import ingest
+from asbench.data import ingest
+from asbench.data.ingest import ensure_normals
 from asbench.datasets.folder import Folder
 from asbench.imaging.foreground import foreground
 from asbench.imaging.geometry import fit
-from asbench.ingest import ensure_normals
 from asbench.types import Item
 from synth_store import Geometry, StoreError, SynthStore, UserError
 from synth_store.reader import Foregrounds

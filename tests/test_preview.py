@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asbench.data.ingest import ensure_normals
 from asbench.datasets import open_dataset
-from asbench.imaging.foreground import foreground
-from asbench.ingest import ensure_normals
-from asbench.preview import (
+from asbench.imaging.contact_sheet import (
     GAP,
     LABEL,
     OUTLINE,
@@ -26,6 +25,7 @@ from asbench.preview import (
     outlined,
     png,
 )
+from asbench.imaging.foreground import foreground
 from synth_store import Geometry, Sample, SynthStore
 from tests.toyset import Toys
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asbench.published import Counts, Measured, categories, differences, table3
+from asbench.data.published import Counts, Measured, categories, differences, table3
 
 
 def whole(dataset: str) -> dict[str, Measured]:

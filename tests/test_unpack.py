@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from asbench.unpack import SPARE, unpack
+from asbench.data.unpack import SPARE, unpack
 from synth_store.types import UserError
 from tests.trees import tarred, zipped
 

@@ -12,7 +12,7 @@ from asbench import plugins
 from asbench.datasets._bank import Bank
 from asbench.datasets.folder import Folder
 from asbench.datasets.table import Table
-from asbench.layout import folder_name, slug
+from asbench.files.layout import folder_name, slug
 from asbench.types import Dataset
 from synth_store.types import UserError, check_name
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from asbench.imaging.files import image_files, read_image
+from asbench.files.images import image_files, read_image
 from asbench.types import Dataset, Item
 from synth_store.types import Image, Mask, UserError, check_name
 

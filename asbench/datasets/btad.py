@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from asbench.origin import Origin
-from asbench.records import Record, RecordedDataset, present, split_folders, subfolder
+from asbench.files.records import Record, RecordedDataset, present, split_folders, subfolder
+from asbench.files.source import Origin
 
 CATEGORIES = ("01", "02", "03")
 ORIGIN = Origin(

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from asbench.origin import Origin
+from asbench.files.source import Origin
 from asbench.types import Dataset, Item
 from synth_store.types import Image, Mask, UserError
 

@@ -20,9 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
-from asbench.imaging.files import read_header, read_image, same_size
-from asbench.layout import Category, Layout, folder_name, recognise, slug
-from asbench.records import marked
+from asbench.files.images import read_header, read_image, same_size
+from asbench.files.layout import Category, Layout, folder_name, recognise, slug
+from asbench.files.records import marked
 from asbench.types import GOOD, Dataset, Item, mark_few_shot
 from synth_store.types import Image, Mask, UserError, check_name
 

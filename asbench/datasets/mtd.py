@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from asbench.imaging.files import read_header, read_image, read_mask, same_size
-from asbench.origin import Origin
+from asbench.files.images import read_header, read_image, read_mask, same_size
+from asbench.files.source import Origin
 from asbench.types import GOOD, Dataset, Item, mark_few_shot
 from synth_store.types import Image, Mask, UserError
 

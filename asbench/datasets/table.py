@@ -25,7 +25,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from asbench.records import Record, RecordedDataset
+from asbench.files.records import Record, RecordedDataset
 from asbench.types import GOOD, Item
 from synth_store.types import UserError, check_category, check_name
 

@@ -16,9 +16,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from asbench.imaging.files import read_nonzero
-from asbench.origin import Origin
-from asbench.records import (
+from asbench.files.images import read_nonzero
+from asbench.files.records import (
     Record,
     RecordedDataset,
     present,
@@ -26,6 +25,7 @@ from asbench.records import (
     split_folders,
     subfolder,
 )
+from asbench.files.source import Origin
 from asbench.types import GOOD, Item
 from synth_store.types import Mask, UserError
 

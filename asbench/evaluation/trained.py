@@ -13,7 +13,7 @@ import numpy.typing as npt
 from asbench import results
 from asbench.detectors import build
 from asbench.evaluation.predict import predict
-from asbench.imaging.files import read_image
+from asbench.files.images import read_image
 from asbench.imaging.geometry import fit, unfit
 from asbench.nets.detector import Detector
 from asbench.nets.device import find_device
@@ -21,7 +21,7 @@ from asbench.nets.weights import load_weights
 from synth_store.types import Geometry, Image, UserError
 
 if TYPE_CHECKING:
-    from asbench.evaluation.deploy import Export
+    from asbench.evaluation.export_model import Export
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +108,6 @@ class Trained:
         it gets its name. `.onnx` needs `pip install 'asbench[onnx]'`. Raises UserError for another
         ending, where a package is missing, and where the file differs or cannot be written.
         """
-        from asbench.evaluation.deploy import export
+        from asbench.evaluation.export_model import export
 
         return export(self, Path(path))

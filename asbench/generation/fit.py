@@ -20,7 +20,11 @@ from typing import Any
 
 import torch
 
+from asbench.data.ingest import Progress, ensure_normals, quiet
 from asbench.datasets import open_dataset
+from asbench.fitting import loop
+from asbench.fitting.contract import LearnedModel, save_kept
+from asbench.fitting.weights import content_digest, find_weights
 from asbench.generation.fitted import (
     ALL,
     FITS,
@@ -40,13 +44,9 @@ from asbench.generation.fitted import (
 from asbench.generation.generate import chosen, geometry_of
 from asbench.generation.real import FewShot, few_shot
 from asbench.generation.render import in_batches
-from asbench.ingest import Progress, ensure_normals, quiet
-from asbench.learned import loop
-from asbench.learned.model import LearnedModel, save_kept
-from asbench.learned.weights import content_digest, find_weights
+from asbench.imaging.contact_sheet import Band, contact_sheet, png
 from asbench.nets.device import find_device
 from asbench.nets.seeds import address_seed, private_rng, seed_rng
-from asbench.preview import Band, contact_sheet, png
 from asbench.results import into_place
 from asbench.synthesizers import own_name, resolve
 from asbench.types import (

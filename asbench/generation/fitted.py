@@ -17,7 +17,7 @@ from asbench.types import LearnedSynthesizer, Renderer, Synthesizer
 from synth_store import UserError
 
 if TYPE_CHECKING:
-    from asbench.learned.model import LearnedModel
+    from asbench.fitting.contract import LearnedModel
 
 SCHEMA = 1
 FITS = "fits"
@@ -147,7 +147,7 @@ def loading_of(
     Raises UserError for other parameters than it was fitted with, for a device that is not there,
     and for weights it started from that are missing or others.
     """
-    from asbench.learned.weights import content_digest, find_weights
+    from asbench.fitting.weights import content_digest, find_weights
     from asbench.nets.device import find_device
 
     assert isinstance(synthesizer, LearnedSynthesizer)
@@ -226,7 +226,7 @@ def load(synthesizer: LearnedSynthesizer, loading: Loading) -> Renderer:
     """
     import torch
 
-    from asbench.learned.model import load_kept
+    from asbench.fitting.contract import load_kept
     from asbench.nets.seeds import private_rng
 
     fitted = read_fit(loading.folder)

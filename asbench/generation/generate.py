@@ -8,13 +8,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-from asbench import grid, processes
+from asbench.data.ingest import Progress, ensure_normals, quiet
 from asbench.datasets import open_dataset, open_textures
 from asbench.generation.fitted import FITS, find_fit, loading_of
 from asbench.generation.plan import SetPlan, plan_set
 from asbench.generation.real import ensure_real, few_shot, refuse_parameters
 from asbench.generation.render import material, render_job, render_samples, renderer_of
-from asbench.ingest import Progress, ensure_normals, quiet
+from asbench.grid import engines, processes
 from asbench.synthesizers import own_name, resolve
 from asbench.types import REAL, Dataset, LearnedSynthesizer
 from synth_store import Geometry, Sample, StoredSet, StoreKey, SynthStore, UserError
@@ -38,7 +38,7 @@ def generate(
     variant: str | None = None,
     name: str | None = None,
     replace: bool = False,
-    workers: int | grid.Engine | None = None,
+    workers: int | engines.Engine | None = None,
     fits: Path | str = FITS,
     fit_seed: int = 0,
     weights: Mapping[str, Path] | None = None,
@@ -64,7 +64,7 @@ def generate(
         name: the key of a folder in the store; by default its slug.
         replace: render anew what stands under the key.
         workers: processes; None for one per core, and for one where a learned method renders on a
-            GPU; or an engine, which `asbench.grid` makes.
+            GPU; or an engine, which `asbench.grid.engines` makes.
         fits: the folder of fits, for learned methods; fit_seed: which of them.
         weights: files of the pretrained networks that a learned method starts from, by name.
         device: that learned methods render on; None for CUDA where there is one.
@@ -74,7 +74,7 @@ def generate(
     the caller can mend; what was stored until then stays, and the same call continues.
     """
     if isinstance(workers, int):
-        grid.check(workers)
+        engines.check(workers)
     opened, order, plans, real = prepare(
         dataset,
         method,
@@ -95,7 +95,7 @@ def generate(
         device=device,
         progress=progress,
     )
-    if isinstance(workers, grid.Engine) and isinstance(opened.root, Path):
+    if isinstance(workers, engines.Engine) and isinstance(opened.root, Path):
         workers.check_sees(opened.root.absolute())
     loadings = [job.loading for p in plans.values() for job in p.jobs if job.loading is not None]
     if workers is None and any(loading.device != "cpu" for loading in loadings):
@@ -203,14 +203,14 @@ def prepare(
 
 
 def _render(
-    plans: Sequence[SetPlan], workers: int | grid.Engine | None, progress: Progress
+    plans: Sequence[SetPlan], workers: int | engines.Engine | None, progress: Progress
 ) -> None:
     """Run all jobs of all sets as one list, reporting each set's samples as they are stored."""
     done = {p: p.count - p.left for p in plans}
     plan_of = {(job.key, job.category): p for p in plans for job in p.jobs}
     for p in plans:
         progress(f"{p.key}/{p.category}", done[p], p.count)
-    for job, rendered in grid.run(render_job, [job for p in plans for job in p.jobs], workers):
+    for job, rendered in engines.run(render_job, [job for p in plans for job in p.jobs], workers):
         p = plan_of[job.key, job.category]
         done[p] += rendered.samples
         progress(f"{p.key}/{p.category}", done[p], p.count)

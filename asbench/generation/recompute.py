@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from asbench import processes
 from asbench.generation.fitted import FITS, find_fit, loading_of
 from asbench.generation.plan import library_versions, masks_identity
 from asbench.generation.render import material, render_samples, renderer_of
+from asbench.grid import processes
 from asbench.synthesizers import rebuild
 from asbench.types import LearnedSynthesizer
 from synth_store import Sample, StoreKey, SynthStore, UserError, address_rng

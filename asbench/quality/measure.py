@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from asbench.data.ingest import Progress, quiet
 from asbench.datasets import open_dataset
 from asbench.evaluation.testset import TestSet
-from asbench.ingest import Progress, quiet
 from asbench.nets.device import find_device
 from asbench.quality import distributions, record
 from asbench.quality.arrays import Masks, Pixels, as_arrays, digest_of

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import torch
 
+from asbench.quality.feature_extractors import Histogram, Inception, Layer3, Space
 from asbench.quality.pairwise import Lpips, Pairwise, Psnr, Resnet, Ssim
-from asbench.quality.spaces import Histogram, Inception, Layer3, Space
 from asbench.quality.weights import check_names, find_weights
 from synth_store.types import UserError
 

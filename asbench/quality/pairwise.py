@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from asbench.nets.pretrained import read, weights_digest
+from asbench.quality.feature_extractors import load_resnet, pooled
 from asbench.quality.record import Region
-from asbench.quality.spaces import load_resnet, pooled
 from synth_store.types import UserError
 
 PSNR_LIMIT = 100.0

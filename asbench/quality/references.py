@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from asbench.data.ingest import Progress, quiet
 from asbench.evaluation.testset import TestSet, order_by_hash
-from asbench.ingest import Progress, quiet
 from asbench.quality.arrays import Pixels
+from asbench.quality.feature_extractors import Space
 from asbench.quality.record import REGIONS, Region
 from asbench.quality.regions import bands
-from asbench.quality.spaces import Space
 from asbench.results import Subset
 from synth_store import Normals
 from synth_store.rng import address_rng

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from asbench.data.ingest import Progress, ensure_normals
 from asbench.datasets import open_dataset
 from asbench.generation.fit import fit
 from asbench.generation.generate import ensure_bank
-from asbench.ingest import Progress, ensure_normals
 from asbench.quality.measure import measure
 from asbench.results import Subset
 from asbench.study.record import Cell, SetNeeded

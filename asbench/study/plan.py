@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
-from asbench.study.here import Absence, Here
+from asbench.study.availability import Absence, Here
 from asbench.study.record import Cell, SetNeeded, frozen
 from asbench.study.spec import Part, Study
 from asbench.training.sources import trainable

@@ -12,18 +12,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from asbench import grid, results
+from asbench import results
+from asbench.data.ingest import Progress, quiet
 from asbench.generation.generate import prepare
 from asbench.generation.plan import SetPlan
 from asbench.generation.render import render_job
-from asbench.ingest import Progress, quiet
+from asbench.grid import engines
 from asbench.nets.pretrained import NETWORKS
 from asbench.quality import record as qualities
 from asbench.quality.arrays import digest_of
 from asbench.quality.record import Quality
 from asbench.quality.weights import NETWORKS as QUALITY_NETWORKS
 from asbench.study import record
-from asbench.study.here import options
+from asbench.study.availability import options
 from asbench.study.jobs import (
     FitJob,
     MeasureJob,
@@ -38,8 +39,8 @@ from asbench.study.jobs import (
     train_job,
 )
 from asbench.study.plan import StudyPlan, plan
+from asbench.study.preflight import refuse
 from asbench.study.record import Cell, LeftOut, Measured, Record, SetNeeded
-from asbench.study.refusal import refuse
 from asbench.study.session import Session
 from asbench.study.spec import Study
 from asbench.training.plan import Notify, silent
@@ -57,7 +58,7 @@ def run(
     *,
     store: Path | str | None = None,
     runs: Path | str | None = None,
-    engine: grid.Engine | None = None,
+    engine: engines.Engine | None = None,
     retries: int = 0,
     available: bool = False,
     progress: Progress = quiet,
@@ -70,8 +71,8 @@ def run(
         folder: of the study: `study.json`, `failures.jsonl`, `quality`, and by default `store` and
             `runs`.
         store: a folder, or `s3://bucket/prefix` where all sets of the study stand.
-        engine: where jobs run, from `asbench.grid`; None for a process per core. Trainings take a
-            GPU each where the engine has any.
+        engine: where jobs run, from `asbench.grid.engines`; None for a process per core. Trainings
+            take a GPU each where the engine has any.
         retries: how often what failed is tried again.
         available: leave out what needs something that is not here, instead of refusing.
         progress: called with phases and with running jobs, from a thread of its own too.
@@ -90,7 +91,7 @@ def run(
     )
     planned = plan(study)
     refuse(planned, place.store, place.runs, available=available)
-    on = engine if engine is not None else grid.Pool()
+    on = engine if engine is not None else engines.Pool()
     with alone(place):
         session = Session(place, on, retries, progress, notify, stop or (lambda: False))
         return _run(planned, place, session)

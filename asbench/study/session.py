@@ -8,8 +8,8 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-from asbench import grid
-from asbench.ingest import Progress
+from asbench.data.ingest import Progress
+from asbench.grid import engines
 from asbench.study import record
 from asbench.study.jobs import Place, statuses
 from asbench.training.plan import Notify
@@ -25,7 +25,7 @@ class Session:
     """How jobs are run, who hears of them, and what asks for a stop."""
 
     place: Place
-    engine: grid.Engine
+    engine: engines.Engine
     retries: int
     progress: Progress
     notify: Notify
@@ -49,7 +49,7 @@ class Session:
             with closing(self.engine.outcomes(function, todo, gpu=gpu)) as outcomes:
                 for job, outcome in outcomes:
                     self.check_stop()
-                    if isinstance(outcome, grid.Failure):
+                    if isinstance(outcome, engines.Failure):
                         record.note_failure(self.place.folder, str(job), outcome.error, attempt)
                         left.append((job, outcome.error))
                     else:

@@ -16,8 +16,8 @@ import yaml
 
 from asbench.quality.record import SAMPLES
 from asbench.results import Subset
-from asbench.study import values
-from asbench.study.values import Reading
+from asbench.study import schema
+from asbench.study.schema import Reading
 from synth_store import Geometry, UserError
 
 SHIPPED = Path(__file__).with_name("shipped")
@@ -186,12 +186,12 @@ def _study(document: dict[str, Any], stem: str, text: str, faults: list[str]) ->
         faults.append(f"parts: {parts!r} is not of the form `name: what it says for itself`.")
         parts = {}
     return Study(
-        name=reading.value("name", values.category, top.get("name", stem), stem),
-        about=reading.value("about", values.text, top.get("about", ""), ""),
+        name=reading.value("name", schema.category, top.get("name", stem), stem),
+        about=reading.value("about", schema.text, top.get("about", ""), ""),
         geometry=reading.value("size", _geometry, top, Geometry()),
-        samples=reading.value("samples", values.count, top.get("samples", 1000), 1000),
+        samples=reading.value("samples", schema.count, top.get("samples", 1000), 1000),
         textures=reading.value(
-            "textures", values.text, top.get("textures", "procedural"), "procedural"
+            "textures", schema.text, top.get("textures", "procedural"), "procedural"
         ),
         protocol=_protocol(reading, top.get("protocol")),
         variants=_variants(reading, top.get("variants")),
@@ -220,12 +220,12 @@ def _part(reading: Reading, name: str, own: Any, top: Mapping[str, Any]) -> Part
         name=name,
         datasets=datasets,
         detectors=detectors,
-        mixes=reading.values(at("mixes"), values.mix, of("mixes", [])) if of("mixes", []) else (),
-        ratios=reading.values(at("ratios"), values.ratio, of("ratios", values.PUBLISHED)),
-        pools=reading.values(at("pools"), values.pool, of("pools", "all")),
-        seeds=reading.values(at("seeds"), values.seed, of("seeds", 0)),
-        synth_seeds=reading.values(at("synth_seeds"), values.seed, of("synth_seeds", 0)),
-        keep=reading.value(at("keep"), values.truth, of("keep", True), True),
+        mixes=reading.values(at("mixes"), schema.mix, of("mixes", [])) if of("mixes", []) else (),
+        ratios=reading.values(at("ratios"), schema.ratio, of("ratios", schema.PUBLISHED)),
+        pools=reading.values(at("pools"), schema.pool, of("pools", "all")),
+        seeds=reading.values(at("seeds"), schema.seed, of("seeds", 0)),
+        synth_seeds=reading.values(at("synth_seeds"), schema.seed, of("synth_seeds", 0)),
+        keep=reading.value(at("keep"), schema.truth, of("keep", True), True),
     )
 
 
@@ -267,9 +267,9 @@ def _quality(reading: Reading, given: Any) -> Measure | None:
     if "metrics" not in said:
         reading.faults.append("quality: no metric is named: add `metrics: [ssim, psnr]`.")
     return Measure(
-        reading.values("quality.metrics", values.text, said.get("metrics", ["ssim"])),
-        reading.value("quality.samples", values.samples, said.get("samples", SAMPLES), SAMPLES),
-        reading.value("quality.real", values.subset, said.get("real", "held_out"), "held_out"),
+        reading.values("quality.metrics", schema.text, said.get("metrics", ["ssim"])),
+        reading.value("quality.samples", schema.samples, said.get("samples", SAMPLES), SAMPLES),
+        reading.value("quality.real", schema.subset, said.get("real", "held_out"), "held_out"),
     )
 
 
@@ -297,19 +297,19 @@ def _categories(reading: Reading, where: str, given: Any) -> dict[str, dict[str,
         reading.faults.append(f"{where}: {given!r} is not a list of data sets.")
     found: dict[str, dict[str, int | None]] = {}
     for name, some in (given if isinstance(given, dict) else {}).items():
-        key = reading.value(where, values.dataset_name, name, "")
+        key = reading.value(where, schema.dataset_name, name, "")
         at = f"{where}.{name}"
         if isinstance(some, dict):
             found[key] = {
-                reading.value(at, values.category, c, "?"): reading.value(
-                    f"{at}.{c}", values.count, n, 1
+                reading.value(at, schema.category, c, "?"): reading.value(
+                    f"{at}.{c}", schema.count, n, 1
                 )
                 for c, n in some.items()
             }
         elif some in (None, "all"):
             found[key] = {}
         else:
-            found[key] = dict.fromkeys(reading.values(at, values.category, some))
+            found[key] = dict.fromkeys(reading.values(at, schema.category, some))
     return {key: some for key, some in found.items() if key and "?" not in some}
 
 
@@ -338,7 +338,7 @@ def _budgets(reading: Reading, where: str, own: Any, top: Any) -> tuple[Budget, 
             merged |= reading.known(at, said, BUDGET)
         if "steps" in merged and "epochs" in merged:
             reading.faults.append(f"{at}: steps and epochs are two budgets: give one.")
-        key = reading.value(at, values.detector_name, name, "")
+        key = reading.value(at, schema.detector_name, name, "")
         if key:
             found.append(_budget(reading, at, key, merged))
     return tuple(found)
@@ -346,7 +346,7 @@ def _budgets(reading: Reading, where: str, own: Any, top: Any) -> tuple[Budget, 
 
 def _budget(reading: Reading, at: str, name: str, said: Mapping[str, Any]) -> Budget:
     def optional(key: str) -> int | None:
-        return reading.value(f"{at}.{key}", values.count, said[key], None) if key in said else None
+        return reading.value(f"{at}.{key}", schema.count, said[key], None) if key in said else None
 
     return Budget(
         detector=name,
@@ -354,9 +354,9 @@ def _budget(reading: Reading, at: str, name: str, said: Mapping[str, Any]) -> Bu
         epochs=optional("epochs"),
         batch=optional("batch"),
         precision=reading.value(
-            f"{at}.precision", values.precision, said.get("precision", "fp32"), "fp32"
+            f"{at}.precision", schema.precision, said.get("precision", "fp32"), "fp32"
         ),
-        settings=reading.value(f"{at}.set", values.mapping, said.get("set", {}), {}),
+        settings=reading.value(f"{at}.set", schema.mapping, said.get("set", {}), {}),
     )
 
 
@@ -369,7 +369,7 @@ def _variants(reading: Reading, given: Any) -> dict[str, Mapping[str, Any]]:
                 "`nsa@three: {patches: 3}`."
             )
         else:
-            found[reading.value("variants", values.method_name, name, "")] = settings
+            found[reading.value("variants", schema.method_name, name, "")] = settings
     if given is not None and not isinstance(given, dict):
         reading.faults.append(
             f"variants: {given!r} is not of the form `nsa@three: {{patches: 3}}`."
@@ -382,7 +382,7 @@ def _texts(reading: Reading, where: str, given: Any) -> dict[str, str]:
         reading.faults.append(f"{where}: {given!r} is not of the form `name: path`.")
         return {}
     return {
-        str(name): reading.value(f"{where}.{name}", values.text, value, "")
+        str(name): reading.value(f"{where}.{name}", schema.text, value, "")
         for name, value in (given or {}).items()
     }
 

@@ -13,10 +13,10 @@ from typing import Any, Literal, get_args
 import torch
 
 from asbench import results
+from asbench.data.ingest import Progress, ensure_normals, quiet
 from asbench.datasets import open_dataset
 from asbench.detectors import pretrained_of, protocol_of, resolve
 from asbench.evaluation.testset import TestSet
-from asbench.ingest import Progress, ensure_normals, quiet
 from asbench.nets.detector import Protocol
 from asbench.nets.device import find_device
 from asbench.nets.pretrained import Pretrained

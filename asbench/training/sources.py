@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from asbench import plugins
-from asbench.kept_back import KEPT_BACK_AT_MOST, kept_back
+from asbench.data.validation_part import KEPT_BACK_AT_MOST, kept_back
 from asbench.types import REAL, Item
 from synth_store import (
     BernoulliSchedule,

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from asbench import results
+from asbench.data.ingest import Progress, quiet
 from asbench.detectors import build, protocol_of, resolve
 from asbench.evaluation.metrics import best_f1_threshold
 from asbench.evaluation.parity import flavour_of, parity_scores
@@ -27,7 +28,6 @@ from asbench.evaluation.predict import predict
 from asbench.evaluation.score import evaluate, table
 from asbench.evaluation.testset import only_metrics, order_by_hash
 from asbench.evaluation.trained import Trained
-from asbench.ingest import Progress, quiet
 from asbench.nets import checkpoint
 from asbench.nets.detector import Detector
 from asbench.nets.weights import save_weights

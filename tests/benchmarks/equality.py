@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from asbench import grid, results
+from asbench import results
+from asbench.grid import engines
 from asbench.study import spec
 from asbench.study.run import run
 from asbench.study.spec import Study
@@ -28,7 +29,7 @@ SECONDS_BETWEEN_STOPS = 60.0
 
 
 def at_once(study: Study, folder: Path) -> None:
-    run(study, folder, engine=grid.Pool(2))
+    run(study, folder, engine=engines.Pool(2))
 
 
 def interrupted(study: Study, folder: Path) -> None:
@@ -36,7 +37,7 @@ def interrupted(study: Study, folder: Path) -> None:
     while True:
         until = time.monotonic() + SECONDS_BETWEEN_STOPS
         try:
-            run(study, folder, engine=grid.Pool(2), stop=lambda t=until: time.monotonic() > t)  # type: ignore[misc]
+            run(study, folder, engine=engines.Pool(2), stop=lambda t=until: time.monotonic() > t)  # type: ignore[misc]
         except Interrupted as stopped:
             print(f"  {stopped}", flush=True)
         else:
@@ -44,7 +45,7 @@ def interrupted(study: Study, folder: Path) -> None:
 
 
 def on_a_cluster(study: Study, folder: Path) -> None:
-    with clusters.two_workers() as address, grid.engine(scheduler=address) as engine:
+    with clusters.two_workers() as address, engines.engine(scheduler=address) as engine:
         run(study, folder, engine=engine)
 
 

@@ -11,12 +11,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from asbench import grid
+from asbench.data.ingest import ensure_normals
 from asbench.datasets import open_dataset
 from asbench.generation.plan import identity
 from asbench.generation.render import RenderJob, render_job
-from asbench.ingest import ensure_normals
-from asbench.processes import one_thread
+from asbench.grid import engines
+from asbench.grid.processes import one_thread
 from asbench.synthesizers import resolve
 from synth_store import StoreKey, SynthStore
 from tests import clusters, jobs
@@ -35,17 +35,17 @@ def rows() -> list[dict[str, Any]]:
         store = SynthStore.create(Path(folder))
         ensure_normals(store, open_dataset("demo"), CATEGORY)
         ensure_normals(store, open_dataset("procedural"), "all")
-        with grid.engine(scheduler=address) as cluster:
-            list(grid.run(jobs.square, range(10), cluster))
+        with engines.engine(scheduler=address) as cluster:
+            list(engines.run(jobs.square, range(10), cluster))
             return [*_overheads(cluster), *_throughput(store, cluster)]
 
 
-def _overheads(cluster: grid.Engine) -> list[dict[str, Any]]:
+def _overheads(cluster: engines.Engine) -> list[dict[str, Any]]:
     found = []
-    for name, engine in (("local pool", grid.Pool(2)), ("dask cluster", cluster)):
-        list(grid.run(jobs.square, range(10), engine))
+    for name, engine in (("local pool", engines.Pool(2)), ("dask cluster", cluster)):
+        list(engines.run(jobs.square, range(10), engine))
         start = time.perf_counter()
-        number = len(list(grid.run(jobs.square, range(JOBS), engine)))
+        number = len(list(engines.run(jobs.square, range(JOBS), engine)))
         taken = time.perf_counter() - start
         begun = " (starting two processes counted)" if engine is not cluster else ""
         found.append(
@@ -54,7 +54,7 @@ def _overheads(cluster: grid.Engine) -> list[dict[str, Any]]:
     return found
 
 
-def _throughput(store: SynthStore, cluster: grid.Engine) -> list[dict[str, Any]]:
+def _throughput(store: SynthStore, cluster: engines.Engine) -> list[dict[str, Any]]:
     """Render equal sets in turn by two processes that share nothing, and on the cluster."""
     alone: list[float] = []
     dask: list[float] = []
@@ -82,9 +82,9 @@ def _set(store: SynthStore, seed: int) -> list[RenderJob]:
     return [RenderJob(store.root, key, CATEGORY, shard, synthesizer, TEXTURES) for shard in shards]
 
 
-def _timed(work: Sequence[RenderJob], engine: grid.Engine) -> float:
+def _timed(work: Sequence[RenderJob], engine: engines.Engine) -> float:
     start = time.perf_counter()
-    list(grid.run(render_job, work, engine))
+    list(engines.run(render_job, work, engine))
     return time.perf_counter() - start
 
 

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
+from asbench.data.ingest import ensure_normals
 from asbench.datasets import open_dataset
 from asbench.detectors import build, protocol_of
 from asbench.generation import render
 from asbench.generation.plan import plan_set
 from asbench.generation.render import Rendered
-from asbench.ingest import ensure_normals
 from asbench.nets.detector import Stage
 from asbench.synthesizers import resolve
 from asbench.training.sampler import ResidentSampler

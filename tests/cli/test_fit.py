@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from asbench.learned.realnet import RealnetModel
+from asbench.synthesizers.realnet.networks import RealnetModel
 from cli.main import INTERRUPTED
 from tests.cli.conftest import QUICK, Run
 from tests.toynets import REALNET

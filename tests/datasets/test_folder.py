@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asbench.datasets.folder import Folder
-from asbench.imaging.files import FileError
-from asbench.layout import slug
+from asbench.files.images import FileError
+from asbench.files.layout import slug
 from asbench.types import Item
 from synth_store.types import UserError, check_name
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from asbench.data.published import categories
 from asbench.datasets.mpdd import Mpdd
 from asbench.datasets.mvtec import CATEGORIES, Mvtec
-from asbench.imaging.files import FileError, read_header
-from asbench.published import categories
+from asbench.files.images import FileError, read_header
 from asbench.types import Item
 from synth_store.types import UserError
 from tests.trees import block, mvtec, picture, save

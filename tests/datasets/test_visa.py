@@ -12,9 +12,9 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from asbench.data.published import Counts, categories
 from asbench.datasets import visa
 from asbench.datasets.visa import CATEGORIES, Visa
-from asbench.published import Counts, categories
 from synth_store.types import UserError
 from tests import trees
 

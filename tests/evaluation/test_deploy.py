@@ -14,7 +14,7 @@ import torch
 
 from asbench import results
 from asbench.detectors import build, resolve
-from asbench.evaluation import deploy
+from asbench.evaluation import export_model
 from asbench.evaluation.trained import Trained
 from asbench.imaging.geometry import fit, unfit
 from asbench.nets.weights import save_weights
@@ -33,7 +33,7 @@ SMALL = {
 SIZE = Geometry(64, 32, "pad")
 THRESHOLD = Threshold(value=0.1 + 0.2, rule="made up")
 with_onnx = pytest.mark.skipif(
-    any(find_spec(name) is None for name in deploy.ONNX_PACKAGES),
+    any(find_spec(name) is None for name in export_model.ONNX_PACKAGES),
     reason="needs the extra onnx: pip install 'asbench[onnx]'",
 )
 FORMS = ["pt2", pytest.param("onnx", marks=with_onnx)]
@@ -96,13 +96,17 @@ class Case:
     """A run, and its file as `export` left it."""
 
     run: Trained
-    file: deploy.Export
+    file: export_model.Export
     beside: list[str]
 
     @property
-    def program(self) -> deploy.Program:
+    def program(self) -> export_model.Program:
         onnx = self.file.path.suffix == ".onnx"
-        return deploy.read_onnx(self.file.path) if onnx else deploy.read_pt2(self.file.path)
+        return (
+            export_model.read_onnx(self.file.path)
+            if onnx
+            else export_model.read_pt2(self.file.path)
+        )
 
 
 @cache
@@ -137,7 +141,7 @@ def test_the_file_says_what_the_run_says(root: Path, name: str, form: str) -> No
     assert (scores.shape, scores.dtype) == ((3,), np.float32)
     assert maps.std() > 0
     # A share of the largest value, as TOLERANCES says: PatchCore's maps are distances above 1.
-    tolerance = deploy.TOLERANCES[f".{form}"] * max(1.0, float(maps.max()))
+    tolerance = export_model.TOLERANCES[f".{form}"] * max(1.0, float(maps.max()))
     assert one.file.difference <= tolerance
     for photo, found, score in zip(photos, maps, scores, strict=True):
         said = one.run.predict(photo)
@@ -174,13 +178,13 @@ def test_the_file_says_what_it_is(root: Path, form: str) -> None:
 def test_a_run_without_a_threshold_says_so(unet: Trained) -> None:
     bare = Trained(unet.folder, "cpu")
     bare.run = replace(bare.run, threshold=None)
-    assert deploy.metadata(bare)["threshold"] == ""
+    assert export_model.metadata(bare)["threshold"] == ""
 
 
 @pytest.fixture
 def traced(unet: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the U-Net be traced but once."""
-    monkeypatch.setattr(deploy, "_trace", lambda *_: program(unet))
+    monkeypatch.setattr(export_model, "_trace", lambda *_: program(unet))
 
 
 @cache
@@ -188,7 +192,7 @@ def program(run: Trained) -> torch.export.ExportedProgram:
     return trace(run.detector, np.zeros((2, 64, 32, 3), np.uint8))
 
 
-trace = deploy._trace
+trace = export_model._trace
 
 
 @pytest.mark.usefixtures("traced")
@@ -197,10 +201,10 @@ def test_a_file_that_says_something_else_is_not_kept(
     unet: Trained, form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reader = f"read_{form}"
-    right = getattr(deploy, reader)
+    right = getattr(export_model, reader)
 
-    def wrong(path: Path) -> deploy.Program:
-        def run(images: deploy.Pixels) -> tuple[deploy.Floats, deploy.Floats]:
+    def wrong(path: Path) -> export_model.Program:
+        def run(images: export_model.Pixels) -> tuple[export_model.Floats, export_model.Floats]:
             maps, scores = right(path)(images)
             maps[0, 0, 0] += 1e-3
             return maps, scores
@@ -209,7 +213,7 @@ def test_a_file_that_says_something_else_is_not_kept(
 
     path = tmp_path / f"model.{form}"
     path.write_text("of before")
-    monkeypatch.setattr(deploy, reader, wrong)
+    monkeypatch.setattr(export_model, reader, wrong)
     with pytest.raises(UserError, match="is not written: read again it differs"):
         unet.export(path)
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
@@ -221,7 +225,7 @@ def test_one_nan_is_a_difference() -> None:
     broken = maps.copy()
     broken[1, 2, 3] = np.nan
     images = np.zeros((2, 3, 4, 3), np.uint8)
-    found = deploy._difference(
+    found = export_model._difference(
         lambda some: (broken[: len(some)], scores[: len(some)]), images, (maps, scores)
     )
     assert np.isnan(found)
@@ -232,13 +236,13 @@ def test_the_gallery_s_images_are_compared(
     unet: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[np.ndarray] = []
-    original = deploy.predict
+    original = export_model.predict
 
     def noted(detector, images, device):  # type: ignore[no-untyped-def]
         seen.append(images)
         return original(detector, images, device)
 
-    monkeypatch.setattr(deploy, "predict", noted)
+    monkeypatch.setattr(export_model, "predict", noted)
     kept = np.random.default_rng(0).integers(256, size=(3, 64, 32, 3), dtype=np.uint8)
     bare = np.zeros((3, 64, 32))
     gallery = results.Gallery(("a", "b", "c"), kept, bare > 0, bare.astype(np.float16))
@@ -264,8 +268,10 @@ def test_another_ending_is_refused(unet: Trained, tmp_path: Path) -> None:
 def test_without_its_packages_onnx_is_refused_before_anything_is_done(
     unet: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deploy, "find_spec", lambda name: None if name == "onnxscript" else name)
-    monkeypatch.setattr(deploy, "predict", None)
+    monkeypatch.setattr(
+        export_model, "find_spec", lambda name: None if name == "onnxscript" else name
+    )
+    monkeypatch.setattr(export_model, "predict", None)
     with pytest.raises(UserError, match=r"needs onnxscript: pip install 'asbench\[onnx\]'"):
         unet.export(tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())

@@ -13,7 +13,7 @@ from asbench import results
 from asbench.detectors import build
 from asbench.evaluation.predict import predict
 from asbench.evaluation.trained import Trained, find_device
-from asbench.imaging.files import write_png
+from asbench.files.images import write_png
 from asbench.imaging.geometry import fit, unfit
 from asbench.nets.weights import save_weights
 from asbench.results import METRICS, SUBSETS, Decides, Run, Threshold

@@ -21,11 +21,11 @@ from asbench.generation.fit import Interrupted, few_shot, fit
 from asbench.generation.fitted import fitted_methods, read_fit
 from asbench.generation.generate import generate, samples_of
 from asbench.generation.recompute import recompute
-from asbench.learned.adm import adm_unet
-from asbench.learned.realnet import RealnetModel
 from asbench.nets.weights import load_tensors, save_tensors
 from asbench.synthesizers import realnet as plugin
 from asbench.synthesizers import resolve
+from asbench.synthesizers.realnet.adm import adm_unet
+from asbench.synthesizers.realnet.networks import RealnetModel
 from asbench.types import Item, LearnedSynthesizer, Synthesizer
 from synth_store import Geometry, Sample, StoreError, SynthStore, UserError
 from synth_store.types import Image, Mask
@@ -184,7 +184,7 @@ def test_shards_order_growth_and_redraws_play_no_part(
         return [(job, function(job)) for job in reversed(jobs)]
 
     with monkeypatch.context() as patch:
-        patch.setattr("asbench.grid.run", backwards)
+        patch.setattr("asbench.grid.engines.run", backwards)
         assert render(elsewhere("backwards")) == whole
     with monkeypatch.context() as patch:
         patch.setattr(plugin.Realnet, "shard", 4)
@@ -323,7 +323,7 @@ def small_adm(monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Any]:
 
 def published(path: Path, rows: int = 1000) -> None:
     """Write weights of the small ADM as its authors would."""
-    from asbench.learned.adm import LABELS, _published
+    from asbench.synthesizers.realnet.adm import LABELS, _published
 
     net = adm_unet(16, **SMALL_ADM, classes=1)  # type: ignore[arg-type]
     generator = torch.Generator().manual_seed(0)

@@ -57,7 +57,7 @@ def test_order_size_and_growth_play_no_part(
     def backwards(function, jobs, workers):  # type: ignore[no-untyped-def]
         return [(job, function(job)) for job in reversed(jobs)]
 
-    monkeypatch.setattr("asbench.grid.run", backwards)
+    monkeypatch.setattr("asbench.grid.engines.run", backwards)
     assert digests(tmp_path / "backwards") == whole
 
 
@@ -191,8 +191,8 @@ def test_every_normal_serves_once_before_any_twice(tmp_path: Path) -> None:
 
 
 def test_a_job_reports_what_it_did(tmp_path: Path) -> None:
+    from asbench.data.ingest import ensure_normals
     from asbench.generation.plan import plan_set
-    from asbench.ingest import ensure_normals
     from asbench.synthesizers import resolve
 
     store = SynthStore.create(tmp_path)

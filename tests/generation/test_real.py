@@ -14,11 +14,11 @@ from asbench.generation import generate as stage
 from asbench.generation.generate import generate, samples_of
 from asbench.generation.real import few_shot
 from asbench.generation.recompute import recompute
+from asbench.generation.verify import verify
 from asbench.imaging.geometry import fit, fit_mask
 from asbench.training import plan as planning
 from asbench.training.train import train
 from asbench.types import REAL, Dataset, Item
-from asbench.verification import verify
 from synth_store import StoreError, StoreKey, SynthStore, UserError
 from synth_store.reader import Masks
 from synth_store.types import Image, Mask

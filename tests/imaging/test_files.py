@@ -11,14 +11,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from asbench.imaging.files import (
-    FileError,
-    read_grey,
-    read_header,
-    read_image,
-    read_mask,
-    same_size,
-)
+from asbench.files.images import FileError, read_grey, read_header, read_image, read_mask, same_size
 from synth_store.types import Image, UserError
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from asbench.learned.ada import adjusted, augment, colour, geometry
+from asbench.synthesizers.dfmgan.ada import adjusted, augment, colour, geometry
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -43,12 +43,12 @@ def test_flips_and_turns_are_exact_permutations(monkeypatch: pytest.MonkeyPatch)
     turn = torch.tensor([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
     mirror = torch.diag(torch.tensor([-1.0, 1.0, 1.0]))
     monkeypatch.setattr(
-        "asbench.learned.ada.colour",
+        "asbench.synthesizers.dfmgan.ada.colour",
         lambda n, *_: (torch.eye(3).expand(n, 3, 3), torch.zeros(n, 3)),
     )
     for matrix, expected in ((turn, images.rot90(1, (2, 3))), (mirror, images.flip(3))):
         monkeypatch.setattr(
-            "asbench.learned.ada.geometry", lambda n, *_, m=matrix: m.expand(n, 3, 3)
+            "asbench.synthesizers.dfmgan.ada.geometry", lambda n, *_, m=matrix: m.expand(n, 3, 3)
         )
         torch.testing.assert_close(
             augment(images, 1.0, generator()), expected, rtol=1e-4, atol=1e-4

@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from asbench.learned.adm import adm_unet, load_adm
 from asbench.nets.pretrained import read
 from asbench.synthesizers.realnet import ADM_UNET
+from asbench.synthesizers.realnet.adm import adm_unet, load_adm
 from synth_store import UserError
 
 WIDTH, MULTIPLIERS, LAYERS, HEAD, GROUPS, SIDE = 8, (1, 2, 2), 2, 4, 4, 16

@@ -14,15 +14,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from asbench.fitting.images import large, noise, small
+from asbench.fitting.testing import LearnedContract, draw_learned, fit_model, subjects_of
 from asbench.generation.fitted import fit_parameters
 from asbench.generation.real import few_shot
-from asbench.learned.anomalydiffusion import AnomalydiffusionModel, masked_error, pasted
-from asbench.learned.defects import augmented, sound_masks
-from asbench.learned.images import large, noise, small
-from asbench.learned.latent import from_scratch
-from asbench.learned.testing import LearnedContract, draw_learned, fit_model, subjects_of
+from asbench.nets.latent import from_scratch
 from asbench.nets.seeds import address_generator, private_rng, seed_rng
 from asbench.synthesizers.anomalydiffusion import VARIANTS, Anomalydiffusion
+from asbench.synthesizers.anomalydiffusion.defects import augmented, sound_masks
+from asbench.synthesizers.anomalydiffusion.networks import (
+    AnomalydiffusionModel,
+    masked_error,
+    pasted,
+)
 from asbench.testing import material
 from asbench.types import Dataset, Item, Subject, mark_few_shot
 from synth_store import Geometry, UserError, address_rng

@@ -11,19 +11,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from asbench.learned.dfmgan import DfmganModel, Gated
-from asbench.learned.dfmgan_steps import SEEKING_FLOOR, DefectSteps, average, seeking
-from asbench.learned.loop import Fitting
-from asbench.learned.testing import (
-    LearnedContract,
-    defects,
-    draw_learned,
-    fit_model,
-    subjects_of,
-)
+from asbench.fitting.loop import Fitting
+from asbench.fitting.testing import LearnedContract, defects, draw_learned, fit_model, subjects_of
 from asbench.nets.seeds import private_rng
 from asbench.synthesizers import resolve
 from asbench.synthesizers.dfmgan import VARIANTS, Dfmgan
+from asbench.synthesizers.dfmgan.networks import DfmganModel, Gated
+from asbench.synthesizers.dfmgan.steps import SEEKING_FLOOR, DefectSteps, average, seeking
 from asbench.testing import digest, material
 from asbench.types import Subject
 from synth_store import Sample, UserError, address_rng

@@ -10,7 +10,7 @@ from diffusers import DDPMScheduler
 from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
-from asbench.learned.diffusion import (
+from asbench.nets.diffusion import (
     TIMES,
     back_step,
     chain,

@@ -18,13 +18,13 @@ from diffusers.pipelines.latent_diffusion.pipeline_latent_diffusion import (
 from safetensors.torch import load_file
 from transformers import BertTokenizer
 
-from asbench.learned.anomalydiffusion import AnomalydiffusionModel
-from asbench.learned.ldm import load_ldm
-from asbench.learned.prompt import TEMPLATES, TextPrompt
-from asbench.learned.testing import draw_learned, fit_model, subjects_of
-from asbench.learned.weights import find_weights
+from asbench.fitting.testing import draw_learned, fit_model, subjects_of
+from asbench.fitting.weights import find_weights
+from asbench.nets.ldm import load_ldm
 from asbench.nets.seeds import private_rng
 from asbench.synthesizers.anomalydiffusion import LDM, Anomalydiffusion
+from asbench.synthesizers.anomalydiffusion.networks import AnomalydiffusionModel
+from asbench.synthesizers.anomalydiffusion.prompt import TEMPLATES, TextPrompt
 from asbench.testing import material
 from synth_store import UserError
 

@@ -6,10 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asbench.learned.images import small
-from asbench.learned.latent import ANOMALY, MASK, from_scratch
-from asbench.learned.prior import MOST, Prior, draw_anomaly, draw_shape
-from asbench.learned.testing import defects
+from asbench.fitting.images import small
+from asbench.fitting.testing import defects
+from asbench.nets.latent import ANOMALY, MASK, from_scratch
+from asbench.nets.prior import MOST, Prior, draw_anomaly, draw_shape
 from asbench.nets.seeds import address_generator, private_rng, seed_rng
 from asbench.synthesizers.anomalydiffusion import Anomalydiffusion
 from asbench.testing import material

@@ -8,7 +8,12 @@ from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asbench.learned.reweighting import ReweightedAttention, Reweighting, dilated, factors
+from asbench.synthesizers.anomalydiffusion.reweighting import (
+    ReweightedAttention,
+    Reweighting,
+    dilated,
+    factors,
+)
 
 
 def attention() -> tuple[Attention, torch.Tensor, torch.Tensor]:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from asbench.learned.stylegan2 import (
+from asbench.synthesizers.dfmgan.stylegan2 import (
     MAPPING_RATE,
     Discriminator,
     EqualConv,

@@ -14,8 +14,8 @@ from asbench import results
 from asbench.evaluation.metrics import image_metrics
 from asbench.evaluation.trained import Trained
 from asbench.generation import generate as generation
-from asbench.quality import crossing
-from asbench.quality.cross import cross
+from asbench.quality import cross_matrix
+from asbench.quality.cross_evaluation import cross
 from asbench.training import plan as planning
 from asbench.training.train import train
 from synth_store import StoreKey, SynthStore, UserError
@@ -59,7 +59,7 @@ def test_every_single_run_is_scored_on_every_set(
     assert sorted(row.method for row in rows) == ["cutout", "cutpaste"]
     assert all(set(row.values) == {"cutout", "cutpaste"} for row in rows)
     assert rows[0].counts == {"cutout": 2, "cutpaste": 2}  # a tenth of 21 and of 20
-    (matrix,) = crossing.matrices(rows, results.runs(runs))
+    (matrix,) = cross_matrix.matrices(rows, results.runs(runs))
     assert matrix.methods == ("cutout", "cutpaste")
     one = next(r for r in rows if r.method == "cutout")
     assert matrix["cutout"]["cutpaste"] == one.values["cutpaste"]["image_auroc"]
@@ -83,13 +83,13 @@ def test_rows_are_read_as_written_and_not_scored_again(
     crossing_here: Cross, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = crossing_here()
-    assert {r.id: r for r in crossing.rows(tmp_path / "q")} == {r.id: r for r in rows}
+    assert {r.id: r for r in cross_matrix.rows(tmp_path / "q")} == {r.id: r for r in rows}
     monkeypatch.setattr(Trained, "detector", None)
     assert crossing_here() == rows
     path = tmp_path / "q" / rows[0].id / "cross.json"
     path.write_text(path.read_text().replace('"negatives": 50', '"negatives": 51'))
     with pytest.raises(UserError, match=r"cross\.json cannot be read.*asbench cross"):
-        crossing.rows(tmp_path / "q")
+        cross_matrix.rows(tmp_path / "q")
 
 
 def test_a_set_that_has_changed_since_is_left_out(

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from asbench.quality import crossing
-from asbench.quality.crossing import Crossed
-from asbench.quality.joined import by_method, correlate_runs, csv_text, latest
+from asbench.quality import cross_matrix
+from asbench.quality.cross_matrix import Crossed
+from asbench.quality.quality_vs_detection import by_method, correlate_runs, csv_text, latest
 from asbench.quality.record import Quality, Score
 from asbench.results import METRICS, SUBSETS, Run
 from synth_store import UserError
@@ -233,7 +233,7 @@ def test_a_matrix_is_the_mean_over_seeds_and_settings() -> None:
     runs = [a_run(m, 0.1 * i, seed=s) for i, m in enumerate("abcd") for s in (0, 1)]
     cells = RNG.random((8, 4))
     rows = [crossed(r, dict(zip("abcd", c, strict=True))) for r, c in zip(runs, cells, strict=True)]
-    (found,) = crossing.matrices(rows, runs)
+    (found,) = cross_matrix.matrices(rows, runs)
     expected = cells.reshape(4, 2, 4).mean(1)
     np.testing.assert_allclose(found.cells, expected)
     assert found["b"]["c"] == pytest.approx(expected[1, 2])
@@ -244,16 +244,16 @@ def test_a_matrix_is_the_mean_over_seeds_and_settings() -> None:
     assert found.result.spearman.value == pytest.approx(rho)
     assert found.result.reason == "too few: 4 points, 8 are needed"
     assert len(found.without) == 4
-    (half,) = crossing.matrices(rows, runs, metric="pixel_ap")
+    (half,) = cross_matrix.matrices(rows, runs, metric="pixel_ap")
     np.testing.assert_allclose(half.cells, expected / 2)
 
 
 def test_a_matrix_needs_two_methods_with_the_same_settings() -> None:
     runs = [a_run("a", 0.1), a_run("b", 0.2, steps=2)]
-    assert crossing.matrices([crossed(r, {"a": 0.5, "b": 0.6}) for r in runs], runs) == []
-    assert crossing.matrices([], runs) == []
+    assert cross_matrix.matrices([crossed(r, {"a": 0.5, "b": 0.6}) for r in runs], runs) == []
+    assert cross_matrix.matrices([], runs) == []
     with pytest.raises(UserError, match="choose image_auroc or pixel_ap"):
-        crossing.matrices([], runs, metric="pro")
+        cross_matrix.matrices([], runs, metric="pro")
 
 
 def test_a_report_gets_global_and_local_means_over_seeds_then_categories() -> None:

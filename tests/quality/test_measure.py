@@ -16,9 +16,9 @@ import torch
 from asbench.imaging.geometry import fit
 from asbench.quality import distributions, record
 from asbench.quality import measure as stage
+from asbench.quality.feature_extractors import Histogram
 from asbench.quality.measure import Meter, measure
 from asbench.quality.record import Quality
-from asbench.quality.spaces import Histogram
 from asbench.types import Item
 from synth_store import StoreError, StoreKey, SynthStore, UserError
 from tests.toyset import Toys

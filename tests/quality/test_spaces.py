@@ -11,7 +11,7 @@ from torch import Tensor
 
 from asbench.nets.resnet import ResNet18
 from asbench.nets.weights import load_tensors, save_tensors
-from asbench.quality.spaces import Histogram, Inception, Layer3, Space
+from asbench.quality.feature_extractors import Histogram, Inception, Layer3, Space
 from synth_store import UserError
 
 CPU = torch.device("cpu")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from asbench import published
-from asbench.report import paper
-from asbench.report.scores import Score
+from asbench.data import published
+from asbench.report.paper import as_printed
+from asbench.report.paper.scores import Score
 from asbench.results import METRICS
 from synth_store.rng import address_rng
 
@@ -14,7 +14,7 @@ RATIO_STUDY = ("mvtec", "btad")
 def full_grid(seed: int = 0) -> list[Score]:
     """Return 1776 base scores, 2592 at other ratios, 148 without anomalies and 1628 of mixtures."""
     rng = address_rng("full grid", seed)
-    skill = {m: float(rng.uniform(-0.12, 0.12)) for m in paper.METHODS}
+    skill = {m: float(rng.uniform(-0.12, 0.12)) for m in as_printed.METHODS}
     defaults = published.default_ratios()
     found = []
 
@@ -36,18 +36,18 @@ def full_grid(seed: int = 0) -> list[Score]:
             )
         )
 
-    for dataset in paper.DATASETS:
+    for dataset in as_printed.DATASETS:
         for category in published.categories(dataset):
-            for detector in paper.DETECTORS:
+            for detector in as_printed.DETECTORS:
                 default = defaults[detector]
                 put(dataset, category, detector, (), 0.0)
-                for method in paper.METHODS:
+                for method in as_printed.METHODS:
                     put(dataset, category, detector, (method,), default)
                     if dataset in RATIO_STUDY:
-                        for ratio in paper.RATIOS:
+                        for ratio in as_printed.RATIOS:
                             if ratio != default:
                                 put(dataset, category, detector, (method,), ratio)
-                for mix in paper.mixtures():
+                for mix in as_printed.mixtures():
                     put(dataset, category, detector, mix, default)
     return found
 
@@ -56,7 +56,7 @@ def quality(seed: int = 0) -> dict[tuple[str, str], dict[str, float]]:
     """Return the six metrics by (data set, metric) and method."""
     rng = address_rng("quality", seed)
     return {
-        (d, q): {m: float(rng.uniform(0, 50)) for m in paper.METHODS}
-        for d in paper.DATASETS
-        for q in paper.QUALITIES
+        (d, q): {m: float(rng.uniform(0, 50)) for m in as_printed.METHODS}
+        for d in as_printed.DATASETS
+        for q in as_printed.QUALITIES
     }

@@ -8,7 +8,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asbench.report.asked import boxes
+from asbench.report.coverage import boxes
 from asbench.study.record import Cell
 
 BASE = Cell(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from asbench import results
-from asbench.report import html
+from asbench.report.page import html
 from asbench.results import Run
 from tests.report.browser import NAMES, Browser, browser, program
 from tests.report.full_grid import quality

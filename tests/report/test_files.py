@@ -7,8 +7,8 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from asbench.report import files
-from asbench.report.score_grid import score_grid
+from asbench.report.paper import files
+from asbench.report.paper.grid import score_grid
 from asbench.results import Run
 from cli.report import command
 from tests.report.full_grid import full_grid, quality

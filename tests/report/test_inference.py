@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from asbench.quality import statistics
 from asbench.quality.correlation import holm, p_of_r
-from asbench.report import inference
 from synth_store.rng import address_rng
 
 
@@ -20,7 +20,7 @@ def test_friedman_is_scipys(ties: bool) -> None:
     values = address_rng("friedman", int(ties)).normal(size=(9, 5))
     if ties:
         values = values.round(0)
-    ours, theirs = inference.friedman(values), stats.friedmanchisquare(*values.T)
+    ours, theirs = statistics.friedman(values), stats.friedmanchisquare(*values.T)
     assert ours.statistic == pytest.approx(theirs.statistic, rel=1e-12)
     assert ours.p == pytest.approx(theirs.pvalue, rel=1e-12)
     assert sum(ours.ranks) == pytest.approx(5 * 6 / 2)
@@ -28,12 +28,12 @@ def test_friedman_is_scipys(ties: bool) -> None:
 
 def test_friedman_by_hand() -> None:
     # Ranks (1 = highest) of three rows: 1 2 3, 1 2 3, 1 3 2; rank sums 3, 7, 8.
-    found = inference.friedman([[3, 2, 1], [9, 8, 7], [5, 1, 2]])
+    found = statistics.friedman([[3, 2, 1], [9, 8, 7], [5, 1, 2]])
     assert found.ranks == pytest.approx((1, 7 / 3, 8 / 3))
     assert found.statistic == pytest.approx(12 / (3 * 3 * 4) * (9 + 49 + 64) - 3 * 3 * 4)
-    assert math.isnan(inference.friedman([[1, 1], [2, 2]]).p)
+    assert math.isnan(statistics.friedman([[1, 1], [2, 2]]).p)
     with pytest.raises(ValueError, match="without NaN"):
-        inference.friedman([[1, math.nan], [1, 2]])
+        statistics.friedman([[1, math.nan], [1, 2]])
 
 
 @pytest.mark.parametrize(("k", "q"), [(2, 1.960), (3, 2.343), (5, 2.728), (7, 2.949), (10, 3.164)])
@@ -41,18 +41,18 @@ def test_critical_differences_are_demsars(k: int, q: float) -> None:
     """Demšar (2006), Table 5(a)."""
     n = 14
     expected = q * math.sqrt(k * (k + 1) / (6 * n))
-    assert inference.critical_difference(k, n) == pytest.approx(expected, rel=4e-4)
+    assert statistics.critical_difference(k, n) == pytest.approx(expected, rel=4e-4)
 
 
 def test_bars_of_methods_not_told_apart() -> None:
-    assert inference.alike([1.0, 4.0, 2.0, 3.1], 1.5) == [(0, 2), (2, 3), (3, 1)]
-    assert inference.alike([1.0, 1.2, 5.0], 0.5) == [(0, 1)]
-    assert inference.alike([1, 2, 3], 9) == [(0, 1, 2)]
+    assert statistics.alike([1.0, 4.0, 2.0, 3.1], 1.5) == [(0, 2), (2, 3), (3, 1)]
+    assert statistics.alike([1.0, 1.2, 5.0], 0.5) == [(0, 1)]
+    assert statistics.alike([1, 2, 3], 9) == [(0, 1, 2)]
 
 
 @given(st.lists(st.floats(1, 12), min_size=1, max_size=9), st.floats(0, 6))
 def test_bars_are_the_maximal_groups(ranks: list[float], gap: float) -> None:
-    bars = inference.alike(ranks, gap)
+    bars = statistics.alike(ranks, gap)
     for a, b in itertools.combinations(range(len(ranks)), 2):
         together = any(a in bar and b in bar for bar in bars)
         assert together == (abs(ranks[a] - ranks[b]) <= gap)
@@ -63,12 +63,14 @@ def test_pearson_and_its_interval_are_scipys() -> None:
     rng = address_rng("pearson", 0)
     x = rng.normal(size=12)
     y = 0.6 * x + rng.normal(size=12)
-    ours, theirs = inference.pearson(x, y), stats.pearsonr(x, y)
+    ours, theirs = statistics.pearson(x, y), stats.pearsonr(x, y)
     assert (ours.r, ours.p) == pytest.approx((theirs.statistic, theirs.pvalue), rel=1e-9)
-    assert inference.r_interval(ours.r, 12) == pytest.approx(theirs.confidence_interval(), rel=1e-9)
-    assert math.isnan(inference.pearson([1, 1, 1], [1, 2, 3]).r)
-    assert p_of_r(inference.least_significant_r(12), 12) == pytest.approx(0.05)
-    assert inference.least_significant_r(12) == pytest.approx(0.576, abs=5e-4)  # printed tables
+    assert statistics.r_interval(ours.r, 12) == pytest.approx(
+        theirs.confidence_interval(), rel=1e-9
+    )
+    assert math.isnan(statistics.pearson([1, 1, 1], [1, 2, 3]).r)
+    assert p_of_r(statistics.least_significant_r(12), 12) == pytest.approx(0.05)
+    assert statistics.least_significant_r(12) == pytest.approx(0.576, abs=5e-4)  # printed tables
 
 
 def test_holm_by_hand() -> None:
@@ -82,19 +84,19 @@ def test_holm_by_hand() -> None:
 def test_t_interval_is_scipys() -> None:
     values = address_rng("t", 0).normal(0.2, 1, 11)
     theirs = stats.ttest_1samp(values, 0).confidence_interval(0.9)
-    assert inference.t_interval(values, 0.9) == pytest.approx((theirs.low, theirs.high), rel=1e-12)
+    assert statistics.t_interval(values, 0.9) == pytest.approx((theirs.low, theirs.high), rel=1e-12)
 
 
 def test_bootstrap_is_seeded_and_near_the_normal_interval() -> None:
     values = address_rng("sample", 0).normal(1, 2, 400)
-    found = inference.bootstrap(values, address_rng("draws", 1))
-    assert found == inference.bootstrap(values, address_rng("draws", 1))
-    assert found != inference.bootstrap(values, address_rng("draws", 2))
+    found = statistics.bootstrap(values, address_rng("draws", 1))
+    assert found == statistics.bootstrap(values, address_rng("draws", 1))
+    assert found != statistics.bootstrap(values, address_rng("draws", 2))
     half = 1.96 * values.std() / 20
     assert found == pytest.approx((values.mean() - half, values.mean() + half), abs=0.1 * half)
 
 
 def test_signed_rank_by_hand() -> None:
     # Five positive differences: P(all of one sign) = 2 / 2^5.
-    assert inference.signed_rank([1, 2, 3, 4, 5]) == pytest.approx(2 / 32)
-    assert inference.signed_rank([0, 0, 0]) == 1.0
+    assert statistics.signed_rank([1, 2, 3, 4, 5]) == pytest.approx(2 / 32)
+    assert statistics.signed_rank([0, 0, 0]) == 1.0

@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 
 from asbench import results
-from asbench.report import figures, html, layers, tables
+from asbench.report import tables
+from asbench.report.page import figures, html, overlays
 from asbench.results import METRICS, Run
 from synth_store.types import UserError
 
@@ -73,7 +74,7 @@ def text(root: Path, tmp_path: Path, made_up: Make, put: Put) -> str:
     put(root, dataclasses.replace(few, metrics=metrics, reasons=reasons, saw_defects=9))
     put(root, made_up(select="best-on-test"))
     (root / "0123456789ab").mkdir()
-    sheet = layers.encode(np.zeros((8, 16, 3), np.uint8))
+    sheet = overlays.encode(np.zeros((8, 16, 3), np.uint8))
     return written(root, tmp_path, sheets={"demo/draem/0": sheet})
 
 
@@ -244,12 +245,12 @@ def _decoded(data: bytes) -> Any:
 def test_opencv_reads_our_png(shape: tuple[int, int]) -> None:
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (*shape, 3)).astype(np.uint8)
-    np.testing.assert_array_equal(_decoded(layers.encode(image))[..., ::-1], image)
+    np.testing.assert_array_equal(_decoded(overlays.encode(image))[..., ::-1], image)
     palette = rng.integers(0, 256, (9, 4)).astype(np.uint8)
     indices = rng.integers(0, 9, shape).astype(np.uint8)
-    data = layers.encode_indexed(indices, palette)
+    data = overlays.encode_indexed(indices, palette)
     np.testing.assert_array_equal(_decoded(data)[..., [2, 1, 0, 3]], palette[indices])
-    assert layers.size(data) == shape[::-1]
+    assert overlays.size(data) == shape[::-1]
 
 
 def test_outlines_are_the_masks_border() -> None:
@@ -261,25 +262,25 @@ def test_outlines_are_the_masks_border() -> None:
         borderType=cv2.BORDER_CONSTANT,
         borderValue=0,
     ).astype(bool)
-    np.testing.assert_array_equal(layers.outline(mask), mask & ~inner)
-    layer = _decoded(layers.outline_layer(mask))
-    assert (layer[layers.outline(mask)] == 255).all()
+    np.testing.assert_array_equal(overlays.outline(mask), mask & ~inner)
+    layer = _decoded(overlays.outline_layer(mask))
+    assert (layer[overlays.outline(mask)] == 255).all()
     assert layer[8, 8, 3] == 0
 
 
 def test_heat_runs_from_dark_to_bright_and_bears_nan() -> None:
     map_ = np.array([[-9.0, 0.0, 0.5, 1.0, 9.0, np.nan]], np.float16)
-    layer = _decoded(layers.heat_layer(map_, 0.0, 1.0, np.zeros((1, 6), bool)))
+    layer = _decoded(overlays.heat_layer(map_, 0.0, 1.0, np.zeros((1, 6), bool)))
     light = layer[0, :, :3].astype(int).sum(axis=1)
     assert light[0] == light[1] == light[5] < light[2] < light[3] == light[4]
-    flat = layers.heat_layer(np.zeros((3, 3), np.float16), 0.0, 0.0, np.zeros((3, 3), bool))
+    flat = overlays.heat_layer(np.zeros((3, 3), np.float16), 0.0, 0.0, np.zeros((3, 3), bool))
     assert len(np.unique(_decoded(flat))) <= 4
 
 
 def test_galleries_carry_the_runs_own_pictures(text: str, root: Path) -> None:
     run = results.runs(root)[0]
     gallery = results.read_gallery(root / run.id)
-    wanted = base64.b64encode(layers.encode(gallery.images[1])).decode()
+    wanted = base64.b64encode(overlays.encode(gallery.images[1])).decode()
     assert text.count(wanted) == 1, "one copy serves every run's heat map of the image"
     for line in results.read_table(root / run.id):
         assert line.id in text

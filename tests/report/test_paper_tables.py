@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from asbench import published
-from asbench.report import hybrids, paper, paper_relations, paper_tables, sheet
-from asbench.report.score_grid import ScoreGrid, default_ratios, score_grid
-from asbench.report.scores import Score
-from asbench.report.sheet import Sheet
+from asbench.data import published
+from asbench.report.paper import as_printed, hybrids, relations, sheet, tables
+from asbench.report.paper.grid import ScoreGrid, default_ratios, score_grid
+from asbench.report.paper.scores import Score
+from asbench.report.paper.sheet import Sheet
 from asbench.results import Run
 from tests.report.full_grid import full_grid, quality
 
@@ -61,30 +61,31 @@ def test_the_grid_is_the_papers(raw: list[Score], grid: ScoreGrid) -> None:
     assert grid.notes == ()
     assert grid.weights == CLASSES
     assert dict(grid.ratios) == DEFAULT
-    assert (grid.datasets, grid.detectors) == (paper.DATASETS, paper.DETECTORS)
-    assert grid.methods == paper.METHODS
-    assert sorted(grid.mixtures) == sorted(paper.mixtures())
+    assert (grid.datasets, grid.detectors) == (as_printed.DATASETS, as_printed.DETECTORS)
+    assert grid.methods == as_printed.METHODS
+    assert sorted(grid.mixtures) == sorted(as_printed.mixtures())
 
 
 def test_table_3() -> None:
     here = {"mtd": {"tile": published.Measured(published.Counts(902, 50, 390), (103, 632))}}
-    table = paper_tables.table3(here)
+    table = tables.table3(here)
     assert [e.value for e in table.rows[0][1:5]] == [3629, 467, 1258, 15]
     assert table.rows[4][3].beside == "here 390"
     assert any("390 test anomalies here, 392 printed" in note for note in table.notes)
 
 
 def test_table_4(grid: ScoreGrid, mean_of: Callable[..., float]) -> None:
-    best, mean = map(read, (paper_tables.table4_best(grid), paper_tables.table4_mean(grid)))
+    best, mean = map(read, (tables.table4_best(grid), tables.table4_mean(grid)))
     titles = {"image_auroc": "Image AUROC", "pixel_ap": "Pixel AP"}
     weighted: dict[tuple[str, str], float] = {}
     for row, average in zip(best, mean, strict=True):
         method = row["Method"]
         for metric, title in titles.items():
             total = 0.0
-            for dataset in paper.DATASETS:
+            for dataset in as_printed.DATASETS:
                 values = {
-                    d: mean_of(dataset, d, (method,), DEFAULT[d], metric) for d in paper.DETECTORS
+                    d: mean_of(dataset, d, (method,), DEFAULT[d], metric)
+                    for d in as_printed.DETECTORS
                 }
                 top = max(values, key=lambda d: values[d])
                 column = f"{dataset} {title}"
@@ -94,51 +95,51 @@ def test_table_4(grid: ScoreGrid, mean_of: Callable[..., float]) -> None:
                 total += CLASSES[dataset] * values[top] / 37
             weighted[method, metric] = total
             assert float(row[f"Eq. 1 {title}"]) == pytest.approx(total, rel=1e-12)
-    shown = paper_tables.table4_best(grid)
+    shown = tables.table4_best(grid)
     for column, name in enumerate(shown.head[1:], start=1):
         bold = [row[0].text for row in shown.rows if row[column].best]
         assert bold == [max(best, key=lambda r, n=name: float(r[n]))["Method"]]
 
 
 def test_table_4_of_one_detector(grid: ScoreGrid, mean_of: Callable[..., float]) -> None:
-    for row in read(paper_tables.table4_of(grid, "destseg")):
+    for row in read(tables.table4_of(grid, "destseg")):
         expected = mean_of("visa", "destseg", (row["Method"],), 1.0, "pixel_ap")
         assert float(row["visa Pixel AP"]) == pytest.approx(expected, rel=1e-12)
 
 
 def test_table_5(grid: ScoreGrid, mean_of: Callable[..., float]) -> None:
-    for row in read(paper_tables.table5(grid)):
+    for row in read(tables.table5(grid)):
         detector = row["Detector"]
-        for dataset in paper.DATASETS:
+        for dataset in as_printed.DATASETS:
             values = {
                 m: mean_of(dataset, detector, (m,), DEFAULT[detector], "image_auroc")
-                for m in paper.METHODS
+                for m in as_printed.METHODS
             }
             assert row[dataset] == max(values, key=lambda m: values[m])
 
 
 def test_table_6(grid: ScoreGrid, mean_of: Callable[..., float]) -> None:
     titles = {"image_auroc": "Image AUROC", "pixel_ap": "Pixel AP", "pro": "PRO"}
-    for row in read(paper_tables.table6(grid)):
-        for detector, (metric, title) in itertools.product(paper.DETECTORS, titles.items()):
+    for row in read(tables.table6(grid)):
+        for detector, (metric, title) in itertools.product(as_printed.DETECTORS, titles.items()):
             expected = mean_of(row["Data set"], detector, (), 0.0, metric)
             assert float(row[f"{detector} {title}"]) == pytest.approx(expected, rel=1e-12)
 
 
 def test_tables_7_and_8(grid: ScoreGrid, mean_of: Callable[..., float]) -> None:
-    studies = paper_relations.ratio_studies(grid)
+    studies = relations.ratio_studies(grid)
     assert [s.dataset for s in studies] == ["mvtec", "btad"]
     for study in studies:
-        assert study.ratios == paper.RATIOS
-        table = paper_relations.ratio_table(grid, study)
+        assert study.ratios == as_printed.RATIOS
+        table = relations.ratio_table(grid, study)
         assert table.name == {"mvtec": "table7", "btad": "table8"}[study.dataset]
         centres, widths = [], []
         for row in read(table):
             values = []
-            for ratio in paper.RATIOS:
+            for ratio in as_printed.RATIOS:
                 of = [
                     mean_of(study.dataset, d, (row["Method"],), ratio, "image_auroc")
-                    for d in paper.DETECTORS
+                    for d in as_printed.DETECTORS
                 ]
                 values.append(sum(of) / 4)
             told = [float(row[c]) for c in ("Mean", "Variance", "Maximum", "Minimum", "Range")]
@@ -153,14 +154,15 @@ def test_tables_7_and_8(grid: ScoreGrid, mean_of: Callable[..., float]) -> None:
 
 def test_table_9(grid: ScoreGrid, mean_of: Callable[..., float]) -> None:
     given = quality()
-    rows = read(paper_relations.table9(grid, given))
-    assert [row["Quality metric"] for row in rows] == list(paper.QUALITIES)
-    for row, dataset in itertools.product(rows, paper.DATASETS):
+    rows = read(relations.table9(grid, given))
+    assert [row["Quality metric"] for row in rows] == list(as_printed.QUALITIES)
+    for row, dataset in itertools.product(rows, as_printed.DATASETS):
         x, y = [], []
-        for method in paper.METHODS:
+        for method in as_printed.METHODS:
             x.append(given[dataset, row["Quality metric"]][method])
             of = [
-                mean_of(dataset, d, (method,), DEFAULT[d], "image_auroc") for d in paper.DETECTORS
+                mean_of(dataset, d, (method,), DEFAULT[d], "image_auroc")
+                for d in as_printed.DETECTORS
             ]
             y.append(sum(of) / 4)
         expected = stats.pearsonr(x, y)
@@ -175,13 +177,13 @@ def test_quality_meets_the_detectors_that_have_the_most_methods(raw: list[Score]
     kept = [
         s for s in raw if s.dataset == "mpdd" and (s.detector == "unet" or s.mix[:1] == ("nsa",))
     ]
-    pairs = paper_relations.pairings(score_grid(kept), quality())
+    pairs = relations.pairings(score_grid(kept), quality())
     pair = next(p for p in pairs if (p.dataset, p.metric) == ("mpdd", "fid"))
-    assert (pair.detectors, pair.methods) == (("unet",), paper.METHODS)
+    assert (pair.detectors, pair.methods) == (("unet",), as_printed.METHODS)
     same = [s for s in raw if s.dataset == "mpdd" and s.mix[:1] and s.mix[0] in few]
-    pairs = paper_relations.pairings(score_grid(same), quality())
+    pairs = relations.pairings(score_grid(same), quality())
     pair = next(p for p in pairs if (p.dataset, p.metric) == ("mpdd", "fid"))
-    assert (pair.detectors, pair.methods) == (paper.DETECTORS, tuple(sorted(few)))
+    assert (pair.detectors, pair.methods) == (as_printed.DETECTORS, tuple(sorted(few)))
     assert pair.x == tuple(quality()["mpdd", "fid"][m] for m in sorted(few))
 
 
@@ -207,7 +209,7 @@ def test_seeds_are_averaged(raw: list[Score], mean_of: Callable[..., float]) -> 
     lower = {"image_auroc": 0.25, "pixel_ap": 0.25}
     again = [replace(s, seed=1, metrics=lower) for s in base]
     both = score_grid([*base, *again]).mean_of_detectors("image_auroc")
-    of = [mean_of("btad", d, ("fpi",), DEFAULT[d], "image_auroc") for d in paper.DETECTORS]
+    of = [mean_of("btad", d, ("fpi",), DEFAULT[d], "image_auroc") for d in as_printed.DETECTORS]
     assert both["btad", "fpi"] == pytest.approx((sum(of) / 4 + 0.25) / 2)
 
 
@@ -221,13 +223,13 @@ def test_an_incomplete_grid_has_gaps_and_lists_what_lacks(raw: list[Score]) -> N
     expected = [s.place for s in raw]
     grid = score_grid(kept, expected)
     assert sorted(grid.missing) == sorted(s.place for s in raw if gone(s))
-    best, mean = paper_tables.table4_best(grid), paper_tables.table4_mean(grid)
+    best, mean = tables.table4_best(grid), tables.table4_mean(grid)
     by_name = {row[0].text: dict(zip(best.head, row, strict=True)) for row in best.rows}
     assert by_name["fpi"]["visa Image AUROC"].text == "–"
     assert by_name["nsa"]["btad Image AUROC"].mark.endswith(", of 3")
     assert by_name["nsa"]["Eq. 1 Image AUROC"].text == "–"
     assert not by_name["nsa"]["btad Image AUROC"].best
-    alone = read(paper_tables.table4_of(grid, "draem"))
+    alone = read(tables.table4_of(grid, "draem"))
     assert [row["btad Image AUROC"] == "" for row in alone] == [
         row["Method"] == "nsa" for row in alone
     ]
@@ -235,16 +237,16 @@ def test_an_incomplete_grid_has_gaps_and_lists_what_lacks(raw: list[Score]) -> N
     assert means["nsa"]["btad Image AUROC"].text == "–"
     assert means["nsa"]["Eq. 1 Image AUROC"].text == "–"
     assert means["nsa"]["mvtec Image AUROC"].text != "–"
-    study = paper_relations.ratio_studies(grid)[1]
+    study = relations.ratio_studies(grid)[1]
     spread = dict(study.spreads)["nsa"]
     assert math.isnan(spread.mean)
     assert study.r is not None
     assert study.r.n == 11
-    lacks = paper_tables.tables(grid)[-1]
+    lacks = tables.tables(grid)[-1]
     assert (lacks.name, len(lacks.rows)) == ("missing", len(grid.missing))
     # Nothing of a data set: only what is expected can tell.
     without = score_grid([s for s in raw if s.dataset != "mtd"], expected)
-    assert without.datasets == paper.DATASETS
+    assert without.datasets == as_printed.DATASETS
     assert len(without.missing) == sum(s.dataset == "mtd" for s in raw)
     # Without expectations the categories of a data set are what is implied.
     implied = score_grid([s for s in raw if not (s.category == "01" and s.detector == "draem")])
@@ -254,12 +256,12 @@ def test_an_incomplete_grid_has_gaps_and_lists_what_lacks(raw: list[Score]) -> N
 
 def test_printed_numbers_stand_only_beside_what_is_like_them(raw: list[Score]) -> None:
     base = [s for s in raw if s.dataset == "mtd"]
-    like = paper_tables.table4_best(score_grid(base), compare=True)
+    like = tables.table4_best(score_grid(base), compare=True)
     assert {e.beside.split()[0] for row in like.rows for e in row[1:3]} == {"printed"}
-    near = paper_relations.table9(score_grid(base), quality(), compare=True)
+    near = relations.table9(score_grid(base), quality(), compare=True)
     assert near.head[1] == "mtd r"
     assert [row[1].beside for row in near.rows] == [
-        f"printed {paper.table9()['mtd', q].r:.4f}" for q in paper.QUALITIES
+        f"printed {as_printed.table9()['mtd', q].r:.4f}" for q in as_printed.QUALITIES
     ]
     changes = (
         {"reduced": True},
@@ -270,7 +272,7 @@ def test_printed_numbers_stand_only_beside_what_is_like_them(raw: list[Score]) -
     for change in changes:
         other = [replace(s, **change) for s in base]  # type: ignore[arg-type]
         seen = []
-        for table in paper_tables.tables(score_grid(other), compare=True):
+        for table in tables.tables(score_grid(other), compare=True):
             told = {e.beside for row in table.rows for e in row} - {""}
             if told:
                 seen.append(table.name)
@@ -278,9 +280,9 @@ def test_printed_numbers_stand_only_beside_what_is_like_them(raw: list[Score]) -
                 assert any("not comparable" in note for note in table.notes)
         assert seen == ["table4-best", "table5", "table6"]
     three = [s for s in base if s.detector != "unet"]
-    fewer = paper_tables.table4_best(score_grid(three), compare=True)
+    fewer = tables.table4_best(score_grid(three), compare=True)
     assert {e.beside for row in fewer.rows for e in row[1:3]} == {"not comparable"}
-    plain = paper_tables.tables(score_grid(base))
+    plain = tables.tables(score_grid(base))
     assert not any(e.beside for table in plain for row in table.rows for e in row)
 
 
@@ -301,7 +303,7 @@ def test_one_grid_has_one_subset(raw: list[Score]) -> None:
 
 
 def test_three_forms_say_the_same(grid: ScoreGrid) -> None:
-    for table in paper_tables.tables(grid, quality=quality(), compare=True):
+    for table in tables.tables(grid, quality=quality(), compare=True):
         lines = sheet.markdown(table).splitlines()
         body = [line for line in lines if line.startswith("| ")][2:]
         assert len(body) == len(table.rows)
@@ -327,7 +329,7 @@ def test_a_sheet_escapes_what_latex_and_markdown_read() -> None:
 
 
 def test_runs_become_tables(made_up: Callable[..., Run]) -> None:
-    from asbench.report.scores import from_runs
+    from asbench.report.paper.scores import from_runs
 
     runs = [
         made_up(mix={m: 1.0}, detector=d, category=c)
@@ -335,7 +337,7 @@ def test_runs_become_tables(made_up: Callable[..., Run]) -> None:
         for d in ("draem@tiny", "unet@tiny")
         for c in ("weave", "board")
     ]
-    table = paper_tables.table4_best(score_grid(from_runs(runs, "full")), compare=True)
+    table = tables.table4_best(score_grid(from_runs(runs, "full")), compare=True)
     assert len(table.rows) == 2
     mean = {
         d: np.mean(

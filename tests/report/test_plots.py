@@ -15,11 +15,12 @@ import pytest
 from PIL import Image as Pillow
 from scipy import stats
 
-from asbench import published
-from asbench.report import paper
-from asbench.report.files import write_figures
-from asbench.report.paper_relations import Pairing, ratio_studies
-from asbench.report.plots import (
+from asbench.data import published
+from asbench.report.drawing import Drawing
+from asbench.report.paper import as_printed
+from asbench.report.paper.files import write_figures
+from asbench.report.paper.grid import ScoreGrid, score_grid
+from asbench.report.paper.plots import (
     everything,
     heatmaps,
     mixtures,
@@ -29,16 +30,15 @@ from asbench.report.plots import (
     robustness,
     scatters,
 )
-from asbench.report.plots.drawing import Drawing
-from asbench.report.score_grid import ScoreGrid, score_grid
-from asbench.report.scores import Score
+from asbench.report.paper.relations import Pairing, ratio_studies
+from asbench.report.paper.scores import Score
 from synth_store.types import UserError
 from tests.report.full_grid import full_grid, quality
 
 DEFAULTS = published.default_ratios()
-DATASETS = tuple(paper.DATASETS)
-DETECTORS = tuple(sorted(paper.DETECTORS))
-METHODS = tuple(sorted(paper.METHODS))
+DATASETS = tuple(as_printed.DATASETS)
+DETECTORS = tuple(sorted(as_printed.DETECTORS))
+METHODS = tuple(sorted(as_printed.METHODS))
 SIZES = {name: len(published.categories(name)) for name in DATASETS}
 
 
@@ -161,20 +161,25 @@ def test_figure_10_and_the_scatter_of_section_4_3(grid: ScoreGrid, plain: Any) -
             (m, t, r): plain["image_auroc", study.dataset, t, (m,), r]
             for m in METHODS
             for t in DETECTORS
-            for r in paper.RATIOS
+            for r in as_printed.RATIOS
         }
         by_method = ratios.draw_curves(grid, study, "method")
         for line in lines(by_method):
             name = line.get_label()
-            wanted = [100 * np.mean([cells[name, t, r] for t in DETECTORS]) for r in paper.RATIOS]
+            wanted = [
+                100 * np.mean([cells[name, t, r] for t in DETECTORS]) for r in as_printed.RATIOS
+            ]
             np.testing.assert_allclose(line.get_ydata(), wanted)
-            assert tuple(line.get_xdata()) == paper.RATIOS
+            assert tuple(line.get_xdata()) == as_printed.RATIOS
         for line in lines(ratios.draw_curves(grid, study, "detector")):
             name = line.get_label()
-            wanted = [100 * np.mean([cells[m, name, r] for m in METHODS]) for r in paper.RATIOS]
+            wanted = [
+                100 * np.mean([cells[m, name, r] for m in METHODS]) for r in as_printed.RATIOS
+            ]
             np.testing.assert_allclose(line.get_ydata(), wanted)
         table = [
-            [np.mean([cells[m, t, r] for t in DETECTORS]) for r in paper.RATIOS] for m in METHODS
+            [np.mean([cells[m, t, r] for t in DETECTORS]) for r in as_printed.RATIOS]
+            for m in METHODS
         ]
         mean, spread = np.mean(table, axis=1), np.ptp(table, axis=1)
         drawing = ratios.draw_stability(grid, study)
@@ -193,7 +198,7 @@ def test_figure_10_and_the_scatter_of_section_4_3(grid: ScoreGrid, plain: Any) -
 def test_figure_11_pairs(grid: ScoreGrid, plain: Any) -> None:
     made = quality()
     drawn = everything.of_quality(grid, made)
-    assert len(drawn) == len(DATASETS) * len(paper.QUALITIES)
+    assert len(drawn) == len(DATASETS) * len(as_printed.QUALITIES)
     for (dataset, metric), drawing in zip(made, drawn, strict=True):
         x, y = lines(drawing)[0].get_data()
         means = [
@@ -211,7 +216,7 @@ def test_figure_13_bars_run_from_the_mean_of_the_parts(grid: ScoreGrid, plain: A
         drawing = mixtures.draw(grid, detector, "pixel_ap")
         bars = drawing.figure.axes[0].patches
         marks = [line.get_xdata()[0] for line in lines(drawing)]
-        for place, mix in enumerate(sorted(paper.mixtures(), key=lambda m: (len(m), m))):
+        for place, mix in enumerate(sorted(as_printed.mixtures(), key=lambda m: (len(m), m))):
             at = DEFAULTS[detector]
             own = weighted({d: plain["pixel_ap", d, detector, mix, at] for d in DATASETS})
             parts = [

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from asbench import published
+from asbench.data import published
 from asbench.quality.correlation import holm, p_of_r
-from asbench.report import files, paper, questions
-from asbench.report.blocks import Unit, blocks
-from asbench.report.gains import gains
-from asbench.report.inference import Pearson
-from asbench.report.questions import Answer
-from asbench.report.score_grid import ScoreGrid, score_grid
-from asbench.report.scores import Score
+from asbench.quality.statistics import Pearson
+from asbench.report.paper import as_printed, files, questions
+from asbench.report.paper.blocks import Unit, blocks
+from asbench.report.paper.grid import ScoreGrid, score_grid
+from asbench.report.paper.mixture_gains import gains
+from asbench.report.paper.questions import Answer
+from asbench.report.paper.scores import Score
 from synth_store.rng import address_rng
 from tests.report.full_grid import full_grid, quality
 
@@ -75,14 +75,14 @@ def test_methods_are_ranked_over_categories(grid: ScoreGrid) -> None:
         if len(s.mix) == 1 and s.ratio == DEFAULT[s.detector]:
             row = cells.setdefault((s.dataset, s.category), defaultdict(list))
             row[s.mix[0]].append(s.metrics["image_auroc"])
-    matrix = [[sum(row[m]) / 4 for m in paper.METHODS] for row in cells.values()]
+    matrix = [[sum(row[m]) / 4 for m in as_printed.METHODS] for row in cells.values()]
     theirs = stats.friedmanchisquare(*np.transpose(matrix))
     assert f"χ²(11) = {theirs.statistic:.2f}" in answer.statistic
     assert (answer.n, answer.unit) == (37, "categories")
     ranks = np.mean([stats.rankdata(-np.array(row)) for row in matrix], axis=0)
     assert answer.sheet is not None
     told = {row[0].text: row[1].value for row in answer.sheet.rows}
-    assert told == pytest.approx(dict(zip(paper.METHODS, ranks, strict=True)))
+    assert told == pytest.approx(dict(zip(as_printed.METHODS, ranks, strict=True)))
     gap = 3.268 * np.sqrt(12 * 13 / (6 * 37))  # Demšar (2006), Table 5(a), k = 12 by its source
     inside = [row[0].text for row in answer.sheet.rows if row[3].text == "yes"]
     assert inside == [m for m in told if told[m] - min(told.values()) <= gap]
@@ -136,9 +136,9 @@ def test_ratios_by_hand(grid: ScoreGrid) -> None:
     table: dict[tuple[str, str], dict[float, list[float]]] = {}
     for s in grid.scores:
         if len(s.mix) == 1 and s.dataset in ("mvtec", "btad"):
-            row = table.setdefault((s.dataset, s.category), {r: [] for r in paper.RATIOS})
+            row = table.setdefault((s.dataset, s.category), {r: [] for r in as_printed.RATIOS})
             row[s.ratio].append(s.metrics["image_auroc"])
-    matrix = np.array([[np.mean(row[r]) for r in paper.RATIOS] for row in table.values()])
+    matrix = np.array([[np.mean(row[r]) for r in as_printed.RATIOS] for row in table.values()])
     assert matrix.shape == (18, 4)
     theirs = stats.friedmanchisquare(*matrix.T)
     assert f"χ²(3) = {theirs.statistic:.2f}, p = {theirs.pvalue:.4f}" in answer.statistic
@@ -155,7 +155,9 @@ def test_correlations(grid: ScoreGrid) -> None:
     assert len(answer.sheet.rows) == 30
     y = grid.mean_of_detectors("image_auroc")
     expected = {
-        at: stats.pearsonr([x[m] for m in paper.METHODS], [y[at[0], m] for m in paper.METHODS])
+        at: stats.pearsonr(
+            [x[m] for m in as_printed.METHODS], [y[at[0], m] for m in as_printed.METHODS]
+        )
         for at, x in quality().items()
     }
     for row in answer.sheet.rows:
@@ -208,13 +210,13 @@ def test_gains_by_hand(grid: ScoreGrid) -> None:
         for s in grid.scores
         if s.mix and s.ratio == DEFAULT[s.detector]
     }
-    places = [(d, c) for d in paper.DATASETS for c in published.categories(d)]
+    places = [(d, c) for d in as_printed.DATASETS for c in published.categories(d)]
     found = gains(grid, "image_auroc", address_rng("answer", 4))
     p_mean = []
     for mean_gain, best_gain in zip(found["mean"].each, found["best"].each, strict=True):
         mix = mean_gain.mix
         to_mean, to_best = [], []
-        for detector in paper.DETECTORS:
+        for detector in as_printed.DETECTORS:
             singles = {
                 m: np.array([table[*place, detector, (m,)] for place in places]) for m in mix
             }

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from asbench import published
-from asbench.report import scores
-from asbench.report.scores import Place, Score, Setting
+from asbench.data import published
+from asbench.report.paper import scores
+from asbench.report.paper.scores import Place, Score, Setting
 from asbench.results import Run
 
 Make = Callable[..., Run]

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from asbench import results
-from asbench.report import galleries, html, rules, scores, sections, tables
-from asbench.report.paper_tables import table4_best, table6
-from asbench.report.score_grid import score_grid
+from asbench.report import tables
+from asbench.report.page import galleries, html, qualitative, sections
+from asbench.report.paper import scores
+from asbench.report.paper.grid import score_grid
+from asbench.report.paper.tables import table4_best, table6
 from asbench.results import Run
 from tests.report.full_grid import full_grid
 
@@ -129,7 +131,7 @@ def test_rules_choose_by_outcome_and_count_both_ways(
         results.write_table(folder, [replace(r, pixel_ap=by_id.get(r.id, 0.0)) for r in lines])
     table = tables.results_table(results.runs(tmp_path))
     scenes = galleries.scenes(table, tmp_path, galleries.places(table, 10))
-    (choice,) = rules.choices(table, scenes, tmp_path)
+    (choice,) = qualitative.choices(table, scenes, tmp_path)
     assert choice.paper == "7"
     assert (choice.holds, choice.reverse, choice.of) == (1, 1, 3)
     assert [picked.aps for picked in choice.by_rule] == [(0.9, 0.6)]
@@ -159,7 +161,7 @@ def test_figure_12_weighs_the_weakest_mixture_against_the_best_single(
         results.write_table(folder, [replace(r, pixel_ap=ap) for r in lines])
     table = tables.results_table(results.runs(tmp_path))
     scenes = galleries.scenes(table, tmp_path, galleries.places(table, 10))
-    (choice,) = rules.choices(table, scenes, tmp_path)
+    (choice,) = qualitative.choices(table, scenes, tmp_path)
     assert (choice.paper, choice.holds, choice.reverse) == ("12", holds, reverse)
 
 

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from asbench.report import figures, tables
+from asbench.report import tables
+from asbench.report.page import figures
 from asbench.report.tables import Row, Table
 from asbench.results import METRICS, Run
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from asbench import grid, results
+from asbench import results
+from asbench.grid import engines
 from asbench.study import record, spec
 from asbench.study.run import run
 from synth_store import SynthStore, UserError
@@ -18,7 +19,7 @@ from tests.synth_store.object_server import serving
 pytest.importorskip("obstore", reason="needs the extra: pip install 'asbench[cloud]'")
 
 URL = "s3://shelf/store"
-HERE = grid.Pool(1)
+HERE = engines.Pool(1)
 
 
 def test_a_study_of_sets_on_an_object_store(

@@ -14,8 +14,8 @@ import pytest
 from asbench import results
 from asbench.study import estimate, record, spec
 from asbench.study.plan import SetNeeded, StudyPlan, cells, plan
+from asbench.study.preflight import refuse
 from asbench.study.record import Cell, LeftOut, Record
-from asbench.study.refusal import refuse
 from synth_store import UserError
 from tests.study.conftest import Write
 
@@ -103,7 +103,9 @@ def test_methods_of_the_paper_that_no_plugin_has_are_absent_and_others_wrong(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = ("cutout", "draem")
-    monkeypatch.setattr("asbench.study.here.plugins.names", lambda _: [*names, "demo", "unet"])
+    monkeypatch.setattr(
+        "asbench.study.availability.plugins.names", lambda _: [*names, "demo", "unet"]
+    )
     study = write("""
         size: 32
         datasets: {demo: [weave]}
@@ -202,7 +204,7 @@ def test_a_protocol_that_training_does_not_know_is_absent(
 ) -> None:
     def older(dataset: str, mix: str) -> None: ...
 
-    monkeypatch.setattr("asbench.study.here.train", older)
+    monkeypatch.setattr("asbench.study.availability.train", older)
     text = "size: 32\ndatasets: {demo: [weave]}\ndetectors: [unet@tiny]\nmixes: cutout\n"
     assert not plan(write(text)).absent
     planned = plan(write(text + "protocol: {select: best-on-test}"))

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 from distributed import Client
 
-from asbench import grid, results
+from asbench import results
+from asbench.grid import engines
 from asbench.quality import record as qualities
 from asbench.study import jobs, record, spec
 from asbench.study.run import run
@@ -27,7 +28,7 @@ from tests import clusters
 from tests.cli.conftest import complete, photograph, start
 from tests.study.conftest import RUNS, SETS, TOY
 
-HERE = grid.Pool(1)
+HERE = engines.Pool(1)
 PARTS = ("bolt", "nut", "screw")
 
 
@@ -165,7 +166,7 @@ def test_on_a_cluster_whose_worker_is_killed_it_comes_to_the_same(
     killed: list[int] = []
     killer = threading.Thread(target=kill_one, daemon=True)
     killer.start()
-    with grid.engine(scheduler=scheduler) as engine:
+    with engines.engine(scheduler=scheduler) as engine:
         found = run(study, tmp_path, engine=engine, retries=1)
     killer.join()
     assert killed

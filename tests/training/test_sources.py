@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import pytest
 
-from asbench.kept_back import KEPT_BACK_AT_MOST
+from asbench.data.validation_part import KEPT_BACK_AT_MOST
 from asbench.training.sources import find_sources
 from synth_store import Mix, StoreError, StoreKey, SynthStore, UserError
 from tests.synth_store.making import CATEGORY, SMALL, add_normals, generate

@@ -1,0 +1,241 @@
+"""What a data set holds and which of its files cannot be used: every file is read once."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
+
+from asbench.data.published import Counts, Measured, differences
+from asbench.datasets import open_dataset
+from asbench.datasets.folder import Folder
+from asbench.files.images import FileError, read_header
+from asbench.types import Dataset, Item
+from synth_store.types import UserError
+
+
+@runtime_checkable
+class OnDisk(Protocol):
+    """A data set of image files."""
+
+    root: Path
+
+    def image_path(self, item: Item) -> Path:
+        """Return the item's image file."""
+
+    def mask_path(self, item: Item) -> Path | None:
+        """Return the item's mask file, if there is one."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One file and what is wrong with it. `unusable` stops work; a `warning` does not."""
+
+    path: str
+    severity: Literal["unusable", "warning"]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Defects:
+    """Images of one defect type, and how many of them have a mask that can be used.
+
+    empty: the mask marks nothing; missing: there is none; unusable: mask or image cannot be read.
+    """
+
+    images: int
+    masks: int
+    empty: int
+    missing: int
+    unusable: int
+
+
+@dataclass(frozen=True)
+class CategoryReport:
+    """Counts of one category. Heights and widths are (smallest, largest) in pixels.
+
+    modes: images by Pillow's mode (`RGB`, `L`, `P`, `1`). Sizes and modes are of the images that
+    could be read; the sizes are None where none could.
+    """
+
+    category: str
+    train: int
+    test_normal: int
+    defects: Mapping[str, Defects]
+    heights: tuple[int, int] | None
+    widths: tuple[int, int] | None
+    modes: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `check` found. `recognised` says in words how the data set was read.
+
+    differences: from the benchmark's Table 3, a sentence each; None where it has no such row.
+    """
+
+    dataset: str
+    root: str | None
+    recognised: str
+    categories: tuple[CategoryReport, ...]
+    problems: tuple[Problem, ...]
+    differences: tuple[str, ...] | None
+
+    @property
+    def usable(self) -> bool:
+        """Whether every file can be used; warnings do not count."""
+        return all(p.severity == "warning" for p in self.problems)
+
+
+def check(
+    path_or_name: str | Path,
+    *,
+    name: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Report:
+    """Read every file of a data set and say what it holds and what is wrong with it.
+
+    `path_or_name` and `name` as for `open_dataset`; `progress(done, total)` counts images.
+    Problems of single files are in the report; raises UserError only where no data set is
+    recognised.
+    """
+    dataset = open_dataset(path_or_name, name=name)
+    items = [item for c in dataset.categories() for item in dataset.items(c)]
+    findings: list[_Finding] = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding holds no lock of Python's
+        for done, finding in enumerate(pool.map(_inspect, repeat(dataset), items), start=1):
+            findings.append(finding)
+            if progress:
+                progress(done, len(items))
+    problems = [p for f in findings for p in f.problems]
+    problems += _leaks(findings)
+    if isinstance(dataset, Folder):
+        layout = dataset.layout
+        left_over = [*layout.left_over, *(x for c in layout.categories for x in c.left_over)]
+        problems += [Problem(str(path), "warning", reason) for path, reason in left_over]
+    summaries = tuple(
+        _summary(c, [f for f in findings if f.item.category == c]) for c in dataset.categories()
+    )
+    return Report(
+        dataset=dataset.name,
+        root=str(dataset.root) if isinstance(dataset, OnDisk) else None,
+        recognised=_recognised(dataset),
+        categories=summaries,
+        problems=tuple(sorted(problems, key=lambda p: (p.severity, p.path, p.reason))),
+        differences=differences(dataset.name, {c.category: _measured(c) for c in summaries}),
+    )
+
+
+class _Finding(NamedTuple):
+    """What reading one item showed; no size and no digest where the image cannot be read."""
+
+    item: Item
+    path: str
+    size: tuple[int, int] | None
+    mode: str | None
+    digest: bytes | None
+    mask: Literal["none", "masks", "empty", "missing", "unusable"]
+    problems: tuple[Problem, ...]
+
+
+def _inspect(dataset: Dataset, item: Item) -> _Finding:
+    """Read one image, and its mask if it is anomalous."""
+    on_disk = dataset if isinstance(dataset, OnDisk) else None
+    path = str(on_disk.image_path(item)) if on_disk else f"{item.category}/{item.id}"
+    problems: list[Problem] = []
+    mask: Literal["none", "masks", "empty", "missing", "unusable"] = "none"
+    try:
+        image = dataset.image(item)
+    except UserError as error:
+        refused = (_problem(error, path),)
+        return _Finding(item, path, None, None, None, "unusable" if item.label else "none", refused)
+    if item.label:
+        file = on_disk.mask_path(item) if on_disk else None
+        try:
+            marked = dataset.mask(item)
+        except UserError as error:
+            mask = "unusable"
+            problems.append(_problem(error, str(file or path)))
+        else:
+            mask = "masks" if marked is not None and marked.any() else "missing"
+            if mask == "missing" and (file or marked is not None):
+                mask = "empty"
+                reason = "marks nothing: its image counts as anomalous, its pixels are not scored."
+                problems.append(Problem(str(file or path), "warning", reason))
+    digest = hashlib.blake2b(image.tobytes(), digest_size=16)
+    digest.update(str(image.shape).encode())
+    mode = read_header(on_disk.image_path(item)).mode if on_disk else "RGB"
+    height, width = image.shape[:2]
+    return _Finding(item, path, (height, width), mode, digest.digest(), mask, tuple(problems))
+
+
+def _problem(error: UserError, path: str) -> Problem:
+    if isinstance(error, FileError):
+        return Problem(str(error.path), "unusable", error.reason)
+    return Problem(path, "unusable", str(error))
+
+
+def _leaks(findings: Iterable[_Finding]) -> list[Problem]:
+    """Name each test image whose pixels also stand in the training split."""
+    train: dict[bytes, str] = {}
+    test: dict[bytes, list[str]] = defaultdict(list)
+    for f in findings:
+        if f.digest and f.item.split == "train":
+            train.setdefault(f.digest, f.path)
+        elif f.digest:
+            test[f.digest].append(f.path)
+    return [
+        Problem(path, "warning", f"has the pixels of {train[digest]}: train leaks into test.")
+        for digest, paths in test.items()
+        if digest in train
+        for path in paths
+    ]
+
+
+def _summary(category: str, findings: list[_Finding]) -> CategoryReport:
+    sizes = [f.size for f in findings if f.size]
+    heights, widths = ([s[axis] for s in sizes] for axis in (0, 1))
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for f in findings:
+        if f.item.label:
+            counts[f.item.defect][f.mask] += 1
+    return CategoryReport(
+        category=category,
+        train=sum(f.item.split == "train" for f in findings),
+        test_normal=sum(f.item.split == "test" and not f.item.label for f in findings),
+        defects={
+            defect: Defects(n.total(), n["masks"], n["empty"], n["missing"], n["unusable"])
+            for defect, n in sorted(counts.items())
+        },
+        heights=(min(heights), max(heights)) if sizes else None,
+        widths=(min(widths), max(widths)) if sizes else None,
+        modes=dict(sorted(Counter(f.mode for f in findings if f.mode).items())),
+    )
+
+
+def _measured(report: CategoryReport) -> Measured:
+    """Return a category's counts, and the smallest and largest side of its images."""
+    counts = Counts(
+        report.train, report.test_normal, sum(d.images for d in report.defects.values())
+    )
+    sides = [*(report.heights or ()), *(report.widths or ())]
+    return Measured(counts, (min(sides), max(sides)) if sides else None)
+
+
+def _recognised(dataset: Dataset) -> str:
+    """Say how the data set was read, and which folders told."""
+    if not isinstance(dataset, Folder):
+        doc = type(dataset).__doc__ or type(dataset).__name__
+        return doc.strip().splitlines()[0]
+    groups = defaultdict(list)
+    for c in dataset.layout.categories:
+        groups[c.layout].append(c.name)
+    below = any(c.folder != dataset.root for c in dataset.layout.categories)
+    words = [f"{', '.join(found)}: {layout}" for layout, found in groups.items()]
+    return f"{'categories in sub-folders' if below else 'one category'}; {'; '.join(words)}"

@@ -1,0 +1,1 @@
+"""Image files on disk: read, listed, recognised from their folders, traced to their source."""

@@ -1,0 +1,1 @@
+"""How learned synthesizers are fitted: the contract of their networks, the loop, the weights."""

@@ -1,0 +1,103 @@
+"""A stored set for other tools: a folder of PNG files as MVTec lays them out, or a plain Zarr."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import zarr
+
+from asbench.files.images import read_image, write_png
+from synth_store import Normals, StoredSet, UserError
+
+Progress = Callable[[int, int], None]
+SLAB = 64
+"""Samples written to a plain Zarr at once: one chunk."""
+
+
+def export_folder(stored: StoredSet, out: Path, progress: Progress | None = None) -> Path:
+    """Write a set as MVTec AD lays out a category; returns the category's folder.
+
+    The normals become `train/good`, the anomalies `test/<method>` with 8-bit grey masks in
+    `ground_truth/<method>`. Several methods may be exported to one place. Raises UserError if the
+    method stands there already, or if other normals do.
+    """
+    folder = out / stored.category
+    images = _fresh(folder / "test" / stored.key.method)
+    masks = _fresh(folder / "ground_truth" / stored.key.method)
+    _export_normals(stored.normals, folder / "train" / "good")
+    for i, (name, sample) in enumerate(zip(_names(stored.count), stored, strict=True), 1):
+        write_png(images / f"{name}.png", sample.image)
+        write_png(masks / f"{name}_mask.png", sample.mask.astype(np.uint8) * 255)
+        if progress is not None:
+            progress(i, stored.count)
+    return folder
+
+
+def _export_normals(normals: Normals, folder: Path) -> None:
+    """Write the normals, or make sure that a method exported before left these very ones."""
+    paths = [folder / f"{name}.png" for name in _names(len(normals))]
+    if not folder.exists():
+        for path, image in zip(paths, normals, strict=True):
+            write_png(path, image)
+    elif sorted(folder.iterdir()) != paths or not all(
+        np.array_equal(read_image(path), image) for path, image in zip(paths, normals, strict=True)
+    ):
+        raise UserError(f"{folder} holds other normals: remove it, or export to another --out.")
+
+
+def _names(count: int) -> list[str]:
+    """Return numbers as file names that sort in their order."""
+    digits = max(4, len(str(count - 1)))
+    return [f"{i:0{digits}d}" for i in range(count)]
+
+
+STORAGE = ("arithmetic", "complete", "encoding", "kind", "shard", "target")
+"""What a set records of how the store keeps it: untrue of a decoded copy."""
+
+
+def export_zarr(stored: StoredSet, out: Path, progress: Progress | None = None) -> Path:
+    """Write a set as one plain Zarr group: image, clean, mask and source, decoded.
+
+    `xarray.open_zarr(out, consolidated=False)` opens it. The group gets its name when it is whole:
+    until then it stands beside it as `<name>.part`. Raises UserError if `out` is there.
+    """
+    part = _fresh(out).with_name(f"{out.name}.part")
+    attributes = {name: v for name, v in stored.attributes.items() if name not in STORAGE}
+    group = zarr.create_group(part, attributes=attributes, overwrite=True)
+    count, shape = stored.count, stored.image.shape
+    chunk = min(SLAB, count)
+    arrays = {
+        name: group.create_array(
+            name,
+            shape=(count, *form),
+            chunks=(chunk, *form),
+            dtype=dtype,
+            dimension_names=["sample", *["y", "x", "c"][: len(form)]],
+        )
+        for name, form, dtype in (
+            ("image", shape, "uint8"),
+            ("clean", shape, "uint8"),
+            ("mask", shape[:2], "bool"),
+            ("source", (), "int32"),
+        )
+    }
+    arrays["source"][:] = stored.source
+    for start in range(0, count, chunk):
+        slab = range(start, min(start + chunk, count))
+        image = np.empty((len(slab), *shape), np.uint8)
+        clean, mask = np.empty_like(image), np.empty(image.shape[:3], np.bool_)
+        stored.read_batch(slab, image, mask, clean)
+        here = slice(slab.start, slab.stop)
+        arrays["image"][here], arrays["clean"][here], arrays["mask"][here] = image, clean, mask
+        if progress is not None:
+            progress(slab.stop, count)
+    part.rename(out)
+    return out
+
+
+def _fresh(path: Path) -> Path:
+    if path.exists():
+        raise UserError(f"{path} is there already: remove it, or export to another --out.")
+    return path

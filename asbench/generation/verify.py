@@ -1,0 +1,96 @@
+"""A whole store verified: every byte read and, where asked, samples rendered anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from asbench.data.ingest import Progress, quiet
+from asbench.generation.fitted import FITS
+from asbench.generation.recompute import Recomputed, recompute
+from asbench.types import REAL
+from synth_store import StoreKey, SynthStore
+from synth_store.places import writable
+from synth_store.selection import select
+from synth_store.verify import Fault, discard_damaged, verify_normals, verify_set, verify_store
+
+
+@dataclass
+class Verification:
+    """What was found: sets read, faults, what was rendered anew, shards deleted.
+
+    mend: the commands that render anew what is damaged or unfinished. `again` and `discarded` are
+    by `dataset/method/seed/category`.
+    """
+
+    sets: int
+    faults: list[Fault] = field(default_factory=list)
+    again: dict[str, Recomputed] = field(default_factory=dict)
+    discarded: dict[str, int] = field(default_factory=dict)
+    mend: list[str] = field(default_factory=list)
+
+
+def verify(
+    store: SynthStore,
+    addresses: Iterable[str] = (),
+    *,
+    count: int = 0,
+    discard: bool = False,
+    fits: Path | str = FITS,
+    progress: Progress = quiet,
+) -> Verification:
+    """Read every byte below the addresses (for none: of all), with the normals they stand on.
+
+    count: samples of every sound set to render anew and compare; discard: delete shards that hold
+    a damaged sample, so that generating mends them; fits: where the weights of learned methods
+    are. Raises StoreError for an unknown address.
+    """
+    asked = list(addresses)
+    if discard:
+        writable(store.root)
+    sets = select(store, asked)
+    found = Verification(len(sets), verify_store(store))
+    datasets = {key.dataset for key, _ in sets}
+    for dataset, category in store.stored_normals():
+        if not asked or dataset in datasets:
+            adding = _Adding(f"{dataset}/normal/{category}", progress)
+            found.faults += verify_normals(store, dataset, category, adding)
+    for key, category in sets:
+        _verify(store, key, category, found, count, discard, fits, progress)
+    return found
+
+
+def _verify(
+    store: SynthStore,
+    key: StoreKey,
+    category: str,
+    found: Verification,
+    count: int,
+    discard: bool,
+    fits: Path | str,
+    progress: Progress,
+) -> None:
+    address = f"{key}/{category}"
+    faults = verify_set(store, key, category, _Adding(address, progress))
+    if faults:
+        found.mend.append(store.generate_line(key, category))
+        if discard:
+            found.discarded[address] = discard_damaged(store, key, category)
+    elif count and key.method != REAL:  # no method renders what was photographed
+        again = recompute(store, key, category, count, fits=fits)
+        found.again[address] = again
+        folder = store.folder(key, category)
+        faults = [Fault(folder, f"sample {i} differs when rendered anew") for i in again.different]
+    found.faults += faults
+
+
+class _Adding:
+    """Adds up what is reported sample by sample."""
+
+    def __init__(self, what: str, progress: Progress) -> None:
+        self.what, self.progress, self.done = what, progress, 0
+
+    def __call__(self, step: int, total: int) -> None:
+        self.done = min(self.done + step, total)
+        self.progress(self.what, self.done, total)

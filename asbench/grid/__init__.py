@@ -1,0 +1,1 @@
+"""Where work runs: engines, and the processes behind the local one."""

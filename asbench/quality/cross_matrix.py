@@ -1,0 +1,217 @@
+"""The cross-synthesis matrix: how well what was learned from one method finds another's anomalies.
+
+`matrix[A][B]` is the score of detectors trained on A alone, on stored samples of B that no training
+saw, against training normals. No real image plays a part. A method whose detectors find what other
+methods made may find real defects too: the mean of A's row without its own column predicts how A
+ranks, and its rank correlation with the true metric says how well.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypedDict
+
+from asbench.quality.correlation import (
+    LEAST,
+    Correlation,
+    correlate,
+    leave_one_out,
+    off_diagonal_mean,
+)
+from asbench.quality.quality_vs_detection import Cell, cell_of, detection, mean_over_cells
+from asbench.results import Run, Subset, into_place, run_id, subset_for
+from synth_store.types import UserError
+
+SCHEMA = 1
+CROSS_VERSION = 1
+CROSS_METRICS = ("image_auroc", "pixel_ap")
+
+
+class CrossDecides(TypedDict):
+    """What decides a row of the matrix: the run, the digests of the sets that it is scored on, and
+    the normals, of which `negatives` are looked at."""
+
+    version: int
+    run: str
+    sets: Mapping[str, str]
+    normals: str
+    negatives: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crossed:
+    """The contents of `cross.json`: one run on every set, by method and metric.
+
+    values: in 0..1, NaN where undefined; counts: samples of each set.
+    """
+
+    decides: CrossDecides
+    method: str
+    values: Mapping[str, Mapping[str, float]]
+    counts: Mapping[str, int]
+    created: str
+
+    @property
+    def id(self) -> str:
+        """The name of the folder: 12 hex digits."""
+        return run_id(self.decides)
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """Detectors trained on A (rows) scored on samples of B (columns), of one data set.
+
+    cells: (n, n) in 0..1, the mean over training seeds, settings and categories; truth: (n,) the
+    true metric of each A, on real test images `subset`; predictor: (n,) the mean of each row
+    without its own column.
+    """
+
+    dataset: str
+    metric: str
+    target: str
+    subset: Subset
+    methods: tuple[str, ...]
+    cells: tuple[tuple[float, ...], ...]
+    truth: tuple[float, ...]
+    predictor: tuple[float, ...]
+    detectors: tuple[str, ...]
+    categories: tuple[str, ...]
+    seeds: tuple[int, ...]
+    result: Correlation
+    without: tuple[float, ...]
+    """Spearman's rho without each method in turn, its row and its column."""
+
+    def __getitem__(self, method: str) -> dict[str, float]:
+        """Return one row: by the method that was scored."""
+        return dict(zip(self.methods, self.cells[self.methods.index(method)], strict=True))
+
+
+def save(crossed: Crossed, root: Path) -> None:
+    """Write `<root>/<id>/cross.json`, whole or not at all."""
+    record = {"schema": SCHEMA, "id": crossed.id, **asdict(crossed)}
+    for values in record["values"].values():
+        values |= {m: None if math.isnan(v) else v for m, v in values.items()}
+    text = json.dumps(record, indent=1, allow_nan=False) + "\n"
+    path = root / crossed.id / "cross.json"
+    into_place(path, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+def read(folder: Path) -> Crossed:
+    """Return what a folder holds; raises UserError where it is damaged or of another schema."""
+    path = folder / "cross.json"
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if record["schema"] != SCHEMA:
+            raise ValueError(f"schema {record['schema']!r} is not {SCHEMA}")
+        values = {
+            b: {m: math.nan if v is None else float(v) for m, v in by.items()}
+            for b, by in record["values"].items()
+        }
+        kept: dict[str, Any] = {k: record[k] for k in Crossed.__slots__ if k != "values"}
+        crossed = Crossed(values=values, **kept)
+        if record["id"] != crossed.id:
+            raise ValueError(f"its id is {record['id']!r}, its settings give {crossed.id!r}")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{path} cannot be read ({error}): delete its folder and run `asbench cross` again."
+        ) from error
+    return crossed
+
+
+def rows(root: Path) -> list[Crossed]:
+    """Return what stands under `root`, oldest first."""
+    found = [read(path.parent) for path in sorted(root.glob("*/cross.json"))]
+    return sorted(found, key=lambda c: (c.created, c.id))
+
+
+def finished(root: Path, decides: Mapping[str, Any]) -> Crossed | None:
+    """Return the row under `root` that `decides` names, None where there is none."""
+    folder = root / run_id(decides)
+    return read(folder) if (folder / "cross.json").exists() else None
+
+
+def matrices(
+    crossed: Iterable[Crossed],
+    runs: Iterable[Run],
+    *,
+    metric: str = "image_auroc",
+    target: str = "image_auroc",
+    least: int = LEAST,
+    seed: int = 0,
+) -> list[Matrix]:
+    """Return the matrix of every data set that has one, with its rank correlation.
+
+    Cells are means over the settings and categories that every method was run with, as the truth.
+    Of a run that was scored twice, the later row counts.
+    """
+    if metric not in CROSS_METRICS:
+        raise UserError(f"metric {metric!r} is unknown: choose {' or '.join(CROSS_METRICS)}.")
+    known = {run.id: run for run in runs}
+    latest = {c.decides["run"]: c for c in crossed if c.decides["run"] in known}
+    by_dataset: defaultdict[str, list[Crossed]] = defaultdict(list)
+    for one in latest.values():
+        by_dataset[known[one.decides["run"]].decides["dataset"]].append(one)
+    found = [
+        _matrix(dataset, members, known, metric, target, least, seed)
+        for dataset, members in sorted(by_dataset.items())
+    ]
+    return [matrix for matrix in found if matrix is not None]
+
+
+def _matrix(
+    dataset: str,
+    members: Sequence[Crossed],
+    known: Mapping[str, Run],
+    metric: str,
+    target: str,
+    least: int,
+    seed: int,
+) -> Matrix | None:
+    runs = [known[one.decides["run"]] for one in members]
+    subset = subset_for(runs)
+    truth = detection(runs, target, subset)
+    methods = sorted({one.method for one in members})
+    methods = [m for m in methods if all(m in one.values for one in members)]
+    cells = [c for c, by in truth.items() if all(m in by for m in methods)]
+    if len(methods) < 2 or not cells:
+        return None
+    values: defaultdict[tuple[str, str], defaultdict[Cell, list[float]]]
+    values = defaultdict(lambda: defaultdict(list))
+    for one, run in zip(members, runs, strict=True):
+        for b in methods:
+            if (cell := cell_of(run)) in cells:
+                values[one.method, b][cell].append(one.values[b][metric])
+    table = [
+        [
+            mean_over_cells({c: statistics.fmean(v) for c, v in values[a, b].items()})
+            for b in methods
+        ]
+        for a in methods
+    ]
+    true = [
+        mean_over_cells({c: statistics.fmean(v for _, v in truth[c][a]) for c in cells})
+        for a in methods
+    ]
+    predictor = off_diagonal_mean(table)
+    settings = [json.loads(text) for _, text in cells]
+    return Matrix(
+        dataset=dataset,
+        metric=metric,
+        target=target,
+        subset=subset,
+        methods=tuple(methods),
+        cells=tuple(map(tuple, table)),
+        truth=tuple(true),
+        predictor=tuple(map(float, predictor)),
+        detectors=tuple(sorted({s["detector"] for s in settings})),
+        categories=tuple(sorted({category for category, _ in cells})),
+        seeds=tuple(sorted({s for c in cells for m in methods for s, _ in truth[c][m]})),
+        result=correlate(predictor, true, least=least, seed=seed),
+        without=tuple(map(float, leave_one_out(table, true))),
+    )

@@ -1,0 +1,1 @@
+"""The page: everything the runs say, in one self-contained HTML file."""

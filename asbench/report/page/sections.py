@@ -1,0 +1,189 @@
+"""What the page shows of a study: figures with their gaps, tables with the origin of each number,
+and every run once."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from asbench.report.drawing import Drawing
+from asbench.report.paper.grid import ScoreGrid
+from asbench.report.paper.scores import Score, title
+from asbench.report.paper.sheet import GAP, Entry, Sheet
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A figure with its caption. paper: the number of the paper's figure, or nothing; width: in
+    points, 0 for the whole column; missing: what is not drawn for want of runs."""
+
+    svg: Markup
+    caption: str
+    paper: str = ""
+    width: float = 0.0
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """An entry of a table. runs: that its number is made of; at: the id of the page where a large
+    study lists them; both empty for names and gaps."""
+
+    entry: Entry
+    runs: tuple[str, ...] = ()
+    at: str = ""
+
+    @property
+    def of(self) -> str:
+        """The runs in a few words."""
+        more = f" and {len(self.runs) - 3} more" if len(self.runs) > 3 else ""
+        count = f"{len(self.runs)} {'run' if len(self.runs) == 1 else 'runs'}"
+        return f"{count}: {', '.join(self.runs[:3])}{more}" if self.runs else ""
+
+
+@dataclass(frozen=True, slots=True)
+class SheetShown:
+    """A table. numeric: by column, whether it sorts by value."""
+
+    sheet: Sheet
+    numeric: tuple[bool, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+    @property
+    def origins(self) -> list[tuple[str, Cell]]:
+        """Return (name, cell) of each number that has runs."""
+        return [
+            (f"{row[0].entry.text}, {head}", cell)
+            for row in self.rows
+            for head, cell in zip(self.sheet.head, row, strict=True)
+            if cell.runs
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The runs of one mix, ratio and seed of a detector on a data set, by category."""
+
+    mix: str
+    ratio: float
+    seed: int
+    runs: tuple[tuple[str, str, float], ...]
+    """(category, run id, image AUROC)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """All runs of a detector on a data set, under an id of the page."""
+
+    at: str
+    dataset: str
+    detector: str
+    lines: tuple[Line, ...]
+
+    @property
+    def count(self) -> int:
+        return sum(len(line.runs) for line in self.lines)
+
+
+def plots(drawings: Iterable[Drawing]) -> list[Plot]:
+    """Return drawings as the page takes them."""
+    return [
+        Plot(Markup(d.svg()), d.caption, d.paper, 72 * d.figure.get_figwidth(), d.missing)
+        for d in drawings
+    ]
+
+
+def spans(grid: ScoreGrid) -> bool:
+    """Whether there is a study: more than one data set or detector, or three methods."""
+    return len(grid.datasets) > 1 or len(grid.detectors) > 1 or len(grid.methods) > 2
+
+
+def place(*names: str) -> str:
+    """Return the page's id of what stands about a data set, or of a detector on it."""
+    return "-".join(["from", *(re.sub(r"\W", "-", name) for name in names)])
+
+
+def ledgers(scores: Iterable[Score]) -> list[Ledger]:
+    """Return every run once, by data set and detector."""
+    groups: defaultdict[tuple[str, str], list[Score]] = defaultdict(list)
+    for score in scores:
+        groups[score.dataset, score.detector].append(score)
+    return [
+        Ledger(place(dataset, detector), dataset, detector, tuple(_lines(members)))
+        for (dataset, detector), members in sorted(groups.items())
+    ]
+
+
+def shown(sheets: Iterable[Sheet], grid: ScoreGrid) -> list[SheetShown]:
+    """Return the tables that hold any number, each cell with its origin."""
+    found = []
+    for sheet in sheets:
+        columns = range(len(sheet.head))
+        numeric = tuple(any(row[c].value is not None for row in sheet.rows) for c in columns)
+        if any(row[c].text != GAP for row in sheet.rows for c in columns[1:]):
+            rows = tuple(tuple(_cell(sheet, row, c, grid) for c in columns) for row in sheet.rows)
+            found.append(SheetShown(sheet, numeric, rows))
+    return found
+
+
+def _lines(scores: Sequence[Score]) -> Iterable[Line]:
+    def key(score: Score) -> tuple[object, ...]:
+        shares = " ".join(f"{s:.2g}" for s in score.shares)
+        return len(score.mix), title(score.mix), shares, score.ratio, score.seed, score.settings
+
+    for (_, mix, shares, *_), members in itertools.groupby(sorted(scores, key=key), key):
+        each = list(members)
+        runs = [(s.category, run, s.metrics["image_auroc"]) for s in each for run in s.runs]
+        name = f"{mix} ({shares})" if shares else str(mix)
+        yield Line(name, each[0].ratio, each[0].seed, tuple(sorted(runs)))
+
+
+def _cell(sheet: Sheet, row: Sequence[Entry], column: int, grid: ScoreGrid) -> Cell:
+    """Add to an entry the runs that it is made of, where it is a number of tables 4 or 6 to 8."""
+    entry, name, head = row[column], row[0].text, sheet.head[column]
+    if column == 0 or entry.value is None or math.isnan(entry.value):
+        return Cell(entry)
+    datasets = [d for d in grid.datasets if head.startswith(f"{d} ")] or list(grid.datasets)
+    detectors = list(grid.detectors)
+    mix: tuple[str, ...] = (name,)
+    every_ratio = False
+    if sheet.name.startswith("table4"):
+        named = entry.mark.partition(", of ")[0].split(" = ")  # a best names its detectors
+        detectors = [d for d in grid.detectors if d in named] or detectors
+    elif sheet.name == "table6":
+        datasets, mix = [name], ()
+        detectors = [d for d in grid.detectors if head.startswith(f"{d} ")]
+    elif " on " in sheet.title:
+        datasets = [d for d in grid.datasets if sheet.title.endswith(f" on {d}")]
+        every_ratio = True
+    else:
+        return Cell(entry)
+    runs = [
+        run
+        for score in grid.means
+        if score.mix == mix
+        and score.dataset in datasets
+        and score.detector in detectors
+        and (every_ratio or not mix or score.ratio == grid.ratios[score.detector])
+        for run in score.runs
+    ]
+    if not runs or not datasets:
+        return Cell(entry)
+    one = len(datasets) == 1
+    at = place(datasets[0], detectors[0]) if one and len(detectors) == 1 else ""
+    return Cell(entry, tuple(runs), at or "runs")
+
+
+def lacking(places: Iterable[Sequence[object]]) -> list[tuple[str, str]]:
+    """Return missing runs by all but their category: what is trained, and the categories."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for dataset, category, detector, mix, ratio, seed, *_ in places:
+        name = f"{title(mix)} with {detector} on {dataset} at ratio {ratio:g}, seed {seed}"  # type: ignore[arg-type]
+        found[name].append(str(category))
+    return [(name, ", ".join(of)) for name, of in found.items()]

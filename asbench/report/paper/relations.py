@@ -1,0 +1,245 @@
+"""Tables 7 to 9 of the paper: over ratios, and quality against detection."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping
+from statistics import variance
+from typing import NamedTuple
+
+from asbench.quality import statistics
+from asbench.quality.correlation import holm, p_of_r
+from asbench.report.paper import as_printed
+from asbench.report.paper.comparison import Printed, listed, not_the_four, reasons, scored_on
+from asbench.report.paper.grid import ScoreGrid
+from asbench.report.paper.scores import Setting, mean, plain
+from asbench.report.paper.sheet import Entry, Sheet, number, scientific
+
+Quality = Mapping[tuple[str, str], Mapping[str, float]]
+"""A quality metric's value by method, by (data set, metric's name)."""
+
+
+class Spread(NamedTuple):
+    """A method over the ratios, of the mean over detectors; variance: sample (n - 1)."""
+
+    mean: float
+    variance: float
+    maximum: float
+    minimum: float
+    range: float
+
+
+class RatioStudy(NamedTuple):
+    """What Table 7 says of a data set. by_ratio: by method, in the order of `ratios`; r: Pearson
+    of mean and range over the methods without gaps, None for fewer than three."""
+
+    dataset: str
+    detectors: tuple[str, ...]
+    ratios: tuple[float, ...]
+    by_ratio: Mapping[str, tuple[float, ...]]
+    spreads: Mapping[str, Spread]
+    r: statistics.Pearson | None
+
+
+def ratio_studies(grid: ScoreGrid) -> list[RatioStudy]:
+    """Return the data sets on which single methods were trained at several ratios above 0."""
+    cells = {s: v for s, v in grid.cells("image_auroc").items() if len(s.mix) == 1 and s.ratio}
+    found = []
+    for dataset in grid.datasets:
+        here = {s: v for s, v in cells.items() if s.dataset == dataset}
+        several = {
+            s._replace(ratio=None)
+            for s in here
+            if any(o.ratio != s.ratio and o[:3] == s[:3] for o in here)
+        }
+        if several:
+            found.append(_ratio_study(dataset, here, several))
+    return found
+
+
+def ratio_table(grid: ScoreGrid, study: RatioStudy, compare: bool = False) -> Sheet:
+    """Return Table 7 or 8, or their like for another data set: a method's spread over ratios."""
+    printed = Printed(compare)
+    theirs = (
+        as_printed.ratio_table(study.dataset) if study.dataset in as_printed.RATIO_TABLES else {}
+    )
+    rows = []
+    for method, spread in study.spreads.items():
+        why = reasons(grid, study.dataset, study.detectors, (method,), study.ratios)
+        why |= not_the_four(study.detectors)
+        if study.ratios != as_printed.RATIOS:
+            why.add("other ratios")
+        row = [Entry(method)]
+        for field, value in spread._asdict().items():
+            of = getattr(theirs[plain(method)], field) if plain(method) in theirs else None
+            form = "{:.2E}" if field == "variance" else "{:.4f}"
+            shown = None if of is None or math.isnan(value) else form.format(of)
+            make = scientific if field == "variance" else number
+            row.append(make(value, beside=printed.beside(shown, why)))
+        rows.append(tuple(row))
+    told = ", ".join(f"{r:g}" for r in study.ratios)
+    notes = [
+        f"Image AUROC in 0..1, mean over {listed(study.detectors)}, over the ratios {told}; "
+        "sample variance (n − 1); a gap where a run lacks.",
+        *scored_on(grid),
+    ]
+    if study.r is not None:
+        notes.append(
+            f"Mean against range over {study.r.n} methods: Pearson r = {study.r.r:.6f}, "
+            f"p = {study.r.p:.6f}."
+        )
+    place = as_printed.RATIO_TABLES.get(study.dataset)
+    name = f"table{place}" if place else f"ratios-{study.dataset}"
+    heading = f"Table {place}" if place else "As tables 7 and 8"
+    head = ("Method", "Mean", "Variance", "Maximum", "Minimum", "Range")
+    notes += printed.notes()
+    return Sheet(name, f"{heading}: ratios on {study.dataset}", head, tuple(rows), tuple(notes))
+
+
+def table9(grid: ScoreGrid, quality: Quality, compare: bool = False) -> Sheet:
+    """Return Table 9: quality against image AUROC over methods, the mean over detectors.
+
+    p is two-sided and uncorrected as in the paper; the corrected one stands beside it.
+    """
+    printed = Printed(compare)
+    pairs = {(p.dataset, p.metric): p for p in pairings(grid, quality)}
+    found = {
+        at: statistics.pearson(p.x, p.y)
+        if len(p.x) > 2
+        else statistics.Pearson(math.nan, math.nan, len(p.x))
+        for at, p in pairs.items()
+    }
+    corrected = dict(zip(found, holm([c.p for c in found.values()]).tolist(), strict=True))
+    rows = []
+    for metric in dict.fromkeys(m for _, m in quality):
+        row = [Entry(metric)]
+        for dataset in grid.datasets:
+            at = (dataset, metric)
+            c = found.get(at, statistics.Pearson(math.nan, math.nan, 0))
+            beside = _printed_r(grid, pairs[at], printed) if at in pairs else ""
+            row += [number(c.r, beside=beside), number(c.p), number(corrected.get(at, math.nan))]
+            row.append(Entry(str(c.n), c.n))
+        rows.append(tuple(row))
+    head = tuple(f"{d} {what}" for d in grid.datasets for what in ("r", "p", "Holm p", "n"))
+    notes = [
+        "Pearson's r over methods of a quality metric with image AUROC; p two-sided; Holm p: "
+        f"corrected for the {len(found)} tests of the table; n: methods.",
+        *_detection_notes(pairs.values()),
+        *scored_on(grid),
+        *printed.notes(),
+    ]
+    if compare:
+        notes.append("The paper does not say which images its pairs are made of.")
+    name = "Table 9: quality and detection"
+    return Sheet("table9", name, ("Quality metric", *head), tuple(rows), tuple(notes))
+
+
+def _printed_r(grid: ScoreGrid, pair: Pairing, printed: Printed) -> str:
+    of = as_printed.table9().get((plain(pair.dataset), pair.metric))
+    why = reasons(grid, pair.dataset, pair.detectors, pair.methods)
+    why |= not_the_four(pair.detectors)
+    if {plain(m) for m in pair.methods} != set(as_printed.METHODS):
+        why.add("other methods")
+    return printed.beside(f"{of.r:.4f}" if of and len(pair.x) > 2 else None, why)
+
+
+def _detection_notes(pairs: Iterable[Pairing]) -> list[str]:
+    """Say over which detectors image AUROC was averaged, by data set."""
+    used = dict.fromkeys((p.dataset, p.detectors) for p in pairs if p.methods)
+    return [f"Image AUROC on {dataset}: mean over {listed(of)}." for dataset, of in used]
+
+
+def table9_printed() -> Sheet:
+    """Return the paper's own Table 9 with the p-values that follow from its r and n = 12."""
+    theirs, n = as_printed.table9(), len(as_printed.METHODS)
+    follows = {at: p_of_r(c.r, n) for at, c in theirs.items()}
+    corrected = dict(zip(theirs, holm(list(follows.values())).tolist(), strict=True))
+    rows = tuple(
+        (
+            Entry(dataset),
+            Entry(metric),
+            number(c.r),
+            number(c.p),
+            number(follows[dataset, metric]),
+            number(corrected[dataset, metric]),
+        )
+        for (dataset, metric), c in theirs.items()
+    )
+    head = ("Data set", "Quality metric", "r", "Printed p", "p of r", "Holm p")
+    name = "Table 9 as printed, with the p-values of its r"
+    return Sheet("table9-printed", name, head, rows, as_printed.NOTES[9])
+
+
+class Pairing(NamedTuple):
+    """A quality metric beside the detection of the same methods: x and y of equal length.
+
+    detectors: that y is the mean over.
+    """
+
+    dataset: str
+    metric: str
+    detectors: tuple[str, ...]
+    methods: tuple[str, ...]
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+
+
+def pairings(grid: ScoreGrid, quality: Quality) -> list[Pairing]:
+    """Pair quality with image AUROC, of methods that have both.
+
+    Detection is the mean over the detectors that make the most methods comparable, and among
+    equals over the most detectors: a mean over different detectors would not compare.
+    """
+    cells, found = grid.singles("image_auroc"), []
+    if not grid.detectors:
+        return []
+    for (dataset, metric), by_method in quality.items():
+        known = {m for m, value in by_method.items() if not math.isnan(value)}
+        have = {
+            d: {
+                m
+                for m in known
+                if not math.isnan(cells.get(Setting(dataset, d, (m,), None), math.nan))
+            }
+            for d in grid.detectors
+        }
+        ordered = sorted(have, key=lambda d, have=have: (-len(have[d]), d))  # type: ignore[misc]
+        sets = [ordered[: k + 1] for k in range(len(ordered))]
+        shared = [set.intersection(*(have[d] for d in of)) for of in sets]
+        k = max(range(len(sets)), key=lambda k: (len(shared[k]), k))
+        detectors, methods = tuple(sorted(sets[k])), tuple(sorted(shared[k]))
+        y = tuple(
+            mean([cells[Setting(dataset, d, (m,), None)] for d in detectors]) for m in methods
+        )
+        x = tuple(by_method[m] for m in methods)
+        found.append(Pairing(dataset, metric, detectors, methods, x, y))
+    return found
+
+
+def _ratio_study(
+    dataset: str, cells: Mapping[Setting, float], several: Collection[Setting]
+) -> RatioStudy:
+    detectors = sorted({s.detector for s in several})
+    methods = sorted({s.mix for s in several})
+    ratios = sorted({s.ratio for s in cells if s.ratio and s._replace(ratio=None) in several})
+    by_ratio, spreads = {}, {}
+    for mix in methods:
+        values = tuple(
+            mean([cells.get(Setting(dataset, d, mix, r), math.nan) for d in detectors])
+            for r in ratios
+        )
+        by_ratio[mix[0]], spreads[mix[0]] = values, _spread(values)
+    whole = [s for s in spreads.values() if not math.isnan(s.mean)]
+    r = (
+        statistics.pearson([s.mean for s in whole], [s.range for s in whole])
+        if len(whole) > 2
+        else None
+    )
+    return RatioStudy(dataset, tuple(detectors), tuple(ratios), by_ratio, spreads, r)
+
+
+def _spread(values: tuple[float, ...]) -> Spread:
+    if any(map(math.isnan, values)):
+        return Spread(*[math.nan] * 5)
+    high, low = max(values), min(values)
+    return Spread(mean(values), variance(values), high, low, high - low)

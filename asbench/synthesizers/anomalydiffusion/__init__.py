@@ -1,0 +1,289 @@
+"""AnomalyDiffusion: latent diffusion that learns a real defect's look, its place and its mask."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from asbench.types import LearnedSynthesizer, PretrainedFile, parameter
+from synth_store.types import UserError
+
+if TYPE_CHECKING:
+    from asbench.fitting.contract import LearnedModel
+
+LDM = PretrainedFile(
+    name="ldm",
+    published="ldm-text2im-large-256",
+    source="https://huggingface.co/CompVis/ldm-text2im-large-256 (the whole folder)",
+    instead="anomalydiffusion@mid-scratch (one GPU, a day) or @tiny-scratch",
+    smallest="tiny-scratch",
+)
+LDM_NETWORKS: dict[str, Any] = {
+    "coder_widths": (128, 256, 512, 512),
+    "coder_layers": 2,
+    "coder_attention": True,
+    "widths": (320, 640, 1280, 1280),
+    "layers": 2,
+    "attention": (1, 2, 4),
+    "heads": 8,
+    "words": 1280,
+    "groups": 32,
+}
+"""The networks that the published weights are of."""
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "mid-scratch": {
+        "weights": "none",
+        "side": 128,
+        "coder_widths": (64, 128, 256),
+        "widths": (96, 192, 384),
+        "words": 256,
+        "locator_width": 32,
+        "locator_units": (2, 2, 2, 2),
+        "images": 16,
+        "steps": 20_000,
+        "lr": 5e-3,
+        "mask_steps": 3_000,
+        "mask_lr": 5e-3,
+    },
+    "tiny-scratch": {
+        "weights": "none",
+        "side": 64,
+        "coder_widths": (16, 32),
+        "coder_layers": 1,
+        "coder_attention": False,
+        "coder_steps": 450,
+        "coder_lr": 2e-3,
+        "widths": (24, 64),
+        "layers": 1,
+        "attention": (2,),
+        "heads": 4,
+        "words": 32,
+        "groups": 8,
+        "prior_images": 8,
+        "prior_steps": 600,
+        "prior_lr": 1e-3,
+        "locator_width": 8,
+        "locator_units": (1, 1, 1, 1),
+        "images": 8,
+        "steps": 300,
+        "lr": 1e-2,
+        "mask_images": 8,
+        "mask_steps": 60,
+        "mask_lr": 1e-2,
+        # Pictures of masks by so small a network are grey: the authors' 0.8 keeps crumbs of them.
+        "mask_threshold": 0.0,
+        "masks": 32,
+        "mask_walk": 15,
+        "walk": 20,
+    },
+}
+
+
+@dataclass(frozen=True)
+class Anomalydiffusion(LearnedSynthesizer):
+    """Repaint the inside of a generated mask by a diffusion model that was told the defect's look.
+
+    A frozen latent diffusion model is steered by words alone. For every pair of category and
+    defect type four vectors stand for the defect's look; a spatial encoder turns a mask into four
+    more. Both are learned from the few-shot defects by textual inversion, with a loss that counts
+    inside the mask only, over all pairs together (part A). Sixteen vectors for every pair stand
+    for its masks, learned the same way from the masks as pictures (part B), and `masks` of them are
+    sampled at the end of the fit, thresholded and kept, those that touch the border widely, are
+    almost nothing or cover most of the image being refused.
+
+    A sample draws a defect type, one of its masks and all noise, and walks back from noise while
+    the outside of the mask is held at the normal's latent. So its background is not the normal but
+    what the autoencoder makes of it: this is the sample's `clean` image, with source -1, so that
+    the two differ by the defect and not by the autoencoder's blur. The authors store that image
+    too. A pair without an accepted mask is not drawn. None where the mask's inside shows no change.
+
+    The plain method starts from CompVis's text-to-image model of 1.45 billion parameters.
+    Variants called `-scratch` have no such prior, which is the point of the method: they train an
+    autoencoder and a U-Net with a vocabulary of a few words on the normals, drawn masks, and
+    normals with a drawn, filled shape for the word "anomaly", and the autoencoder on the few-shot
+    defects too; then these are frozen, and A and B follow as published. Their defects are as good
+    as so small a model.
+
+    The third of the defects is strict: the authors' appearance model sees one image more, which
+    their evaluation scores too. Crops are taken of images at the store's size, not at 512 pixels.
+    """
+
+    title: ClassVar[str] = "AnomalyDiffusion"
+    paper: ClassVar[str] = (
+        "Hu, Zhang, Yi, Du, Chen, Liu, Wang and Wang, AnomalyDiffusion: Few-Shot Anomaly Image "
+        "Generation with Diffusion Model, AAAI 2024"
+    )
+    url: ClassVar[str] = "https://arxiv.org/abs/2312.05767"
+    family: ClassVar[str] = "diffusion-based"
+    generates: ClassVar[bool] = True
+    joint: ClassVar[bool] = True
+    learns_from: ClassVar[Literal["normals", "few-shot defects"]] = "few-shot defects"
+
+    weights: Literal["ldm", "none"] = parameter(
+        "ldm", "What is frozen: CompVis's text-to-image model, or one fitted from nothing."
+    )
+    side: int = parameter(256, "Side of the networks' images, in pixels.")
+    coder_widths: tuple[int, ...] = parameter(
+        (128, 256, 512, 512),
+        "Channels of the autoencoder's levels, each half the side of the last.",
+    )
+    coder_layers: int = parameter(2, "Residual blocks of each level of the autoencoder.")
+    coder_attention: bool = parameter(
+        True, "Self-attention in the middle of the autoencoder's halves."
+    )
+    coder_steps: int = parameter(
+        100_000, "From scratch: steps that train the autoencoder, before it is frozen."
+    )
+    coder_lr: float = parameter(1e-4, "From scratch: Adam's learning rate for the autoencoder.")
+    widths: tuple[int, ...] = parameter(
+        (320, 640, 1280, 1280), "Channels of the U-Net's levels, each half the side of the last."
+    )
+    layers: int = parameter(2, "Residual blocks of each level of the U-Net.")
+    attention: tuple[int, ...] = parameter(
+        (1, 2, 4), "Levels of the U-Net that read the words, as divisors of the latent's side."
+    )
+    heads: int = parameter(8, "Attention heads of those levels.")
+    words: int = parameter(1280, "Length of a word's vector.")
+    groups: int = parameter(32, "Groups of the group norms.")
+    prior_images: int = parameter(
+        16, "From scratch: images of a step that trains the autoencoder or the U-Net."
+    )
+    prior_steps: int = parameter(
+        100_000, "From scratch: steps that train the U-Net, before it is frozen."
+    )
+    prior_lr: float = parameter(1e-4, "From scratch: Adam's learning rate for the U-Net.")
+    look_words: int = parameter(4, "Vectors that stand for a defect's look.")
+    place_words: int = parameter(4, "Vectors that stand for a mask as the spatial encoder sees it.")
+    locator_width: int = parameter(64, "Channels of the spatial encoder's first stage.")
+    locator_units: tuple[int, int, int, int] = parameter(
+        (3, 4, 14, 3), "Residual units of the spatial encoder's stages."
+    )
+    images: int = parameter(4, "Images of a step of part A.")
+    steps: int = parameter(300_000, "Steps of part A, over all pairs together.")
+    lr: float = parameter(0.02, "Learning rate of part A (Adam).")
+    augment: float = parameter(
+        0.5, "Share of part A's steps whose images are flipped, turned and cropped."
+    )
+    mask_words: int = parameter(16, "Vectors that stand for the masks of a pair.")
+    mask_images: int = parameter(4, "Masks of a step of part B.")
+    mask_steps: int = parameter(30_001, "Steps of part B for every pair.")
+    mask_lr: float = parameter(0.02, "Learning rate of part B (AdamW).")
+    masks: int = parameter(500, "Masks that are sampled and kept for every pair.")
+    mask_tries: int = parameter(
+        8, "Times as many masks are sampled, at most, to find `masks` that are not refused."
+    )
+    mask_walk: int = parameter(100, "Sampling steps of a mask.")
+    guidance: float = parameter(5.0, "Classifier-free guidance of a mask's sampling.")
+    mask_threshold: float = parameter(
+        0.8, "A mask is where the mean of the channels, in -1..1, exceeds this."
+    )
+    mask_border: float = parameter(
+        1 / 3, "Refused: masks on more than this share of one of the image's four borders."
+    )
+    area_low: float = parameter(0.0002, "Refused: masks of a smaller share of the image.")
+    area_high: float = parameter(0.6, "Refused: masks of a larger share of the image.")
+    precision: Literal["float32", "bfloat16"] = parameter(
+        "float32", "Of the networks' arithmetic while they are fitted; weights stay float32."
+    )
+    walk: int = parameter(200, "Sampling steps of an image.", rendering=True)
+    reweighting: bool = parameter(
+        False,
+        "Adaptive attention re-weighting: words weigh more where the mask still shows the normal. "
+        "The authors advise it for texture-like defects.",
+        rendering=True,
+    )
+    paste_background: bool = parameter(
+        False,
+        "Put the normal's own pixels outside of the mask, dilated by 9 pixels of 256 and "
+        "feathered, into the sample and its clean image.",
+        rendering=True,
+    )
+
+    def __post_init__(self) -> None:
+        self._check_networks()
+        self._check_fitting()
+        for name in ("walk", "mask_walk"):
+            if not 1 <= getattr(self, name) <= 500:
+                raise UserError(
+                    f"anomalydiffusion: {name}={getattr(self, name)} must lie in 1 <= {name} <= "
+                    "500."
+                )
+        if not 0 < self.mask_border <= 1 or not 0 <= self.augment <= 1:
+            raise UserError(
+                f"anomalydiffusion: mask_border={self.mask_border} must lie in 0 < mask_border <= "
+                f"1, and augment={self.augment} in 0 <= augment <= 1."
+            )
+        if not 0 <= self.area_low < self.area_high <= 1:
+            raise UserError(
+                f"anomalydiffusion: area_low={self.area_low} and area_high={self.area_high} must "
+                "satisfy 0 <= area_low < area_high <= 1 (shares of the image)."
+            )
+
+    def _check_networks(self) -> None:
+        wrong = [name for name, value in LDM_NETWORKS.items() if getattr(self, name) != value]
+        if self.weights == "ldm" and wrong:
+            raise UserError(
+                f"anomalydiffusion: weights=ldm are of another network than {wrong[0]}="
+                f"{getattr(self, wrong[0])!r}: add --set weights=none."
+            )
+        if self.side < 16 or self.side & (self.side - 1):
+            raise UserError(
+                f"anomalydiffusion: side={self.side} must be a power of 2, 16 or more: the spatial "
+                "encoder halves it down to one pixel."
+            )
+        if self.weights == "none":
+            self._check_fresh()
+
+    def _check_fresh(self) -> None:
+        halvings = len(self.coder_widths) + len(self.widths) - 2
+        if not self.coder_widths or not self.widths or self.side >> halvings < 1:
+            raise UserError(
+                f"anomalydiffusion: side={self.side} cannot be halved {halvings} times, once for "
+                f"each further level in coder_widths={self.coder_widths!r} and "
+                f"widths={self.widths!r}."
+            )
+        for name in ("coder_widths", "widths"):
+            for channels in getattr(self, name):
+                if channels < 1 or channels % self.groups:
+                    raise UserError(
+                        f"anomalydiffusion: {name}={getattr(self, name)!r} must be multiples of "
+                        f"groups={self.groups}."
+                    )
+        levels = {1 << level: channels for level, channels in enumerate(self.widths)}
+        if not self.attention or not set(self.attention) <= set(levels):
+            raise UserError(
+                f"anomalydiffusion: attention={self.attention!r} must name levels of the U-Net, "
+                f"one or more: choose from {', '.join(map(str, levels))}."
+            )
+        for level in self.attention:
+            if levels[level] % self.heads:
+                raise UserError(
+                    f"anomalydiffusion: widths={self.widths!r} must be multiples of "
+                    f"heads={self.heads} where there is attention."
+                )
+
+    def _check_fitting(self) -> None:
+        positive = "coder_layers layers words prior_images locator_width look_words place_words"
+        steps = "coder_steps prior_steps images steps mask_words mask_images mask_steps masks"
+        for name in (*positive.split(), *steps.split(), "mask_tries", "batch"):
+            if getattr(self, name) < 1:
+                raise UserError(
+                    f"anomalydiffusion: {name}={getattr(self, name)} must be 1 or more."
+                )
+        for name in ("coder_lr", "prior_lr", "lr", "mask_lr"):
+            if getattr(self, name) <= 0:
+                raise UserError(f"anomalydiffusion: {name}={getattr(self, name)} must be above 0.")
+
+    @property
+    def pretrained(self) -> tuple[PretrainedFile, ...]:
+        return (LDM,) if self.weights == "ldm" else ()
+
+    def build(
+        self, kinds: Mapping[str, tuple[str, ...]], pretrained: Mapping[str, Path]
+    ) -> LearnedModel:
+        from asbench.synthesizers.anomalydiffusion.networks import AnomalydiffusionModel
+
+        return AnomalydiffusionModel(self, kinds, pretrained.get(LDM.name))
