@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from asbench.data.ingest import Progress, quiet
 from asbench.evaluation.trained import Trained
 from asbench.generation.generate import generate
+from asbench.progress import Progress, quiet
 from asbench.training.train import train
 
 METHODS = ("draem", "fractal")

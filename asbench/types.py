@@ -5,12 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, TypeVar
 
 import numpy as np
 
+from asbench.parameters import parameter
 from synth_store.types import Image, Mask, Sample, UserError
 
 if TYPE_CHECKING:
@@ -191,15 +192,6 @@ class Subject:
     normals: Indexed[Image]
     foregrounds: Indexed[Mask]
     defects: tuple[Defect, ...] = ()
-
-
-def parameter(default: Any, doc: str, *, rendering: bool = False) -> Any:
-    """Return a dataclass field with its documentation: shown by `methods show` and in the docs.
-
-    rendering: of a learned method, that fitting does not see it, so parameter sets that differ in
-    it alone render from the same fit. All else decides what is fitted.
-    """
-    return field(default=default, metadata={"doc": doc, "rendering": rendering})
 
 
 Need = Literal["foreground", "another", "textures", "defects"]

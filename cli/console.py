@@ -21,7 +21,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from asbench.data.ingest import Progress as Callback
+from asbench.progress import Progress as Callback
 
 QUIET_SECONDS = 10.0
 """How often progress is written where no terminal can redraw a bar."""

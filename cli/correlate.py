@@ -64,6 +64,7 @@ def command(
     methods share. Intervals are bootstrapped; p values are corrected for every row of the output.
     """
     from asbench import results
+    from asbench.documents import into_place
     from asbench.quality import quality_vs_detection, record
     from cli import console
 
@@ -81,7 +82,7 @@ def command(
     show(rows)
     if csv is not None:
         text = quality_vs_detection.csv_text(rows)
-        results.into_place(csv, lambda part: part.write_text(text, encoding="utf-8"))
+        into_place(csv, lambda part: part.write_text(text, encoding="utf-8"))
         console.say(str(csv))
     console.next_step(console.command("asbench", "cross", runs=options.unless(runs, options.RUNS)))
 

@@ -32,7 +32,7 @@ def list_() -> None:
     shown = console.table("data set", "cat.", "files", "what it is", "licence", right=("cat.",))
     for name in plugins.names("asbench.datasets"):
         module = plugins.module("asbench.datasets", name)
-        origin = getattr(module, "ORIGIN", None)
+        origin = getattr(module, "SOURCE", None)
         variants = (f"{name}@{v}" for v in sorted(getattr(module, "VARIANTS", {})))
         categories, files = ("", "any path") if name in READERS else _here(name)
         what = re.split(r"\.?\n|[(:,]", module.__doc__ or "")[0].strip()
@@ -85,10 +85,10 @@ def fetch(name: str, accepted: bool, archive: Path | None) -> None:
     from cli import console
     from synth_store.types import UserError
 
-    origin = fetching.origin(name)
+    source = fetching.source_of(name)
     target = fetching.destination(name)
-    console.say(f"{name}, {origin.page}\nlicence: {origin.licence}\n")
-    if archive is None and not origin.url:
+    console.say(f"{name}, {source.page}\nlicence: {source.licence}\n")
+    if archive is None and not source.url:
         raise UserError(fetching.by_hand(name))
     if not accepted:
         if not sys.stdin.isatty():

@@ -79,10 +79,10 @@ def command(
     that keep to it use it; where none was found they take the whole image.
     """
     from asbench import open_dataset
+    from asbench.documents import into_place
     from asbench.generation.fitted import fitted_methods
     from asbench.generation.generate import samples_of
     from asbench.imaging.contact_sheet import Band, contact_sheet, png
-    from asbench.results import into_place
     from asbench.synthesizers import hand_crafted
     from cli import console
 
@@ -153,8 +153,8 @@ def _foregrounds(
     out: Path,
 ) -> None:
     """Draw normals with their objects, and say where none was found."""
+    from asbench.documents import into_place
     from asbench.imaging.contact_sheet import Band, foreground_sheet, foregrounds, png
-    from asbench.results import into_place
     from cli import console
 
     bands = []

@@ -74,10 +74,10 @@ def command(
     same formula over other features. What is measured already is not measured again.
     """
     from asbench.datasets import open_dataset
+    from asbench.documents import into_place
     from asbench.nets.pretrained import parse_weights
     from asbench.quality import record
     from asbench.quality.measure import Meter
-    from asbench.results import into_place
     from cli import console
     from synth_store import SynthStore, UserError
 

@@ -71,10 +71,11 @@ def command(
 ) -> None:
     """Write one self-contained HTML page of all runs: results, plots, galleries, provenance."""
     from asbench import results
+    from asbench.documents import into_place
     from asbench.imaging import contact_sheet
     from asbench.quality import quality_vs_detection
     from asbench.quality import record as qualities
-    from asbench.report import coverage as asking
+    from asbench.report import coverage
     from asbench.report import tables as own_tables
     from asbench.report.page import html, studies
     from asbench.report.paper import files
@@ -88,8 +89,8 @@ def command(
         runs, store, quality, out = _in_folder(study)
     found, measured = results.runs(runs), qualities.rows(quality)
     if said is not None:
-        asked = asking.asked(said, found, measured)
-        found, measured = asking.own(said, found), asking.own_quality(said, measured)
+        asked = coverage.asked(said, found, measured)
+        found, measured = coverage.own(said, found), coverage.own_quality(said, measured)
     kept = quality_vs_detection.latest(measured)
     if len(kept) < len(measured):
         console.say(f"{len(measured) - len(kept)} sets measured otherwise than the latest left out")
@@ -114,7 +115,7 @@ def command(
     for path, render in texts:
         if path is not None:
             text = render(table)
-            results.into_place(path, lambda part, text=text: part.write_text(text))  # type: ignore[misc]
+            into_place(path, lambda part, text=text: part.write_text(text))  # type: ignore[misc]
             console.say(str(path))
     grid = studies.grid_of(found, table.subset, asked)
     if tables is not None:

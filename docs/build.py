@@ -207,7 +207,7 @@ def dataset_page() -> str:
         elif name in datasets.READERS:
             parts.append("```bash\nasbench data check PATH\n```")
         else:
-            origin = module.ORIGIN
+            origin = module.SOURCE
             way = "fetches them" if origin.url else "says how to get them"
             parts.append(
                 f"Its files lie at `$ASBENCH_DATA/{name}`; `asbench data fetch {name}` {way}. "

@@ -25,21 +25,21 @@ class BernoulliSchedule(Stream):
         return _block(self, number)
 
     def counts(self, items: int) -> list[int]:
-        """Return how many of the first `items` of the stream come from each origin."""
+        """Return how many of the first `items` of the stream come from each source."""
         counts = np.zeros(len(self.shares), np.int64)
         for start in range(0, items, self.normals):
-            origin = _draw(self, start // self.normals).origin[: items - start]
-            counts += np.bincount(origin, minlength=len(counts))
+            source = _draw(self, start // self.normals).source[: items - start]
+            counts += np.bincount(source, minlength=len(counts))
         return [int(c) for c in counts]
 
 
 def _draw(schedule: BernoulliSchedule, number: int) -> Items:
     rng = address_rng("bernoulli", schedule.seed, number)
-    # Origin k is drawn in [edges[k - 1], edges[k]) of [0, 1): an origin without a share never is.
+    # Source k is drawn in [edges[k - 1], edges[k]) of [0, 1): a source without a share never is.
     edges = [float(sum(schedule.shares[:k])) for k in range(1, len(schedule.shares))]
-    origin = np.searchsorted(edges, rng.random(schedule.normals), side="right")
+    source = np.searchsorted(edges, rng.random(schedule.normals), side="right")
     sizes = np.array([schedule.normals, *schedule.sizes])
-    return Items(origin, rng.integers(sizes[origin]))
+    return Items(source, rng.integers(sizes[source]))
 
 
 _block = lru_cache(maxsize=16)(_draw)

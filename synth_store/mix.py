@@ -70,10 +70,10 @@ def _decimal(share: Fraction) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """Addresses of training items: `origin` 0 is the normals, k the k-th set of the mixture."""
+    """Addresses of training items: `source` 0 is the normals, k the k-th set of the mixture."""
 
-    origin: Indices  # (B,)
-    index: Indices  # (B,) within its origin
+    source: Indices  # (B,)
+    index: Indices  # (B,) within its source
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Stream(ABC):
 
     @property
     def shares(self) -> tuple[Fraction, ...]:
-        """The exact share of each origin: the normals, then the sets."""
+        """The exact share of each source: the normals, then the sets."""
         return (1 - self.ratio, *(self.ratio * share for _, share in self.mix.shares))
 
     @abstractmethod
@@ -116,7 +116,7 @@ class Stream(ABC):
 
     @abstractmethod
     def counts(self, items: int) -> list[int]:
-        """Return how many of the first `items` of the stream come from each origin."""
+        """Return how many of the first `items` of the stream come from each source."""
 
     def batch_at(self, step: int, batch: int) -> Items:
         """Return the items of one training step: places step*batch onwards of the stream."""
@@ -125,7 +125,7 @@ class Stream(ABC):
         start = first % self.normals
         here = slice(start, start + batch)
         return Items(
-            np.concatenate([b.origin for b in blocks])[here],
+            np.concatenate([b.source for b in blocks])[here],
             np.concatenate([b.index for b in blocks])[here],
         )
 
@@ -134,7 +134,7 @@ class Stream(ABC):
 class Schedule(Stream):
     """The stream whose shares are exact.
 
-    At every block's end the count of each origin is within one item of its exact share, for any
+    At every block's end the count of each source is within one item of its exact share, for any
     mixture and ratio; the order within a block is a permutation; the normals and every set are
     walked without replacement, pass after pass.
     """
@@ -144,11 +144,11 @@ class Schedule(Stream):
         return _block(self, number)
 
     def counts(self, items: int) -> list[int]:
-        """Return how many of the first `items` of the stream come from each origin."""
+        """Return how many of the first `items` of the stream come from each source."""
         blocks, rest = divmod(items, self.normals)
         counts = np.array(_given(self.shares, self.normals).after(blocks))
         if rest:
-            counts += np.bincount(self.block(blocks).origin[:rest], minlength=len(counts))
+            counts += np.bincount(self.block(blocks).source[:rest], minlength=len(counts))
         return [int(c) for c in counts]
 
 
@@ -162,9 +162,9 @@ def _block(schedule: Schedule, number: int) -> Items:
         _walk(schedule.seed, name, size, start, stop)
         for name, size, start, stop in zip(names, sizes, before, after, strict=True)
     ]
-    origin = np.repeat(np.arange(len(names)), [len(i) for i in index])
+    source = np.repeat(np.arange(len(names)), [len(i) for i in index])
     order = address_rng("order", schedule.seed, number).permutation(schedule.normals)
-    return Items(origin[order], np.concatenate(index)[order])
+    return Items(source[order], np.concatenate(index)[order])
 
 
 def _walk(seed: int, name: str, size: int, start: int, stop: int) -> Indices:
@@ -177,7 +177,7 @@ def _walk(seed: int, name: str, size: int, start: int, stop: int) -> Indices:
 
 
 class _Given:
-    """Cumulative counts of each origin at block ends, computed as far as anyone has asked."""
+    """Cumulative counts of each source at block ends, computed as far as anyone has asked."""
 
     def __init__(self, shares: tuple[Fraction, ...], normals: int) -> None:
         self._lock = Lock()  # a prefetch thread asks too
@@ -199,7 +199,7 @@ def _given(shares: tuple[Fraction, ...], normals: int) -> _Given:
 def _apportion(shares: Sequence[Fraction], normals: int) -> Iterator[list[int]]:
     """Yield the cumulative counts at every block's end, each within one item of exact.
 
-    An origin must have floor(target) items at a block's end and may have ceiling(target). What is
+    A source must have floor(target) items at a block's end and may have ceiling(target). What is
     mandatory is given first, the rest of the block to those whose next item falls due earliest.
     Earliest due first meets every due date that any order can meet, and one exists (Tijdeman 1980,
     the chairman assignment problem). Rounding each block alone would drift for small shares.

@@ -29,11 +29,11 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from asbench import results
-from asbench.data.ingest import Progress, quiet
 from asbench.evaluation.trained import Trained
 from asbench.nets.detector import Detector, Protocol, Stage
 from asbench.nets.seeds import address_seed, private_rng, seed_rng
 from asbench.nets.weights import load_weights
+from asbench.progress import Progress, quiet
 from asbench.training.loop import LossCurve
 from asbench.training.plan import Learner, Plan, plan_run
 from asbench.training.sampler import Sampler, open_sampler

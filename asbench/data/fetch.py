@@ -18,9 +18,9 @@ import pooch
 
 import asbench.datasets as datasets
 from asbench import plugins
-from asbench.data.ingest import Progress, quiet
 from asbench.data.unpack import SPARE, unpack
-from asbench.files.source import Origin
+from asbench.files.source import DatasetSource
+from asbench.progress import Progress, quiet
 from asbench.types import Dataset
 from synth_store.types import UserError
 
@@ -34,18 +34,18 @@ TIMEOUT = 60.0
 """Seconds without a byte after which a connection counts as cut."""
 
 
-def origin(name: str) -> Origin:
+def source_of(name: str) -> DatasetSource:
     """Return where a data set comes from; raises UserError for one that needs no files."""
     plain = plugins.check(datasets.__name__, name)
-    found = getattr(plugins.module(datasets.__name__, plain), "ORIGIN", None)
-    if not isinstance(found, Origin):
+    found = getattr(plugins.module(datasets.__name__, plain), "SOURCE", None)
+    if not isinstance(found, DatasetSource):
         known = ", ".join(n for n in plugins.names(datasets.__name__) if _has_origin(n))
         raise UserError(f"data set {plain!r} has no files to fetch; those that have: {known}.")
     return found
 
 
 def _has_origin(name: str) -> bool:
-    return hasattr(plugins.module(datasets.__name__, name), "ORIGIN")
+    return hasattr(plugins.module(datasets.__name__, name), "SOURCE")
 
 
 def destination(name: str) -> Path:
@@ -88,7 +88,7 @@ def fetch(
     a link that does not answer, a hostile archive, and one that holds something else.
     """
     plain = plugins.check(datasets.__name__, name)
-    known, target = origin(plain), destination(plain)
+    known, target = source_of(plain), destination(plain)
     if archive is None and not known.url:
         raise UserError(by_hand(plain))
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -120,7 +120,7 @@ def _tidy(downloads: Path) -> None:
 def by_hand(name: str) -> str:
     """Return what a person does where no direct link can be relied on."""
     plain = plugins.check(datasets.__name__, name)
-    known = origin(plain)
+    known = source_of(plain)
     return (
         f"{plain} cannot be fetched by a program. Open {known.page} and {known.by_hand}. Then, "
         f"with the archive: `asbench data fetch {plain} --archive FILE`; or put the folders "
@@ -128,7 +128,7 @@ def by_hand(name: str) -> str:
     )
 
 
-def _compare(name: str, known: Origin, archive: Path) -> None:
+def _compare(name: str, known: DatasetSource, archive: Path) -> None:
     """Raise UserError unless an archive is there and has the published checksum, if there is."""
     if not archive.is_file():
         raise UserError(f"{archive} is no file: --archive takes the archive you downloaded.")
@@ -141,7 +141,7 @@ def _compare(name: str, known: Origin, archive: Path) -> None:
 
 
 def _download(
-    name: str, known: Origin, folder: Path, progress: Progress, notify: Callable[[str], None]
+    name: str, known: DatasetSource, folder: Path, progress: Progress, notify: Callable[[str], None]
 ) -> Path:
     """Return the archive at a link, its checksum compared; a wrong one is removed."""
     file = known.url.rpartition("/")[2]

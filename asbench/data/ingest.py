@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from asbench.imaging.foreground import FOREGROUND_VERSION, foreground
 from asbench.imaging.geometry import fit
+from asbench.progress import Progress, quiet
 from asbench.types import Dataset, Item
 from synth_store import Normals, SynthStore, UserError
 from synth_store.normals import write_normals
 from synth_store.types import Image, Mask
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is."""
-
-
-def quiet(what: str, done: int, total: int) -> None:
-    """Report no progress."""
 
 
 def ensure_normals(

@@ -13,10 +13,10 @@ from functools import cached_property
 from pathlib import Path
 
 from asbench.files.records import Record, RecordedDataset, present, split_folders, subfolder
-from asbench.files.source import Origin
+from asbench.files.source import DatasetSource
 
 CATEGORIES = ("01", "02", "03")
-ORIGIN = Origin(
+SOURCE = DatasetSource(
     licence="CC BY-NC-SA 4.0 as others state it: no commercial use; what is made from it carries "
     "the same licence",
     page="https://avires.dimi.uniud.it/papers/btad/btad.zip",

@@ -8,11 +8,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from asbench.files.source import Origin
+from asbench.files.source import DatasetSource
 from asbench.types import Dataset, Item
 from synth_store.types import Image, Mask, UserError
 
-ORIGIN = Origin(
+SOURCE = DatasetSource(
     licence="for research; the photographs carry no open licence: publish none",
     page="https://www.robots.ox.ac.uk/~vgg/data/dtd/",
     by_hand="download dtd-r1.0.1.tar.gz from there",

@@ -14,21 +14,19 @@ Hidden files are passed over.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-
-from asbench.files.images import read_header, read_image, same_size
-from asbench.files.layout import Category, Layout, folder_name, recognise, slug
-from asbench.files.records import marked
-from asbench.types import GOOD, Dataset, Item, mark_few_shot
-from synth_store.types import Image, Mask, UserError, check_name
+from asbench.files.layout import Layout, folder_name, recognise, slug
+from asbench.files.records import Record, RecordedDataset
+from asbench.types import GOOD, Item
+from synth_store.types import check_name
 
 
 @dataclass(frozen=True)
-class Folder(Dataset):
+class Folder(RecordedDataset):
     """The images under `root`, keyed in stores and results by `name`.
 
     Where normals and anomalies lie beside each other without train and test, the normals are
@@ -52,48 +50,10 @@ class Folder(Dataset):
         """Return the categories, sorted."""
         return tuple(c.name for c in self.layout.categories)
 
-    def items(self, category: str) -> tuple[Item, ...]:
-        """Return all items; ids are paths relative to the category's folder."""
-        found = self._category(category)
-        return mark_few_shot(
-            [Item(p.path, category, p.split, int(p.defect != GOOD), p.defect) for p in found.places]
-        )
-
-    def image(self, item: Item) -> Image:
-        """Return the item's image: uint8 (h, w, 3), grey repeated to RGB."""
-        return read_image(self.image_path(item))
-
-    def mask(self, item: Item) -> Mask | None:
-        """Return the item's mask above 127: bool (h, w); None without a mask or a mark in it.
-
-        Raises FileError for a mask of another size, or one whose marks are all too dark.
-        """
-        image, mask = self.image_path(item), self.mask_path(item)
-        if not item.label:
-            return np.zeros(read_header(image)[:2], bool)
-        if mask is None:
-            return None
-        same_size(mask, image)
-        return marked(mask)
-
-    def image_path(self, item: Item) -> Path:
-        """Return the item's image file."""
-        return self._category(item.category).folder / item.id
-
-    def mask_path(self, item: Item) -> Path | None:
-        """Return the item's mask file, if there is one."""
-        mask = self._masks[item.category].get(item.id)
-        return self._category(item.category).folder / mask if mask else None
-
-    def _category(self, name: str) -> Category:
-        for category in self.layout.categories:
-            if category.name == name:
-                return category
-        raise UserError(
-            f"category {name!r} is not in {self.name} ({self.root}): "
-            f"choose from {', '.join(self.categories())}."
-        )
-
-    @cached_property
-    def _masks(self) -> dict[str, dict[str, str | None]]:
-        return {c.name: {p.path: p.mask for p in c.places} for c in self.layout.categories}
+    def records(self, category: str) -> Iterator[Record]:
+        """Yield a category's images; ids are paths relative to its folder."""
+        (chosen,) = (c for c in self.layout.categories if c.name == category)
+        for place in chosen.places:
+            item = Item(place.path, category, place.split, int(place.defect != GOOD), place.defect)
+            mask = chosen.folder / place.mask if place.mask else None
+            yield Record(item, chosen.folder / place.path, mask)

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from asbench.files.records import Record, RecordedDataset, present, split_folders, subfolder
-from asbench.files.source import Origin
+from asbench.files.source import DatasetSource
 
 CATEGORIES = (
     "bracket_black",
@@ -23,7 +23,7 @@ CATEGORIES = (
     "metal_plate",
     "tubes",
 )
-ORIGIN = Origin(
+SOURCE = DatasetSource(
     licence="CC BY-NC-SA 4.0: no commercial use; what is made from it carries the same licence",
     page="https://github.com/stepanje/MPDD",
     by_hand="follow the link to the authors' cloud folder in the README of that page and download "

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from asbench.files.images import read_header, read_image, read_mask, same_size
-from asbench.files.source import Origin
+from asbench.files.source import DatasetSource
 from asbench.types import GOOD, Dataset, Item, mark_few_shot
 from synth_store.types import Image, Mask, UserError
 
@@ -43,7 +43,7 @@ thumbnails of 48 x 48 pixels correlate above 0.98."""
 _EVERY = 20
 """Of the groups without a defect, each whose place is a multiple of this is tested."""
 VARIANTS = {"grouped": {"grouped": True}}
-ORIGIN = Origin(
+SOURCE = DatasetSource(
     licence="none: the authors welcome its use and ask to be cited; publish no image of it",
     page="https://github.com/abin24/Magnetic-tile-defect-datasets.",
     by_hand="clone or download that repository (its name ends with a dot); it is 53 MB, and no "

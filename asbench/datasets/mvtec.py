@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from asbench.files.records import Record, RecordedDataset, present, split_folders, subfolder
-from asbench.files.source import Origin
+from asbench.files.source import DatasetSource
 
 CATEGORIES = (
     "bottle",
@@ -32,7 +32,7 @@ CATEGORIES = (
     "wood",
     "zipper",
 )
-ORIGIN = Origin(
+SOURCE = DatasetSource(
     licence="CC BY-NC-SA 4.0: no commercial use; what is made from it carries the same licence",
     page="https://www.mvtec.com/company/research/datasets/mvtec-ad",
     by_hand="fill in its form to download mvtec_anomaly_detection.tar.xz (4.9 GB); links to it "

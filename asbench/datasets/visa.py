@@ -25,7 +25,7 @@ from asbench.files.records import (
     split_folders,
     subfolder,
 )
-from asbench.files.source import Origin
+from asbench.files.source import DatasetSource
 from asbench.types import GOOD, Item
 from synth_store.types import Mask, UserError
 
@@ -47,7 +47,7 @@ ANOMALY = "anomaly"
 """The one defect type: what is wrong stands in no folder and in no table, only in the masks."""
 _SPLIT = Path(__file__).with_name("visa_1cls.csv")
 """The authors' own file, unchanged (VisA is CC BY 4.0)."""
-ORIGIN = Origin(
+SOURCE = DatasetSource(
     licence="CC BY 4.0: name the authors",
     page="https://github.com/amazon-science/spot-diff",
     by_hand="download VisA_20220922.tar from there",

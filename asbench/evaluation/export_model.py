@@ -24,9 +24,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from asbench.documents import into_place
 from asbench.evaluation.predict import Floats, predict
 from asbench.nets.detector import Detector
-from asbench.results import into_place, read_gallery
+from asbench.results import read_gallery
 from synth_store.rng import address_rng
 from synth_store.types import UserError
 

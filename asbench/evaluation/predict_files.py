@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from asbench.documents import into_place
 from asbench.evaluation.trained import Trained
 from asbench.files.images import FileError, image_files, read_image
 from asbench.imaging.contact_sheet import heat, png
-from asbench.results import into_place
 
 TABLE = "predictions.csv"
 

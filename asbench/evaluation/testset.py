@@ -13,13 +13,13 @@ import numpy as np
 import torch
 
 from asbench import results
-from asbench.data.ingest import Progress, quiet
 from asbench.evaluation.parity import Grey
 from asbench.evaluation.predict import predict
 from asbench.evaluation.score import TestScores
 from asbench.files.images import read_grey
 from asbench.imaging.geometry import fit, fit_mask
 from asbench.nets.detector import Detector
+from asbench.progress import Progress, quiet
 from asbench.types import Dataset, Item
 from synth_store.types import Geometry, Image, Mask, UserError
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Origin:
-    """What stands beside a data set's class as `ORIGIN`; `asbench data fetch` reads it.
+class DatasetSource:
+    """What stands beside a data set's class as `SOURCE`; `asbench data fetch` reads it.
 
     licence: its name and what it forbids; page: where the authors describe the data set;
     by_hand: what to do where no direct link can be relied on; url: such a link; checksum: of the

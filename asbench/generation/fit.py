@@ -20,8 +20,9 @@ from typing import Any
 
 import torch
 
-from asbench.data.ingest import Progress, ensure_normals, quiet
+from asbench.data.ingest import ensure_normals
 from asbench.datasets import open_dataset
+from asbench.documents import into_place
 from asbench.fitting import loop
 from asbench.fitting.contract import LearnedModel, save_kept
 from asbench.fitting.weights import content_digest, find_weights
@@ -47,7 +48,7 @@ from asbench.generation.render import in_batches
 from asbench.imaging.contact_sheet import Band, contact_sheet, png
 from asbench.nets.device import find_device
 from asbench.nets.seeds import address_seed, private_rng, seed_rng
-from asbench.results import into_place
+from asbench.progress import Notify, Progress, quiet, silent
 from asbench.synthesizers import own_name, resolve
 from asbench.types import (
     Canvas,
@@ -65,12 +66,6 @@ BEGUN = "begun.json"
 """What an unfinished fit is to become, so that no other continues it."""
 SHEET = 8
 """Samples of every category drawn for a look at what was fitted."""
-
-Notify = Callable[[str], None]
-
-
-def silent(sentence: str) -> None:
-    """Say nothing."""
 
 
 @dataclass(frozen=True, eq=False)

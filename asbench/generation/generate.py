@@ -8,13 +8,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-from asbench.data.ingest import Progress, ensure_normals, quiet
+from asbench.data.ingest import ensure_normals
 from asbench.datasets import open_dataset, open_textures
 from asbench.generation.fitted import FITS, find_fit, loading_of
 from asbench.generation.plan import SetPlan, plan_set
 from asbench.generation.real import ensure_real, few_shot, refuse_parameters
 from asbench.generation.render import material, render_job, render_samples, renderer_of
 from asbench.grid import engines, processes
+from asbench.progress import Progress, quiet
 from asbench.synthesizers import own_name, resolve
 from asbench.types import REAL, Dataset, LearnedSynthesizer
 from synth_store import Geometry, Sample, StoredSet, StoreKey, SynthStore, UserError

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from asbench.data.ingest import Progress, quiet
 from asbench.generation.plan import LIBRARIES
 from asbench.grid import processes
 from asbench.imaging.geometry import fit, fit_mask
 from asbench.imaging.restoring import RESTORED_VERSION, likest, restored, thumbnails
+from asbench.progress import Progress, quiet
 from asbench.types import REAL, Dataset, Item
 from synth_store import Geometry, Normals, Sample, StoredSet, StoreError, StoreKey, SynthStore
 from synth_store.metadata import read_attributes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from asbench import results
-from asbench.data.ingest import Progress, quiet
 from asbench.data.validation_part import kept_back
 from asbench.evaluation.metrics import image_metrics, pixel_metrics
 from asbench.evaluation.predict import predict
 from asbench.evaluation.testset import order_by_hash
 from asbench.evaluation.trained import Trained
+from asbench.progress import Notify, Progress, quiet, silent
 from asbench.quality import cross_matrix
 from asbench.quality.cross_matrix import CROSS_VERSION, CrossDecides, Crossed
 from asbench.results import BEST_ON_TEST, Run
@@ -25,11 +25,6 @@ from synth_store import Normals, StoredSet, StoreKey, SynthStore, UserError
 
 NEGATIVES = 50
 """Training normals that samples are scored against, chosen by hash: as many as samples at most."""
-Notify = Callable[[str], None]
-
-
-def silent(sentence: str) -> None:
-    """Tell nobody."""
 
 
 def cross(

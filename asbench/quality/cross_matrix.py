@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
+from asbench.documents import into_place
 from asbench.quality.correlation import (
     LEAST,
     Correlation,
@@ -25,7 +26,7 @@ from asbench.quality.correlation import (
     off_diagonal_mean,
 )
 from asbench.quality.quality_vs_detection import Cell, cell_of, detection, mean_over_cells
-from asbench.results import Run, Subset, into_place, run_id, subset_for
+from asbench.results import Run, Subset, run_id, subset_for
 from synth_store.types import UserError
 
 SCHEMA = 1

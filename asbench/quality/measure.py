@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from asbench.data.ingest import Progress, quiet
 from asbench.datasets import open_dataset
 from asbench.evaluation.testset import TestSet
 from asbench.nets.device import find_device
+from asbench.progress import Notify, Progress, quiet, silent
 from asbench.quality import distributions, record
 from asbench.quality.arrays import Masks, Pixels, as_arrays, digest_of
 from asbench.quality.metrics import available, load_metrics
@@ -30,13 +30,8 @@ from asbench.types import REAL
 from synth_store import StoreKey, SynthStore, UserError
 
 Floats = npt.NDArray[np.float64]
-Notify = Callable[[str], None]
 
 NO_REAL = "there are no such real defects"
-
-
-def silent(sentence: str) -> None:
-    """Tell nobody."""
 
 
 def measure(

@@ -15,7 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
-from asbench.results import Subset, into_place, run_id
+from asbench.documents import into_place
+from asbench.results import Subset, run_id
 from synth_store.types import UserError
 
 SCHEMA = 1

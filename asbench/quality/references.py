@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from asbench.data.ingest import Progress, quiet
 from asbench.evaluation.testset import TestSet, order_by_hash
+from asbench.progress import Progress, quiet
 from asbench.quality.arrays import Pixels
 from asbench.quality.feature_extractors import Space
 from asbench.quality.record import REGIONS, Region

@@ -17,10 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from asbench.data.ingest import Progress, ensure_normals
+from asbench.data.ingest import ensure_normals
 from asbench.datasets import open_dataset
 from asbench.generation.fit import fit
 from asbench.generation.generate import ensure_bank
+from asbench.progress import Progress
 from asbench.quality.measure import measure
 from asbench.results import Subset
 from asbench.study.record import Cell, SetNeeded
@@ -75,7 +76,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Origin:
+class DatasetRef:
     """How a data set is opened: its name, or the path of a folder and its name."""
 
     dataset: str
@@ -87,7 +88,7 @@ class NormalsJob:
     """Put the normals of one category into the store; of a texture bank where it is None."""
 
     place: Place
-    origin: Origin
+    origin: DatasetRef
     category: str | None
 
     def __str__(self) -> str:
@@ -114,7 +115,7 @@ class FitJob:
     """
 
     place: Place
-    origin: Origin
+    origin: DatasetRef
     method: str
     category: str | None
     settings: tuple[tuple[str, Any], ...]
@@ -156,7 +157,7 @@ class TrainJob:
 
     place: Place
     cell: Cell
-    origin: Origin
+    origin: DatasetRef
     weights: tuple[tuple[str, str], ...]
     options: tuple[tuple[str, Any], ...]
 
@@ -207,7 +208,7 @@ class MeasureJob:
     """
 
     place: Place
-    origin: Origin
+    origin: DatasetRef
     one: SetNeeded
     samples: int
     real: Subset

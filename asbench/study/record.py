@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from asbench.results import Run, Subset, into_place
+from asbench.documents import into_place
+from asbench.results import Run, Subset
 from asbench.types import REAL
 from synth_store import Mix, UserError
 

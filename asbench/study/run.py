@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from asbench import results
-from asbench.data.ingest import Progress, quiet
 from asbench.generation.generate import prepare
 from asbench.generation.plan import SetPlan
 from asbench.generation.render import render_job
 from asbench.grid import engines
 from asbench.nets.pretrained import NETWORKS
+from asbench.progress import Notify, Progress, quiet, silent
 from asbench.quality import record as qualities
 from asbench.quality.arrays import digest_of
 from asbench.quality.record import Quality
@@ -26,10 +26,10 @@ from asbench.quality.weights import NETWORKS as QUALITY_NETWORKS
 from asbench.study import record
 from asbench.study.availability import options
 from asbench.study.jobs import (
+    DatasetRef,
     FitJob,
     MeasureJob,
     NormalsJob,
-    Origin,
     Place,
     TrainJob,
     alone,
@@ -43,7 +43,6 @@ from asbench.study.preflight import refuse
 from asbench.study.record import Cell, LeftOut, Measured, Record, SetNeeded
 from asbench.study.session import Session
 from asbench.study.spec import Study
-from asbench.training.plan import Notify, silent
 from asbench.types import Interrupted, LearnedSynthesizer
 from synth_store import Normals, StoreError, StoreKey, SynthStore, UserError
 from synth_store.places import absolute
@@ -149,7 +148,7 @@ class _Work:
         jobs = [NormalsJob(self.place, self._origin(d), c) for d, c in places]
         methods = {method for cell in cells for method in cell.methods}
         if any("textures" in self.plan.methods[method].needs for method in methods):
-            jobs.append(NormalsJob(self.place, Origin(study.textures), None))
+            jobs.append(NormalsJob(self.place, DatasetRef(study.textures), None))
         for job, error in self.session.tried("normals", normals_job, jobs):
             key = "textures" if job.category is None else (job.origin, job.category)
             self.failed[key] = f"{job}: {error}"
@@ -319,9 +318,11 @@ class _Work:
 
     # --- within ----------------------------------------------------------------------------------
 
-    def _origin(self, dataset: str) -> Origin:
+    def _origin(self, dataset: str) -> DatasetRef:
         folder = self.plan.study.folders.get(dataset)
-        return Origin(dataset) if folder is None else Origin(os.path.abspath(folder), dataset)
+        return (
+            DatasetRef(dataset) if folder is None else DatasetRef(os.path.abspath(folder), dataset)
+        )
 
     def _lacking_for(self, one: SetNeeded) -> str | None:
         """Return what a set needs and could not be made."""

@@ -8,11 +8,10 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-from asbench.data.ingest import Progress
 from asbench.grid import engines
+from asbench.progress import Notify, Progress
 from asbench.study import record
 from asbench.study.jobs import Place, statuses
-from asbench.training.plan import Notify
 from asbench.types import Interrupted
 
 J = TypeVar("J")

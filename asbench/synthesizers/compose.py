@@ -15,7 +15,8 @@ from asbench.imaging.foreign import Box
 from asbench.imaging.masks import differs
 from asbench.imaging.patches import elsewhere
 from asbench.imaging.perlin import draw_mask
-from asbench.types import Canvas, Need, PerSample, parameter
+from asbench.parameters import parameter
+from asbench.types import Canvas, Need, PerSample
 from synth_store.types import Image, Mask, Sample, UserError
 
 SHAPES = ("perlin", "rectangle", "disc", "strip", "cells", "fractal", "real")

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 
 from asbench.imaging.masks import differs
-from asbench.types import Canvas, PerSample, parameter
+from asbench.parameters import parameter
+from asbench.types import Canvas, PerSample
 from synth_store.types import Image, Mask, Sample, UserError
 
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -10,7 +10,8 @@ import numpy as np
 from asbench.imaging.augment import jitter
 from asbench.imaging.masks import differs
 from asbench.imaging.patches import paste, place, rectangle
-from asbench.types import Canvas, PerSample, parameter
+from asbench.parameters import parameter
+from asbench.types import Canvas, PerSample
 from synth_store.types import Sample, UserError
 
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -10,7 +10,8 @@ import numpy as np
 from asbench.imaging.augment import jitter
 from asbench.imaging.masks import differs
 from asbench.imaging.patches import Size, paste, place, rotate
-from asbench.types import Canvas, PerSample, parameter
+from asbench.parameters import parameter
+from asbench.types import Canvas, PerSample
 from synth_store.types import Image, Sample, UserError
 
 VARIANTS: dict[str, dict[str, Any]] = {

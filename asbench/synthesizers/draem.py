@@ -9,7 +9,8 @@ import numpy as np
 
 from asbench.imaging.augment import augment
 from asbench.imaging.overlay import blend, check_parameters, draw_region, on_object
-from asbench.types import Canvas, Need, PerSample, parameter
+from asbench.parameters import parameter
+from asbench.types import Canvas, Need, PerSample
 from synth_store.types import Sample, UserError
 
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -10,7 +10,8 @@ import numpy as np
 
 from asbench.imaging.foreign import Box, changed, draw_centre, draw_reach, square
 from asbench.imaging.masks import visible
-from asbench.types import Canvas, Need, PerSample, parameter
+from asbench.parameters import parameter
+from asbench.types import Canvas, Need, PerSample
 from synth_store.types import Image, Mask, Sample, UserError
 
 VARIANTS: dict[str, dict[str, Any]] = {

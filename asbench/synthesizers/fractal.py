@@ -12,7 +12,8 @@ from asbench.imaging.augment import jitter
 from asbench.imaging.ifs import attractor, from_bank, thicken
 from asbench.imaging.masks import differs
 from asbench.imaging.patches import Size, paste, place, rotate
-from asbench.types import Canvas, Need, PerSample, parameter
+from asbench.parameters import parameter
+from asbench.types import Canvas, Need, PerSample
 from synth_store.types import Image, Mask, Sample, UserError
 
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -11,7 +11,8 @@ from asbench.imaging.augment import augment
 from asbench.imaging.cells import shuffle_cells
 from asbench.imaging.foreground import fixed
 from asbench.imaging.overlay import blend, check_parameters, draw_region, on_object
-from asbench.types import Canvas, Need, PerSample, parameter
+from asbench.parameters import parameter
+from asbench.types import Canvas, Need, PerSample
 from synth_store.types import Image, Mask, Sample, UserError
 
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -18,7 +18,8 @@ from asbench.imaging.poisson import (
     source_gradients,
     to_bytes,
 )
-from asbench.types import Canvas, Need, PerSample, parameter
+from asbench.parameters import parameter
+from asbench.types import Canvas, Need, PerSample
 from synth_store.types import Image, Mask, Sample, UserError
 
 VARIANTS: dict[str, dict[str, Any]] = {

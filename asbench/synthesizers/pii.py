@@ -11,7 +11,8 @@ import numpy as np
 from asbench.imaging.foreign import changed, draw_centre, draw_reach, square
 from asbench.imaging.masks import visible
 from asbench.imaging.poisson import blend, to_bytes, weighted_mixed_gradients
-from asbench.types import Canvas, Need, PerSample, parameter
+from asbench.parameters import parameter
+from asbench.types import Canvas, Need, PerSample
 from synth_store.types import Sample, UserError
 
 

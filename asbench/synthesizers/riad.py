@@ -10,7 +10,8 @@ import numpy as np
 
 from asbench.imaging.cells import enlarge, partition
 from asbench.imaging.masks import differs
-from asbench.types import Canvas, PerSample, parameter
+from asbench.parameters import parameter
+from asbench.types import Canvas, PerSample
 from synth_store.types import Mask, Sample, UserError
 
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -13,13 +13,14 @@ from typing import Any, Literal, get_args
 import torch
 
 from asbench import results
-from asbench.data.ingest import Progress, ensure_normals, quiet
+from asbench.data.ingest import ensure_normals
 from asbench.datasets import open_dataset
 from asbench.detectors import pretrained_of, protocol_of, resolve
 from asbench.evaluation.testset import TestSet
 from asbench.nets.detector import Protocol
 from asbench.nets.device import find_device
 from asbench.nets.pretrained import Pretrained
+from asbench.progress import Notify, Progress, quiet, silent
 from asbench.results import BEST_ON_TEST, Decides
 from asbench.training.loop import Precision, check
 from asbench.training.sources import Sources, find_sources
@@ -28,19 +29,12 @@ from synth_store import Mix, Normals, Stream, SynthStore, UserError
 from synth_store.places import Place, place
 from synth_store.types import Geometry
 
-Notify = Callable[[str], None]
-"""Called with a sentence worth reading, before or while something is done."""
-
 RatioMode = Literal["exact", "bernoulli"]
 """exact: every count as near to its share as whole items allow; bernoulli: independent draws."""
 Select = Literal["last", "best-on-test"]
 """last: the last checkpoint counts; best-on-test: the one that scored best on the test images."""
 StepsMode = Literal["same", "per-component"]
 """same: steps know nothing of the mix; per-component: multiplied by the number of its methods."""
-
-
-def silent(sentence: str) -> None:
-    """Tell nobody."""
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ class ResidentSampler:
         # Only as much of a set as the schedule draws from is read.
         counts = [schedule.normals, *schedule.sizes]
         self.first = np.cumsum([0, *counts])[:-1]
-        """Where each origin begins in the pool; own cleans come after all of them."""
+        """Where each source begins in the pool; own cleans come after all of them."""
         shape = normals.image.shape
         spare = sum(counts)
         pool = np.empty((spare + _own_cleans(sets, schedule), *shape), np.uint8)
@@ -120,7 +120,7 @@ class ResidentSampler:
     def batch_at(self, step: int) -> Batch:
         """Return the batch of a step, on the training device."""
         items = self.schedule.batch_at(step, self.batch)
-        place = torch.from_numpy(self.first[items.origin] + items.index).to(self.device)
+        place = torch.from_numpy(self.first[items.source] + items.index).to(self.device)
         # index_select moves a whole image at a time, seven times as fast on a CPU as indexing.
         image = self.pool.index_select(0, place)
         clean = self.pool.index_select(0, self.clean[place])
@@ -174,10 +174,10 @@ class StreamingSampler:
         image, clean = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
         mask = np.zeros(shape[:3], np.bool_)
         origins = [self.normals, *self.sets]
-        fetch((origins[o], int(i)) for o, i in zip(items.origin, items.index, strict=True))
-        for row, (origin, index) in enumerate(zip(items.origin, items.index, strict=True)):
-            if origin:
-                self.sets[origin - 1].read_into(int(index), image[row], mask[row], clean[row])
+        fetch((origins[o], int(i)) for o, i in zip(items.source, items.index, strict=True))
+        for row, (source, index) in enumerate(zip(items.source, items.index, strict=True)):
+            if source:
+                self.sets[source - 1].read_into(int(index), image[row], mask[row], clean[row])
             else:
                 image[row] = clean[row] = self.normals[int(index)]
         tensors = [torch.from_numpy(array) for array in (image, clean, mask)]

@@ -20,7 +20,6 @@ import numpy as np
 import torch
 
 from asbench import results
-from asbench.data.ingest import Progress, quiet
 from asbench.detectors import build, protocol_of, resolve
 from asbench.evaluation.metrics import best_f1_threshold
 from asbench.evaluation.parity import flavour_of, parity_scores
@@ -31,10 +30,11 @@ from asbench.evaluation.trained import Trained
 from asbench.nets import checkpoint
 from asbench.nets.detector import Detector
 from asbench.nets.weights import save_weights
+from asbench.progress import Notify, Progress, quiet, silent
 from asbench.results import BEST_ON_TEST, SUBSETS, Run, Scores, Selected, Threshold
 from asbench.training.loop import Precision, Trajectory
 from asbench.training.loop import fit as fit_detector
-from asbench.training.plan import Notify, Plan, RatioMode, Select, StepsMode, plan_run, silent
+from asbench.training.plan import Plan, RatioMode, Select, StepsMode, plan_run
 from asbench.training.sampler import open_sampler
 from asbench.training.selection import BestOnTest
 from asbench.training.sources import Sources

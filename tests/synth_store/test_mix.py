@@ -35,8 +35,8 @@ def schedules(draw: st.DrawFn, most: int = 40) -> Schedule:
 
 def stream(schedule: Schedule, blocks: int) -> tuple[list[int], list[int]]:
     items = [schedule.block(b) for b in range(blocks)]
-    origins = [int(o) for block in items for o in block.origin]
-    return origins, [int(i) for block in items for i in block.index]
+    sources = [int(o) for block in items for o in block.source]
+    return sources, [int(i) for block in items for i in block.index]
 
 
 # --- parse ---
@@ -127,8 +127,8 @@ def test_counts_stay_within_one_item_of_exact(schedule: Schedule, blocks: int) -
     before = np.zeros(len(schedule.shares), int)
     for number in range(blocks):
         items = schedule.block(number)
-        assert len(items.origin) == len(items.index) == schedule.normals
-        before = before + np.bincount(items.origin, minlength=len(before))
+        assert len(items.source) == len(items.index) == schedule.normals
+        before = before + np.bincount(items.source, minlength=len(before))
         for given_, share in zip(before, schedule.shares, strict=True):
             assert abs(int(given_) - share * schedule.normals * (number + 1)) < 1
         assert schedule.counts(schedule.normals * (number + 1)) == list(before)
@@ -137,9 +137,9 @@ def test_counts_stay_within_one_item_of_exact(schedule: Schedule, blocks: int) -
 @settings(max_examples=40, deadline=None)
 @given(schedules(most=6), st.integers(1, 12))
 def test_every_origin_is_walked_without_replacement(schedule: Schedule, blocks: int) -> None:
-    origins, indices = stream(schedule, blocks)
+    sources, indices = stream(schedule, blocks)
     for number, size in enumerate((schedule.normals, *schedule.sizes)):
-        walked = [i for o, i in zip(origins, indices, strict=True) if o == number]
+        walked = [i for o, i in zip(sources, indices, strict=True) if o == number]
         counts = np.bincount(np.array(walked, int), minlength=size)
         assert len(counts) == size
         assert counts.max() - counts.min() <= 1
@@ -151,7 +151,7 @@ def test_passes_are_whole_when_a_block_takes_a_whole_set() -> None:
     orders = []
     for number in range(4):
         items = schedule.block(number)
-        order = [int(i) for i in items.index[items.origin == 1]]
+        order = [int(i) for i in items.index[items.source == 1]]
         assert sorted(order) == list(range(10))
         orders.append(tuple(order))
     assert len(set(orders)) == 4
@@ -161,18 +161,18 @@ def test_passes_are_whole_when_a_block_takes_a_whole_set() -> None:
 @given(schedules(most=5), st.integers(1, 150), st.integers(0, 6))
 def test_a_batch_is_a_slice_of_the_stream(schedule: Schedule, batch: int, step: int) -> None:
     blocks = -(-batch * (step + 1) // schedule.normals)
-    origins, indices = stream(schedule, blocks)
+    sources, indices = stream(schedule, blocks)
     here = slice(step * batch, (step + 1) * batch)
     items = schedule.batch_at(step, batch)
-    assert items.origin.tolist() == origins[here]
+    assert items.source.tolist() == sources[here]
     assert items.index.tolist() == indices[here]
 
 
 @settings(max_examples=40, deadline=None)
 @given(schedules(most=5), st.integers(0, 300))
 def test_counts_are_those_of_the_stream(schedule: Schedule, items: int) -> None:
-    origins, _ = stream(schedule, -(-items // schedule.normals))
-    counted = np.bincount(np.array(origins[:items], int), minlength=len(schedule.shares))
+    sources, _ = stream(schedule, -(-items // schedule.normals))
+    counted = np.bincount(np.array(sources[:items], int), minlength=len(schedule.shares))
     assert schedule.counts(items) == counted.tolist()
 
 
@@ -190,7 +190,7 @@ def test_ratio_zero_needs_no_set_and_gives_every_normal_once_a_block(
     normals: int, seed: int
 ) -> None:
     items = Schedule(Mix(), Fraction(0), normals, (), seed).block(3)
-    assert not items.origin.any()
+    assert not items.source.any()
     assert sorted(items.index.tolist()) == list(range(normals))
 
 
@@ -203,7 +203,7 @@ def test_ratio_one_draws_no_normal() -> None:
 
 
 def test_small_shares_are_served_in_the_long_run() -> None:
-    """Rounding every block alone would never draw an origin due once in a thousand items."""
+    """Rounding every block alone would never draw a source due once in a thousand items."""
     schedule = Schedule(Mix.parse("a:999,rare:1"), Fraction(1), 10, (50, 50), 0)
     assert schedule.counts(10_000) == [0, 9990, 10]
 

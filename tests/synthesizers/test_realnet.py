@@ -179,5 +179,5 @@ def test_categories_of_a_joint_model_agree_where_fitting_looks(name: str) -> Non
 @pytest.mark.parametrize("name", LEARNED)
 def test_learned_methods_are_listed_without_torch(name: str) -> None:
     check = f"import sys, asbench.synthesizers.{name}; sys.exit('torch' in sys.modules)"
-    root = Path(realnet.__file__).parents[2]
+    root = Path(realnet.__file__).parents[3]
     assert subprocess.run([sys.executable, "-c", check], cwd=root, check=False).returncode == 0

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from asbench.types import Canvas, PerSample, parameter
+from asbench.parameters import parameter
+from asbench.types import Canvas, PerSample
 from synth_store import Sample
 
 VARIANTS = {"long": {"length": 0.6}}

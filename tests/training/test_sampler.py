@@ -41,9 +41,9 @@ def stored(tmp_path_factory):
 def expected(normals, sets, schedule, step):
     """Image, clean and mask of every item of a step, read one by one."""
     items = schedule.batch_at(step, BATCH)
-    for origin, index in zip(items.origin, items.index, strict=True):
-        if origin:
-            sample = sets[origin - 1][int(index)]
+    for source, index in zip(items.source, items.index, strict=True):
+        if source:
+            sample = sets[source - 1][int(index)]
             yield sample.image, sample.clean, sample.mask
         else:
             normal = normals[int(index)]
@@ -54,7 +54,7 @@ def expected(normals, sets, schedule, step):
 def test_a_batch_is_the_samples_of_its_addresses(stored, kind):
     normals, sets, schedule = stored
     made = kind(normals, sets, schedule, BATCH, CPU)
-    origins = set()
+    sources = set()
     for step in [*range(12), 3, 40]:  # onwards, back, and far ahead
         batch = made.batch_at(step)
         assert batch.image.shape == batch.clean.shape == (BATCH, 3, 32, 32)
@@ -66,8 +66,8 @@ def test_a_batch_is_the_samples_of_its_addresses(stored, kind):
             assert np.array_equal(image.permute(1, 2, 0), pixels / np.float32(255))
             assert np.array_equal(clean.permute(1, 2, 0), background / np.float32(255))
             assert np.array_equal(mask[0], marked)
-        origins |= set(schedule.batch_at(step, BATCH).origin.tolist())
-    assert origins == {0, 1, 2, 3, 4}
+        sources |= set(schedule.batch_at(step, BATCH).source.tolist())
+    assert sources == {0, 1, 2, 3, 4}
     if kind is StreamingSampler:
         made.__exit__()
 

@@ -134,7 +134,7 @@ def test_what_is_kept_back_never_trains(store):
 
 def pairs(schedule, step):
     items = schedule.batch_at(step, 8)
-    return zip(items.origin, items.index, strict=True)
+    return zip(items.source, items.index, strict=True)
 
 
 def test_ratio_0_needs_neither_mix_nor_stored_set(tmp_path):

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from asbench.data import published
+from asbench.documents import into_place
 from asbench.report.coverage import Asked
 from asbench.report.drawing import Drawing
 from asbench.report.paper import hybrids, questions, sheet, tables
@@ -17,7 +18,6 @@ from asbench.report.paper.questions import Answer
 from asbench.report.paper.relations import Quality
 from asbench.report.paper.scores import SELECTED
 from asbench.report.paper.sheet import Sheet
-from asbench.results import into_place
 from synth_store.types import UserError
 
 FORMS = {"md": sheet.markdown, "tex": sheet.latex, "csv": sheet.csv_text}

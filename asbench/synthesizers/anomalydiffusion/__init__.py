@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from asbench.types import LearnedSynthesizer, PretrainedFile, parameter
+from asbench.parameters import parameter
+from asbench.types import LearnedSynthesizer, PretrainedFile
 from synth_store.types import UserError
 
 if TYPE_CHECKING:

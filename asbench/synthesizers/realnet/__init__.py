@@ -11,7 +11,8 @@ import numpy as np
 
 from asbench.imaging.foreground import fixed, histogram
 from asbench.imaging.overlay import check_parameters, draw_region
-from asbench.types import Canvas, LearnedSynthesizer, Need, PretrainedFile, parameter
+from asbench.parameters import parameter
+from asbench.types import Canvas, LearnedSynthesizer, Need, PretrainedFile
 from synth_store.types import Mask, UserError
 
 if TYPE_CHECKING:

@@ -6,21 +6,15 @@ folder without `run.json` is unfinished, one with it is done.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import math
-import os
-import zipfile
-import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypedDict, cast
 
-import numpy as np
-import numpy.typing as npt
-
+from asbench.documents import damaged, into_place
 from synth_store.types import UserError
 
 SCHEMA = 1
@@ -170,7 +164,7 @@ def read(folder: Path) -> Run:
     except FileNotFoundError:
         raise UserError(_no_run(folder)) from None
     except (ValueError, KeyError, TypeError) as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
     if schema != SCHEMA:
         raise UserError(
             f"{path} has schema {schema!r}; this version of ASBench reads schema {SCHEMA}. "
@@ -181,7 +175,7 @@ def read(folder: Path) -> Run:
         if record["id"] != run.id:
             raise ValueError(f"its id is {record['id']!r}, its settings give {run.id!r}")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
     return run
 
 
@@ -229,146 +223,6 @@ def finished(root: Path, decides: Mapping[str, Any]) -> Run | None:
     """Return the run under `root` that `decides` names, or None where it has not finished."""
     folder = root / run_id(decides)
     return read(folder) if (folder / "run.json").exists() else None
-
-
-@dataclass(frozen=True, slots=True)
-class ImageRow:
-    """One test image. `score`: higher = worse; `pixel_ap`: NaN without a mask or a defect."""
-
-    id: str
-    label: int
-    defect: str
-    few_shot: bool
-    score: float
-    pixel_ap: float
-
-
-def write_table(folder: Path, rows: Iterable[ImageRow]) -> None:
-    """Write `test.csv` into a run's folder."""
-    write_rows(folder / "test.csv", rows)
-
-
-def write_rows(path: Path, rows: Iterable[ImageRow]) -> None:
-    """Write one line per test image as CSV, floats to the last digit, NaN as nothing."""
-
-    def write(part: Path) -> None:
-        with part.open("w", encoding="utf-8", newline="") as file:
-            lines = csv.writer(file, lineterminator="\n")
-            lines.writerow(ImageRow.__slots__)
-            for r in rows:
-                few, ap = int(r.few_shot), "" if math.isnan(r.pixel_ap) else repr(float(r.pixel_ap))
-                lines.writerow([r.id, r.label, r.defect, few, repr(float(r.score)), ap])
-
-    into_place(path, write)
-
-
-def read_table(folder: Path) -> list[ImageRow]:
-    """Return the lines of `test.csv`; raises UserError naming a damaged file."""
-    path = folder / "test.csv"
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return [
-                ImageRow(
-                    id=r["id"],
-                    label=int(r["label"]),
-                    defect=r["defect"],
-                    few_shot=bool(int(r["few_shot"])),
-                    score=float(r["score"]),
-                    pixel_ap=float(r["pixel_ap"] or "nan"),
-                )
-                for r in csv.DictReader(file)
-            ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _damaged(path, error) from error
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Gallery:
-    """Test images kept for looking at, chosen by hash before training.
-
-    ids: k strings; images: uint8 (k, H, W, 3); masks: bool (k, H, W), the ground truth, all False
-    where there is none; maps: float16 (k, H, W), the trained detector's anomaly maps.
-    Raises ValueError when built from anything else.
-    """
-
-    ids: tuple[str, ...]
-    images: npt.NDArray[np.uint8]
-    masks: npt.NDArray[np.bool_]
-    maps: npt.NDArray[np.float16]
-
-    def __post_init__(self) -> None:
-        shape = (len(self.ids), *self.images.shape[1:3])
-        expected = {"images": (np.uint8, (*shape, 3)), "masks": (np.bool_, shape)}
-        for name, (kind, form) in {**expected, "maps": (np.float16, shape)}.items():
-            array = getattr(self, name)
-            if array.dtype != kind or array.shape != form:
-                raise ValueError(
-                    f"{name} must be {np.dtype(kind)} {form}, not {array.dtype} {array.shape}"
-                )
-
-
-_NPZ_ERRORS = (
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    EOFError,
-    RuntimeError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-"""What numpy and zipfile raise between them for a damaged file."""
-
-
-def write_gallery(folder: Path, gallery: Gallery) -> None:
-    """Write `gallery.npz`; equal galleries give equal bytes."""
-
-    def write(part: Path) -> None:
-        with part.open("wb") as file:
-            np.savez_compressed(
-                file,
-                ids=np.array(gallery.ids, dtype=np.str_),
-                images=gallery.images,
-                masks=gallery.masks,
-                maps=gallery.maps,
-            )
-
-    into_place(folder / "gallery.npz", write)
-
-
-def read_gallery(folder: Path) -> Gallery:
-    """Return the gallery of a run; raises UserError naming a damaged file."""
-    path = folder / "gallery.npz"
-    try:
-        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            ids = tuple(map(str, file["ids"]))
-            return Gallery(ids, file["images"], file["masks"], file["maps"])
-    except _NPZ_ERRORS as error:
-        raise _damaged(path, error) from error
-
-
-def into_place(path: Path, write: Callable[[Path], object]) -> None:
-    """Have a file written under a temporary name, then renamed: whole, or not there at all.
-
-    Raises UserError naming the file when the disk is full or refuses.
-    """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            write(part)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}.") from error
-
-
-def _damaged(path: Path, error: Exception) -> UserError:
-    what = f"no {error}" if isinstance(error, KeyError) else str(error)
-    return UserError(
-        f"{path} cannot be read ({what}): delete its folder and run `asbench train` again."
-    )
 
 
 def _canonical(value: Any) -> Any:

@@ -118,7 +118,7 @@ def test_slurm_is_asked_for_workers_of_one_thread_and_a_gpu(
         (tmp_path / name).write_text(text)
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]), prepend=os.pathsep)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]), prepend=os.pathsep)
     with engines.engine(slurm={"queue": "long"}, workers=1, gpus=1) as engine:
         assert dict(engine.outcomes(jobs.square, [3], gpu=True)) == {3: 9}
     script = (tmp_path / "script").read_text()

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from asbench.data import fetch as fetching
-from asbench.data.fetch import MIB, destination, fetch, origin
+from asbench.data.fetch import MIB, destination, fetch, source_of
 from asbench.datasets import btad as plugin
-from asbench.files.source import Origin
+from asbench.files.source import DatasetSource
 from synth_store.types import UserError
 from tests import trees
 from tests.trees import tarred, zipped
@@ -101,8 +101,8 @@ def published(server: Server, content: bytes, monkeypatch: pytest.MonkeyPatch) -
     """Let the server hold `content`, and btad's origin say so."""
     server.content = content
     digest = hashlib.sha256(content).hexdigest()
-    told = replace(plugin.ORIGIN, url=server.url, checksum=f"sha256:{digest}")
-    monkeypatch.setattr(plugin, "ORIGIN", told)
+    told = replace(plugin.SOURCE, url=server.url, checksum=f"sha256:{digest}")
+    monkeypatch.setattr(plugin, "SOURCE", told)
 
 
 def test_files_appear_whole_and_nothing_else(
@@ -216,8 +216,8 @@ def test_no_room_is_said_before_the_first_byte(
 def test_nobody_there(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetching, "PAUSE", 0.0)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    told = replace(plugin.ORIGIN, url="http://127.0.0.1:9/btad.zip")
-    monkeypatch.setattr(plugin, "ORIGIN", told)
+    told = replace(plugin.SOURCE, url="http://127.0.0.1:9/btad.zip")
+    monkeypatch.setattr(plugin, "SOURCE", told)
     with pytest.raises(UserError, match=r"not send more than 0\.0 MiB \(.*refused"):
         fetch("btad")
 
@@ -236,7 +236,7 @@ def test_a_hostile_archive_leaves_nothing(
 def test_an_archive_of_something_else_leaves_nothing(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plugin, "ORIGIN", replace(plugin.ORIGIN, checksum=""))
+    monkeypatch.setattr(plugin, "SOURCE", replace(plugin.SOURCE, checksum=""))
     other = tarred(tmp_path / "x.tar", {"photos/a.png": b"1"})
     with pytest.raises(UserError, match=r"x\.tar does not hold btad: no BTAD in x\.tar: none of"):
         fetch("btad", other)
@@ -255,7 +255,7 @@ def test_an_archive_got_by_hand(
     with pytest.raises(UserError, match="is no file: --archive takes"):
         fetch("btad", tmp_path / "none.zip")
     digest = hashlib.sha256(archive.read_bytes()).hexdigest()
-    monkeypatch.setattr(plugin, "ORIGIN", replace(plugin.ORIGIN, checksum=f"sha256:{digest}"))
+    monkeypatch.setattr(plugin, "SOURCE", replace(plugin.SOURCE, checksum=f"sha256:{digest}"))
     (data / ".btad.unpacking" / "left").mkdir(parents=True)
     fetch("btad", archive)
     assert [p.name for p in data.iterdir()] == ["btad"]
@@ -295,8 +295,8 @@ def test_without_asbench_data(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_link_has_a_checksum() -> None:
     for name in ("btad", "dtd", "mpdd", "mtd", "mvtec", "visa"):
-        known = origin(name)
-        assert isinstance(known, Origin)
+        known = source_of(name)
+        assert isinstance(known, DatasetSource)
         assert known.licence
         assert known.page.startswith("https://")
         if known.url:

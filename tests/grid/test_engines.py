@@ -21,7 +21,7 @@ from asbench.grid import engines, processes
 from synth_store import StoreKey, SynthStore, UserError
 from tests import jobs
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("workers", [1, 2])

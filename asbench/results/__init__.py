@@ -1,0 +1,29 @@
+"""Finished runs: what was trained, what it scored, and where every number came from."""
+
+from asbench.results.images import Gallery as Gallery
+from asbench.results.images import ImageRow as ImageRow
+from asbench.results.images import read_gallery as read_gallery
+from asbench.results.images import read_table as read_table
+from asbench.results.images import write_gallery as write_gallery
+from asbench.results.images import write_rows as write_rows
+from asbench.results.images import write_table as write_table
+from asbench.results.run import BEST_ON_TEST as BEST_ON_TEST
+from asbench.results.run import METRICS as METRICS
+from asbench.results.run import SCHEMA as SCHEMA
+from asbench.results.run import SUBSETS as SUBSETS
+from asbench.results.run import Decides as Decides
+from asbench.results.run import Parity as Parity
+from asbench.results.run import Run as Run
+from asbench.results.run import Scores as Scores
+from asbench.results.run import Selected as Selected
+from asbench.results.run import Subset as Subset
+from asbench.results.run import Threshold as Threshold
+from asbench.results.run import add_parity as add_parity
+from asbench.results.run import finished as finished
+from asbench.results.run import last_of as last_of
+from asbench.results.run import read as read
+from asbench.results.run import run_id as run_id
+from asbench.results.run import runs as runs
+from asbench.results.run import save as save
+from asbench.results.run import subset_for as subset_for
+from asbench.results.run import unfinished as unfinished
