@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from asbench.evaluation.trained import Trained as Trained
     from asbench.generation.fit import fit as fit
     from asbench.generation.generate import generate as generate
+    from asbench.mend import SynthStore as SynthStore
     from asbench.quality.measure import measure as measure
     from asbench.training.torch_dataset import StoreDataset as StoreDataset
     from asbench.training.train import train as train
-    from synth_store import SynthStore as SynthStore
 
 _HOME = {
-    "SynthStore": "synth_store",
+    "SynthStore": "asbench.mend",  # so that its refusals name the command to type
     "StoreDataset": "asbench.training.torch_dataset",
     "Trained": "asbench.evaluation.trained",
     "fit": "asbench.generation.fit",

@@ -129,7 +129,6 @@ def _show_costs(planned: StudyPlan, store: str, runs: Path, gpus: int) -> None:
     from asbench.study import estimate
     from cli import console
     from synth_store.places import place
-    from synth_store.remote import RemotePath
 
     heads = ("runs", "steps", "hours")
     shown = console.table("detector", *heads, right=heads)
@@ -147,7 +146,7 @@ def _show_costs(planned: StudyPlan, store: str, runs: Path, gpus: int) -> None:
         f"about {whole:,.1f} hours on {on}, rendering and quality not counted; --gpus 1 for a GPU's"
     )
     written = place(store)
-    free = estimate.free(runs if isinstance(written, RemotePath) else written)
+    free = estimate.free(written if isinstance(written, Path) else runs)
     needed = estimate.disk(planned, planned.cells)
     console.say(
         f"about {needed.total / 1e9:.2f} GB: store {needed.store / 1e9:.2f}, runs "

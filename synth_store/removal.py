@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 
-from synth_store.metadata import locked
+from synth_store.local import LocalPath
 from synth_store.places import writable
 from synth_store.store import SynthStore
 from synth_store.types import StoreError, StoreKey, check_name
@@ -20,7 +19,7 @@ def remove_set(store: SynthStore, key: StoreKey, category: str) -> None:
     if not store.has(key, category):
         raise StoreError(f"{key}/{category} is not in the store at {store.root}.")
     root = writable(store.root)
-    with locked(root):
+    with root.locked():
         _remove(root, writable(store.folder(key, category)))
 
 
@@ -33,7 +32,7 @@ def remove_dataset(store: SynthStore, dataset: str) -> None:
     folder = root / check_name(dataset, "data set")
     if not folder.is_dir():
         raise StoreError(f"{dataset} is not in the store at {store.root}.")
-    with locked(root):
+    with root.locked():
         for key, category in store.sets():
             if key.dataset == dataset:
                 _remove(root, writable(store.folder(key, category)))
@@ -44,7 +43,7 @@ def remove_dataset(store: SynthStore, dataset: str) -> None:
             _remove(root, folder)
 
 
-def _remove(root: Path, folder: Path) -> None:
+def _remove(root: LocalPath, folder: LocalPath) -> None:
     """Remove a folder, then every group above it that holds nothing else."""
     try:
         (folder / "zarr.json").unlink(missing_ok=True)

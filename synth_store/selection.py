@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from synth_store.errors import MoreThanHeld
 from synth_store.fetching import held
-from synth_store.places import Place, copy_back_line, files
+from synth_store.places import Place
 from synth_store.reader import Normals, StoredSet
 from synth_store.remote import RemotePath
 from synth_store.store import SynthStore
@@ -34,19 +35,15 @@ def select(store: SynthStore, addresses: Iterable[str] = ()) -> list[tuple[Store
 
 def bytes_on_disk(folder: Place) -> int:
     """Return how many bytes the files below a folder hold."""
-    return sum(size for _, size in files(folder))
+    return sum(size for _, size in folder.files())
 
 
 def refuse_refetching(read: Sequence[Normals | StoredSet]) -> None:
-    """Raise StoreError where random reading would fetch the same shards again and again.
+    """Raise MoreThanHeld where random reading would fetch the same shards again and again.
 
     That is where those on an object store hold more bytes together than a process keeps.
     """
     folders = [of.folder for of in read if isinstance(of.folder, RemotePath)]
     size = sum(bytes_on_disk(folder) for folder in folders)
     if size > held.bound:
-        raise StoreError(
-            f"{folders[0].store} holds {size / 1e9:.1f} GB of this category, and a process holds "
-            f"{held.bound / 1e9:.1f} GB of an object store: bring it to a disk with "
-            f"`{copy_back_line(folders[0])}`, and name that with --store."
-        )
+        raise MoreThanHeld(folders[0].store, size, held.bound)

@@ -17,6 +17,7 @@ import torch
 
 from asbench.datasets import open_dataset
 from asbench.evaluation.testset import TestSet
+from asbench.mend import regenerate_command
 from asbench.nets.device import find_device
 from asbench.progress import Notify, Progress, quiet, silent
 from asbench.quality import distributions, record
@@ -148,7 +149,7 @@ class Meter:
         if stored.count < 2:
             raise UserError(
                 f"{key}/{self.category} has one sample, and a set has two or more: make more with "
-                f"`{self.store.generate_line(key, self.category, count=self.n)}`."
+                f"`{regenerate_command(self.store, key, self.category, count=self.n)}`."
             )
         return Decides(
             version=record.QUALITY_VERSION,

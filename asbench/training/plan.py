@@ -146,7 +146,7 @@ def plan_run(
     steps_mode: StepsMode = "same",
     settings: Mapping[str, Any] | None = None,
     weights: Mapping[str, Path] | None = None,
-    store: Place | str = "asbench-store",
+    store: Path | Place | str = "asbench-store",
     runs: Path | str = "runs",
     device: str | None = None,
     name: str | None = None,
