@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 from synth_store import StoreKey, errors
 from synth_store import SynthStore as SynthStore
-from synth_store.metadata import read_attributes
 
 STORE = "asbench-store"
 """The folder of a store, where nothing else is said."""
@@ -32,7 +31,7 @@ def regenerate_command(
     """
     options: list[str] = []
     if store.has(key, category):
-        begun = read_attributes(store.folder(key, category))
+        begun = store.attributes(key, category)
         options = list(begun["record"].get("options", []))
         origin = origin or begun["record"].get("origin")
         count = count or begun["target"]
@@ -71,6 +70,8 @@ def advice(refusal: errors.Refusal) -> str:
             return f": make it with `{regenerate_command(store, key, category)}`."
         case errors.UnfinishedSet(store, key, category):
             return f": finish it with `{regenerate_command(store, key, category)}`."
+        case errors.NormalsByThemselves():
+            return ": asbench store rm DATASET."
         case errors.MissingSamples():
             return ": run the same `asbench generate` again to render them."
         case errors.DrawnOnOthers():

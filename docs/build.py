@@ -19,13 +19,16 @@ import click
 
 import asbench
 import synth_store
-from asbench import datasets, detectors, plugins, synthesizers, testing, types
-from asbench.evaluation import trained
+from asbench import datasets, detectors, plugins, report, study, synthesizers, testing, types
+from asbench.evaluation import evaluate, predict_files, trained
 from asbench.fitting import contract as learned_model
 from asbench.fitting import testing as learned_testing
+from asbench.generation import preview
 from asbench.nets import detector as detector_contract
+from asbench.report import compare
 from cli.main import asbench as command_line
 from docs.python_api import describe, prose
+from synth_store import errors
 
 FOLDER = Path(__file__).parent / "reference"
 NOTICE = "<!-- Written by `make docs` from the code. Change the code, not this page. -->"
@@ -267,15 +270,42 @@ def python() -> str:
         (
             "asbench",
             asbench,
-            [n for n in asbench.__all__ if n not in stores],
-            "What `import asbench` offers, beside `SynthStore`, which is `synth_store`'s.",
+            [
+                n
+                for n in asbench.__all__
+                if n not in stores and not inspect.ismodule(getattr(asbench, n))
+            ],
+            "What `import asbench` offers, beside the packages `report` and `study` below, and "
+            "`SynthStore`, which is `synth_store`'s.",
         ),
-        ("asbench.evaluation.trained", trained, ("Prediction",), "What `predict` returns."),
+        ("asbench.evaluation.trained", trained, ("Prediction",), "What a run's `predict` returns."),
+        ("asbench.evaluation.evaluate", evaluate, ("Evaluation",), "What `evaluate` returns."),
+        (
+            "asbench.evaluation.predict_files",
+            predict_files,
+            ("Predictions", "Row"),
+            "What `predict` returns.",
+        ),
+        ("asbench.generation.preview", preview, ("Preview",), "What `preview` returns."),
+        ("asbench.report", report, report.__all__[::-1], "Reports: `from asbench import report`."),
+        ("asbench.report.compare", compare, ("Comparison", "Block"), "What `compare` returns."),
+        (
+            "asbench.study",
+            study,
+            ("open", "shipped", "StudyFolder"),
+            "Studies: `from asbench import study`.",
+        ),
         (
             "synth_store",
             synth_store,
             sorted(stores),
             "The store alone: needs neither torch nor asbench.",
+        ),
+        (
+            "synth_store.errors",
+            errors,
+            [e.__name__ for e in (errors.Refusal, *errors.Refusal.__subclasses__())],
+            "What a store refuses, in data: each is a `StoreError`.",
         ),
         (
             "asbench.types",

@@ -45,7 +45,7 @@ class Copied:
 
 def copy_store(
     source: SynthStore,
-    to: Path | Place,
+    to: Path | Place | str,
     addresses: Sequence[str] = (),
     *,
     replace: bool = False,

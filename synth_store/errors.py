@@ -114,6 +114,14 @@ class UnfinishedSet(Refusal):
 
 
 @dataclass(eq=False)
+class NormalsByThemselves(Refusal):
+    """Normals were to be removed, and the sets that stand on them not."""
+
+    address: str
+    words = "normals are removed with their data set"
+
+
+@dataclass(eq=False)
 class MissingSamples(Refusal):
     """A set that is to be finished lacks samples that no job has written, or that are damaged."""
 

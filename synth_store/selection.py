@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from synth_store.errors import MoreThanHeld
 from synth_store.fetching import held
@@ -31,6 +32,38 @@ def select(store: SynthStore, addresses: Iterable[str] = ()) -> list[tuple[Store
             )
         chosen.update(below)
     return [found for found in every if found in chosen or not asked]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One category of a set, or of a data set's normals.
+
+    count: samples that may be read, of the `target` intended; size: bytes of its files; digest: of
+    its pixels, None where none is finished.
+    """
+
+    address: str
+    count: int
+    target: int
+    size: int
+    digest: str | None
+
+
+def contents(store: SynthStore, addresses: Sequence[str] = ()) -> list[Entry]:
+    """Return the sets below the addresses; for none all that is stored, normals first.
+
+    Raises StoreError for an address with nothing below it.
+    """
+    sets, entries = select(store, addresses), []
+    for dataset, category in () if addresses else store.stored_normals():
+        normals = store.normals(dataset, category)
+        address, size = f"{dataset}/normal/{category}", bytes_on_disk(normals.folder)
+        entries.append(Entry(address, len(normals), len(normals), size, normals.digest))
+    for key, category in sets:
+        stored, size = store.attributes(key, category), bytes_on_disk(store.folder(key, category))
+        numbers = stored["count"], stored["target"], size, stored["digest"]
+        entries.append(Entry(f"{key}/{category}", *numbers))
+    return entries
 
 
 def bytes_on_disk(folder: Place) -> int:

@@ -161,10 +161,14 @@ class SynthStore:
         """Say whether the set was created, finished or not."""
         return (self.folder(key, category) / "zarr.json").exists()
 
+    def attributes(self, key: StoreKey, category: str) -> Json:
+        """Return all that is recorded of a set, finished or not."""
+        return read_attributes(self.folder(key, category))
+
     def count(self, key: StoreKey, category: str) -> int:
         """Return how many finished samples of a set may be read; 0 for one that was only begun."""
-        found: int = read_attributes(self.folder(key, category))["count"]
-        return found
+        count: int = self.attributes(key, category)["count"]
+        return count
 
     def create_set(
         self,
@@ -190,7 +194,7 @@ class SynthStore:
         identity that stands whole is found, and anything else is refused.
         """
         if self.remote and not replace and self.has(key, category):
-            stored = read_attributes(self.folder(key, category))
+            stored = self.attributes(key, category)
             refuse_other_identity(f"{key}/{category}", stored, identity)
             if count <= stored["count"]:
                 return []

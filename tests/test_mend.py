@@ -52,6 +52,10 @@ WORDS = [
         "with `asbench store rm --store 'a place' toy`.",
     ),
     (
+        errors.NormalsByThemselves("toy/normal/tile"),
+        "normals are removed with their data set: asbench store rm DATASET.",
+    ),
+    (
         errors.MissingSamples("toy/boxes/0/tile", 9, 10),
         "toy/boxes/0/tile lacks 9 of 10 samples: run the same `asbench generate` again to render "
         "them.",

@@ -16,7 +16,6 @@ from asbench.mend import regenerate_command
 from asbench.progress import Progress, quiet
 from asbench.types import REAL, Dataset, Item
 from synth_store import Geometry, Normals, Sample, StoredSet, StoreError, StoreKey, SynthStore
-from synth_store.metadata import read_attributes
 from synth_store.types import Image, Mask, UserError
 
 
@@ -119,7 +118,7 @@ def ensure_real(
         "restored": RESTORED_VERSION,
     }
     if store.has(key, category) and not replace:
-        there = read_attributes(store.folder(key, category))
+        there = store.attributes(key, category)
         if any(there.get(part) != value for part, value in identity.items()):
             raise StoreError(
                 f"{key}/{category} in the store at {store.root} holds other defects than the "

@@ -51,7 +51,7 @@ def cross(
         out: folder of the rows, `<out>/<id>/cross.json`; those that stand are not scored again.
         notify: told which runs were left out, and why.
 
-    Returns the rows, of which `asbench.quality.cross_matrix.matrices` makes the matrix. Raises
+    Returns the rows, of which `asbench.quality.cross_matrix.matrices_in` makes the matrix. Raises
     UserError where fewer than two methods have runs, and for sets too small to have kept anything
     back.
     """

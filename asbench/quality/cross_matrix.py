@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
+from asbench import results
 from asbench.documents import into_place
 from asbench.quality.correlation import (
     LEAST,
@@ -163,6 +164,22 @@ def matrices(
         for dataset, members in sorted(by_dataset.items())
     ]
     return [matrix for matrix in found if matrix is not None]
+
+
+def matrices_in(
+    crossed: Iterable[Crossed], runs: Path | str, metric: str = "image_auroc"
+) -> list[Matrix]:
+    """Return the matrices of rows and the runs in a folder, against the true values of the metric.
+
+    Raises UserError where no data set has one.
+    """
+    found = matrices(crossed, results.runs(Path(runs)), metric=metric, target=metric)
+    if not found:
+        raise UserError(
+            "no setting and category was run with all of these methods, so their rows cannot be "
+            "compared: keep one detector with --detector, or train what is missing."
+        )
+    return found
 
 
 def _matrix(
