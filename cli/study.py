@@ -162,10 +162,10 @@ def _show_quality(planned: StudyPlan) -> None:
     measure = planned.study.quality
     if measure is None:
         return
-    sets, against = len(planned.sets(planned.cells)), measure.real.replace("_", "-")
+    sets, against = len(planned.sets(planned.cells)), measure["real"].replace("_", "-")
     console.say(
-        f"quality of {sets} sets, {measure.samples} samples each, against the {against} real "
-        f"defects: {', '.join(measure.metrics)}"
+        f"quality of {sets} sets, {measure['n']} samples each, against the {against} real "
+        f"defects: {', '.join(measure['metrics'])}"
     )
 
 
