@@ -101,11 +101,12 @@ _READ: dict[type[Any], tuple[Setting, ...]] = {}
 
 
 def _read(cls: type[Any]) -> tuple[Setting, ...]:
-    hints, own = get_type_hints(cls, localns={"Engine": Any}), inspect.get_annotations(cls)
+    hints = get_type_hints(cls, localns={"Engine": Any})
+    said_by = {name: n for n, c in enumerate(cls.__mro__) for name in inspect.get_annotations(c)}
 
-    def place(field: dataclasses.Field[Any]) -> tuple[bool, bool, bool]:
-        shared = field.kw_only is True and field.name not in own
-        return field.kw_only is True, field.metadata.get("flags") == (), shared
+    def place(field: dataclasses.Field[Any]) -> tuple[bool, bool, int]:
+        by_name = field.kw_only is True
+        return by_name, field.metadata.get("flags") == (), said_by[field.name] if by_name else 0
 
     order = sorted(dataclasses.fields(cls), key=place)
     return tuple(Setting(f.name, hints[f.name], f.default, **f.metadata) for f in order)
@@ -232,14 +233,14 @@ class TrainSettings(Settings):
     )
     settings: Mapping[str, Any] | None = parameter(
         None,
-        "A parameter of the detector that differs from its variant's; repeat for several.",
+        "Parameters of the detector that differ from its variant's, by name.",
         flags=("--set",),
         hash=False,
         study="detectors",
     )
     weights: Mapping[str, Path] | None = parameter(
         None,
-        "Files of pretrained networks, as resnet18=FILE; nothing is downloaded.",
+        "Files of pretrained networks by name, as resnet18=FILE; nothing is downloaded.",
         unset="those in ASBENCH_WEIGHTS",
         hash=False,
     )
@@ -282,26 +283,32 @@ class MethodSettings(Settings):
     """What fitting and generating are told of a method and of the store that they may make."""
 
     _: KW_ONLY
-    category: str | Sequence[str] | None = parameter(
-        None, "A category; several: a,b or repeat.", unset="all"
-    )
+    category: str | Sequence[str] | None = parameter(None, "A category.", unset="all")
     size: int | tuple[int, int] | None = parameter(
-        None, "Image side of a new store, in pixels.", unset="256", least=8
+        None,
+        "Image side of a new store in pixels; from Python also (height, width).",
+        unset="256",
+        least=8,
     )
     resize: Literal["stretch", "pad"] | None = parameter(
         None, "How a new store fits images to its size.", unset="stretch"
     )
     settings: Mapping[str, Any] | None = parameter(
         None,
-        "A parameter that differs from its default; repeat for several.",
+        "Parameters of the method that differ from its own, by name; they need a variant.",
         flags=("--set",),
         hash=False,
     )
-    variant: str | None = parameter(None, "Name of the parameters given with --set.")
+    variant: str | None = parameter(
+        None,
+        "Name of the parameters that differ: `three` of nsa is nsa@three; `three` of "
+        "realnet@tiny-scratch, from whose parameters it starts, is realnet@tiny-scratch-three.",
+    )
     fits: Path | str = parameter(FITS, "Folder of fitted weights.")
     weights: Mapping[str, Path] | None = parameter(
         None,
-        "Pretrained weights of a learned method.",
+        "Files of the pretrained networks that a learned method starts from, by name; nothing is "
+        "downloaded.",
         unset="those in ASBENCH_WEIGHTS",
         hash=False,
     )
@@ -313,8 +320,8 @@ class GenerateSettings(MethodSettings):
 
     method: str | Sequence[str] = parameter(
         "fractal",
-        "A method with its variant if any; several: a,b or repeat. `real`: the few-shot defects "
-        "themselves, as many as there are, at seed 0.",
+        "A method with its variant, if any, or `real`: the few-shot defects themselves, as many as "
+        "there are, at seed 0.",
     )
     _: KW_ONLY
     n: int = parameter(
@@ -370,7 +377,7 @@ class MeasureSettings(Settings):
     seed: int = parameter(0, "Seed of the synthetic set.", least=0)
     metrics: Sequence[str] | None = parameter(
         None,
-        "A metric; several: a,b or repeat.",
+        "A metric of `asbench.quality.metrics.METRICS`.",
         unset="all whose weights are here",
         flags=("--metric",),
         study="quality",
@@ -384,7 +391,7 @@ class MeasureSettings(Settings):
     )
     weights: Mapping[str, Path] | None = parameter(
         None,
-        "Weights: inception, alexnet, vgg16, resnet18.",
+        "Files of the networks behind metrics, by name: inception, alexnet, vgg16, resnet18.",
         unset="those in ASBENCH_WEIGHTS",
         hash=False,
     )

@@ -66,10 +66,15 @@ def _option(
     one: Setting, *, many: bool = False, required: bool = False, **changed: Any
 ) -> Callable[[Command], Command]:
     flags = one.flags or (f"--{one.name.replace('_', '-')}",)
-    each = "0,1,2" if one.type is int else "a,b"
-    text = f"{one.doc[:-1]}; several: {each} or repeat." if many else one.doc
-    text = f"{text}  [{one.unset}]" if one.unset else text
-    said: dict[str, Any] = {"help": text, "required": required, **_read(one, many)} | changed
+    said: dict[str, Any] = {"required": required, **_read(one, many)} | changed
+    text = one.doc
+    if said.get("multiple"):
+        each = "0,1,2" if one.type is int else "a,b"
+        how = (
+            "repeat for several" if "=" in said.get("metavar", "") else f"several: {each} or repeat"
+        )
+        text = f"{text[:-1]}; {how}."
+    said["help"] = f"{text}  [{one.unset}]" if one.unset else text
     if one.default is not None and one.default is not False and not required:
         said = {"default": one.default, "show_default": True} | said
     return click.option(*flags, said.pop("called", one.name), **said)

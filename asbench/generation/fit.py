@@ -99,8 +99,7 @@ def fit(asked: FitSettings) -> list[Fitted]:
     """Fit a learned synthesizer on a data set's normals and, where it needs them, real defects.
 
     Methods with one model for a data set fit it on all categories together, or on the one that is
-    named. `long` as the variant of `realnet@tiny-scratch`, from whose parameters it starts, makes
-    `realnet@tiny-scratch-long`.
+    named.
 
     Returns the fits, which `generate` finds by themselves. One that stands is returned as it is.
     Only a data set's few-shot third is ever learned from. Raises UserError for what the caller can

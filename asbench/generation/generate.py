@@ -26,9 +26,6 @@ from synth_store import Geometry, Sample, StoredSet, StoreKey, SynthStore, UserE
 def generate(asked: GenerateSettings) -> list[StoredSet]:
     """Render synthetic anomalies into a store; what is there already is not rendered again.
 
-    `three` as the variant of `nsa` makes `nsa@three`; of `realnet@tiny-scratch`, from whose
-    parameters it starts, `realnet@tiny-scratch-three`. A larger n later continues the same set.
-
     Returns the finished sets, method by method and category by category. Raises UserError for what
     the caller can mend; what was stored until then stays, and the same call continues.
     """

@@ -19,7 +19,7 @@ from asbench.detectors import pretrained_of, protocol_of, resolve
 from asbench.evaluation.testset import TestSet
 from asbench.nets.detector import Protocol
 from asbench.nets.device import find_device
-from asbench.nets.pretrained import Pretrained
+from asbench.nets.pretrained import Pretrained, check_networks
 from asbench.results import BEST_ON_TEST, Decides
 from asbench.settings import TrainSettings
 from asbench.training.loop import check
@@ -51,6 +51,7 @@ class Learner:
         weights: Mapping[str, Path] | None,
     ) -> Learner:
         """Return a detector of ours; raises what `resolve` and `find_pretrained` raise."""
+        check_networks(weights or {})
         found, parameters = resolve(name, settings)
         pretrained = pretrained_of(name, settings, weights)
         return cls(name, protocol_of(name), found.stride, parameters, pretrained)
