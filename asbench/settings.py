@@ -39,10 +39,10 @@ from typing import (
 
 from asbench.parameters import parameter
 from asbench.progress import Notify, Progress, quiet, silent
-from synth_store import Mix, UserError
 
-if TYPE_CHECKING:
-    from asbench.grid.engines import Engine  # it knows torch, and a report does not
+if TYPE_CHECKING:  # the command line reads settings for its help, and is to answer at once
+    from asbench.grid.engines import Engine
+    from synth_store import Mix
 
 P = ParamSpec("P")
 S = TypeVar("S", bound="Settings")
@@ -101,7 +101,7 @@ _READ: dict[type[Any], tuple[Setting, ...]] = {}
 
 
 def _read(cls: type[Any]) -> tuple[Setting, ...]:
-    hints = get_type_hints(cls, localns={"Engine": Any})
+    hints = get_type_hints(cls, localns={"Engine": Any, "Mix": Any})
     said_by = {name: n for n, c in enumerate(cls.__mro__) for name in inspect.get_annotations(c)}
 
     def place(field: dataclasses.Field[Any]) -> tuple[bool, bool, int]:
@@ -134,6 +134,8 @@ class Settings:
         for one in settings_of(type(self)):
             value = getattr(self, one.name)
             if one.choices and value is not None and value not in one.choices:
+                from synth_store.types import UserError
+
                 raise UserError(
                     f"{one.name.replace('_', ' ')} {value!r} is unknown: choose "
                     f"{' or '.join(one.choices)}."
@@ -259,11 +261,15 @@ class TrainSettings(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if isinstance(self.mix, str):
+            from synth_store import Mix
+
             object.__setattr__(self, "mix", Mix.parse(self.mix))
 
     @property
     def mixture(self) -> Mix:
         """The mix, read; empty where there is none."""
+        from synth_store import Mix
+
         assert not isinstance(self.mix, str)
         return self.mix or Mix()
 

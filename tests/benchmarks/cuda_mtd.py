@@ -133,7 +133,8 @@ def step_seconds(scale: Scale, detector: str, precision: Precision, folder: Path
         return step == PROBE - 1
 
     with tempfile.TemporaryDirectory() as runs, suppress(Interrupted):
-        execute(_plan(scale, detector, METHODS[0], PROBE, precision, folder, runs), stop=stop)
+        plan = _plan(scale, detector, METHODS[0], PROBE, precision, folder, runs)
+        execute(replace(plan, training=replace(plan.training, stop=stop)))
     first, last = seen
     return (last - first) / (PROBE - 1 - PROBE // 2)
 
