@@ -8,11 +8,9 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
+from asbench.settings import STORE
 from synth_store import StoreKey, errors
 from synth_store import SynthStore as SynthStore
-
-STORE = "asbench-store"
-"""The folder of a store, where nothing else is said."""
 
 
 def regenerate_command(

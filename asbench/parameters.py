@@ -6,10 +6,13 @@ from dataclasses import field
 from typing import Any
 
 
-def parameter(default: Any, doc: str, *, rendering: bool = False) -> Any:
-    """Return a dataclass field with its documentation: shown by `methods show` and in the docs.
+def parameter(
+    default: Any, doc: str, *, rendering: bool = False, hash: bool | None = None, **more: Any
+) -> Any:
+    """Return a dataclass field with its documentation: shown in help, by `methods show`, in docs.
 
     rendering: of a learned method, that fitting does not see it, so parameter sets that differ in
-    it alone render from the same fit. All else decides what is fitted.
+    it alone render from the same fit. All else decides what is fitted. hash: as of a dataclass's
+    field. more: what else the field's readers go by; `asbench.settings` says what of settings.
     """
-    return field(default=default, metadata={"doc": doc, "rendering": rendering})
+    return field(default=default, hash=hash, metadata={"doc": doc, "rendering": rendering, **more})

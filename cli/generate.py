@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
+from dataclasses import replace
 
 import click
 
+from asbench.settings import GenerateSettings
 from cli import options
 
 EPILOG = """
@@ -17,60 +18,10 @@ Example: 500 anomalies of two methods on your own photographs, two processes
 
 
 @click.command("generate", epilog=EPILOG)
-@options.option(
-    "--method",
-    multiple=True,
-    required=True,
-    callback=options.listed,
-    help="A method; several: a,b or repeat. `real`: the few-shot defects themselves.",
-)
-@options.dataset
-@options.name
-@options.categories
-@options.option(
-    "-n", "--n", "count", default=1000, type=options.AtLeast(1), help="Samples per category."
-)
-@options.synth_seed
-@options.store
-@options.size
-@options.resize
-@options.option(
-    "--textures",
-    default="procedural",
-    help="Textures that draem and others blend in: procedural (drawn), dtd, or a folder of images.",
-)
-@options.settings
-@click.option("--variant", help="Name of the parameters given with --set.")
-@click.option("--replace", is_flag=True, help="Render anew what stands under the same key.")
+@options.of(GenerateSettings, required=("method",))
 @options.workers
 @options.scheduler
-@options.fits
-@options.option(
-    "--fit-seed", default=0, type=options.AtLeast(0), help="Seed of the fit that is rendered from."
-)
-@options.learned_weights
-@options.device
-def command(
-    method: tuple[str, ...],
-    dataset: str,
-    name: str | None,
-    category: tuple[str, ...],
-    count: int,
-    seed: int,
-    store: str,
-    size: int | None,
-    resize: str | None,
-    textures: str,
-    settings: tuple[str, ...],
-    variant: str | None,
-    replace: bool,
-    workers: int | None,
-    scheduler: str | None,
-    fits: Path,
-    fit_seed: int,
-    weights: tuple[str, ...],
-    device: str | None,
-) -> None:
+def command(asked: GenerateSettings, workers: int | None, scheduler: str | None) -> None:
     """Render synthetic anomalies into a store.
 
     What the store holds already is not rendered again: an interrupted command continues, a larger
@@ -82,9 +33,6 @@ def command(
     from asbench.types import REAL
     from cli import console
 
-    if weights:  # imported only then: it brings torch along
-        from asbench.nets.pretrained import parse_weights
-
     begun: dict[str, int] = {}
     start = time.perf_counter()
     with engines.engine(workers=workers, scheduler=scheduler) as engine, console.progress() as bars:
@@ -93,27 +41,7 @@ def command(
             begun.setdefault(what, done)
             bars(what, done, total)
 
-        sets = generate(
-            dataset,
-            method,
-            category=category or None,
-            n=count,
-            seed=seed,
-            store=store,
-            size=size,
-            resize=resize,
-            textures=textures,
-            settings=options.parsed(settings),
-            variant=variant,
-            name=name,
-            replace=replace,
-            workers=engine,
-            fits=fits,
-            fit_seed=fit_seed,
-            weights=parse_weights(weights, networks=None) if weights else None,
-            device=device,
-            progress=progress,
-        )
+        sets = generate.of(replace(asked, workers=engine, progress=progress))
     seconds = time.perf_counter() - start
     shown = console.table("set", "samples", "there before", right=("samples", "there before"))
     shown.add_column("digest")
@@ -121,11 +49,11 @@ def command(
     for stored in sets:
         address = f"{stored.key}/{stored.category}"
         before = min(begun.get(address, 0), stored.count)
-        wanted = stored.count if stored.key.method == REAL else count
+        wanted = stored.count if stored.key.method == REAL else asked.n
         rendered += max(0, wanted - before)
         shown.add_row(address, str(stored.count), str(before), str(stored.digest)[:12])
     console.out.print(shown)
-    console.say(f"\n{rendered} samples rendered in {seconds:.1f} s into {store}")
+    console.say(f"\n{rendered} samples rendered in {seconds:.1f} s into {asked.store}")
     banks = {s.attributes["textures"]["name"] for s in sets if "textures" in s.attributes}
     if any(bank.startswith("procedural/") for bank in banks):
         console.say(
@@ -139,17 +67,17 @@ def command(
             )
     methods = list(dict.fromkeys(s.key.method for s in sets))
     place = {
-        "store": options.unless(store, options.STORE),
-        "dataset": options.unless(dataset, "demo"),
-        "name": name,
+        "store": options.unless(asked.store, options.STORE),
+        "dataset": options.unless(asked.dataset, "demo"),
+        "name": asked.name,
     }
-    here = {**place, "category": sets[0].category if category else None}
+    here = {**place, "category": sets[0].category if asked.category else None}
     console.next_step(
         console.command(
             "asbench",
             "preview",
             **here,
-            seed=options.unless(seed, 0),
+            seed=options.unless(asked.seed, 0),
             method=",".join(methods),
             n=options.unless(min(8, sets[0].count), 8),
         ),
@@ -157,7 +85,7 @@ def command(
             "asbench",
             "train",
             **here,
-            synth_seed=options.unless(seed, 0),
+            synth_seed=options.unless(asked.seed, 0),
             mix=",".join(f"{m}:{1 / len(methods):.3g}" for m in methods),
         ),
     )

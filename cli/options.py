@@ -1,20 +1,26 @@
-"""Options that several commands share, so that they are spelt and explained once."""
+"""Options of the commands, made from the settings they set: spelt and explained once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin
 
 import click
 from click.types import IntParamType
 
-STORE = "asbench-store"
-RUNS = "runs"
-FITS = "fits"
-QUALITY = "quality"
+from asbench.settings import (
+    GenerateSettings,
+    MeasureSettings,
+    Setting,
+    Settings,
+    TrainSettings,
+    settings_of,
+)
 
-
+S = TypeVar("S", bound=Settings)
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -23,12 +29,77 @@ def option(*names: str, **settings: Any) -> Callable[[Command], Command]:
     return click.option(*names, **{"show_default": True, **settings})
 
 
-dataset = option(
-    "--dataset",
-    default="demo",
-    help="A data set's name, or the path of a folder or table of images.",
-)
-name = option("--name", default=None, help="Key of a path's images in the store.  [its slug]")
+def of(
+    cls: type[S], *, several: Mapping[str, str] | None = None, required: Sequence[str] = ()
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command an option for each of the settings, and hand it the settings they make.
+
+    several: names of which the command takes a list, beside the settings, to run each of it, with
+    what none of them stands for; required: those without a default here.
+    """
+    many = several or {}
+    offered = [one for one in settings_of(cls) if one.flags != ()]
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        def called(**given: Any) -> Any:
+            said = {one.name: given.pop(one.name) for one in offered if one.name not in many}
+            return command(cls(**said), **given)
+
+        called.__doc__ = command.__doc__
+        # What further options left on the command must come along: click reads them from there.
+        called.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
+        for one in reversed(offered):
+            changed = replace(one, default=None, unset=many[one.name]) if one.name in many else one
+            _option(changed, many=one.name in many, required=one.name in required)(called)
+        return called
+
+    return decorate
+
+
+def one(cls: type[Settings], name: str, **changed: Any) -> Callable[[Command], Command]:
+    """Return the option of a single setting, for commands that have few of them."""
+    (setting,) = (s for s in settings_of(cls) if s.name == name)
+    return _option(setting, **changed)
+
+
+def _option(
+    one: Setting, *, many: bool = False, required: bool = False, **changed: Any
+) -> Callable[[Command], Command]:
+    flags = one.flags or (f"--{one.name.replace('_', '-')}",)
+    said: dict[str, Any] = {"required": required, **_read(one, many)} | changed
+    text = one.doc
+    if said.get("multiple"):
+        each = "0,1,2" if one.type is int else "a,b"
+        how = (
+            "repeat for several" if "=" in said.get("metavar", "") else f"several: {each} or repeat"
+        )
+        text = f"{text[:-1]}; {how}."
+    said["help"] = f"{text}  [{one.unset}]" if one.unset else text
+    if one.default is not None and one.default is not False and not required:
+        said = {"default": one.default, "show_default": True} | said
+    return click.option(*flags, said.pop("called", one.name), **said)
+
+
+def _read(one: Setting, many: bool) -> dict[str, Any]:
+    """Return how click reads a setting's value from text."""
+    kinds = get_args(one.type) if get_origin(one.type) is UnionType else (one.type,)
+    if many and int in kinds:
+        return {"multiple": True, "callback": seeds, "metavar": "INTEGER"}
+    if many or any(get_origin(kind) is Sequence for kind in kinds):
+        return {"multiple": True, "callback": _listed}
+    for kind in kinds:
+        if get_origin(kind) is Mapping:
+            callback, value = (_weights, "PATH") if get_args(kind)[1] is Path else (_pairs, "VALUE")
+            return {"multiple": True, "callback": callback, "metavar": f"NAME={value}"}
+    if one.choices:
+        return {"type": click.Choice(one.choices)}
+    if bool in kinds:
+        return {"is_flag": True}
+    if int in kinds:
+        return {"type": click.INT if one.least is None else AtLeast(one.least)}
+    if float in kinds:
+        return {"type": click.FLOAT}
+    return {"type": click.Path()} if Path in kinds else {}
 
 
 def listed(
@@ -42,12 +113,12 @@ def listed(
 
 
 def seeds(ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> list[int]:
-    """Take several seeds as `listed` does; raises click.BadParameter for what is none."""
+    """Take several seeds as `listed` does; 0 for none. Raises click.BadParameter for others."""
     texts = listed(ctx, parameter, given)
     for text in texts:
         if not text.isdecimal():
             raise click.BadParameter(f"{text!r} is not a seed: 0, 1, 2, ...", ctx, parameter)
-    return [int(text) for text in texts]
+    return [int(text) for text in texts] or [0]
 
 
 class AtLeast(IntParamType):
@@ -63,59 +134,61 @@ class AtLeast(IntParamType):
         return number
 
 
-categories = option(
-    "--category", multiple=True, callback=listed, help="A category; several: a,b or repeat.  [all]"
-)
-store = option(
-    "--store",
-    type=click.Path(),
-    default=STORE,
-    help="Folder of the store; to read, s3://BUCKET/PREFIX too.",
-)
-runs = option("--runs", type=click.Path(path_type=Path), default=RUNS, help="Folder of the runs.")
-quality = option(
-    "--quality",
-    type=click.Path(path_type=Path),
-    default=QUALITY,
-    help="Folder of what was measured.",
-)
-fits = option(
-    "--fits", type=click.Path(path_type=Path), default=FITS, help="Folder of fitted weights."
-)
-synth_seed = option("--seed", default=0, type=AtLeast(0), help="Seed of the synthetic set.")
-device = option("--device", default=None, help="cpu, cuda or cuda:1.  [cuda where there is one]")
-settings = option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="A parameter that differs from its default; repeat for several.",
-)
+def parsed(settings: tuple[str, ...]) -> dict[str, str]:
+    """Turn `--set name=value` options into a mapping; raises click.BadParameter."""
+    pairs = {}
+    for text in settings:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise click.BadParameter(
+                f"{text!r} is not NAME=VALUE, as in patches=3.", param_hint="--set"
+            )
+        pairs[key.strip()] = value.strip()
+    return pairs
 
 
-size = click.option("--size", type=AtLeast(8), help="Image side of a new store, in pixels.  [256]")
-resize = click.option(
-    "--resize",
-    type=click.Choice(["stretch", "pad"]),
-    help="How a new store fits images to its size.  [stretch]",
-)
-learned_weights = option(
-    "--weights",
-    multiple=True,
-    metavar="NAME=PATH",
-    help="Pretrained weights of a learned method.  [those in ASBENCH_WEIGHTS]",
-)
-quality_weights = option(
-    "--weights",
-    multiple=True,
-    metavar="NAME=PATH",
-    help="Weights: inception, alexnet, vgg16, resnet18.  [those in ASBENCH_WEIGHTS]",
-)
-parity = click.option(
-    "--parity",
-    is_flag=True,
-    help="Record the scores of the detector's published code beside the exact ones.",
-)
+def _listed(
+    ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]
+) -> tuple[str, ...] | None:
+    return listed(ctx, parameter, given) or None
+
+
+def _pairs(
+    ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]
+) -> dict[str, str] | None:
+    return parsed(given) or None
+
+
+def _weights(
+    ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]
+) -> dict[str, Path] | None:
+    if not given:
+        return None
+    from asbench.nets.pretrained import parse_weights  # only then: it brings torch along
+
+    return parse_weights(given)
+
+
+def unless(value: object, default: object) -> object | None:
+    """Return an option's value, or None where it is the default and need not be typed."""
+    return None if value is None or str(value) == str(default) else value
+
+
+STORE = Settings().store
+RUNS = TrainSettings().runs
+FITS = GenerateSettings().fits
+QUALITY = MeasureSettings().out
+
+dataset = one(Settings, "dataset")
+name = one(Settings, "name")
+store = one(Settings, "store")
+device = one(Settings, "device")
+runs = one(TrainSettings, "runs", type=click.Path(path_type=Path))
+parity = one(TrainSettings, "parity")
+categories = one(GenerateSettings, "category", callback=listed)
+synth_seed = one(GenerateSettings, "seed")
+fits = one(GenerateSettings, "fits", type=click.Path(path_type=Path))
+quality = one(MeasureSettings, "out", called="quality", type=click.Path(path_type=Path))
 workers = click.option("--workers", type=AtLeast(1), help="Processes.  [one per core]")
 scheduler = option(
     "--scheduler",
@@ -123,27 +196,3 @@ scheduler = option(
     metavar="ADDRESS",
     help="Run on the workers of this dask scheduler: tcp://HOST:PORT.  [on this machine]",
 )
-weights = option(
-    "--weights",
-    multiple=True,
-    metavar="NAME=PATH",
-    help="Pretrained weights, as resnet18=FILE.  [those in ASBENCH_WEIGHTS]",
-)
-
-
-def parsed(settings: tuple[str, ...]) -> dict[str, str]:
-    """Turn `--set name=value` options into a mapping; raises click.BadParameter."""
-    found = {}
-    for text in settings:
-        key, equals, value = text.partition("=")
-        if not equals or not key:
-            raise click.BadParameter(
-                f"{text!r} is not NAME=VALUE, as in patches=3.", param_hint="--set"
-            )
-        found[key.strip()] = value.strip()
-    return found
-
-
-def unless(value: object, default: object) -> object | None:
-    """Return an option's value, or None where it is the default and need not be typed."""
-    return None if value is None or str(value) == str(default) else value

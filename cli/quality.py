@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 
+from asbench.settings import MeasureSettings
 from cli import options
 
 if TYPE_CHECKING:
@@ -22,49 +24,12 @@ COLUMNS = 5
 
 
 @click.command("quality", epilog=EPILOG)
-@options.option(
-    "--method",
-    multiple=True,
-    callback=options.listed,
-    help="A stored method; several: a,b or repeat. `real`: the few-shot defects.  [all stored]",
-)
-@options.dataset
-@options.name
-@options.categories
-@options.option(
-    "-n", "--n", "count", default=500, type=options.AtLeast(2), help="Samples measured of a set."
-)
-@options.synth_seed
-@click.option(
-    "--metric",
-    multiple=True,
-    callback=options.listed,
-    help="A metric; several: a,b or repeat.  [all whose weights are here]",
-)
-@options.option(
-    "--real",
-    type=click.Choice(["held_out", "full"]),
-    default="held_out",
-    help="Real defects held against. full: the few-shot third too, as in the paper.",
-)
-@options.quality_weights
-@options.store
-@options.quality
-@options.device
+@options.of(MeasureSettings, several={"method": "all stored", "category": "all"})
 @click.option("--csv", type=click.Path(path_type=Path), help="Write a line per score.")
 def command(
-    method: tuple[str, ...],
-    dataset: str,
-    name: str | None,
-    category: tuple[str, ...],
-    count: int,
-    seed: int,
-    metric: tuple[str, ...],
-    real: Literal["held_out", "full"],
-    weights: tuple[str, ...],
-    store: str,
-    quality: Path,
-    device: str | None,
+    asked: MeasureSettings,
+    method: tuple[str, ...] | None,
+    category: tuple[str, ...] | None,
     csv: Path | None,
 ) -> None:
     """Measure the image quality of stored sets.
@@ -75,14 +40,13 @@ def command(
     """
     from asbench.datasets import open_dataset
     from asbench.documents import into_place
-    from asbench.nets.pretrained import parse_weights
     from asbench.quality import record
     from asbench.quality.measure import Meter
     from cli import console
     from synth_store import SynthStore, UserError
 
-    data = open_dataset(dataset, name=name)
-    opened = SynthStore.open(store)
+    data = open_dataset(asked.dataset, name=asked.name)
+    opened, seed = SynthStore.open(asked.store), asked.seed
     stored = [(k, c) for k, c in opened.sets() if k.dataset == data.name and opened.count(k, c)]
     found: list[Quality] = []
     for one in category or data.categories():
@@ -90,36 +54,23 @@ def command(
         if not (method or here):
             continue
         with console.progress() as bars:
-            meter = Meter(
-                dataset,
-                one,
-                n=count,
-                metrics=metric or None,
-                real=real,
-                weights=parse_weights(weights, networks=None),
-                store=store,
-                out=quality,
-                device=device,
-                name=name,
-                progress=bars,
-                notify=console.say,
-            )
+            meter = Meter(replace(asked, category=one, progress=bars, notify=console.say))
             measured = [meter.measure(m, seed) for m in method or here]
         show(measured)
         found += measured
     if not found:
+        made = console.command("asbench", "generate", dataset=asked.dataset, method="draem")
         raise UserError(
-            f"the store at {store} holds no set of {data.name} with seed {seed}: make one with "
-            f"`{console.command('asbench', 'generate', dataset=dataset, method='draem')}`."
+            f"the store at {asked.store} holds no set of {data.name} with seed {seed}: make one "
+            f"with `{made}`."
         )
     if csv is not None:
         text = record.csv_text(found)
         into_place(csv, lambda part: part.write_text(text, encoding="utf-8"))
         console.say(str(csv))
-    console.say(f"{len(found)} sets: {quality}")
-    console.next_step(
-        console.command("asbench", "correlate", quality=options.unless(quality, options.QUALITY))
-    )
+    console.say(f"{len(found)} sets: {asked.out}")
+    quality = options.unless(asked.out, options.QUALITY)
+    console.next_step(console.command("asbench", "correlate", quality=quality))
 
 
 def show(measured: list[Quality]) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import click
 
+from asbench.settings import TrainSettings
 from cli import options
 
 if TYPE_CHECKING:
@@ -21,102 +22,8 @@ Example: three trainings on half draem, half fractal, a quarter of all items ano
 
 
 @click.command("train", epilog=EPILOG)
-@click.option(
-    "--mix", help="Stored methods and their shares: draem:0.5,fractal:0.5.  [none at ratio 0]"
-)
-@click.option("--ratio", type=float, help="Share of anomalous items.  [the detector's own]")
-@options.option(
-    "--detector",
-    default="unet@tiny",
-    help="As published: draem, destseg, memseg, unet. On normals alone: patchcore. "
-    "Reduced: draem@tiny, unet@tiny.",
-)
-@options.dataset
-@options.name
-@click.option(
-    "--category",
-    multiple=True,
-    callback=options.listed,
-    help="A category, or 'all'; several: a,b or repeat.  [the first of the data set]",
-)
-@click.option(
-    "--steps",
-    type=options.AtLeast(1),
-    help="Optimiser steps, whatever the ratio.  [the protocol's]",
-)
-@click.option("--batch", type=options.AtLeast(1), help="Items of a step.  [the protocol's]")
-@options.option(
-    "--precision",
-    type=click.Choice(["fp32", "bf16"]),
-    default="fp32",
-    help="bf16: mixed precision.",
-)
-@options.option(
-    "--seed",
-    "seeds",
-    multiple=True,
-    default=["0"],
-    callback=options.seeds,
-    metavar="INTEGER",
-    help="Training seed; several: 0,1,2 or repeat.",
-)
-@options.option("--synth-seed", default=0, type=options.AtLeast(0), help="Seed of the stored sets.")
-@click.option("--pool", type=options.AtLeast(1), help="Samples read of every set.  [all]")
-@options.option(
-    "--ratio-mode",
-    type=click.Choice(["exact", "bernoulli"]),
-    default="exact",
-    help="bernoulli: every item drawn independently, as in published code.",
-)
-@options.option(
-    "--select",
-    type=click.Choice(["last", "best-on-test"]),
-    default="last",
-    help="The checkpoint that counts. best-on-test: an upper bound, marked; writes both runs.",
-)
-@click.option(
-    "--select-every",
-    type=options.AtLeast(1),
-    help="Steps between looks at the test set.  [the published number]",
-)
-@options.option(
-    "--steps-mode",
-    type=click.Choice(["same", "per-component"]),
-    default="same",
-    help="per-component: the steps times the number of methods in the mix.",
-)
-@options.settings
-@options.weights
-@options.store
-@options.runs
-@options.device
-@click.option("--untrained", is_flag=True, help="Score the detector before its first step too.")
-@options.parity
-def command(
-    mix: str | None,
-    ratio: float | None,
-    detector: str,
-    dataset: str,
-    name: str | None,
-    category: tuple[str, ...],
-    steps: int | None,
-    batch: int | None,
-    precision: Literal["fp32", "bf16"],
-    seeds: list[int],
-    synth_seed: int,
-    pool: int | None,
-    ratio_mode: Literal["exact", "bernoulli"],
-    select: Literal["last", "best-on-test"],
-    select_every: int | None,
-    steps_mode: Literal["same", "per-component"],
-    settings: tuple[str, ...],
-    weights: tuple[str, ...],
-    store: str,
-    runs: Path,
-    device: str | None,
-    untrained: bool,
-    parity: bool,
-) -> None:
+@options.of(TrainSettings, several={"category": "the first; all: every one", "seed": "0"})
+def command(training: TrainSettings, category: tuple[str, ...] | None, seed: list[int]) -> None:
     """Train a detector on stored anomalies, and score it on the real test images.
 
     The number of steps depends neither on the ratio nor, unless --steps-mode says so, on the
@@ -125,7 +32,6 @@ def command(
     to the same result.
     """
     from asbench import open_dataset
-    from asbench.nets.pretrained import parse_weights
     from asbench.training.plan import Plan, plan_run
     from asbench.training.train import execute
     from asbench.types import Interrupted
@@ -133,58 +39,27 @@ def command(
     from cli.main import INTERRUPTED
     from cli.stopping import Stopping
 
-    known = open_dataset(dataset, name=name).categories()
-    chosen = known if "all" in category else category or known[:1]
+    known = open_dataset(training.dataset, name=training.name).categories()
+    chosen = known if "all" in (category or ()) else category or known[:1]
     if not category and len(known) > 1:
         console.say(f"category {known[0]} of {', '.join(known)} (--category all trains every one)")
-    if "@" in detector:
-        console.say(f"{detector} is a reduced or changed network: not to be held against papers")
+    if "@" in training.detector:
+        console.say(
+            f"{training.detector} is a reduced or changed network: not to be held against papers"
+        )
     stopping = Stopping()
     with console.progress() as bars:
+        heard = replace(training, progress=bars, notify=console.say, stop=stopping.asked)
         # Every run is settled before the first is trained, so that a refusal wastes no training.
         plans: list[Plan] = []
         for one in chosen:
-            plan = plan_run(
-                dataset,
-                mix,
-                ratio=ratio,
-                detector=detector,
-                category=one,
-                steps=steps,
-                batch=batch,
-                precision=precision,
-                seed=seeds[0],
-                synth_seed=synth_seed,
-                pool=pool,
-                ratio_mode=ratio_mode,
-                select=select,
-                select_every=select_every,
-                steps_mode=steps_mode,
-                settings=options.parsed(settings),
-                weights=parse_weights(weights),
-                store=store,
-                runs=runs,
-                device=device,
-                name=name,
-                progress=bars,
-                notify=console.say,
-            )
-            plans += [plan.with_seed(seed) for seed in seeds]
+            plan = plan_run(replace(heard, category=one, seed=seed[0]))
+            plans += [plan.with_seed(another) for another in seed]
         for plan in plans:
             console.say(str(plan))
         try:
             with stopping:
-                trained = [
-                    execute(
-                        plan,
-                        untrained=untrained,
-                        parity=parity,
-                        progress=bars,
-                        notify=console.say,
-                        stop=stopping.asked,
-                    )
-                    for plan in plans
-                ]
+                trained = [execute(plan) for plan in plans]
         except Interrupted as interrupted:
             click.echo(str(interrupted), err=True)
             raise click.exceptions.Exit(INTERRUPTED) from None
@@ -193,10 +68,10 @@ def command(
         console.command(
             "asbench",
             "report",
-            runs=options.unless(runs, options.RUNS),
-            store=options.unless(store, options.STORE),
+            runs=options.unless(training.runs, options.RUNS),
+            store=options.unless(training.store, options.STORE),
         ),
-        console.command("asbench", "predict", runs / trained[-1].id, "PHOTO.png"),
+        console.command("asbench", "predict", trained[-1].folder, "PHOTO.png"),
     )
 
 

@@ -21,7 +21,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ import asbench.demo
 from asbench.datasets import demo, procedural
 from asbench.generation.generate import generate
 from asbench.grid import engines
+from asbench.settings import GenerateSettings, TrainSettings, takes
 from asbench.training.train import train
 from cli.main import asbench as command_line
 from cli.main import main
@@ -132,12 +133,14 @@ def parse(words: list[str], *, whole: bool = True) -> None:
             raise click.UsageError(f"no option {option} in {' '.join(words)}")
 
 
-def small_generate(*given: Any, n: int = 1000, **settings: Any) -> Any:
-    return generate(*given, **settings | {"n": min(n, 16), "size": 32, "workers": 1})
+@takes(GenerateSettings)
+def small_generate(asked: GenerateSettings) -> Any:
+    return generate.of(replace(asked, n=min(asked.n, 16), size=32, workers=1))
 
 
-def small_train(*given: Any, **settings: Any) -> Any:
-    return train(*given, **settings | {"steps": 2, "batch": 2})
+@takes(TrainSettings)
+def small_train(training: TrainSettings) -> Any:
+    return train.of(replace(training, steps=2, batch=2))
 
 
 drawn = cache(demo.Demo._draw)

@@ -34,6 +34,7 @@ from asbench.nets.detector import Detector, Protocol, Stage
 from asbench.nets.seeds import address_seed, private_rng, seed_rng
 from asbench.nets.weights import load_weights
 from asbench.progress import Progress, quiet
+from asbench.settings import TrainSettings
 from asbench.training.loop import LossCurve
 from asbench.training.plan import Learner, Plan, plan_run
 from asbench.training.sampler import Sampler, open_sampler
@@ -76,7 +77,7 @@ def plan_model(
     """
     protocol = Protocol(batch=batch, ratio=ratio, steps=steps)
     learner = Learner(detector, protocol, stride, dict(settings or {}))
-    return plan_run(dataset, mix, detector=learner, **where)
+    return plan_run(TrainSettings(dataset, mix, **where), learner)
 
 
 class StoredAnomalies(nn.Module):

@@ -11,7 +11,7 @@ import hashlib
 import json
 import shlex
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -28,7 +28,6 @@ from asbench.fitting.contract import LearnedModel, save_kept
 from asbench.fitting.weights import content_digest, find_weights
 from asbench.generation.fitted import (
     ALL,
-    FITS,
     RECORD,
     SCHEMA,
     WEIGHTS,
@@ -48,7 +47,8 @@ from asbench.generation.render import in_batches
 from asbench.imaging.contact_sheet import Band, contact_sheet, png
 from asbench.nets.device import find_device
 from asbench.nets.seeds import address_seed, private_rng, seed_rng
-from asbench.progress import Notify, Progress, quiet, silent
+from asbench.progress import Progress
+from asbench.settings import FitSettings, takes
 from asbench.synthesizers import own_name, resolve
 from asbench.types import (
     Canvas,
@@ -94,88 +94,60 @@ class FitPlan:
         return f"{self.identity['method']} on {self.identity['dataset']}/{self.folder.name}"
 
 
-def fit(
-    dataset: str = "demo",
-    method: str = "realnet@tiny-scratch",
-    *,
-    category: str | Sequence[str] | None = None,
-    seed: int = 0,
-    store: Path | str = "asbench-store",
-    fits: Path | str = FITS,
-    size: int | tuple[int, int] | None = None,
-    resize: str | None = None,
-    settings: Mapping[str, Any] | None = None,
-    variant: str | None = None,
-    weights: Mapping[str, Path] | None = None,
-    device: str | None = None,
-    name: str | None = None,
-    replace: bool = False,
-    progress: Progress = quiet,
-    notify: Notify = silent,
-    stop: Callable[[], bool] | None = None,
-) -> list[Fitted]:
+@takes(FitSettings)
+def fit(asked: FitSettings) -> list[Fitted]:
     """Fit a learned synthesizer on a data set's normals and, where it needs them, real defects.
 
-    Args:
-        dataset: a name or the path of a folder of photographs.
-        method: with its variant: `realnet@tiny-scratch`.
-        category: one, several, or None for all. Methods with one model for a data set fit it on
-            all of them together, or on the one that is named.
-        seed: of the fit.
-        store: where the normals are or are to be, at the geometry that is fitted and rendered.
-        fits: the folder of fits.
-        size, resize: of a new store, as in `generate`.
-        settings, variant: parameters that differ from the method's own, and their name: `long` of
-            `realnet@tiny-scratch` makes `realnet@tiny-scratch-long`.
-        weights: files of pretrained networks by name; else they are looked for in the folder
-            `ASBENCH_WEIGHTS`; never downloaded.
-        device: `cpu`, `cuda`, ...; None for CUDA where there is one.
-        name: the key of a folder in the store; by default its slug.
-        replace: fit anew what stands at the same place.
-        notify: told when a fit stands already or continues.
-        stop: asked at every step; when it returns True the fit is saved, and Interrupted says how
-            to continue.
+    Methods with one model for a data set fit it on all categories together, or on the one that is
+    named.
 
     Returns the fits, which `generate` finds by themselves. One that stands is returned as it is.
     Only a data set's few-shot third is ever learned from. Raises UserError for what the caller can
     mend: no few-shot defects with a mask, missing weights, another fit at the same place.
     """
-    data = open_dataset(dataset, name=name)
-    categories = chosen(data.categories(), category, data.name)
-    full = own_name(method, variant)
-    learned = {c: _learned(full, data.name, c, settings) for c in categories}
+    data = open_dataset(asked.dataset, name=asked.name)
+    categories = chosen(data.categories(), asked.category, data.name)
+    full = own_name(asked.method, asked.variant)
+    learned = {c: _learned(full, data.name, c, asked.settings) for c in categories}
     joint = learned[categories[0]].joint
-    if joint and category is not None and len(categories) > 1:
+    if joint and asked.category is not None and len(categories) > 1:
         raise UserError(
             f"{full} fits one model for all categories of {data.name}, or for one: leave "
             "--category out, or name one."
         )
-    where = find_device(device)
-    scope = ["--name", name] if name else []
-    scope += [word for c in categories if category is not None for word in ("--category", c)]
+    where = find_device(asked.device)
+    scope = ["--name", asked.name] if asked.name else []
+    scope += [word for c in categories if asked.category is not None for word in ("--category", c)]
 
     def line(other: str) -> str:
         """Return the command that fits another variant on the same images."""
-        start = ["asbench", "fit", "--method", f"{method.partition('@')[0]}@{other}"]
-        return shlex.join([*start, "--dataset", dataset, *scope])
+        start = ["asbench", "fit", "--method", f"{asked.method.partition('@')[0]}@{other}"]
+        return shlex.join([*start, "--dataset", asked.dataset, *scope])
 
-    found = {
-        c: find_weights(s.title, s.pretrained, weights or {}, line) for c, s in learned.items()
+    weights = {
+        c: find_weights(s.title, s.pretrained, asked.weights or {}, line)
+        for c, s in learned.items()
     }
     # Refused before anything is written, where there are no few-shot defects with a mask.
     defects = {c: few_shot(data, c) for c, s in learned.items() if s.learns_from != "normals"}
-    opened = SynthStore.create(store, geometry_of(store, size, resize))
+    opened = SynthStore.create(asked.store, geometry_of(asked.store, asked.size, asked.resize))
     plans = []
     for members in [categories] if joint else [[c] for c in categories]:
         synthesizer, first = learned[members[0]], members[0]
-        subjects = tuple(_subject(opened, data, c, defects.get(c), progress) for c in members)
-        identity = _identity(opened, data.name, full, synthesizer, subjects, seed, found[first])
+        subjects = tuple(_subject(opened, data, c, defects.get(c), asked.progress) for c in members)
+        identity = _identity(
+            opened, data.name, full, synthesizer, subjects, asked.seed, weights[first]
+        )
         folder = fit_folder(
-            fits, data.name, full, seed, ALL if joint and category is None else first
+            asked.fits,
+            data.name,
+            full,
+            asked.seed,
+            ALL if joint and asked.category is None else first,
         )
         methods = {c: learned[c] for c in members}
-        plans.append(FitPlan(methods, subjects, found[first], identity, folder, where))
-    return [_execute(p, replace, progress, notify, stop) for p in plans]
+        plans.append(FitPlan(methods, subjects, weights[first], identity, folder, where))
+    return [_execute(p, asked) for p in plans]
 
 
 def _learned(
@@ -231,20 +203,14 @@ def _identity(
     }
 
 
-def _execute(
-    plan: FitPlan,
-    replace: bool,
-    progress: Progress,
-    notify: Notify,
-    stop: Callable[[], bool] | None,
-) -> Fitted:
+def _execute(plan: FitPlan, asked: FitSettings) -> Fitted:
     """Fit, or go on, or return what stands."""
     folder, device = plan.folder, plan.device
-    if replace and folder.exists():
+    if asked.replace and folder.exists():
         shutil.rmtree(folder)
     _refuse_another(plan)
     if (folder / RECORD).exists():
-        notify(f"{plan.name} stands already in {folder}: it is not fitted again")
+        asked.notify(f"{plan.name} stands already in {folder}: it is not fitted again")
         return read_fit(folder)
     kinds = {c: tuple(k) for c, k in plan.identity["kinds"].items()}
     with private_rng(device):
@@ -258,9 +224,9 @@ def _execute(
         seed=plan.identity["seed"],
         device=device,
         folder=folder / "checkpoint",
-        progress=lambda stage, done, total: progress(f"{plan.name}: {stage}", done, total),
-        notify=notify,
-        stop=stop,
+        progress=lambda stage, done, total: asked.progress(f"{plan.name}: {stage}", done, total),
+        notify=asked.notify,
+        stop=asked.stop,
     )
     if not fitting.done:
         raise Interrupted(

@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from asbench.settings import FITS
 from asbench.synthesizers import variants
 from asbench.types import LearnedSynthesizer, Renderer, Synthesizer
 from synth_store import UserError
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from asbench.fitting.contract import LearnedModel
 
 SCHEMA = 1
-FITS = "fits"
 WEIGHTS = "weights.safetensors"
 RECORD = "fit.json"
 ALL = "all"

@@ -10,92 +10,29 @@ from typing import Any, NamedTuple
 
 from asbench.data.ingest import ensure_normals
 from asbench.datasets import open_dataset, open_textures
-from asbench.generation.fitted import FITS, find_fit, loading_of
+from asbench.generation.fitted import find_fit, loading_of
 from asbench.generation.plan import SetPlan, plan_set
 from asbench.generation.real import ensure_real, few_shot, refuse_parameters
 from asbench.generation.render import material, render_job, render_samples, renderer_of
 from asbench.grid import engines, processes
 from asbench.progress import Progress, quiet
+from asbench.settings import FITS, TEXTURES, GenerateSettings, takes
 from asbench.synthesizers import own_name, resolve
 from asbench.types import REAL, Dataset, LearnedSynthesizer
 from synth_store import Geometry, Sample, StoredSet, StoreKey, SynthStore, UserError
 
-TEXTURES = "procedural"
-"""The texture bank of methods that need one, unless another is named: drawn, not photographed."""
 
-
-def generate(
-    dataset: str = "demo",
-    method: str | Sequence[str] = "fractal",
-    *,
-    category: str | Sequence[str] | None = None,
-    n: int = 1000,
-    seed: int = 0,
-    store: Path | str = "asbench-store",
-    size: int | tuple[int, int] | None = None,
-    resize: str | None = None,
-    textures: str = TEXTURES,
-    settings: Mapping[str, Any] | None = None,
-    variant: str | None = None,
-    name: str | None = None,
-    replace: bool = False,
-    workers: int | engines.Engine | None = None,
-    fits: Path | str = FITS,
-    fit_seed: int = 0,
-    weights: Mapping[str, Path] | None = None,
-    device: str | None = None,
-    progress: Progress = quiet,
-) -> list[StoredSet]:
+@takes(GenerateSettings)
+def generate(asked: GenerateSettings) -> list[StoredSet]:
     """Render synthetic anomalies into a store; what is there already is not rendered again.
-
-    Args:
-        dataset: a name (`demo`, `mtd`) or the path of a folder of photographs.
-        method: one method or several, each with its variant if any: `cutpaste@asbench`; `real`
-            stores the data set's few-shot defects, as many as there are, at seed 0.
-        category: one, several, or None for all.
-        n: samples per category. A larger n later continues the same set.
-        seed: the set's seed: another seed is another set.
-        store: where the store is or is to be.
-        size: side or (height, width) in pixels of a new store; None for 256, or the store's own.
-        resize: `stretch` or `pad`, for a new store.
-        textures: the data set whose images methods like draem draw textures from.
-        settings: parameters that differ from the method's own; needs `variant`.
-        variant: the name of that parameter set: `three` of `nsa` makes `nsa@three`. Of
-            `realnet@tiny-scratch`, from whose parameters it starts, `realnet@tiny-scratch-three`.
-        name: the key of a folder in the store; by default its slug.
-        replace: render anew what stands under the key.
-        workers: processes; None for one per core, and for one where a learned method renders on a
-            GPU; or an engine, which `asbench.grid.engines` makes.
-        fits: the folder of fits, for learned methods; fit_seed: which of them.
-        weights: files of the pretrained networks that a learned method starts from, by name.
-        device: that learned methods render on; None for CUDA where there is one.
-        progress: called as work is done.
 
     Returns the finished sets, method by method and category by category. Raises UserError for what
     the caller can mend; what was stored until then stays, and the same call continues.
     """
+    workers, progress = asked.workers, asked.progress
     if isinstance(workers, int):
         engines.check(workers)
-    opened, order, plans, real = prepare(
-        dataset,
-        method,
-        category=category,
-        n=n,
-        seed=seed,
-        store=store,
-        size=size,
-        resize=resize,
-        textures=textures,
-        settings=settings,
-        variant=variant,
-        name=name,
-        replace=replace,
-        fits=fits,
-        fit_seed=fit_seed,
-        weights=weights,
-        device=device,
-        progress=progress,
-    )
+    opened, order, plans, real = prepare(asked)
     if isinstance(workers, engines.Engine) and isinstance(opened.root, Path):
         workers.check_sees(opened.root.absolute())
     loadings = [job.loading for p in plans.values() for job in p.jobs if job.loading is not None]
@@ -123,79 +60,63 @@ class Prepared(NamedTuple):
     real: Mapping[str, StoredSet]
 
 
-def prepare(
-    dataset: str,
-    method: str | Sequence[str],
-    *,
-    category: str | Sequence[str] | None = None,
-    n: int = 1000,
-    seed: int = 0,
-    store: Path | str = "asbench-store",
-    size: int | tuple[int, int] | None = None,
-    resize: str | None = None,
-    textures: str = TEXTURES,
-    settings: Mapping[str, Any] | None = None,
-    variant: str | None = None,
-    name: str | None = None,
-    replace: bool = False,
-    fits: Path | str = FITS,
-    fit_seed: int = 0,
-    weights: Mapping[str, Path] | None = None,
-    device: str | None = None,
-    progress: Progress = quiet,
-) -> Prepared:
+def prepare(asked: GenerateSettings) -> Prepared:
     """Do all of `generate` that comes before rendering: normals and metadata stand in the store.
 
     When all of a set's jobs are done, the store's `finish` closes it. Raises what `generate` does.
     """
-    if n < 1:
-        raise UserError(f"{n} samples are none: give 1 or more with --n.")
+    if asked.n < 1:
+        raise UserError(f"{asked.n} samples are none: give 1 or more with --n.")
     # All that can be refused is refused before anything is written.
-    data = open_dataset(dataset, name=name)
-    categories = chosen(data.categories(), category, data.name)
-    methods = [method] if isinstance(method, str) else list(method)
-    methods = [own_name(m, variant) for m in methods]
-    refuse_parameters(methods, bool(settings))
+    data = open_dataset(asked.dataset, name=asked.name)
+    categories = chosen(data.categories(), asked.category, data.name)
+    methods = [asked.method] if isinstance(asked.method, str) else list(asked.method)
+    methods = [own_name(m, asked.variant) for m in methods]
+    refuse_parameters(methods, bool(asked.settings))
     synthesizers = {
-        (m, c): resolve(m, dataset=data.name, category=c, settings=settings)
+        (m, c): resolve(m, dataset=data.name, category=c, settings=asked.settings)
         for m in methods
         for c in categories
         if m != REAL
     }
-    keys = {m: StoreKey(data.name, m, seed) for m in methods}
+    keys = {m: StoreKey(data.name, m, asked.seed) for m in methods}
     seeing = {c for (_, c), s in synthesizers.items() if "defects" in s.needs}
     defects = {c: few_shot(data, c) for c in categories if REAL in methods or c in seeing}
-    found = {
-        (m, c): find_fit(fits, data.name, m, c, fit_seed, s, name=str(dataset))
+    fits = {
+        (m, c): find_fit(asked.fits, data.name, m, c, asked.fit_seed, s, name=str(asked.dataset))
         for (m, c), s in synthesizers.items()
         if isinstance(s, LearnedSynthesizer)
     }
-    loadings = {at: loading_of(synthesizers[at], f, weights, device) for at, f in found.items()}
-    opened = SynthStore.create(store, geometry_of(store, size, resize))
+    loadings = {
+        at: loading_of(synthesizers[at], fitted, asked.weights, asked.device)
+        for at, fitted in fits.items()
+    }
+    opened = SynthStore.create(asked.store, geometry_of(asked.store, asked.size, asked.resize))
     for c in categories:
-        ensure_normals(opened, data, c, progress)
+        ensure_normals(opened, data, c, asked.progress)
     bank = None
     if any("textures" in s.needs for s in synthesizers.values()):
-        bank = ensure_bank(opened, textures, progress)
-    origin = ["--dataset", str(dataset), *(["--name", name] if name is not None else [])]
-    again = replace and REAL in methods
+        bank = ensure_bank(opened, asked.textures, asked.progress)
+    origin = ["--dataset", str(asked.dataset)]
+    origin += ["--name", asked.name] if asked.name is not None else []
+    again = asked.replace and REAL in methods
     real = {
-        c: ensure_real(opened, few, origin=origin, replace=again, progress=progress)
+        c: ensure_real(opened, few, origin=origin, replace=again, progress=asked.progress)
         for c, few in defects.items()
     }
-    asked = {"origin": origin, "options": _options(settings, textures)}
+    record = {"origin": origin, "options": _options(asked.settings, asked.textures)}
     plans = {
         (m, c): plan_set(
             opened,
             keys[m],
             c,
             s,
-            n,
+            asked.n,
             textures=bank,
-            fitted=found.get((m, c)),
+            fitted=fits.get((m, c)),
             loading=loadings.get((m, c)),
-            record=asked,
-            replace=replace,
+            record=record,
+            replace=asked.replace,
         )
         for (m, c), s in synthesizers.items()
     }

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from asbench.datasets import open_dataset
 from asbench.documents import into_place
-from asbench.generation.fitted import FITS, fitted_methods
-from asbench.generation.generate import TEXTURES, samples_of
+from asbench.generation.fitted import fitted_methods
+from asbench.generation.generate import samples_of
 from asbench.imaging.contact_sheet import Band, contact_sheet, foreground_sheet, foregrounds, png
 from asbench.progress import Notify, Progress, quiet, silent
+from asbench.settings import FITS, STORE, TEXTURES
 from asbench.synthesizers import hand_crafted
 from asbench.types import Dataset
 from synth_store.types import Image
@@ -39,7 +40,7 @@ def preview(
     category: str | None = None,
     n: int = 8,
     seed: int = 0,
-    store: Path | str = "asbench-store",
+    store: Path | str = STORE,
     textures: str = TEXTURES,
     fits: Path | str = FITS,
     name: str | None = None,

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from asbench.generation.fitted import FITS, find_fit, loading_of
+from asbench.generation.fitted import find_fit, loading_of
 from asbench.generation.plan import library_versions, masks_identity
 from asbench.generation.render import material, render_samples, renderer_of
 from asbench.grid import processes
+from asbench.settings import FITS
 from asbench.synthesizers import rebuild
 from asbench.types import LearnedSynthesizer
 from synth_store import Sample, StoreKey, SynthStore, UserError, address_rng

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from asbench.generation.fitted import FITS
 from asbench.generation.recompute import Recomputed, recompute
 from asbench.mend import regenerate_command
 from asbench.progress import Progress, quiet
+from asbench.settings import FITS
 from asbench.types import REAL
 from synth_store import StoreKey, SynthStore
 from synth_store.places import writable

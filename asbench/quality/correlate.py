@@ -10,6 +10,7 @@ from asbench.documents import into_place
 from asbench.quality import record
 from asbench.quality.correlation import LEAST
 from asbench.quality.quality_vs_detection import Row, correlate_runs, csv_text
+from asbench.settings import QUALITY, RUNS
 
 BIASED = ("fid", "is", "effective_number")
 """Scores that change with the number of samples."""
@@ -24,8 +25,8 @@ def correlate(
     ratio: float | None = None,
     least: int = LEAST,
     seed: int = 0,
-    runs: Path | str = "runs",
-    quality: Path | str = "quality",
+    runs: Path | str = RUNS,
+    quality: Path | str = QUALITY,
     csv: Path | str | None = None,
 ) -> list[Row]:
     """Correlate quality scores with a detection metric; one point is one method.

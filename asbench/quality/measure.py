@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
@@ -19,14 +19,13 @@ from asbench.datasets import open_dataset
 from asbench.evaluation.testset import TestSet
 from asbench.mend import regenerate_command
 from asbench.nets.device import find_device
-from asbench.progress import Notify, Progress, quiet, silent
 from asbench.quality import distributions, record
 from asbench.quality.arrays import Masks, Pixels, as_arrays, digest_of
 from asbench.quality.metrics import available, load_metrics
-from asbench.quality.record import REGIONS, SAMPLES, Decides, Pairing, Quality, Region, Score
+from asbench.quality.record import REGIONS, Decides, Pairing, Quality, Region, Score
 from asbench.quality.references import BATCH, References, features, region_tensors, tensor
 from asbench.quality.regions import MaskStatistics
-from asbench.results import Subset
+from asbench.settings import MeasureSettings, takes
 from asbench.types import REAL
 from synth_store import StoreKey, SynthStore, UserError
 
@@ -35,102 +34,46 @@ Floats = npt.NDArray[np.float64]
 NO_REAL = "there are no such real defects"
 
 
-def measure(
-    dataset: str = "demo",
-    method: str = "draem",
-    *,
-    category: str | None = None,
-    n: int = SAMPLES,
-    seed: int = 0,
-    metrics: Sequence[str] | None = None,
-    real: Subset = "held_out",
-    weights: Mapping[str, Path] | None = None,
-    store: Path | str = "asbench-store",
-    out: Path | str = "quality",
-    device: str | None = None,
-    name: str | None = None,
-    progress: Progress = quiet,
-    notify: Notify = silent,
-) -> Quality:
+@takes(MeasureSettings)
+def measure(asked: MeasureSettings) -> Quality:
     """Measure the image quality of one category of a stored set.
 
-    Args:
-        dataset: a name or the path of a folder; category: one of its categories, by default the
-            first.
-        method: a stored set's method, or `real` for the stored few-shot defects.
-        n: samples measured, the first of the set; all of a smaller one. Scores of different n are
-            not to be compared.
-        seed: of the stored set.
-        metrics: names of `asbench.quality.metrics.METRICS`; None for those whose weights are here.
-        real: the real defects held against: `held_out` (no few-shot ones) or `full`, as the paper.
-        weights: files of networks by name, `{"inception": path}`; else they are looked for in the
-            folder `ASBENCH_WEIGHTS`.
-        out: folder of the records; device: `cpu`, `cuda`, ...; None for CUDA where there is one.
-        notify: told which metrics were left out and why, and that a record stands already.
+    A smaller set is measured whole; scores of different n are not to be compared.
 
     Returns what stands in `<out>/<id>/quality.json`; one that stands already is not measured again.
     Raises UserError for what the caller can mend.
     """
-    meter = Meter(
-        dataset,
-        category,
-        n=n,
-        metrics=metrics,
-        real=real,
-        weights=weights,
-        store=store,
-        out=out,
-        device=device,
-        name=name,
-        progress=progress,
-        notify=notify,
-    )
-    return meter.measure(method, seed)
+    return Meter(asked).measure(asked.method, asked.seed)
 
 
 class Meter:
     """Measures sets of one category: its networks and references are read once for all of them.
 
-    Arguments and what is raised are those of `measure`.
+    Raises what `measure` does.
     """
 
-    def __init__(
-        self,
-        dataset: str = "demo",
-        category: str | None = None,
-        *,
-        n: int = SAMPLES,
-        metrics: Sequence[str] | None = None,
-        real: Subset = "held_out",
-        weights: Mapping[str, Path] | None = None,
-        store: Path | str = "asbench-store",
-        out: Path | str = "quality",
-        device: str | None = None,
-        name: str | None = None,
-        progress: Progress = quiet,
-        notify: Notify = silent,
-    ) -> None:
-        if n < 2:
-            raise UserError(f"{n} samples cannot be compared: give 2 or more with -n.")
-        if real not in ("held_out", "full"):
-            raise UserError(f"real defects {real!r} are unknown: choose held_out or full.")
-        data = open_dataset(dataset, name=name)
-        chosen = category if category is not None else data.categories()[0]
+    def __init__(self, asked: MeasureSettings) -> None:
+        if asked.n < 2:
+            raise UserError(f"{asked.n} samples cannot be compared: give 2 or more with -n.")
+        data = open_dataset(asked.dataset, name=asked.name)
+        chosen = asked.category if asked.category is not None else data.categories()[0]
         if chosen not in data.categories():
             raise UserError(
                 f"category {chosen!r} is not in {data.name}: choose from "
                 f"{', '.join(data.categories())}."
             )
-        self.data, self.category, self.n, self.real = data, chosen, n, real
-        self.store, self.out = SynthStore.open(store), Path(out)
+        self.data, self.category, self.n, self.real = data, chosen, asked.n, asked.real
+        self.store, self.out = SynthStore.open(asked.store), Path(asked.out)
         self.normals = self.store.normals(data.name, chosen)
         self.test = TestSet(data, data.test(chosen), self.store.geometry)
-        self.device = find_device(device)
-        self.progress, self.notify = progress, notify
-        names = [m for m, why in available(weights).items() if not why]
-        if metrics is None and (lacking := [m for m, w in available(weights).items() if w]):
-            notify(f"left out for want of weights or packages: {', '.join(lacking)}")
-        self.loaded = load_metrics(names if metrics is None else metrics, weights, self.device)
+        self.device = find_device(asked.device)
+        self.progress, self.notify = asked.progress, asked.notify
+        why = available(asked.weights)
+        names = [metric for metric in why if not why[metric]]
+        if asked.metrics is None and (lacking := [metric for metric in why if why[metric]]):
+            self.notify(f"left out for want of weights or packages: {', '.join(lacking)}")
+        wanted = names if asked.metrics is None else asked.metrics
+        self.loaded = load_metrics(wanted, asked.weights, self.device)
 
     @cached_property
     def references(self) -> References:

@@ -16,6 +16,7 @@ from asbench.quality.statistics import Interval, bootstrap, signed_rank
 from asbench.report.paper.blocks import ENOUGH
 from asbench.report.tables import mix_text
 from asbench.results import BEST_ON_TEST, METRICS, Run, Subset, subset_for
+from asbench.settings import RUNS
 from synth_store import Mix, UserError
 from synth_store.rng import address_rng
 
@@ -61,7 +62,7 @@ def compare(
     first: str,
     second: str,
     *,
-    runs: Path | str | Iterable[Run] = "runs",
+    runs: Path | str | Iterable[Run] = RUNS,
     metric: str = "image_auroc",
 ) -> Comparison:
     """Compare what was trained on one mixture with what was trained on another.

@@ -13,7 +13,6 @@ from asbench.report.paper.scores import Place, title
 from asbench.report.paper.sheet import Entry, Sheet
 from asbench.results import BEST_ON_TEST, Run
 from asbench.study.record import Cell, Record, SetNeeded, standing
-from synth_store import Mix
 
 FEW = 3
 """Categories and mixes up to which a gap names them; more are counted."""
@@ -131,7 +130,7 @@ def asked(record: Record, runs: Sequence[Run], measured: Sequence[Quality] = ())
         ),
         gaps=tuple(sorted(gaps, key=lambda gap: (order.index(gap.kind), -gap.count))),
         others=len(runs) - len(own(record, runs)),
-        selected=any(cell.select == BEST_ON_TEST for cell in record.cells),
+        selected=any(cell.training.select == BEST_ON_TEST for cell in record.cells),
         quality=tuple(_on_quality(record, measured)),
     )
 
@@ -142,7 +141,11 @@ def own(record: Record, runs: Sequence[Run]) -> list[Run]:
     Where it selects checkpoints on the test set, the last ones of the same trainings too.
     """
     cells = [*record.cells]
-    cells += [replace(cell, select="last") for cell in cells if cell.select == BEST_ON_TEST]
+    cells += [
+        replace(cell, training=replace(cell.training, select="last"))
+        for cell in cells
+        if cell.training.select == BEST_ON_TEST
+    ]
     ids = {run.id for run in standing(cells, runs).values()}
     return [run for run in runs if run.id in ids]
 
@@ -168,9 +171,9 @@ def boxes(cells: Iterable[Cell]) -> tuple[Box, ...]:
             (c.detector,),
             (_mix(c),),
             (c.ratio,),
-            (c.pool,),
-            (c.synth_seed,),
-            (c.seed,),
+            (c.training.pool,),
+            (c.training.synth_seed,),
+            (c.training.seed,),
             1,
         )
         for c in cells
@@ -193,9 +196,9 @@ def _joined(members: Sequence[Box], axis: str) -> Box:
 
 
 def _mix(cell: Cell) -> str:
-    if not cell.mix:
+    shares = cell.training.mixture.shares
+    if not shares:
         return title(())
-    shares = Mix.parse(cell.mix).shares
     told = title([name for name, _ in shares])
     if len({share for _, share in shares}) == 1:
         return told
@@ -229,7 +232,7 @@ def _counted(names: Sequence[str], many: str) -> str:
 
 def _place(cell: Cell) -> Place:
     mix = tuple(sorted(cell.methods))
-    seeds = cell.seed, cell.synth_seed
+    seeds = cell.training.seed, cell.training.synth_seed
     return Place(cell.dataset, cell.category, cell.detector, mix, cell.ratio, *seeds)
 
 

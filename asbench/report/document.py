@@ -9,7 +9,6 @@ from typing import Literal
 from asbench import results
 from asbench.documents import into_place
 from asbench.imaging import contact_sheet
-from asbench.mend import STORE
 from asbench.progress import Notify, silent
 from asbench.quality import quality_vs_detection
 from asbench.quality import record as qualities
@@ -19,6 +18,7 @@ from asbench.report.paper import files
 from asbench.report.tables import csv_text, results_table
 from asbench.report.tables import latex as latex_text
 from asbench.report.tables import markdown as markdown_text
+from asbench.settings import QUALITY, RUNS, STORE
 from asbench.study import record
 from synth_store import SynthStore
 
@@ -70,11 +70,11 @@ def write(
     and where a file cannot be written.
     """
     within = Path() if study is None else Path(study)
-    root = within / "runs" if runs is None else Path(runs)
+    root = within / RUNS if runs is None else Path(runs)
     place = store if store is not None else STORE if study is None else within / "store"
     said = None if study is None else record.read(within)
     shown = results.runs(root)
-    measured = qualities.rows(within / "quality" if quality is None else Path(quality))
+    measured = qualities.rows(within / QUALITY if quality is None else Path(quality))
     asked = None
     if said is not None:
         asked = coverage.asked(said, shown, measured)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -14,17 +13,16 @@ from asbench import plugins
 from asbench.datasets import open_dataset
 from asbench.detectors import pretrained_of, protocol_of, resolve
 from asbench.fitting.weights import find_weights
-from asbench.generation.generate import TEXTURES
 from asbench.nets import detector as contract
 from asbench.nets.pretrained import NETWORKS
 from asbench.quality.metrics import METRICS, available
 from asbench.quality.weights import NETWORKS as QUALITY_NETWORKS
 from asbench.results import BEST_ON_TEST
+from asbench.settings import TEXTURES
 from asbench.study.record import Cell, frozen
-from asbench.study.spec import Budget, Protocol, Study
+from asbench.study.spec import Budget, Study
 from asbench.synthesizers import PACKAGE as SYNTHESIZERS
 from asbench.synthesizers import resolve as resolve_method
-from asbench.training.train import train
 from asbench.types import Dataset, LearnedSynthesizer, Synthesizer
 from synth_store import UserError
 
@@ -34,7 +32,7 @@ PAPER = {
 }
 """Names of the paper that a study may hold although no plugin here has them: absent, not wrong."""
 
-Kind = Literal["method", "data", "weights", "protocol", "quality"]
+Kind = Literal["method", "data", "weights", "quality"]
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ class Settled:
 
 
 @dataclass
-class Here:
+class Availability:
     """What is on this machine of what a study names; every question is looked up once."""
 
     study: Study
@@ -119,7 +117,9 @@ class Here:
 
     def settled(self, budget: Budget, dataset: str, category: str) -> Settled | None:
         """Return a detector's budget on a category; None, with a fault, where there is none."""
-        key = (budget.detector, frozen(budget.settings), budget.steps, budget.epochs, budget.batch)
+        said = {**budget.training, "epochs": budget.epochs}
+        said["settings"] = frozen(budget.training.get("settings") or {})
+        key = (budget.detector, frozen(said))
         at = (*key, self.normals[dataset, category], self.normals[dataset, category] or dataset)
         if at not in self._budgets:
             try:
@@ -130,28 +130,28 @@ class Here:
         return self._budgets[at]
 
     def _settle(self, budget: Budget, dataset: str, category: str) -> Settled:
-        cls, parameters = resolve(budget.detector, budget.settings)
+        cls, parameters = resolve(budget.detector, budget.training.get("settings"))
         protocol = protocol_of(budget.detector)
         geometry = self.study.geometry
         if geometry.height % cls.stride or geometry.width % cls.stride:
             raise UserError(
                 f"image sides must be multiples of {cls.stride}, and the study's are {geometry}."
             )
-        batch = budget.batch if budget.batch is not None else protocol.batch
+        batch = budget.training.get("batch") or protocol.batch
         steps = self._steps(budget, protocol, batch, dataset, category)
         self._check_looks(protocol, steps, self.normals[dataset, category])
         return Settled(
             ratio=protocol.ratio,
             steps=steps,
             in_epochs=budget.epochs is not None
-            or (budget.steps is None and protocol.epochs is not None),
+            or ("steps" not in budget.training and protocol.epochs is not None),
             batch=batch,
             parameters=frozen(parameters),
         )
 
     def _check_looks(self, protocol: contract.Protocol, steps: int, normals: int) -> None:
         """Raise UserError where a training ends before its checkpoints are looked at."""
-        if self.study.protocol.select != BEST_ON_TEST or not normals:
+        if self.study.protocol.get("select") != BEST_ON_TEST or not normals:
             return
         every = protocol.select_every(normals)
         if every >= steps:
@@ -163,8 +163,8 @@ class Here:
     def _steps(
         self, budget: Budget, protocol: contract.Protocol, batch: int, dataset: str, category: str
     ) -> int:
-        if budget.steps is not None:
-            return budget.steps
+        if (steps := budget.training.get("steps")) is not None:
+            return int(steps)
         normals = self.normals[dataset, category]
         if budget.epochs is None and protocol.steps is not None:
             return protocol.steps
@@ -179,7 +179,7 @@ class Here:
 
     def unmeasurable(self) -> dict[str, Absence]:
         """Return the quality metrics that the study asks for and that cannot be had here."""
-        asked = self.study.quality.metrics if self.study.quality is not None else ()
+        asked = (self.study.quality or {}).get("metrics", ())
         for name in asked:
             if name not in METRICS:
                 self.fault(f"quality.metrics: {unknown('metric', name, METRICS)}")
@@ -199,7 +199,6 @@ class Here:
         data = self.data(cell.dataset)
         found = [data] if isinstance(data, Absence) else []
         looked_up = [
-            self._looked_up("protocol", "", lambda: _accepted(self.study.protocol)),
             self._looked_up("weights", cell.detector, partial(self._weights, cell)),
         ]
         for method in cell.methods:
@@ -223,7 +222,7 @@ class Here:
             if name in NETWORKS
         }
         try:
-            pretrained_of(cell.detector, dict(cell.settings), given)
+            pretrained_of(cell.detector, cell.training.settings, given)
         except UserError as error:
             return Absence("weights", cell.detector, str(error))
         return None
@@ -269,29 +268,6 @@ class Here:
         if len(bank.categories()) != 1:
             self.fault(f"textures: {name} has several categories: name a folder of images only.")
         return None
-
-
-def options(protocol: Protocol) -> dict[str, Any]:
-    """Return a protocol as arguments of `train`: those that differ from its defaults.
-
-    This is the one place that knows which of them this version of `train` takes. The steps of a
-    cell are settled already, whatever the mode.
-    """
-    said = {k: v for k, v in asdict(protocol).items() if k != "steps_mode"}
-    changed = {k: v for k, v in said.items() if v != getattr(Protocol(), k)}
-    taken = inspect.signature(train).parameters
-    unknown = [name for name in changed if name not in taken]
-    if unknown:
-        raise UserError(f"training here has no {', '.join(unknown)}.")
-    return changed
-
-
-def _accepted(protocol: Protocol) -> Absence | None:
-    try:
-        options(protocol)
-    except UserError as error:
-        return Absence("protocol", "as published", str(error))
-    return None
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:

@@ -143,5 +143,5 @@ def _scale(geometry: Geometry) -> float:
 
 def _weight_bytes(cell: Cell) -> int:
     with torch.device("meta"):
-        model = build(cell.detector, 0, dict(cell.settings))
+        model = build(cell.detector, 0, cell.training.settings)
     return sum(t.numel() * t.element_size() for t in model.state_dict().values())

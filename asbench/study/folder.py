@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from asbench.grid import engines
 from asbench.progress import Notify, Progress, quiet, silent
@@ -36,10 +35,7 @@ class StudyFolder:
     def run(
         self,
         *,
-        workers: int | None = None,
-        scheduler: str | None = None,
-        slurm: Mapping[str, Any] | None = None,
-        gpus: int = 0,
+        workers: int | engines.Engine | None = None,
         retries: int = 0,
         available: bool = False,
         progress: Progress = quiet,
@@ -49,10 +45,8 @@ class StudyFolder:
         """Render, train, score and measure all that the study asks for; the same call continues.
 
         Args:
-            workers: processes of this machine, None for one per core; with `slurm` its jobs.
-            scheduler: the address of a dask scheduler whose workers run the jobs instead.
-            slurm: options of dask-jobqueue's SLURMCluster, which is then asked for workers.
-            gpus: GPUs to train on, a run on each; on a cluster, whether workers have some.
+            workers: processes, None for one per core; or an engine, which `asbench.grid.engines`
+                makes: on GPUs, a run on each, or on a cluster.
             retries: how often what failed is tried again.
             available: leave out what needs something that is not here, instead of refusing.
             progress: called with phases and with running jobs, from a thread of its own too.
@@ -63,20 +57,20 @@ class StudyFolder:
         what is not here, and for too little disk, all of it at once and before the first job;
         Interrupted when it was stopped.
         """
-        with engines.engine(workers=workers, scheduler=scheduler, slurm=slurm, gpus=gpus) as engine:
-            notify(f"{self.study.name} in {self.folder}, on {engine}")
-            return run_study(
-                self.study,
-                self.folder,
-                store=self.store,
-                runs=self.runs,
-                engine=engine,
-                retries=retries,
-                available=available,
-                progress=progress,
-                notify=notify,
-                stop=stop,
-            )
+        engine = workers if isinstance(workers, engines.Engine) else engines.Pool(workers)
+        notify(f"{self.study.name} in {self.folder}, on {engine}")
+        return run_study(
+            self.study,
+            self.folder,
+            store=self.store,
+            runs=self.runs,
+            engine=engine,
+            retries=retries,
+            available=available,
+            progress=progress,
+            notify=notify,
+            stop=stop,
+        )
 
     def record(self) -> Record:
         """Return what became of the study until now; raises UserError where it was never run."""

@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,6 @@ from asbench.generation.fit import fit
 from asbench.generation.generate import ensure_bank
 from asbench.progress import Progress
 from asbench.quality.measure import measure
-from asbench.results import Subset
 from asbench.study.record import Cell, SetNeeded
 from asbench.training.train import train
 from asbench.types import Interrupted
@@ -153,13 +152,12 @@ def fit_job(job: FitJob) -> None:
 
 @dataclass(frozen=True)
 class TrainJob:
-    """Train and score one cell. weights: files of pretrained networks; options: the protocol's."""
+    """Train and score one cell. weights: files of pretrained networks."""
 
     place: Place
     cell: Cell
     origin: DatasetRef
     weights: tuple[tuple[str, str], ...]
-    options: tuple[tuple[str, Any], ...]
 
     def __str__(self) -> str:
         return str(self.cell)
@@ -173,27 +171,19 @@ def train_job(job: TrainJob) -> str:
     place, cell = job.place, job.cell
     place.enter()
     with reporting(place, str(job)) as progress:
-        trained = train(
-            job.origin.dataset,
-            cell.mix or None,
-            name=job.origin.name,
-            category=cell.category,
-            ratio=cell.ratio,
-            detector=cell.detector,
-            settings=dict(cell.settings),
-            steps=cell.steps,
-            batch=cell.batch,
-            precision=cell.precision,  # type: ignore[arg-type]  # checked when the file was read
-            seed=cell.seed,
-            synth_seed=cell.synth_seed,
-            pool=cell.pool,
-            weights={name: Path(path) for name, path in job.weights},
-            store=str(place.store),
-            runs=place.runs,
-            device=place.device,
-            progress=progress,
-            stop=_asking(place.stop),
-            **dict(job.options),
+        trained = train.of(
+            replace(
+                cell.training,
+                dataset=job.origin.dataset,
+                name=job.origin.name,
+                steps_mode="same",  # a cell's steps are settled, whatever the mode
+                weights={name: Path(path) for name, path in job.weights},
+                store=str(place.store),
+                runs=place.runs,
+                device=place.device,
+                progress=progress,
+                stop=_asking(place.stop),
+            )
         )
     if not cell.keep:
         (trained.folder / "model.safetensors").unlink(missing_ok=True)
@@ -202,17 +192,16 @@ def train_job(job: TrainJob) -> str:
 
 @dataclass(frozen=True)
 class MeasureJob:
-    """Measure the quality of one category of a set; the rest is as `measure` takes it.
+    """Measure the quality of one category of a set.
 
-    weights: files of the networks behind metrics.
+    asked: what is measured, by the names of `MeasureSettings`; weights: files of the networks
+    behind metrics.
     """
 
     place: Place
     origin: DatasetRef
     one: SetNeeded
-    samples: int
-    real: Subset
-    metrics: tuple[str, ...]
+    asked: tuple[tuple[str, Any], ...]
     weights: tuple[tuple[str, str], ...]
 
     def __str__(self) -> str:
@@ -239,10 +228,8 @@ def measure_job(job: MeasureJob) -> str:
             one.method,
             name=job.origin.name,
             category=one.category,
-            n=job.samples,
             seed=one.seed,
-            metrics=job.metrics,
-            real=job.real,
+            **dict(job.asked),
             weights={name: Path(path) for name, path in job.weights},
             store=str(place.store),
             out=place.quality,

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-from asbench.study.availability import Absence, Here
-from asbench.study.record import Cell, SetNeeded, frozen
+from asbench.settings import TrainSettings
+from asbench.study.availability import Absence, Availability
+from asbench.study.record import Cell, SetNeeded
 from asbench.study.spec import Part, Study
 from asbench.training.sources import trainable
 from asbench.types import Synthesizer
-from synth_store import Mix, UserError
+from synth_store import UserError
 
 
 @dataclass(frozen=True)
@@ -44,13 +45,13 @@ class StudyPlan:
     @property
     def metrics(self) -> tuple[str, ...]:
         """The quality metrics that are asked for and can be had here."""
-        asked = self.study.quality.metrics if self.study.quality is not None else ()
+        asked = (self.study.quality or {}).get("metrics", ())
         return tuple(name for name in asked if name not in self.unmeasurable)
 
     def sets(self, cells: Iterable[Cell]) -> tuple[SetNeeded, ...]:
         """Return the synthetic sets that cells train on, each once."""
         needed = (
-            SetNeeded(c.dataset, c.category, method, c.synth_seed)
+            SetNeeded(c.dataset, c.category, method, c.training.synth_seed)
             for c in cells
             for method in c.methods
         )
@@ -66,7 +67,7 @@ class StudyPlan:
 
 def plan(study: Study) -> StudyPlan:
     """Settle what a study asks for, what is wrong with it, and what it lacks here."""
-    here = Here(study, [*study.faults])
+    here = Availability(study, [*study.faults])
     cells: dict[Cell, Cell] = {}
     for part in study.parts:
         for cell in _cells(here, part):
@@ -94,47 +95,51 @@ def cells(study: Study) -> list[Cell]:
     return list(planned.cells)
 
 
-def _cells(here: Here, part: Part) -> Iterator[Cell]:
+def _cells(here: Availability, part: Part) -> Iterator[Cell]:
     """Yield the cells of one part, in the order of its axes."""
-    study, protocol = here.study, asdict(here.study.protocol)
-    lengthens = here.study.protocol.steps_mode == "per-component"
+    study = here.study
     for dataset, stated in part.datasets.items():
         for category in here.categories(dataset, stated):
             for budget in part.detectors:
                 settled = here.settled(budget, dataset, category)
                 if settled is None:
                     continue
-                axes = (part.ratios, part.mixes or ("",), part.pools, part.synth_seeds, part.seeds)
-                for given, mix, pool, synth_seed, seed in itertools.product(*axes):
-                    ratio = settled.ratio if given is None else given
-                    if ratio and not mix:
-                        here.fault(f"parts.{part.name}: ratio {ratio:g} needs mixes: name methods.")
-                        continue
-                    if ratio and pool is not None and pool > trainable(study.samples):
-                        here.fault(
-                            f"parts.{part.name}.pools: {pool} is more than sets of "
-                            f"{study.samples} samples can give: {trainable(study.samples)} of them "
-                            "may train; raise samples."
-                        )
-                        continue
-                    longer = lengthens and settled.in_epochs and ratio
-                    # Normals alone know neither mixture nor set nor pool, and are one run.
-                    yield Cell(
+                for values in itertools.product(*part.axes.values()):
+                    asked = TrainSettings(
                         dataset=dataset,
                         category=category,
-                        geometry=str(study.geometry),
-                        mix=mix if ratio else "",
-                        ratio=ratio,
-                        pool=pool if ratio else None,
                         detector=budget.detector,
+                        **dict(zip(part.axes, values, strict=True)),
+                        **study.protocol,
+                        **{**budget.training, "steps": settled.steps, "batch": settled.batch},
+                    )
+                    ratio = settled.ratio if asked.ratio is None else asked.ratio
+                    if fault := _fault(here, part, asked, ratio):
+                        here.fault(fault)
+                        continue
+                    training = replace(asked, ratio=ratio)
+                    if not ratio:  # normals alone know neither mixture nor set nor pool: one run
+                        training = replace(training, mix=None, pool=None, synth_seed=0)
+                    elif training.steps_mode == "per-component" and settled.in_epochs:
+                        steps = settled.steps * len(training.mixture.names)
+                        training = replace(training, steps=steps)
+                    yield Cell(
+                        training=training,
+                        geometry=str(study.geometry),
                         parameters=settled.parameters,
-                        settings=frozen(budget.settings),
-                        steps=settled.steps * (len(Mix.parse(mix).names) if longer else 1),
-                        batch=settled.batch,
-                        precision=budget.precision,
-                        seed=seed,
-                        synth_seed=synth_seed if ratio else 0,
                         part=part.name,
                         keep=part.keep,
-                        **protocol,
                     )
+
+
+def _fault(here: Availability, part: Part, asked: TrainSettings, ratio: float) -> str:
+    """Say what keeps a training from being asked for; nothing where all is well."""
+    samples = here.study.samples
+    if ratio and not asked.mixture.shares:
+        return f"parts.{part.name}: ratio {ratio:g} needs mixes: name methods."
+    if ratio and asked.pool is not None and asked.pool > trainable(samples):
+        return (
+            f"parts.{part.name}.pools: {asked.pool} is more than sets of {samples} samples can "
+            f"give: {trainable(samples)} of them may train; raise samples."
+        )
+    return ""

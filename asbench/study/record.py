@@ -14,8 +14,9 @@ from typing import Any
 
 from asbench.documents import into_place
 from asbench.results import Run, Subset
+from asbench.settings import TrainSettings, settings_of
 from asbench.types import REAL
-from synth_store import Mix, UserError
+from synth_store import UserError
 
 RECORD = "study.json"
 FAILURES = "failures.jsonl"
@@ -26,44 +27,57 @@ SCHEMA = 1
 class Cell:
     """One run that a study asks for, by the settings it will have: digests are known only later.
 
-    mix: as `--mix` takes it, empty at ratio 0; pool: None for all samples; parameters: all of the
-    detector's, settings: those that differ from its variant's; steps: settled, whatever the budget
-    was said in and however many methods lengthen it. part, keep: which part of the study asked
+    training: settled, whatever the budget was said in and however many methods lengthen it, but for
+    where things are; parameters: all of the detector's. part, keep: which part of the study asked
     first, and whether the trained weights stay; they do not tell cells apart.
     """
 
-    dataset: str
-    category: str
+    training: TrainSettings
     geometry: str
-    mix: str
-    ratio: float
-    pool: int | None
-    detector: str
     parameters: tuple[tuple[str, Any], ...]
-    settings: tuple[tuple[str, Any], ...]
-    steps: int
-    batch: int
-    precision: str
-    seed: int
-    synth_seed: int
-    ratio_mode: str
-    select: str
-    steps_mode: str
-    parity: bool
     part: str = field(compare=False)
     keep: bool = field(compare=False)
 
     @property
+    def dataset(self) -> str:
+        return self.training.dataset
+
+    @property
+    def category(self) -> str:
+        return str(self.training.category)
+
+    @property
+    def detector(self) -> str:
+        return self.training.detector
+
+    @property
+    def ratio(self) -> float:
+        assert self.training.ratio is not None
+        return self.training.ratio
+
+    @property
+    def steps(self) -> int:
+        assert self.training.steps is not None
+        return self.training.steps
+
+    @property
+    def batch(self) -> int:
+        assert self.training.batch is not None
+        return self.training.batch
+
+    @property
     def methods(self) -> tuple[str, ...]:
         """The stored methods it trains on."""
-        return Mix.parse(self.mix).names if self.mix else ()
+        return self.training.mixture.names
 
     def __str__(self) -> str:
-        words = [f"{self.detector} on {self.dataset}/{self.category}", self.mix or "normals alone"]
-        words += [f"ratio {self.ratio:g}"] if self.ratio else []
-        words += [f"pool {self.pool}"] if self.pool is not None else []
-        words += [f"set seed {self.synth_seed}"] if self.synth_seed else []
-        return ", ".join([*words, f"seed {self.seed}"])
+        t = self.training
+        mix = str(t.mixture) or "normals alone"
+        words = [f"{t.detector} on {t.dataset}/{t.category}", mix]
+        words += [f"ratio {t.ratio:g}"] if t.ratio else []
+        words += [f"pool {t.pool}"] if t.pool is not None else []
+        words += [f"set seed {t.synth_seed}"] if t.synth_seed else []
+        return ", ".join([*words, f"seed {t.seed}"])
 
 
 @dataclass(frozen=True)
@@ -84,27 +98,24 @@ class SetNeeded:
         return replace(self, seed=0) if self.method == REAL else self
 
 
-COMPARED = (
-    *("dataset", "category", "geometry", "pool", "detector", "steps", "batch", "precision"),
-    *("seed", "synth_seed", "ratio", "ratio_mode", "select"),
-)
-"""Settings that have one name and one form in a cell and in a run."""
-
-
 def match(cell: Cell, run: Run) -> bool:
     """Say whether a run is the one that a cell asks for, by name and settings.
 
     Which pixels it trained on plays no part: those of another set under the same key match too.
     """
     decides: Mapping[str, Any] = run.decides
-    mix = {name: float(share) for name, share in Mix.parse(cell.mix).shares} if cell.mix else {}
+    asked = cell.training.decides() | {
+        "geometry": cell.geometry,
+        "parameters": dict(cell.parameters),
+    }
+    # Where a look at the test set falls is left to the detector.
+    asked.pop("select_every", None)
     # JSON knows no tuples, so neither does a run that was read.
-    parameters = json.loads(json.dumps(dict(cell.parameters)))
-    return (
-        all(decides[name] == getattr(cell, name) for name in COMPARED)
-        and dict(decides["mix"]) == mix
-        and json.loads(json.dumps(dict(decides["parameters"]))) == parameters
-    )
+    return all(_as_json(decides[name]) == _as_json(value) for name, value in asked.items())
+
+
+def _as_json(value: Any) -> Any:
+    return json.loads(json.dumps(value))
 
 
 def standing(
@@ -120,7 +131,8 @@ def standing(
         by_place.setdefault(place, []).append(run)
     found = {}
     for cell in cells:
-        for run in by_place.get((cell.dataset, cell.category, cell.detector, cell.seed), ()):
+        at = (cell.dataset, cell.category, cell.detector, cell.training.seed)
+        for run in by_place.get(at, ()):
             if match(cell, run) and counts(cell, run):
                 found[cell] = run
     return found
@@ -180,9 +192,7 @@ def write(record: Record, folder: Path) -> None:
     reasons = {out.cell: list(out.reasons) for out in record.left_out}
     rows = [
         {
-            **asdict(cell),
-            "parameters": dict(cell.parameters),
-            "settings": dict(cell.settings),
+            **_cell_row(cell),
             "run": record.runs.get(cell),
             "failed": record.failed.get(cell),
             "left_out": reasons.get(cell),
@@ -236,11 +246,36 @@ def read(folder: Path) -> Record:
         ) from error
 
 
+_OF_CELL = [
+    one
+    for one in settings_of(TrainSettings)
+    if one.study or one.name in ("dataset", "category", "detector")
+]
+"""The settings that a cell's row holds."""
+
+
+def _cell_row(cell: Cell) -> dict[str, Any]:
+    said = {one.name: getattr(cell.training, one.name) for one in _OF_CELL}
+    return said | {
+        "mix": str(cell.training.mixture),
+        "settings": dict(cell.training.settings or {}),
+        "geometry": cell.geometry,
+        "parameters": dict(cell.parameters),
+        "part": cell.part,
+        "keep": cell.keep,
+    }
+
+
 def _cell(row: Mapping[str, Any]) -> Cell:
-    known = {name: row[name] for name in Cell.__dataclass_fields__}
-    for name in ("parameters", "settings"):
-        known[name] = frozen(row[name])
-    return Cell(**known)
+    said = {one.name: row[one.name] for one in _OF_CELL if one.name in row}
+    nothing = {name: row[name] or None for name in ("mix", "settings")}
+    return Cell(
+        training=TrainSettings(**said | nothing),
+        geometry=row["geometry"],
+        parameters=frozen(row["parameters"]),
+        part=row["part"],
+        keep=row["keep"],
+    )
 
 
 def _quality_rows(quality: Measured) -> dict[str, Any]:

@@ -24,8 +24,8 @@ from asbench.quality import record as qualities
 from asbench.quality.arrays import digest_of
 from asbench.quality.record import Quality
 from asbench.quality.weights import NETWORKS as QUALITY_NETWORKS
+from asbench.settings import GenerateSettings
 from asbench.study import record
-from asbench.study.availability import options
 from asbench.study.jobs import (
     DatasetRef,
     FitJob,
@@ -217,21 +217,22 @@ class _Work:
             return None
         settings = study.variants.get(one.method)
         plain, _, variant = one.method.partition("@")
-        weights = {name: Path(path) for name, path in self._weights_of(one.method)}
         prepared = prepare(
-            origin.dataset,
-            plain if settings else one.method,
-            category=one.category,
-            n=study.samples,
-            seed=one.seed,
-            store=str(self.place.store),
-            textures=study.textures,
-            settings=settings,
-            variant=variant if settings else None,
-            name=origin.name,
-            fits=self.place.fits,
-            weights=weights,
-            device=self.place.device,
+            GenerateSettings(
+                origin.dataset,
+                plain if settings else one.method,
+                category=one.category,
+                n=study.samples,
+                seed=one.seed,
+                store=str(self.place.store),
+                textures=study.textures,
+                settings=settings,
+                variant=variant if settings else None,
+                name=origin.name,
+                fits=self.place.fits,
+                weights={name: Path(path) for name, path in self._weights_of(one.method)},
+                device=self.place.device,
+            )
         )
         return next(iter(prepared.plans.values()), None)
 
@@ -258,9 +259,7 @@ class _Work:
             elif cell not in self.done:
                 given = study.weights.items()
                 weights = tuple(sorted((n, path) for n, path in given if n in NETWORKS))
-                protocol = tuple(sorted(options(study.protocol).items()))
-                origin = self._origin(cell.dataset)
-                jobs.append(TrainJob(self.place, cell, origin, weights, protocol))
+                jobs.append(TrainJob(self.place, cell, self._origin(cell.dataset), weights))
         if self.done:
             self.session.notify(f"{len(self.done)} of {len(self.plan.present)} runs stand already")
 
@@ -272,9 +271,10 @@ class _Work:
 
     def quality(self) -> None:
         """Measure the sets that are not measured yet, if the study asks for any quality."""
-        measure, metrics = self.plan.study.quality, self.plan.metrics
-        if measure is None or not metrics:
+        metrics = self.plan.metrics
+        if not metrics:
             return
+        asked = tuple({**(self.plan.study.quality or {}), "metrics": metrics}.items())
         self.measured = self._measured()
         given = self.plan.study.weights.items()
         weights = tuple(sorted((n, path) for n, path in given if n in QUALITY_NETWORKS))
@@ -285,8 +285,7 @@ class _Work:
                 self.unmeasured[one] = problem
             elif one not in self.measured:
                 origin = self._origin(one.dataset)
-                how = (measure.samples, measure.real, metrics, weights)
-                jobs.append(MeasureJob(self.place, origin, one, *how))
+                jobs.append(MeasureJob(self.place, origin, one, asked, weights))
         if self.measured:
             wanted = len(self.plan.sets(self.plan.present))
             self.session.notify(f"{len(self.measured)} of {wanted} sets are measured already")
@@ -305,8 +304,8 @@ class _Work:
         study, quality = self.plan.study, None
         if study.quality is not None:
             quality = Measured(
-                samples=study.quality.samples,
-                real=study.quality.real,
+                samples=study.quality["n"],
+                real=study.quality["real"],
                 metrics=self.plan.metrics,
                 left_out={name: str(absence) for name, absence in self.plan.unmeasurable.items()},
                 sets=self.plan.sets(self.plan.present),
@@ -356,8 +355,8 @@ class _Work:
 
     def _lacking_for_cell(self, cell: Cell) -> str | None:
         """Return what a cell needs and could not be made."""
-        origin = (self._origin(cell.dataset), cell.category)
-        sets = [SetNeeded(cell.dataset, cell.category, m, cell.synth_seed) for m in cell.methods]
+        origin, seed = (self._origin(cell.dataset), cell.category), cell.training.synth_seed
+        sets = [SetNeeded(cell.dataset, cell.category, m, seed) for m in cell.methods]
         for key in (origin, *sets):
             if key in self.failed:
                 what = key if isinstance(key, SetNeeded) else "its normals"
@@ -376,7 +375,7 @@ class _Work:
             normals: Normals = self.store.normals(cell.dataset, cell.category)
             digests = {
                 method: self.store.read(
-                    StoreKey(cell.dataset, method, cell.synth_seed), cell.category
+                    StoreKey(cell.dataset, method, cell.training.synth_seed), cell.category
                 ).digest
                 for method in cell.methods
             }
@@ -397,7 +396,7 @@ class _Work:
         if measure is None:
             return {}
         wanted = {one.stored: one for one in self.plan.sets(self.plan.present)}
-        asked = (measure.samples, measure.real, sorted(self.plan.metrics))
+        asked = (measure["n"], measure["real"], sorted(self.plan.metrics))
         found = {}
         for quality in qualities.rows(self.place.quality):
             d = quality.decides

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Iterable
-from typing import Any, Literal, TypeVar, cast
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, TypeVar, cast
 
-from asbench.results import SUBSETS, Subset
+from asbench.settings import Setting
 from synth_store import Mix, UserError
 from synth_store.types import check_category, check_name
-
-PUBLISHED: Literal["published"] = "published"
-"""In place of a ratio: the one that a detector's authors trained at."""
 
 T = TypeVar("T")
 
@@ -91,8 +89,30 @@ def method_name(value: Any) -> str:
     return check_name(text(value), "method")
 
 
-def mix(value: Any) -> str:
-    return str(Mix.parse(text(value)))
+def reader(setting: Setting) -> Callable[[Any], Any]:
+    """Return what reads the values of a setting: raises UserError for what is none."""
+    if setting.name in _READERS:
+        read = _READERS[setting.name]
+    elif setting.type is bool:
+        read = partial(_choice, choices=(False, True))
+    elif setting.choices:
+        read = partial(_choice, choices=setting.choices)
+    elif setting.least is not None:
+        read = partial(count, least=setting.least)
+    else:
+        read = mapping
+    return (lambda value: None if value == setting.none else read(value)) if setting.none else read
+
+
+def _choice(value: Any, choices: Sequence[Any]) -> Any:
+    if value not in choices or isinstance(value, bool) != isinstance(choices[0], bool):
+        listed = " or ".join(str(choice).lower() for choice in choices)
+        raise UserError(f"{value!r} is unknown: choose {listed}.")
+    return value
+
+
+def mix(value: Any) -> Mix:
+    return Mix.parse(text(value))
 
 
 def truth(value: Any) -> bool:
@@ -101,9 +121,9 @@ def truth(value: Any) -> bool:
     return value
 
 
-def count(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise UserError(f"{value!r} is not a number from 1 up.")
+def count(value: Any, least: int = 1) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise UserError(f"{value!r} is not a number from {least} up.")
     return value
 
 
@@ -113,33 +133,25 @@ def samples(value: Any) -> int:
     return int(value)
 
 
-def subset(value: Any) -> Subset:
-    if value not in SUBSETS:
-        raise UserError(f"{value!r} is unknown: choose held_out or full.")
-    return cast(Subset, value)
-
-
 def seed(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise UserError(f"{value!r} is not a seed: 0, 1, 2, ...")
     return value
 
 
-def pool(value: Any) -> int | None:
-    return None if value == "all" else count(value)
-
-
-def ratio(value: Any) -> float | None:
-    if value == PUBLISHED:
-        return None
+def ratio(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise UserError(f"{value!r} is not a ratio: a number from 0 to 1, or `{PUBLISHED}`.")
+        raise UserError(f"{value!r} is not a ratio: a number from 0 to 1, or `published`.")
     if not (math.isfinite(value) and 0 <= value <= 1):
         raise UserError(f"ratio {value} is impossible: choose from 0 to 1.")
     return float(value)
 
 
-def precision(value: Any) -> str:
-    if value not in ("fp32", "bf16"):
-        raise UserError(f"{value!r} is unknown: choose fp32 or bf16.")
-    return str(value)
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "mix": mix,
+    "ratio": ratio,
+    "seed": seed,
+    "synth_seed": seed,
+    "n": samples,
+}
+"""Settings whose values are explained in words of their own."""

@@ -7,50 +7,39 @@ stands at the top of the file holds for every part that does not say otherwise.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from asbench.quality.record import SAMPLES
-from asbench.results import Subset
+from asbench.settings import (
+    TEXTURES,
+    MeasureSettings,
+    Setting,
+    Settings,
+    TrainSettings,
+    settings_of,
+)
 from asbench.study import schema
 from asbench.study.schema import Reading
 from synth_store import Geometry, UserError
 
 SHIPPED = Path(__file__).with_name("shipped")
-AXES = ("datasets", "detectors", "mixes", "ratios", "pools", "seeds", "synth_seeds", "keep")
-"""What a part may say for itself."""
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """How runs are trained and chosen; the defaults are the honest ones. Names are `train`'s.
-
-    ratio_mode: `exact`, or `bernoulli` as published; select: `last`, or `best-on-test` as
-    published; steps_mode: `same`, or `per-component`, as published, where a mixture of k methods
-    trains k times as long by detectors whose budget is in epochs; parity: score as each detector's
-    published code does as well.
-    """
-
-    ratio_mode: str = "exact"
-    select: str = "last"
-    steps_mode: str = "same"
-    parity: bool = False
 
 
 @dataclass(frozen=True)
 class Budget:
-    """A detector and how long it trains; None leaves it to the detector's own protocol."""
+    """A detector and how long it trains.
+
+    training: what the file says of its trainings, by the names of `TrainSettings`; what it does not
+    say is left to the detector's own protocol. epochs: in place of steps.
+    """
 
     detector: str
-    steps: int | None = None
     epochs: int | None = None
-    batch: int | None = None
-    precision: str = "fp32"
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -58,40 +47,27 @@ class Part:
     """One grid of a study.
 
     datasets: the categories of each, with the number of their training normals where the file
-    states it; empty for all. ratios: None is the published one; pools: None reads all samples.
-    keep: whether trained weights stay when a run is done.
+    states it; empty for all. axes: by the names of `TrainSettings`, all values of each that is
+    walked; no mix is a study of normals alone. keep: whether trained weights stay when a run is
+    done.
     """
 
     name: str
     datasets: Mapping[str, Mapping[str, int | None]]
     detectors: tuple[Budget, ...]
-    mixes: tuple[str, ...]
-    ratios: tuple[float | None, ...] = (None,)
-    pools: tuple[int | None, ...] = (None,)
-    seeds: tuple[int, ...] = (0,)
-    synth_seeds: tuple[int, ...] = (0,)
+    axes: Mapping[str, tuple[Any, ...]]
     keep: bool = True
-
-
-@dataclass(frozen=True)
-class Measure:
-    """What is measured of every set: these metrics of its first samples.
-
-    real: the real defects held against, `held_out` or `full` as the paper. Names are `measure`'s.
-    """
-
-    metrics: tuple[str, ...]
-    samples: int = SAMPLES
-    real: Subset = "held_out"
 
 
 @dataclass(frozen=True)
 class Study:
     """A study file as it was read. `faults` says what is wrong with it; such a part was left out.
 
-    samples: of every set; textures: the bank of methods that need one; variants: parameters of
-    methods under names of one's own; folders: where data sets that are folders lie; weights: files
-    of pretrained networks by name; quality: None measures none.
+    samples: of every set; textures: the bank of methods that need one; protocol: what holds for
+    every training, by the names of `TrainSettings`, whose own defaults are the honest ones;
+    variants: parameters of methods under names of one's own; folders: where data sets that are
+    folders lie; weights: files of pretrained networks by name; quality: what is measured of every
+    set, by the names of `MeasureSettings`; None measures none.
     """
 
     name: str
@@ -99,14 +75,14 @@ class Study:
     geometry: Geometry
     samples: int
     textures: str
-    protocol: Protocol
+    protocol: Mapping[str, Any]
     variants: Mapping[str, Mapping[str, Any]]
     folders: Mapping[str, str]
     weights: Mapping[str, str]
     parts: tuple[Part, ...]
     text: str
     faults: tuple[str, ...] = ()
-    quality: Measure | None = None
+    quality: Mapping[str, Any] | None = None
 
 
 def shipped() -> list[str]:
@@ -171,7 +147,12 @@ def _document(path: Path, text: str, seen: Sequence[Path]) -> tuple[dict[str, An
     return {key: said for key, said in under.items() if key != "name"} | document, faults
 
 
-BUDGET = ("steps", "epochs", "batch", "precision", "set")
+AXES = (
+    *("datasets", "detectors"),
+    *(one.key for one in settings_of(TrainSettings) if one.study == "axis"),
+    "keep",
+)
+"""What a part may say for itself."""
 TOP = (
     *("name", "about", "size", "resize", "samples", "textures", "protocol", "variants"),
     *("folders", "weights", "quality", "parts", *AXES),
@@ -190,9 +171,7 @@ def _study(document: dict[str, Any], stem: str, text: str, faults: list[str]) ->
         about=reading.value("about", schema.text, top.get("about", ""), ""),
         geometry=reading.value("size", _geometry, top, Geometry()),
         samples=reading.value("samples", schema.count, top.get("samples", 1000), 1000),
-        textures=reading.value(
-            "textures", schema.text, top.get("textures", "procedural"), "procedural"
-        ),
+        textures=reading.value("textures", schema.text, top.get("textures", TEXTURES), TEXTURES),
         protocol=_protocol(reading, top.get("protocol")),
         variants=_variants(reading, top.get("variants")),
         folders=_texts(reading, "folders", top.get("folders")),
@@ -211,66 +190,61 @@ def _part(reading: Reading, name: str, own: Any, top: Mapping[str, Any]) -> Part
     def at(axis: str) -> str:
         return f"parts.{name}.{axis}" if axis in said else axis
 
-    def of(axis: str, otherwise: Any) -> Any:
+    def of(axis: str, otherwise: Any = None) -> Any:
         return said.get(axis, top.get(axis, otherwise))
 
     datasets = _datasets(reading, at("datasets"), said.get("datasets"), top.get("datasets"))
     detectors = _budgets(reading, at("detectors"), said.get("detectors"), top.get("detectors"))
+    walked = {}
+    for axis in _settings(TrainSettings, "axis"):
+        given = of(axis.key)
+        there = given is not None and given != []
+        values = reading.values(at(axis.key), schema.reader(axis), given) if there else ()
+        walked[axis.name] = values or (axis.default,)
     return Part(
         name=name,
         datasets=datasets,
         detectors=detectors,
-        mixes=reading.values(at("mixes"), schema.mix, of("mixes", [])) if of("mixes", []) else (),
-        ratios=reading.values(at("ratios"), schema.ratio, of("ratios", schema.PUBLISHED)),
-        pools=reading.values(at("pools"), schema.pool, of("pools", "all")),
-        seeds=reading.values(at("seeds"), schema.seed, of("seeds", 0)),
-        synth_seeds=reading.values(at("synth_seeds"), schema.seed, of("synth_seeds", 0)),
+        axes=walked,
         keep=reading.value(at("keep"), schema.truth, of("keep", True), True),
     )
 
 
-def _protocol(reading: Reading, given: Any) -> Protocol:
-    choices = {
-        "ratio_mode": ("exact", "bernoulli"),
-        "select": ("last", "best-on-test"),
-        "steps_mode": ("same", "per-component"),
-        "parity": (False, True),
+def _settings(cls: type[Settings], where: str) -> list[Setting]:
+    """Return the settings that a study file says at one place."""
+    return [one for one in settings_of(cls) if one.study == where]
+
+
+def _read(
+    reading: Reading, where: str, settings: Iterable[Setting], said: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return, by the settings' own names, the values that a mapping of the file gives them."""
+    return {
+        one.name: reading.value(f"{where}.{one.key}", schema.reader(one), said[one.key], None)
+        for one in settings
+        if one.key in said
     }
-    said = reading.known("protocol", given, choices)
-
-    def chosen(name: str) -> Callable[[Any], Any]:
-        def read(value: Any) -> Any:
-            if value not in choices[name] or isinstance(value, bool) != (name == "parity"):
-                listed = " or ".join(str(choice).lower() for choice in choices[name])
-                raise UserError(f"{value!r} is unknown: choose {listed}.")
-            return value
-
-        return read
-
-    honest = Protocol()
-    return replace(
-        honest,
-        **{
-            name: reading.value(f"protocol.{name}", chosen(name), value, getattr(honest, name))
-            for name, value in said.items()
-        },
-    )
 
 
-def _quality(reading: Reading, given: Any) -> Measure | None:
+def _protocol(reading: Reading, given: Any) -> dict[str, Any]:
+    settings = _settings(TrainSettings, "protocol")
+    said = reading.known("protocol", given, [one.key for one in settings])
+    return _read(reading, "protocol", settings, said)
+
+
+def _quality(reading: Reading, given: Any) -> dict[str, Any] | None:
     """Read `[ssim, fid]`, or `{metrics: [ssim, fid], samples: 200, real: full}`."""
     if given is None:
         return None
+    settings = _settings(MeasureSettings, "quality")
     said = {"metrics": given}
     if isinstance(given, dict):
-        said = reading.known("quality", given, ("metrics", "samples", "real"))
+        said = reading.known("quality", given, [one.key for one in settings])
     if "metrics" not in said:
         reading.faults.append("quality: no metric is named: add `metrics: [ssim, psnr]`.")
-    return Measure(
-        reading.values("quality.metrics", schema.text, said.get("metrics", ["ssim"])),
-        reading.value("quality.samples", schema.samples, said.get("samples", SAMPLES), SAMPLES),
-        reading.value("quality.real", schema.subset, said.get("real", "held_out"), "held_out"),
-    )
+    metrics = reading.values("quality.metrics", schema.text, said.pop("metrics", ["ssim"]))
+    start = {one.name: one.default for one in settings}
+    return start | _read(reading, "quality", settings, said) | {"metrics": metrics}
 
 
 def _datasets(reading: Reading, where: str, own: Any, top: Any) -> dict[str, dict[str, int | None]]:
@@ -326,38 +300,27 @@ def _budgets(reading: Reading, where: str, own: Any, top: Any) -> tuple[Budget, 
             return {}
         return {str(name): said for name, said in (given or {}).items()}
 
+    settings = _settings(TrainSettings, "detectors")
+    keys = ["epochs", *(one.key for one in settings)]
     common = listed(top, "detectors")
     chosen = common if own is None else listed(own, where)
     if not chosen:
         reading.faults.append(f"{where}: no detector is named: add `detectors: [unet@tiny]`.")
-    found = []
+    budgets = []
     for name, said in chosen.items():
         at = f"{where}.{name}"
-        merged = reading.known(f"detectors.{name}", common.get(name), BUDGET)
+        merged = reading.known(f"detectors.{name}", common.get(name), keys)
         if own is not None:
-            merged |= reading.known(at, said, BUDGET)
+            merged |= reading.known(at, said, keys)
         if "steps" in merged and "epochs" in merged:
             reading.faults.append(f"{at}: steps and epochs are two budgets: give one.")
         key = reading.value(at, schema.detector_name, name, "")
         if key:
-            found.append(_budget(reading, at, key, merged))
-    return tuple(found)
-
-
-def _budget(reading: Reading, at: str, name: str, said: Mapping[str, Any]) -> Budget:
-    def optional(key: str) -> int | None:
-        return reading.value(f"{at}.{key}", schema.count, said[key], None) if key in said else None
-
-    return Budget(
-        detector=name,
-        steps=optional("steps"),
-        epochs=optional("epochs"),
-        batch=optional("batch"),
-        precision=reading.value(
-            f"{at}.precision", schema.precision, said.get("precision", "fp32"), "fp32"
-        ),
-        settings=reading.value(f"{at}.set", schema.mapping, said.get("set", {}), {}),
-    )
+            epochs = merged.get("epochs")
+            if epochs is not None:
+                epochs = reading.value(f"{at}.epochs", schema.count, epochs, None)
+            budgets.append(Budget(key, epochs, _read(reading, at, settings, merged)))
+    return tuple(budgets)
 
 
 def _variants(reading: Reading, given: Any) -> dict[str, Mapping[str, Any]]:

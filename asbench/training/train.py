@@ -14,7 +14,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,11 +30,11 @@ from asbench.evaluation.trained import Trained
 from asbench.nets import checkpoint
 from asbench.nets.detector import Detector
 from asbench.nets.weights import save_weights
-from asbench.progress import Notify, Progress, quiet, silent
 from asbench.results import BEST_ON_TEST, SUBSETS, Run, Scores, Selected, Threshold
-from asbench.training.loop import Precision, Trajectory
+from asbench.settings import TrainSettings, takes
+from asbench.training.loop import Trajectory
 from asbench.training.loop import fit as fit_detector
-from asbench.training.plan import Plan, RatioMode, Select, StepsMode, plan_run
+from asbench.training.plan import Plan, plan_run
 from asbench.training.sampler import open_sampler
 from asbench.training.selection import BestOnTest
 from asbench.training.sources import Sources
@@ -47,112 +47,24 @@ THRESHOLD_NORMALS = 200
 """A threshold is chosen on at most this many normals: scoring them all would outlast the test."""
 
 
-def train(
-    dataset: str = "demo",
-    mix: str | None = None,
-    *,
-    ratio: float | None = None,
-    detector: str = "unet@tiny",
-    category: str | None = None,
-    steps: int | None = None,
-    batch: int | None = None,
-    precision: Precision = "fp32",
-    seed: int = 0,
-    synth_seed: int = 0,
-    pool: int | None = None,
-    ratio_mode: RatioMode = "exact",
-    select: Select = "last",
-    select_every: int | None = None,
-    steps_mode: StepsMode = "same",
-    settings: Mapping[str, Any] | None = None,
-    weights: Mapping[str, Path] | None = None,
-    store: Path | str = "asbench-store",
-    runs: Path | str = "runs",
-    device: str | None = None,
-    untrained: bool = False,
-    parity: bool = False,
-    name: str | None = None,
-    progress: Progress = quiet,
-    notify: Notify = silent,
-    stop: Callable[[], bool] | None = None,
-) -> Trained:
+@takes(TrainSettings)
+def train(training: TrainSettings) -> Trained:
     """Train a detector on stored anomalies and score it on the data set's test images.
-
-    Args:
-        dataset: a name or the path of a folder; category: one of its categories, by default the
-            first.
-        mix: the stored methods and their shares, `draem:0.5,fractal:0.5`; not needed at ratio 0.
-        ratio: share of anomalous items; None for the detector's published one.
-        detector: its name with its variant. `@tiny` ones are reduced; `draem` is a published one.
-        steps, batch: None for the detector's protocol.
-        precision: `fp32` or `bf16`.
-        seed: of the training; synth_seed: of the stored sets.
-        pool: samples read of every set; None for all that may train.
-        ratio_mode: `exact`, or `bernoulli` as published code: every item is drawn independently.
-        select: `last`, or `best-on-test` as published code: look at the test images every
-            `select_every` steps (None for the detector's published number) and keep the best
-            checkpoint. That run is marked wherever it appears, and the run of the last checkpoint
-            of the same training is written beside it.
-        steps_mode: `same`, or `per-component`: the steps are multiplied by the number of methods
-            in the mix, as in published epoch-based trainings on concatenated data sets.
-        settings: parameters of the detector that differ from its variant's.
-        weights: files of pretrained networks by name, `{"resnet18": path}`; else they are looked
-            for in the folder `ASBENCH_WEIGHTS` and in torchvision's cache, never downloaded.
-        untrained: score the detector before its first step as well; a run that stands already is
-            not given these scores afterwards.
-        parity: record beside the exact scores those of the detector's published code, from the same
-            maps; `asbench evaluate RUN --parity` gives them to a run that stands.
-        device: `cpu`, `cuda`, ...; None for CUDA where there is one.
-        notify: told, before training, which items it will see, what a bare name of the mix was
-            taken for, and whether a run continues or stands already.
-        stop: asked at every step; when it returns True the training is saved, and Interrupted says
-            how to continue.
 
     Returns the trained run, which stands in `<runs>/<id>`. One that stands already is returned as
     it is; one that was interrupted continues. At ratio 0 neither mix nor pool nor synth_seed plays
-    a part, and the run's id knows nothing of them. Raises UserError for what the caller can mend.
+    a part, and the run's id knows nothing of them. Steps depend on neither ratio nor mix. Raises
+    UserError for what the caller can mend, Interrupted where `stop` ended it.
     """
-    plan = plan_run(
-        dataset,
-        mix,
-        ratio=ratio,
-        detector=detector,
-        category=category,
-        steps=steps,
-        batch=batch,
-        precision=precision,
-        seed=seed,
-        synth_seed=synth_seed,
-        pool=pool,
-        ratio_mode=ratio_mode,
-        select=select,
-        select_every=select_every,
-        steps_mode=steps_mode,
-        settings=settings,
-        weights=weights,
-        store=store,
-        runs=runs,
-        device=device,
-        name=name,
-        progress=progress,
-        notify=notify,
-    )
-    notify(str(plan))
-    return execute(
-        plan, untrained=untrained, parity=parity, progress=progress, notify=notify, stop=stop
-    )
+    plan = plan_run(training)
+    training.notify(str(plan))
+    return execute(plan)
 
 
-def execute(
-    plan: Plan,
-    *,
-    untrained: bool = False,
-    parity: bool = False,
-    progress: Progress = quiet,
-    notify: Notify = silent,
-    stop: Callable[[], bool] | None = None,
-) -> Trained:
-    """Carry out what was planned; the arguments and what is raised are those of `train`."""
+def execute(plan: Plan) -> Trained:
+    """Carry out what was planned; what is raised is what `train` raises."""
+    training = plan.training
+    parity, progress, notify = training.parity, training.progress, training.notify
     decides, folder, where = plan.decides, plan.folder, plan.device
     if results.finished(plan.runs, decides) is not None:
         notify(f"run {plan.id} stands already: it is not trained again")
@@ -165,7 +77,7 @@ def execute(
 
     # The stream of items, and the detector that learns from it.
     normals, test = plan.normals, plan.test
-    model = build(decides["detector"], decides["seed"], plan.settings).to(where)
+    model = build(decides["detector"], decides["seed"], training.settings).to(where)
     if plan.pretrained is not None:
         model.load_backbone(plan.pretrained.tensors)
     pixels = torch.from_numpy(np.stack(list(normals))).permute(0, 3, 1, 2)
@@ -175,7 +87,7 @@ def execute(
     del pixels
     what = f"{decides['detector']} on {decides['dataset']}/{decides['category']}"
     before = None
-    if untrained:
+    if training.untrained:
         found = test.scores(model, where, partial(progress, f"scoring untrained {what}"))
         before = only_metrics(evaluate(found))
 
@@ -184,7 +96,7 @@ def execute(
         score = partial(_sum_on_test, plan, model, judged, partial(progress, f"judging {what}"))
         every, steps = decides["select_every"], decides["steps"]
         best = BestOnTest(score, every, steps, folder / "checkpoint")
-    trajectory = _fit(plan, model, what, best, progress, notify, stop)
+    trajectory = _fit(plan, model, what, best)
     if not trajectory.done:
         raise Interrupted(
             f"stopped at step {trajectory.steps} of {decides['steps']}, saved in {folder}: the "
@@ -260,7 +172,7 @@ def record(
         seconds={"train": seconds, "score": scored},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         selected=selected,
-        steps_mode=plan.steps_mode,
+        steps_mode=plan.training.steps_mode,
         parity=published,
     )
     save_weights(model, folder / "model.safetensors")
@@ -270,22 +182,14 @@ def record(
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)
 
 
-def _fit(
-    plan: Plan,
-    model: Detector,
-    what: str,
-    best: BestOnTest | None,
-    progress: Progress,
-    notify: Notify,
-    stop: Callable[[], bool] | None,
-) -> Trajectory:
+def _fit(plan: Plan, model: Detector, what: str, best: BestOnTest | None) -> Trajectory:
     """Train, or go on from where an earlier call was stopped; `what` names it to `progress`."""
-    decides, folder = plan.decides, plan.folder / "checkpoint"
+    training, decides, folder = plan.training, plan.decides, plan.folder / "checkpoint"
     if not decides["steps"]:
         return Trajectory(losses=(), seconds=0.0, steps=0, done=True)
     begun = checkpoint.peek(folder)
     if begun is not None:
-        notify(f"run {plan.id} continues from step {begun['step']} of {decides['steps']}")
+        training.notify(f"run {plan.id} continues from step {begun['step']} of {decides['steps']}")
     sets, batch = plan.sources.sets, decides["batch"]
     with (
         _naming_the_mend(plan),
@@ -295,13 +199,13 @@ def _fit(
             model,
             sampler.batch_at,
             steps=decides["steps"],
-            seed=decides["seed"],
+            seed=training.seed,
             device=plan.device,
-            precision=cast(Precision, decides["precision"]),
+            precision=training.precision,
             folder=folder,
-            progress=lambda done, _: progress(what, done, decides["steps"]),
+            progress=lambda done, _: training.progress(what, done, decides["steps"]),
             checkpoint_every=CHECKPOINT_EVERY,
-            stop=stop,
+            stop=training.stop,
             best=best,
         )
 

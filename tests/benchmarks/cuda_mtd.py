@@ -24,6 +24,7 @@ from typing import Any
 from asbench.detectors import protocol_of
 from asbench.generation.generate import generate
 from asbench.results import Run
+from asbench.settings import TrainSettings
 from asbench.training.loop import Precision
 from asbench.training.plan import Plan, plan_run
 from asbench.training.train import Interrupted, execute
@@ -132,7 +133,8 @@ def step_seconds(scale: Scale, detector: str, precision: Precision, folder: Path
         return step == PROBE - 1
 
     with tempfile.TemporaryDirectory() as runs, suppress(Interrupted):
-        execute(_plan(scale, detector, METHODS[0], PROBE, precision, folder, runs), stop=stop)
+        plan = _plan(scale, detector, METHODS[0], PROBE, precision, folder, runs)
+        execute(replace(plan, training=replace(plan.training, stop=stop)))
     first, last = seen
     return (last - first) / (PROBE - 1 - PROBE // 2)
 
@@ -188,16 +190,18 @@ def _plan(
     runs: Path | str | None = None,
 ) -> Plan:
     return plan_run(
-        scale.dataset,
-        method,
-        detector=detector,
-        category=scale.category,
-        steps=steps,
-        precision=precision,
-        settings=scale.detectors[detector] or None,
-        store=folder / "store",
-        runs=runs or folder / "runs",
-        device=scale.device,
+        TrainSettings(
+            scale.dataset,
+            method,
+            detector=detector,
+            category=scale.category,
+            steps=steps,
+            precision=precision,
+            settings=scale.detectors[detector] or None,
+            store=folder / "store",
+            runs=runs or folder / "runs",
+            device=scale.device,
+        )
     )
 
 

@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 
 from asbench.detectors import build, pretrained_of
 from asbench.nets.detector import Backbone
-from asbench.nets.pretrained import find_pretrained, parse_weights, weights_digest
+from asbench.nets.pretrained import check_networks, find_pretrained, parse_weights, weights_digest
 from asbench.nets.resnet import STEM, ResNet18
 from synth_store.types import UserError
 
@@ -217,7 +217,7 @@ def test_names_and_paths_of_the_command_line():
         with pytest.raises(UserError, match="NAME=PATH"):
             parse_weights(wrong)
     with pytest.raises(UserError, match=r"'resnet50' are of no use here: choose from resnet18"):
-        parse_weights(["resnet50=a.pth"])
+        check_networks({"resnet50": Path("a.pth")})
 
 
 @pytest.mark.data

@@ -4,37 +4,25 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from asbench.report.coverage import boxes
+from asbench.settings import TrainSettings
 from asbench.study.record import Cell
 
-BASE = Cell(
-    dataset="demo",
-    category="weave",
-    geometry="32x32 (stretch)",
-    mix="draem:1",
-    ratio=0.5,
-    pool=None,
-    detector="unet",
-    parameters=(),
-    settings=(),
-    steps=1,
-    batch=2,
-    precision="fp32",
-    seed=0,
-    synth_seed=0,
-    ratio_mode="exact",
-    select="last",
-    steps_mode="same",
-    parity=False,
-    part="base",
-    keep=True,
-)
+TRAINING = TrainSettings("demo", category="weave", detector="unet", steps=1, batch=2)
+
+
+def cell(**changed: Any) -> Cell:
+    training = replace(TRAINING, **{"mix": "draem", "ratio": 0.5} | changed)
+    return Cell(training, "32x32 (stretch)", parameters=(), part="base", keep=True)
+
+
 CELLS = st.builds(
-    lambda **changed: replace(BASE, **changed),
+    cell,
     dataset=st.sampled_from(["demo", "mtd"]),
     category=st.sampled_from(["a", "b", "c"]),
     mix=st.sampled_from(["draem:1", "fractal:1", "draem:0.5,fractal:0.5"]),
@@ -56,19 +44,20 @@ def test_boxes_hold_every_cell_once_and_no_other(cells: set[Cell]) -> None:
         told += held
     names = {"draem:1": "draem", "fractal:1": "fractal", "draem:0.5,fractal:0.5": "draem + fractal"}
     asked = [
-        (c.dataset, c.category, c.detector, names[c.mix], c.ratio, c.pool, c.seed) for c in cells
+        (t.dataset, t.category, t.detector, names[str(t.mix)], t.ratio, t.pool, t.seed)
+        for t in (c.training for c in cells)
     ]
     assert sorted(told, key=str) == sorted(asked, key=str)
 
 
 def test_a_whole_grid_is_one_box_a_data_set() -> None:
     grid = itertools.product(("demo", "mtd"), "abc", ("draem", "unet"), range(3))
-    cells = [replace(BASE, dataset=d, category=c, detector=t, seed=s) for d, c, t, s in grid]
+    cells = [cell(dataset=d, category=c, detector=t, seed=s) for d, c, t, s in grid]
     assert [box.runs for box in boxes(cells)] == [18, 18]
 
 
 def test_trainings_of_two_lengths_or_shares_are_all_counted() -> None:
-    cells = [BASE, replace(BASE, steps=2), replace(BASE, mix="draem:0.75,fractal:0.25")]
+    cells = [cell(), cell(steps=2), cell(mix="draem:0.75,fractal:0.25")]
     one, other = sorted(boxes(cells), key=lambda box: -box.runs)[0], boxes(cells)
     assert sum(box.runs for box in other) == 3
     assert one.mixes == ("draem", "draem + fractal (0.75 0.25)")

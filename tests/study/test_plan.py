@@ -53,23 +53,24 @@ def test_the_papers_grid_has_as_many_runs_as_the_paper(paper: StudyPlan) -> None
     assert set(ratios.values()) == {12 * 18}
     assert ("draem", 0.5) not in ratios
     assert ("destseg", 1.0) not in ratios
-    hybrids = {cell.mix for cell in paper.cells if cell.part == "hybrids"}
+    hybrids = {str(cell.training.mixture) for cell in paper.cells if cell.part == "hybrids"}
     assert Counter(len(mix.split(",")) for mix in hybrids) == {2: 6, 3: 4, 4: 1}
     assert len(paper.sets(paper.cells)) == 12 * 37
     assert paper.study.quality is not None
-    assert paper.study.quality.metrics == ("ssim", "psnr", "lpips", "is", "fid", "kid")
+    assert paper.study.quality["metrics"] == ("ssim", "psnr", "lpips", "is", "fid", "kid")
     assert paper.metrics == ("ssim", "psnr")
 
 
 def test_the_published_protocol_has_the_same_grid_under_its_own_names(paper: StudyPlan) -> None:
     found = cells(spec.read("paper-parity"))
     assert len(found) == 6144
-    assert {(c.ratio_mode, c.select, c.steps_mode, c.parity) for c in found} == {
-        ("bernoulli", "best-on-test", "per-component", True)
-    }
+    assert {
+        (t.ratio_mode, t.select, t.steps_mode, t.parity) for t in (c.training for c in found)
+    } == {("bernoulli", "best-on-test", "per-component", True)}
 
     def place(cell: Cell) -> tuple[Any, ...]:
-        return cell.dataset, cell.category, cell.detector, cell.mix, cell.ratio, cell.seed
+        t = cell.training
+        return t.dataset, t.category, t.detector, t.mix, t.ratio, t.seed
 
     assert set(map(place, found)) == set(map(place, paper.cells))
     steps = {(c.detector, c.category, len(c.methods)): c.steps for c in found}
@@ -113,7 +114,10 @@ def test_methods_of_the_paper_that_no_plugin_has_are_absent_and_others_wrong(
         mixes: [realnet, cutout, "cutout,realnet", cutoot]
     """)
     planned = plan(study)
-    assert [c.mix for c in planned.absent] == ["realnet:1", "cutout:0.5,realnet:0.5"]
+    assert [str(c.training.mixture) for c in planned.absent] == [
+        "realnet:1",
+        "cutout:0.5,realnet:0.5",
+    ]
     assert {a.name for found in planned.absent.values() for a in found} == {"realnet"}
     (fault,) = planned.faults
     assert "cutoot" in fault
@@ -193,23 +197,11 @@ def test_equal_runs_of_several_parts_are_one_and_ratio_0_knows_no_mixture(write:
     planned = plan(study)
     assert Counter(c.part for c in planned.cells) == {"a": 2, "b": 7}
     (alone,) = [c for c in planned.cells if not c.ratio]
-    assert (alone.mix, alone.pool, alone.synth_seed) == ("", None, 0)
+    t = alone.training
+    assert (t.mix, t.pool, t.synth_seed) == (None, None, 0)
     assert planned.sets(planned.cells) == tuple(
         SetNeeded("demo", "weave", "cutout", seed) for seed in (0, 1)
     )
-
-
-def test_a_protocol_that_training_does_not_know_is_absent(
-    write: Write, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def older(dataset: str, mix: str) -> None: ...
-
-    monkeypatch.setattr("asbench.study.availability.train", older)
-    text = "size: 32\ndatasets: {demo: [weave]}\ndetectors: [unet@tiny]\nmixes: cutout\n"
-    assert not plan(write(text)).absent
-    planned = plan(write(text + "protocol: {select: best-on-test}"))
-    ((absence,),) = planned.absent.values()
-    assert str(absence) == "protocol as published: training here has no select."
 
 
 def decides_of(cell: Cell) -> dict[str, Any]:
@@ -223,17 +215,17 @@ def decides_of(cell: Cell) -> dict[str, Any]:
         "mix": {"cutout": 0.5, "cutpaste": 0.5} if cell.ratio else {},
         "sets": {"cutout": "c", "cutpaste": "p"} if cell.ratio else {},
         "ratio": cell.ratio,
-        "ratio_mode": cell.ratio_mode,
-        "pool": cell.pool,
+        "ratio_mode": cell.training.ratio_mode,
+        "pool": cell.training.pool,
         "detector": cell.detector,
         "parameters": dict(cell.parameters),
         "steps": cell.steps,
         "batch": cell.batch,
-        "precision": cell.precision,
+        "precision": cell.training.precision,
         "weights": None,
-        "seed": cell.seed,
-        "synth_seed": cell.synth_seed,
-        "select": cell.select,
+        "seed": cell.training.seed,
+        "synth_seed": cell.training.synth_seed,
+        "select": cell.training.select,
     }
 
 
@@ -295,7 +287,7 @@ def test_a_run_matches_its_cell_by_every_named_setting_and_by_no_digest(cell: Ce
 
 
 def test_a_record_comes_back_as_it_was_written(cell: Cell, tmp_path: Path) -> None:
-    others = [replace(cell, seed=seed) for seed in (1, 2, 3)]
+    others = [replace(cell, training=replace(cell.training, seed=seed)) for seed in (1, 2, 3)]
     written = Record(
         name="mine",
         text="the file",
@@ -321,8 +313,8 @@ def test_a_record_comes_back_as_it_was_written(cell: Cell, tmp_path: Path) -> No
 
 
 def test_hours_are_measured_where_runs_stand_and_else_guessed(cell: Cell) -> None:
-    other = replace(cell, seed=1, steps=100)
-    unknown = replace(cell, detector="theirs")
+    other = replace(cell, training=replace(cell.training, seed=1, steps=100))
+    unknown = replace(cell, training=replace(cell.training, detector="theirs"))
     guessed, nothing = estimate.times([cell, other, unknown], [], gpu=False)
     assert (guessed.runs, guessed.steps, guessed.source) == (2, 112, "guessed")
     assert guessed.seconds == pytest.approx(112 * 8 * 0.09 / 64)

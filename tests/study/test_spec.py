@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from asbench.study import spec
-from asbench.study.spec import Budget, Measure, Protocol
-from synth_store import Geometry, UserError
+from asbench.study.spec import Budget
+from synth_store import Geometry, Mix, UserError
 from tests.study.conftest import Write
 
 SMALL = """
@@ -20,13 +20,19 @@ def test_what_is_not_said_has_a_default(write: Write) -> None:
     study = write(SMALL)
     assert (study.name, study.samples, study.textures) == ("mine", 1000, "procedural")
     assert study.geometry == Geometry(256, 256, "stretch")
-    assert study.protocol == Protocol("exact", "last", "same", parity=False)
+    assert study.protocol == {}
     assert (study.faults, study.quality) == ((), None)
     (part,) = study.parts
     assert part.datasets == {"demo": {"weave": None}}
     assert part.detectors == (Budget("unet@tiny"),)
-    assert (part.mixes, part.ratios, part.pools) == (("draem:1",), (None,), (None,))
-    assert (part.seeds, part.synth_seeds, part.keep) == ((0,), (0,), True)
+    assert part.axes == {
+        "mix": (Mix.parse("draem"),),
+        "ratio": (None,),
+        "seed": (0,),
+        "synth_seed": (0,),
+        "pool": (None,),
+    }
+    assert part.keep
 
 
 def test_parts_take_over_what_stands_at_the_top_unless_they_say_otherwise(write: Write) -> None:
@@ -53,12 +59,18 @@ def test_parts_take_over_what_stands_at_the_top_unless_they_say_otherwise(write:
     first, second = study.parts
     assert first.datasets == {"demo": {"weave": 60, "board": 60}, "mtd": {"tile": None}}
     assert first.detectors[1] == Budget("draem", epochs=700)
-    assert first.mixes == ("draem:1", "draem:0.25,fractal:0.75")
-    assert first.seeds == (0, 1)
+    assert [str(mix) for mix in first.axes["mix"]] == ["draem:1", "draem:0.25,fractal:0.75"]
+    assert first.axes["seed"] == (0, 1)
     assert second.datasets == {"demo": {"weave": 60, "board": 60}}
-    assert second.detectors == (Budget("unet@tiny", steps=5, batch=4),)
-    assert (second.mixes, second.ratios) == (("fractal:1",), (0.0, 0.25, None))
-    assert (second.pools, second.seeds, second.keep) == ((None, 50), (7,), False)
+    assert second.detectors == (Budget("unet@tiny", training={"steps": 5, "batch": 4}),)
+    assert second.axes == {
+        "mix": (Mix.parse("fractal"),),
+        "ratio": (0.0, 0.25, None),
+        "seed": (7,),
+        "synth_seed": (0,),
+        "pool": (None, 50),
+    }
+    assert not second.keep
     assert study.geometry == Geometry(96, 96)
 
 
@@ -66,18 +78,18 @@ def test_a_study_extends_another(write: Write) -> None:
     write("name: other\n" + SMALL + "seeds: [0, 1]\n", "base")
     study = write("extends: base.yaml\nseeds: 5\nprotocol: {select: best-on-test}\n")
     assert study.name == "mine"
-    assert study.parts[0].seeds == (5,)
-    assert study.parts[0].mixes == ("draem:1",)
-    assert study.protocol == Protocol(select="best-on-test")
+    assert study.parts[0].axes["seed"] == (5,)
+    assert study.parts[0].axes["mix"] == (Mix.parse("draem"),)
+    assert study.protocol == {"select": "best-on-test"}
     with pytest.raises(UserError, match="in turn"):
         write("extends: mine.yaml")
 
 
 def test_quality_is_asked_for_in_short_or_in_full(write: Write) -> None:
     short = write(SMALL + "quality: [ssim, fid]\n")
-    assert short.quality == Measure(("ssim", "fid"), 500, "held_out")
+    assert short.quality == {"metrics": ("ssim", "fid"), "n": 500, "real": "held_out"}
     whole = write(SMALL + "quality: {metrics: kid, samples: 50, real: full}\n")
-    assert whole.quality == Measure(("kid",), 50, "full")
+    assert whole.quality == {"metrics": ("kid",), "n": 50, "real": "full"}
     assert short.faults == whole.faults == ()
 
 

@@ -13,6 +13,7 @@ from asbench.detectors import PACKAGE, protocol_of
 from asbench.generation import generate as generation
 from asbench.generation.generate import generate
 from asbench.plugins import names
+from asbench.settings import TrainSettings
 from asbench.training import plan as planning
 from asbench.training.plan import plan_run
 from asbench.training.train import train
@@ -123,17 +124,19 @@ def test_all_four_train_at_ratio_0_from_a_store_without_sets(tmp_path: Path) -> 
 def test_mixtures_of_1_to_12_sets(count: int, store: Path, tmp_path: Path) -> None:
     mix = ",".join(f"{method}:{place + 1}" for place, method in enumerate(METHODS[:count]))
     whole = plan_run(
-        "toys",
-        mix,
-        ratio=0.75,
-        detector="unet@tiny",
-        settings={"width": 1},
-        category="a",
-        steps=2,
-        batch=BATCH,
-        store=store,
-        runs=tmp_path / "runs",
-        device="cpu",
+        TrainSettings(
+            "toys",
+            mix,
+            ratio=0.75,
+            detector="unet@tiny",
+            settings={"width": 1},
+            category="a",
+            steps=2,
+            batch=BATCH,
+            store=store,
+            runs=tmp_path / "runs",
+            device="cpu",
+        )
     )
     assert len(whole.sources.sets) == count
     # At the end of every block of 9 items each count is within one item of its share.

@@ -9,6 +9,7 @@ import pytest
 
 from asbench import results, train
 from asbench.generation.generate import generate
+from asbench.settings import TrainSettings
 from asbench.training.plan import plan_run
 from synth_store import UserError
 from tests.toyset import Toys
@@ -45,9 +46,12 @@ def test_training_tells_beforehand_what_it_will_see(store: Path, tmp_path: Path)
 
 
 def test_a_plan_is_the_same_run_but_for_its_seed(store: Path, tmp_path: Path) -> None:
-    first = plan_run("toys", "cutout", store=store, runs=tmp_path, **QUICK)
+    first = plan_run(TrainSettings("toys", "cutout", store=store, runs=tmp_path, **QUICK))
     other = first.with_seed(1)
-    assert other.id == plan_run("toys", "cutout", store=store, runs=tmp_path, seed=1, **QUICK).id
+    assert (
+        other.id
+        == plan_run(TrainSettings("toys", "cutout", store=store, runs=tmp_path, seed=1, **QUICK)).id
+    )
     assert other.id != first.id
     assert first.with_seed(0) == first
     with pytest.raises(UserError, match="training seed -1 is negative"):
@@ -60,14 +64,14 @@ def test_steps_per_component_are_those_of_one_times_their_number(
     both = "cutout:1,cutpaste:2"
 
     def planned(mix: str | None, **more: object) -> object:
-        return plan_run("toys", mix, store=store, runs=tmp_path, **(QUICK | more))
+        return plan_run(TrainSettings("toys", mix, store=store, runs=tmp_path, **(QUICK | more)))
 
     for steps, expected in ((None, 600), (5, 10)):
         mixed = planned(both, steps=steps, steps_mode="per-component")
         assert mixed.decides["steps"] == expected
         assert sum(mixed.realised.values()) == 3 * expected
         # the record says how it came to its steps, and the steps alone decide
-        assert mixed.steps_mode == "per-component"
+        assert mixed.training.steps_mode == "per-component"
         assert mixed.id == planned(both, steps=expected).id
     single = planned("cutout", steps_mode="per-component")
     assert single.id == planned("cutout").id
@@ -99,9 +103,10 @@ def test_a_refused_plan_writes_nothing(tmp_path: Path, monkeypatch: pytest.Monke
         {"ratio": 0, "steps": 0},
         {"ratio": 0, "precision": "fp8"},
     )
+    where = {"store": tmp_path / "s", "runs": tmp_path / "r"}
     for refused in refusals:
         with pytest.raises(UserError):
-            plan_run("toys", store=tmp_path / "s", runs=tmp_path / "r", **(QUICK | refused))
+            plan_run(TrainSettings("toys", **where, **(QUICK | refused)))
     with pytest.raises(UserError, match="a batch of 0 items"):
-        plan_run("toys", ratio=0, batch=0, store=tmp_path / "s", device="cpu")
+        plan_run(TrainSettings("toys", ratio=0, batch=0, store=tmp_path / "s", device="cpu"))
     assert list(tmp_path.iterdir()) == []

@@ -20,6 +20,7 @@ from asbench.evaluation.trained import Trained
 from asbench.generation import generate as generation
 from asbench.generation.generate import generate
 from asbench.nets.detector import Protocol, Selection
+from asbench.settings import TrainSettings
 from asbench.training import plan as planning
 from asbench.training import train as stage
 from asbench.training.selection import BestOnTest
@@ -242,7 +243,9 @@ def test_the_published_numbers_of_looks() -> None:
 def test_what_select_decides(here: Workplace) -> None:
     ids = [
         planning.plan_run(
-            "toys", "cutout", store=here.store, runs=here.runs, **SMALL, **(BEST | more)
+            TrainSettings(
+                "toys", "cutout", store=here.store, runs=here.runs, **SMALL, **(BEST | more)
+            )
         ).id
         for more in ({}, {"select_every": 3}, {"select": "last", "select_every": None})
     ]

@@ -1,0 +1,444 @@
+"""Every setting of fitting, generating, training and measuring, said once.
+
+A setting is a field with a default and a sentence. The signatures of `asbench.train` and its like,
+the options of the commands, the keys of a study file, what decides a run's id and the reference
+pages all come from here: a new one is a field, and the code that uses it.
+
+What a field says beside its default and its sentence (`asbench.parameters.parameter`):
+
+- unset: what None, or nothing, stands for.
+- least: the smallest whole number that makes sense.
+- flags: how the command line spells it, where not `--name`; empty where it has no option.
+- decides: whether a run's outcome, and so its id, depends on it.
+- study: where a study file says it: `detectors` for each of them, `protocol` for all trainings,
+  `quality`, and `axis` for one of which every value is run. It is called `plural` there, where it
+  has one, and `none` is the word for None.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from functools import partial, wraps
+from pathlib import Path
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Literal,
+    ParamSpec,
+    Protocol,
+    TypeVar,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+from asbench.parameters import parameter
+from asbench.progress import Notify, Progress, quiet, silent
+
+if TYPE_CHECKING:  # the command line reads settings for its help, and is to answer at once
+    from asbench.grid.engines import Engine
+    from synth_store import Mix
+
+P = ParamSpec("P")
+S = TypeVar("S", bound="Settings")
+R = TypeVar("R")
+S_contra = TypeVar("S_contra", contravariant=True)
+R_co = TypeVar("R_co", covariant=True)
+
+BEST_ON_TEST = "best-on-test"
+STORE, RUNS, FITS, QUALITY = "asbench-store", "runs", "fits", "quality"
+"""Folders, unless others are named."""
+TEXTURES = "procedural"
+"""The texture bank of methods that need one, unless another is named: drawn, not photographed."""
+SAMPLES = 500
+"""Samples measured of a set, unless another number is given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One field of settings, as those see it who offer, read or describe it.
+
+    choices: the values that a literal takes; the rest stands at the top of this file.
+    """
+
+    name: str
+    type: Any
+    default: Any
+    doc: str
+    unset: str = ""
+    least: int | None = None
+    flags: tuple[str, ...] | None = None
+    decides: bool = False
+    study: str = ""
+    plural: str = ""
+    none: str = ""
+    rendering: bool = False
+
+    @property
+    def key(self) -> str:
+        """What a study file calls it."""
+        return self.plural or (self.flags[-1].lstrip("-") if self.flags else self.name)
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        options = (self.type, *get_args(self.type))
+        return tuple(c for o in options if get_origin(o) is Literal for c in get_args(o))
+
+
+def settings_of(cls: type[Any]) -> tuple[Setting, ...]:
+    """Return a class's settings in reading order: what is asked first, who hears of it last."""
+    if cls not in _READ:
+        _READ[cls] = _read(cls)
+    return _READ[cls]
+
+
+_READ: dict[type[Any], tuple[Setting, ...]] = {}
+
+
+def _read(cls: type[Any]) -> tuple[Setting, ...]:
+    hints = get_type_hints(cls, localns={"Engine": Any, "Mix": Any})
+    said_by = {name: n for n, c in enumerate(cls.__mro__) for name in inspect.get_annotations(c)}
+
+    def place(field: dataclasses.Field[Any]) -> tuple[bool, bool, int]:
+        by_name = field.kw_only is True
+        return by_name, field.metadata.get("flags") == (), said_by[field.name] if by_name else 0
+
+    order = sorted(dataclasses.fields(cls), key=place)
+    return tuple(Setting(f.name, hints[f.name], f.default, **f.metadata) for f in order)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all stages are told: which data, where it is stored, on what device, who hears of it.
+
+    Raises UserError for a value that is not among a field's choices.
+    """
+
+    dataset: str = parameter(
+        "demo", "A data set's name, or the path of a folder or table of images.", decides=True
+    )
+    _: KW_ONLY
+    name: str | None = parameter(None, "Key of a path's images in the store.", unset="its slug")
+    store: Path | str = parameter(STORE, "Folder of the store; to read, s3://BUCKET/PREFIX too.")
+    device: str | None = parameter(None, "cpu, cuda or cuda:1.", unset="cuda where there is one")
+    progress: Progress = parameter(
+        quiet, "Called with what is done, how much of it, and of how much.", flags=()
+    )
+
+    def __post_init__(self) -> None:
+        for one in settings_of(type(self)):
+            value = getattr(self, one.name)
+            if one.choices and value is not None and value not in one.choices:
+                from synth_store.types import UserError
+
+                raise UserError(
+                    f"{one.name.replace('_', ' ')} {value!r} is unknown: choose "
+                    f"{' or '.join(one.choices)}."
+                )
+
+
+@dataclass(frozen=True)
+class TrainSettings(Settings):
+    """The settings of one training and of the run that is recorded of it."""
+
+    mix: Mix | str | None = parameter(
+        None,
+        "Stored methods and their shares: draem:0.5,fractal:0.5.",
+        unset="none at ratio 0",
+        decides=True,
+        study="axis",
+        plural="mixes",
+    )
+    _: KW_ONLY
+    ratio: float | None = parameter(
+        None,
+        "Share of anomalous items.",
+        unset="the detector's own",
+        decides=True,
+        study="axis",
+        plural="ratios",
+        none="published",
+    )
+    detector: str = parameter(
+        "unet@tiny",
+        "As published: draem, destseg, memseg, unet. On normals alone: patchcore. Reduced: "
+        "draem@tiny, unet@tiny.",
+        decides=True,
+    )
+    category: str | None = parameter(
+        None, "A category.", unset="the first of the data set", decides=True
+    )
+    steps: int | None = parameter(
+        None,
+        "Optimiser steps, whatever the ratio.",
+        unset="the protocol's",
+        least=1,
+        decides=True,
+        study="detectors",
+    )
+    batch: int | None = parameter(
+        None,
+        "Items of a step.",
+        unset="the protocol's",
+        least=1,
+        decides=True,
+        study="detectors",
+    )
+    precision: Literal["fp32", "bf16"] = parameter(
+        "fp32", "bf16: mixed precision.", decides=True, study="detectors"
+    )
+    seed: int = parameter(0, "Training seed.", least=0, decides=True, study="axis", plural="seeds")
+    synth_seed: int = parameter(
+        0, "Seed of the stored sets.", least=0, decides=True, study="axis", plural="synth_seeds"
+    )
+    pool: int | None = parameter(
+        None,
+        "Samples read of every set.",
+        unset="all",
+        least=1,
+        decides=True,
+        study="axis",
+        plural="pools",
+        none="all",
+    )
+    ratio_mode: Literal["exact", "bernoulli"] = parameter(
+        "exact",
+        "bernoulli: every item drawn independently, as in published code; exact: every count as "
+        "near to its share as whole items allow.",
+        decides=True,
+        study="protocol",
+    )
+    select: Literal["last", "best-on-test"] = parameter(
+        "last",
+        "The checkpoint that counts. best-on-test: the one that scored best on the test images, an "
+        "upper bound, marked wherever it appears; writes both runs.",
+        decides=True,
+        study="protocol",
+    )
+    select_every: int | None = parameter(
+        None,
+        "Steps between looks at the test set.",
+        unset="the published number",
+        least=1,
+        decides=True,
+    )
+    steps_mode: Literal["same", "per-component"] = parameter(
+        "same",
+        "per-component: the steps times the number of methods in the mix, as in published "
+        "epoch-based trainings on concatenated data sets.",
+        study="protocol",
+    )
+    settings: Mapping[str, Any] | None = parameter(
+        None,
+        "Parameters of the detector that differ from its variant's, by name.",
+        flags=("--set",),
+        hash=False,
+        study="detectors",
+    )
+    weights: Mapping[str, Path] | None = parameter(
+        None,
+        "Files of pretrained networks by name, as resnet18=FILE; nothing is downloaded.",
+        unset="those in ASBENCH_WEIGHTS",
+        hash=False,
+    )
+    runs: Path | str = parameter(RUNS, "Folder of the runs.")
+    untrained: bool = parameter(False, "Score the detector before its first step too.")
+    parity: bool = parameter(
+        False,
+        "Record the scores of the detector's published code beside the exact ones.",
+        study="protocol",
+    )
+    notify: Notify = parameter(silent, "Called with sentences worth reading.", flags=())
+    stop: Callable[[], bool] | None = parameter(
+        None, "Asked at every step: where it returns True, the training saves and ends.", flags=()
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.mix, str):
+            from synth_store import Mix
+
+            object.__setattr__(self, "mix", Mix.parse(self.mix))
+
+    @property
+    def mixture(self) -> Mix:
+        """The mix, read; empty where there is none."""
+        from synth_store import Mix
+
+        assert not isinstance(self.mix, str)
+        return self.mix or Mix()
+
+    def decides(self) -> dict[str, Any]:
+        """Return, as JSON has them, the settings that decide the outcome.
+
+        `select_every` only where it is looked at.
+        """
+        said = {one.name: getattr(self, one.name) for one in settings_of(type(self)) if one.decides}
+        if self.select != BEST_ON_TEST:
+            del said["select_every"]
+        return said | {"mix": {method: float(share) for method, share in self.mixture.shares}}
+
+
+@dataclass(frozen=True)
+class MethodSettings(Settings):
+    """What fitting and generating are told of a method and of the store that they may make."""
+
+    _: KW_ONLY
+    category: str | Sequence[str] | None = parameter(None, "A category.", unset="all")
+    size: int | tuple[int, int] | None = parameter(
+        None,
+        "Image side of a new store in pixels; from Python also (height, width).",
+        unset="256",
+        least=8,
+    )
+    resize: Literal["stretch", "pad"] | None = parameter(
+        None, "How a new store fits images to its size.", unset="stretch"
+    )
+    settings: Mapping[str, Any] | None = parameter(
+        None,
+        "Parameters of the method that differ from its own, by name; they need a variant.",
+        flags=("--set",),
+        hash=False,
+    )
+    variant: str | None = parameter(
+        None,
+        "Name of the parameters that differ: `three` of nsa is nsa@three; `three` of "
+        "realnet@tiny-scratch, from whose parameters it starts, is realnet@tiny-scratch-three.",
+    )
+    fits: Path | str = parameter(FITS, "Folder of fitted weights.")
+    weights: Mapping[str, Path] | None = parameter(
+        None,
+        "Files of the pretrained networks that a learned method starts from, by name; nothing is "
+        "downloaded.",
+        unset="those in ASBENCH_WEIGHTS",
+        hash=False,
+    )
+
+
+@dataclass(frozen=True)
+class GenerateSettings(MethodSettings):
+    """The settings of one rendering of synthetic sets."""
+
+    method: str | Sequence[str] = parameter(
+        "fractal",
+        "A method with its variant, if any, or `real`: the few-shot defects themselves, as many as "
+        "there are, at seed 0.",
+    )
+    _: KW_ONLY
+    n: int = parameter(
+        1000,
+        "Samples per category; more of them later continue the same set.",
+        least=1,
+        flags=("-n", "--n"),
+    )
+    seed: int = parameter(0, "Seed of the synthetic set.", least=0)
+    textures: str = parameter(
+        TEXTURES,
+        "Textures that draem and others blend in: procedural (drawn), dtd, or a folder of images.",
+    )
+    replace: bool = parameter(False, "Render anew what stands under the same key.")
+    fit_seed: int = parameter(0, "Seed of the fit that is rendered from.", least=0)
+    workers: int | Engine | None = parameter(
+        None,
+        "Processes, or an engine of `asbench.grid.engines`.",
+        unset="one per core; one where a learned method renders on a GPU",
+        flags=(),
+    )
+
+
+@dataclass(frozen=True)
+class FitSettings(MethodSettings):
+    """The settings of one fit of a learned method."""
+
+    method: str = parameter("realnet@tiny-scratch", "A learned method with its variant.")
+    _: KW_ONLY
+    seed: int = parameter(0, "Seed of the fit.", least=0)
+    replace: bool = parameter(False, "Fit anew what stands at the same place.")
+    notify: Notify = parameter(silent, "Called with sentences worth reading.", flags=())
+    stop: Callable[[], bool] | None = parameter(
+        None, "Asked at every step: where it returns True, the fit saves and ends.", flags=()
+    )
+
+
+@dataclass(frozen=True)
+class MeasureSettings(Settings):
+    """The settings of one measurement of a stored set's image quality."""
+
+    method: str = parameter("draem", "A stored method, or `real`, the few-shot defects.")
+    _: KW_ONLY
+    category: str | None = parameter(None, "A category.", unset="the first of the data set")
+    n: int = parameter(
+        SAMPLES,
+        "Samples measured of a set, the first ones. Scores of different n do not compare.",
+        least=2,
+        flags=("-n", "--n"),
+        study="quality",
+        plural="samples",
+    )
+    seed: int = parameter(0, "Seed of the synthetic set.", least=0)
+    metrics: Sequence[str] | None = parameter(
+        None,
+        "A metric of `asbench.quality.metrics.METRICS`.",
+        unset="all whose weights are here",
+        flags=("--metric",),
+        study="quality",
+        plural="metrics",
+    )
+    real: Literal["held_out", "full"] = parameter(
+        "held_out",
+        "Real defects held against. full: the few-shot third too, as in the paper.",
+        study="quality",
+        plural="real",
+    )
+    weights: Mapping[str, Path] | None = parameter(
+        None,
+        "Files of the networks behind metrics, by name: inception, alexnet, vgg16, resnet18.",
+        unset="those in ASBENCH_WEIGHTS",
+        hash=False,
+    )
+    out: Path | str = parameter(QUALITY, "Folder of what was measured.", flags=("--quality",))
+    notify: Notify = parameter(silent, "Called with sentences worth reading.", flags=())
+
+
+class OfSettings(Protocol[P, S_contra, R_co]):
+    """A function that takes settings one by one or, as `of`, all at once."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+    def of(self, settings: S_contra, /) -> R_co: ...
+
+
+def takes(cls: Callable[P, S]) -> Callable[[Callable[[S], R]], OfSettings[P, S, R]]:
+    """Give a function of settings the signature of the settings, and their sentences as its `Args`.
+
+    What type checkers and editors see of it is the constructor of `cls`; so does `help`.
+    """
+
+    def decorate(function: Callable[[S], R]) -> OfSettings[P, S, R]:
+        @wraps(function)
+        def called(*args: P.args, **kwargs: P.kwargs) -> R:
+            return function(cls(*args, **kwargs))
+
+        there = inspect.signature(cls).parameters
+        inner = [there[one.name] for one in settings_of(cast(type[Any], cls))]
+        result = inspect.signature(function).return_annotation
+        called.__doc__ = f"{inspect.getdoc(function)}\n\n{_arguments(cast(type[Any], cls))}"
+        stage = cast(Any, called)
+        stage.__signature__ = inspect.Signature(inner, return_annotation=result)
+        stage.of = function
+        return cast(OfSettings[P, S, R], stage)
+
+    return decorate
+
+
+def _arguments(cls: type[Any]) -> str:
+    entries = (
+        f"{one.name}: {one.doc}{f' None: {one.unset}.' if one.unset else ''}"
+        for one in settings_of(cls)
+    )
+    fill = partial(textwrap.fill, width=88, initial_indent=" " * 4, subsequent_indent=" " * 8)
+    return "\n".join(["Args:", *map(fill, entries)])
