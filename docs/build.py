@@ -19,16 +19,27 @@ import click
 
 import asbench
 import synth_store
-from asbench import datasets, detectors, plugins, report, study, synthesizers, testing, types
+from asbench import (
+    catalogue,
+    datasets,
+    detectors,
+    plugins,
+    report,
+    study,
+    synthesizers,
+    testing,
+    types,
+)
+from asbench.data import check, fetch
 from asbench.evaluation import evaluate, predict_files, trained
 from asbench.fitting import contract as learned_model
 from asbench.fitting import testing as learned_testing
-from asbench.generation import preview
+from asbench.generation import export_set, preview, verify
 from asbench.nets import detector as detector_contract
 from asbench.report import compare
 from cli.main import asbench as command_line
 from docs.python_api import describe, prose
-from synth_store import errors
+from synth_store import copying, errors, removal, selection
 
 FOLDER = Path(__file__).parent / "reference"
 NOTICE = "<!-- Written by `make docs` from the code. Change the code, not this page. -->"
@@ -300,6 +311,44 @@ def python() -> str:
             synth_store,
             sorted(stores),
             "The store alone: needs neither torch nor asbench.",
+        ),
+        (
+            "asbench.generation.verify",
+            verify,
+            ("verify", "Verification"),
+            "What `asbench store verify` does.",
+        ),
+        (
+            "asbench.generation.export_set",
+            export_set,
+            ("export_set", "Exported"),
+            "What `asbench store export` does.",
+        ),
+        (
+            "synth_store.selection",
+            selection,
+            ("contents", "Entry"),
+            "What `asbench store ls` shows.",
+        ),
+        ("synth_store.removal", removal, ("remove", "Removed"), "What `asbench store rm` does."),
+        (
+            "synth_store.copying",
+            copying,
+            ("copy_store", "Copied"),
+            "What `asbench store copy` does.",
+        ),
+        (
+            "asbench.data.check",
+            check,
+            ("check", "Report", "CategoryReport", "Defects", "Problem"),
+            "What `asbench data check` does.",
+        ),
+        ("asbench.data.fetch", fetch, ("fetch",), "What `asbench data fetch` does."),
+        (
+            "asbench.catalogue",
+            catalogue,
+            ("known_datasets", "KnownDataset", "families"),
+            "What `asbench data list` and `asbench methods list` show.",
         ),
         (
             "synth_store.errors",

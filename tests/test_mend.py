@@ -162,3 +162,8 @@ def test_whatever_opens_a_store_brings_the_commands_along() -> None:
         path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
         if "SynthStore.open(" in path.read_text() or "SynthStore.create(" in path.read_text():
             assert "asbench.mend" in graph.find_upstream_modules(module), module
+    # A command imports when it is called: what opens its store must itself bring them along.
+    commands = graph.find_descendants("cli")
+    assert not [
+        c for c in commands if graph.direct_import_exists(importer=c, imported="synth_store")
+    ]

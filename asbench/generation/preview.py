@@ -15,7 +15,7 @@ from asbench.progress import Notify, Progress, quiet, silent
 from asbench.settings import FITS, STORE, TEXTURES
 from asbench.synthesizers import hand_crafted
 from asbench.types import Dataset
-from synth_store.types import Image
+from synth_store.types import Image, UserError
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +72,8 @@ def preview(
 
     Raises UserError for an unknown method or category.
     """
+    if n < 1:
+        raise UserError(f"{n} samples are none: give 1 or more.")
     data = open_dataset(dataset, name=name)
     if method is None:
         categories = [category] if category is not None else list(data.categories())
