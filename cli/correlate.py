@@ -82,7 +82,7 @@ def command(
     show(rows)
     if csv is not None:
         text = quality_vs_detection.csv_text(rows)
-        into_place(csv, lambda part: part.write_text(text, encoding="utf-8"))
+        into_place(csv, text)
         console.say(str(csv))
     console.next_step(console.command("asbench", "cross", runs=options.unless(runs, options.RUNS)))
 

@@ -122,7 +122,7 @@ def command(
             bands.append(Band(f"{one} on {data.name}/{chosen}, seed {seed}{note}", samples))
             bars("drawing", done, len(methods))
     picture = png(contact_sheet(bands, side=side, compact=compact))
-    into_place(out, lambda part: part.write_bytes(picture))
+    into_place(out, picture)
     console.say(f"{out}: {len(bands)} methods, {count} samples each")
     missing = [one for one, stored in found.items() if not stored]
     if missing:
@@ -167,5 +167,5 @@ def _foregrounds(
         source = "stored" if stored else "not stored"
         console.say(f"{place}: object found on {found} of {len(samples)} normals ({source}){rest}")
     picture = png(foreground_sheet(bands, side=side, compact=compact))
-    into_place(out, lambda part: part.write_bytes(picture))
+    into_place(out, picture)
     console.say(f"{out}: {len(bands)} categories, up to {count} normals each")

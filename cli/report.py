@@ -114,8 +114,7 @@ def command(
     )
     for path, render in texts:
         if path is not None:
-            text = render(table)
-            into_place(path, lambda part, text=text: part.write_text(text))  # type: ignore[misc]
+            into_place(path, render(table))
             console.say(str(path))
     grid = studies.grid_of(found, table.subset, asked)
     if tables is not None:

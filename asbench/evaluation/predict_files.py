@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
-from asbench.documents import into_place
+from asbench.documents import into_place, json_text
 from asbench.evaluation.trained import Trained
 from asbench.files.images import FileError, image_files, read_image
 from asbench.imaging.contact_sheet import heat, png
@@ -56,7 +55,7 @@ def predict_files(
         below = file.relative_to(path) if path.is_dir() else Path(file.name)
         picture = out / below.with_name(f"{below.name}.{trained.id}.png")
         drawn = png(heat(pixels, found.map, threshold.value if threshold else None))
-        into_place(picture, lambda part, drawn=drawn: part.write_bytes(drawn))  # type: ignore[misc]
+        into_place(picture, drawn)
         rows.append(Row(str(file), found.score, found.anomalous, str(picture)))
         if progress is not None:
             progress(done, len(named))
@@ -72,6 +71,5 @@ def _write(rows: Sequence[Row], out: Path) -> None:
             lines.writerow([f.name for f in fields(Row)])
             lines.writerows([r.image, r.score, r.anomalous, r.heat_map] for r in rows)
 
-    text = json.dumps([asdict(r) for r in rows], indent=1) + "\n"
     into_place(out / TABLE, table)
-    into_place(out / "predictions.json", lambda part: part.write_text(text, encoding="utf-8"))
+    into_place(out / "predictions.json", json_text(rows, ascii_only=True))
