@@ -6,13 +6,13 @@ Nothing here needs torch, so that a report can list the runs that are missing.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-from asbench.documents import Keyed, RecordFile, damaged
+from asbench.documents import Keyed, RecordFile
 from asbench.results import Run, Subset
 from asbench.settings import TrainSettings, settings_of
 from asbench.types import REAL
@@ -354,19 +354,3 @@ def note_failure(folder: Path, job: str, error: Exception, attempt: int) -> None
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
     except OSError as problem:
         raise UserError(f"cannot write {folder / FAILURES}: {problem.strerror}.") from problem
-
-
-def failures(folder: Path) -> Sequence[Mapping[str, Any]]:
-    """Return the lines of `failures.jsonl`, oldest first; none where there is no such file.
-
-    Raises UserError naming a damaged line.
-    """
-    path = folder / FAILURES
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    found: list[Mapping[str, Any]] = []
-    for number, line in enumerate(lines, 1):
-        try:
-            found.append(json.loads(line))
-        except ValueError as error:
-            raise damaged(path, f"line {number}: {error}", "delete that line") from error
-    return found

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from asbench import results
 from asbench.data import set_record
-from asbench.data.set_record import SetRecord
+from asbench.data.set_record import SetRecord, record_of
 from asbench.documents import Keyed, Number, RecordFile, RecordFolder, into_place, json_text
 from asbench.generation import fitted
 from asbench.quality import cross_matrix
@@ -392,6 +392,18 @@ def test_the_first_records_still_load(tmp_path: Path) -> None:
     assert found.left_out == (study.LeftOut(found.cells[0], ("no data",)),)
     assert set_record.FILE.parse("{}", HERE).record == SetRecord()
     assert set_record.FILE.parse('{"record": {"cpu": "x86"}}', HERE).record == SetRecord(cpu="x86")
+
+
+def test_what_is_recorded_of_a_set_is_read_by_name(tmp_path: Path) -> None:
+    def stored(**attributes: Any) -> Any:
+        return types.SimpleNamespace(folder=tmp_path, attributes={"count": 3, **attributes})
+
+    assert record_of(stored()) == SetRecord()
+    assert record_of(stored(record={"saw_defects": ["a"]})).saw_defects == ("a",)
+    with pytest.raises(UserError, match=r"zarr\.json .*unknown key 'saw_defect' in record.*anew"):
+        record_of(stored(record={"saw_defect": ["a"]}))
+    with pytest.raises(UserError, match=r"record\.saw_defects should be .*, not 'a'"):
+        record_of(stored(record={"saw_defects": "a"}))
 
 
 # --- A folder of records ---
