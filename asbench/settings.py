@@ -68,6 +68,7 @@ class Setting:
 
     name: str
     type: Any
+    choices: tuple[str, ...]
     default: Any
     doc: str
     unset: str = ""
@@ -83,11 +84,6 @@ class Setting:
     def key(self) -> str:
         """What a study file calls it."""
         return self.plural or (self.flags[-1].lstrip("-") if self.flags else self.name)
-
-    @property
-    def choices(self) -> tuple[str, ...]:
-        options = (self.type, *get_args(self.type))
-        return tuple(c for o in options if get_origin(o) is Literal for c in get_args(o))
 
 
 def settings_of(cls: type[Any]) -> tuple[Setting, ...]:
@@ -109,7 +105,15 @@ def _read(cls: type[Any]) -> tuple[Setting, ...]:
         return by_name, field.metadata.get("flags") == (), said_by[field.name] if by_name else 0
 
     order = sorted(dataclasses.fields(cls), key=place)
-    return tuple(Setting(f.name, hints[f.name], f.default, **f.metadata) for f in order)
+    return tuple(
+        Setting(f.name, hints[f.name], _choices(hints[f.name]), f.default, **f.metadata)
+        for f in order
+    )
+
+
+def _choices(kind: Any) -> tuple[str, ...]:
+    options = (kind, *get_args(kind))
+    return tuple(c for o in options if get_origin(o) is Literal for c in get_args(o))
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def command(asked: FitSettings) -> None:
     shown.add_column("digest")
     for one in fits:
         seen = sum(len(one.defects_seen(c)) for c in one.kinds)
-        minutes = f"{one.record['seconds'] / 60:.1f}"
+        minutes = f"{one.record.seconds / 60:.1f}"
         shown.add_row(str(one.folder), str(seen or "none"), minutes, one.digest[:12])
     console.out.print(shown)
     console.say(f"\nlook at {fits[0].folder / 'samples.png'}")

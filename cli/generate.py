@@ -29,6 +29,7 @@ def command(asked: GenerateSettings, workers: int | None, scheduler: str | None)
     the workers of a dask cluster render; they must see the store at the same path.
     """
     from asbench import generate
+    from asbench.data.set_record import record_of
     from asbench.grid import engines
     from asbench.types import REAL
     from cli import console
@@ -60,7 +61,7 @@ def command(asked: GenerateSettings, workers: int | None, scheduler: str | None)
             "Textures are drawn (procedural); the published methods use DTD: --textures dtd"
         )
     for stored in sets:
-        if left_out := stored.attributes["record"].get("without_mask"):
+        if left_out := record_of(stored).without_mask:
             console.say(
                 f"{stored.key}/{stored.category}: left out for want of a mask: "
                 f"{', '.join(left_out)}"

@@ -67,7 +67,7 @@ def command(
         )
     if csv is not None:
         text = record.csv_text(found)
-        into_place(csv, lambda part: part.write_text(text, encoding="utf-8"))
+        into_place(csv, text)
         console.say(str(csv))
     console.say(f"{len(found)} sets: {asked.out}")
     quality = options.unless(asked.out, options.QUALITY)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
-from asbench.documents import into_place
+from asbench.documents import into_place, json_text
 from asbench.evaluation.trained import Prediction, Trained
 from asbench.files.images import FileError, image_files, read_image
 from asbench.imaging.contact_sheet import heat, png
@@ -96,8 +95,7 @@ def predict(
 
 
 def _draw(path: Path, pixels: Image, said: Prediction, threshold: Threshold | None) -> None:
-    drawn = png(heat(pixels, said.map, threshold.value if threshold else None))
-    into_place(path, lambda part: part.write_bytes(drawn))
+    into_place(path, png(heat(pixels, said.map, threshold.value if threshold else None)))
 
 
 def _write(rows: Sequence[Row], out: Path) -> Path:
@@ -107,7 +105,6 @@ def _write(rows: Sequence[Row], out: Path) -> Path:
             lines.writerow([f.name for f in fields(Row)])
             lines.writerows([r.image, r.score, r.anomalous, r.heat_map] for r in rows)
 
-    text = json.dumps([asdict(r) for r in rows], indent=1) + "\n"
     into_place(out / TABLE, table)
-    into_place(out / "predictions.json", lambda part: part.write_text(text, encoding="utf-8"))
+    into_place(out / "predictions.json", json_text(rows, ascii_only=True))
     return out / TABLE

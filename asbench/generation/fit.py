@@ -22,23 +22,24 @@ import torch
 
 from asbench.data.ingest import ensure_normals
 from asbench.datasets import open_dataset
-from asbench.documents import into_place
+from asbench.documents import damaged, into_place, json_text
 from asbench.fitting import loop
 from asbench.fitting.contract import LearnedModel, save_kept
 from asbench.fitting.weights import content_digest, find_weights
 from asbench.generation.fitted import (
     ALL,
+    FIT_FILE,
     RECORD,
-    SCHEMA,
     WEIGHTS,
     Evaluated,
+    FitIdentity,
+    FitRecord,
     Fitted,
     digest_of,
     fit_folder,
     fit_parameters,
     networks,
     read_fit,
-    read_json,
     versions,
 )
 from asbench.generation.generate import chosen, geometry_of
@@ -79,7 +80,7 @@ class FitPlan:
     methods: Mapping[str, LearnedSynthesizer]
     subjects: tuple[Subject, ...]
     weights: Mapping[str, Path]
-    identity: Mapping[str, Any]
+    identity: FitIdentity
     folder: Path
     device: torch.device
 
@@ -182,7 +183,7 @@ def _identity(
     subjects: Sequence[Subject],
     seed: int,
     weights: Mapping[str, Path],
-) -> dict[str, Any]:
+) -> FitIdentity:
     seen = hashlib.sha256()
     for subject in subjects:
         for defect in subject.defects:
@@ -217,7 +218,8 @@ def _execute(plan: FitPlan, asked: FitSettings) -> Fitted:
         seed_rng(address_seed("build", plan.identity["method"], plan.identity["seed"]), device)
         model = networks(plan.synthesizer, kinds, plan.weights).to(device)
         stages = model.stages(plan.subjects)
-    _write_json(folder / BEGUN, dict(plan.identity))  # not before weights were found to fit
+    begun = json_text(plan.identity, ascii_only=True)
+    into_place(folder / BEGUN, begun)  # not before weights were found to fit
     fitting = loop.fit(
         model,
         stages,
@@ -236,18 +238,17 @@ def _execute(plan: FitPlan, asked: FitSettings) -> Fitted:
     model.eval()
     save_kept(model, folder / WEIGHTS)
     into_place(folder / "samples.png", partial(_draw, plan, model))
-    record = {
-        "schema": SCHEMA,
-        "identity": plan.identity,
-        "digest": digest_of(folder / WEIGHTS, plan.identity["weights"]),
-        "losses": fitting.curves,
-        "seconds": round(fitting.seconds, 1),
-        "device": device.type,
-        "threads": torch.get_num_threads(),
-        "versions": versions(),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    _write_json(folder / RECORD, record)
+    record = FitRecord(
+        identity=plan.identity,
+        digest=digest_of(folder / WEIGHTS, plan.identity["weights"]),
+        losses=fitting.curves,
+        seconds=round(fitting.seconds, 1),
+        device=device.type,
+        threads=torch.get_num_threads(),
+        versions=versions(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    FIT_FILE.write(record, folder)
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)
     (folder / BEGUN).unlink(missing_ok=True)
     return read_fit(folder)
@@ -259,8 +260,7 @@ def _refuse_another(plan: FitPlan) -> None:
         path = plan.folder / name
         if not path.exists():
             continue
-        stored = read_json(path)
-        there = stored["identity"] if name == RECORD else stored
+        there = read_fit(plan.folder).record.identity if name == RECORD else _begun(path)
         for key, wanted in plan.identity.items():
             if there.get(key) != wanted:
                 raise UserError(
@@ -296,6 +296,12 @@ def _draw(plan: FitPlan, model: LearnedModel, path: Path) -> None:
     path.write_bytes(png(contact_sheet(bands, side=96)))
 
 
-def _write_json(path: Path, record: Mapping[str, Any]) -> None:
-    text = json.dumps(record, indent=1, allow_nan=False) + "\n"
-    into_place(path, lambda part: part.write_text(text, encoding="utf-8"))
+def _begun(path: Path) -> Mapping[str, Any]:
+    """Return what an unfinished fit is to become; every key of it is looked at by who asks."""
+    try:
+        there = json.loads(path.read_bytes())
+        if not isinstance(there, dict):
+            raise ValueError("it holds no settings")
+    except (OSError, ValueError) as error:
+        raise damaged(path, error, FIT_FILE.again) from error
+    return there

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from typing_extensions import TypedDict
+
+from asbench.documents import Number, RecordFile
 from asbench.settings import FITS
 from asbench.synthesizers import variants
 from asbench.types import LearnedSynthesizer, Renderer, Synthesizer
@@ -31,30 +34,69 @@ EXTRA = ("diffusers", "transformers")
 """Those of them that come with the extra `diffusion`."""
 
 
-@dataclass(frozen=True)
-class Fitted:
-    """A finished fit: its folder and what its `fit.json` says.
+class FitIdentity(TypedDict):
+    """Everything that decides fitted weights, but for library versions and the device.
 
-    record: `identity` (all that decided the weights), `digest` of the weights, `losses`, `seconds`,
-    `device`, `versions`, `created`.
+    normals: category to digest; kinds: to its defect types; defects: to the ids of those it sees;
+    weights: digests of what it starts from, by name.
     """
 
+    dataset: str
+    method: str
+    seed: int
+    geometry: str
+    parameters: Mapping[str, Any]
+    pixel_version: int
+    normals: Mapping[str, str]
+    kinds: Mapping[str, Sequence[str]]
+    defects: Mapping[str, Sequence[str]]
+    defects_digest: str
+    weights: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class FitRecord:
+    """The contents of `fit.json`.
+
+    digest: of the weights; losses: (step, loss) by stage and loss; seconds: wall time; created: ISO
+    8601.
+    """
+
+    identity: FitIdentity
+    digest: str
+    losses: Mapping[str, Sequence[tuple[int, Number]]]
+    seconds: Number
+    device: str
+    threads: int
+    versions: Mapping[str, str]
+    created: str
+
+
+FIT_FILE = RecordFile(
+    FitRecord, RECORD, SCHEMA, "fit again with `asbench fit --replace`", ascii_only=True
+)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A finished fit: its folder and what its `fit.json` says."""
+
     folder: Path
-    record: Mapping[str, Any]
+    record: FitRecord
 
     @property
     def digest(self) -> str:
         """What was fitted, with the weights it started from: 64 hex digits."""
-        return str(self.record["digest"])
+        return self.record.digest
 
     @property
     def kinds(self) -> dict[str, tuple[str, ...]]:
         """The categories it is for, each with its defect types."""
-        return {c: tuple(kinds) for c, kinds in self.record["identity"]["kinds"].items()}
+        return {c: tuple(kinds) for c, kinds in self.record.identity["kinds"].items()}
 
     def defects_seen(self, category: str) -> tuple[str, ...]:
         """Return the ids of the real defects of a category that it was fitted on."""
-        return tuple(self.record["identity"]["defects"].get(category, ()))
+        return tuple(self.record.identity["defects"].get(category, ()))
 
 
 @dataclass(frozen=True)
@@ -106,7 +148,7 @@ def find_fit(
     for other in sorted(p.name for p in (Path(fits) / dataset).glob("*")):
         if other.partition("@")[0] == plain:
             for fitted in _serving(fits, dataset, other, category, seed):
-                if fitted.record["identity"]["parameters"] == wanted:
+                if fitted.record.identity["parameters"] == wanted:
                     return fitted
     origin = ["--dataset", name or dataset, "--category", category]
     at = ["--fits", str(fits)] if str(fits) != FITS else []
@@ -151,7 +193,7 @@ def loading_of(
     from asbench.nets.device import find_device
 
     assert isinstance(synthesizer, LearnedSynthesizer)
-    then = fitted.record["identity"]["parameters"]
+    then = fitted.record.identity["parameters"]
     for parameter, value in fit_parameters(synthesizer).items():
         if then.get(parameter) != value:
             raise UserError(
@@ -166,7 +208,7 @@ def loading_of(
         {name: path for name, path in (given or {}).items() if name not in absorbed},
     )
     for name, path in found.items():
-        if content_digest(path) != fitted.record["identity"]["weights"][name]:
+        if content_digest(path) != fitted.record.identity["weights"].get(name):
             raise UserError(
                 f"{path} is not what {fitted.folder} was fitted with: name the file with "
                 f"--weights {name}=PATH, or fit again with --replace."
@@ -175,28 +217,8 @@ def loading_of(
 
 
 def read_fit(folder: Path) -> Fitted:
-    """Return the fit of a folder; raises UserError naming a damaged or later one."""
-    path = folder / RECORD
-    record = read_json(path)
-    if record.get("schema") != SCHEMA:
-        raise UserError(
-            f"{path} has schema {record.get('schema')!r}; this version of ASBench reads schema "
-            f"{SCHEMA}. Install the version that wrote it, or fit again with --replace."
-        )
-    return Fitted(folder, record)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return what a JSON file of a fit holds; raises UserError where it is damaged."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{path} cannot be read ({error}): fit again with `asbench fit --replace`."
-        ) from error
-    if not isinstance(found, dict):
-        raise UserError(f"{path} is not the record of a fit: fit again with --replace.")
-    return found
+    """Return the fit of a folder; raises UserError naming a damaged or later one, and the key."""
+    return Fitted(folder, FIT_FILE.read(folder))
 
 
 def digest_of(weights: Path, pretrained: Mapping[str, str]) -> str:
@@ -233,7 +255,7 @@ def load(synthesizer: LearnedSynthesizer, loading: Loading) -> Renderer:
     path = loading.folder / WEIGHTS
     if not path.is_file():
         raise UserError(f"{path} is missing: fit again with `asbench fit --replace`.")
-    known = fitted.record["identity"]["weights"]
+    known = fitted.record.identity["weights"]
     if digest_of(path, known) != loading.digest:
         raise UserError(
             f"{path} is not what {loading.folder / RECORD} says (damaged, or fitted anew "

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from asbench.data.set_record import record_of
 from asbench.generation.fitted import Fitted, Loading
 from asbench.generation.fitted import versions as fitted_versions
 from asbench.generation.render import RenderJob
@@ -61,7 +62,7 @@ def plan_set(
     seen = list(fitted.defects_seen(category)) if fitted is not None else []
     if "defects" in synthesizer.needs:
         real = store.read(StoreKey(key.dataset, REAL, 0), category)
-        seen += real.attributes["record"]["saw_defects"]
+        seen += record_of(real).saw_defects
     textures = textures if "textures" in synthesizer.needs else None
     jobs = store.create_set(
         key,
@@ -120,7 +121,7 @@ def identity(
         bank = store.normals(*textures.split("/"))
         found["textures"] = {"name": textures, "digest": bank.digest}
     if fitted is not None:
-        found["fit"] = {"digest": fitted.digest, "seed": fitted.record["identity"]["seed"]}
+        found["fit"] = {"digest": fitted.digest, "seed": fitted.record.identity["seed"]}
     if "defects" in synthesizer.needs:
         masks = Masks(store.read(StoreKey(key.dataset, REAL, 0), category))
         found["defects"] = masks_identity(masks)

@@ -102,8 +102,7 @@ def preview(
             progress("drawing", done, len(methods))
         drawn = Preview(contact_sheet(bands, side=side, compact=compact), stored)
     if out is not None:
-        picture = png(drawn.image)
-        into_place(Path(out), lambda part: part.write_bytes(picture))
+        into_place(Path(out), png(drawn.image))
     return drawn
 
 

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from asbench.nets.weights import fill, load_tensors, replacing, save_tensors
-from synth_store.types import UserError
+from asbench.documents import damaged, into_place
+from asbench.nets.weights import fill, load_tensors, save_tensors
 
 COMMIT = "checkpoint.json"
 
@@ -69,8 +69,7 @@ def write(folder: Path, net: nn.Module, stage: Leg, step: int, facts: Mapping[st
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
         **facts,
     }
-    with replacing(folder / COMMIT) as temporary:
-        temporary.write_text(json.dumps(commit, indent=1) + "\n", encoding="utf-8")
+    into_place(folder / COMMIT, json.dumps(commit, indent=1) + "\n")
     for old in folder.glob("step-*"):
         if old.name != file:
             old.unlink()
@@ -84,7 +83,8 @@ def peek(folder: Path) -> dict[str, Any] | None:
     try:
         commit: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise UserError(_damaged(path, error)) from error
+        again = f"delete the folder {folder} and start again"
+        raise damaged(path, error, again) from error
     return commit
 
 
@@ -145,10 +145,6 @@ def _laid_out(value: Any, parameter: Tensor) -> Any:
     if isinstance(value, Tensor) and value.shape == parameter.shape:
         return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
     return value
-
-
-def _damaged(path: Path, error: Exception) -> str:
-    return f"{path} is damaged ({error}): delete the folder {path.parent} and start again."
 
 
 def _encode(value: Any) -> Any:

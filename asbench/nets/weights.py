@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 import safetensors
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from asbench.documents import into_place
 from synth_store.types import UserError
 
 
@@ -59,12 +58,11 @@ def _title(net: nn.Module) -> str:
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     """Write tensors as one safetensors file, by rename; raises UserError where it cannot."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        try:
-            save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary)
-        except safetensors.SafetensorError as error:  # what it makes of a full disk
-            raise UserError(f"cannot write {path}: {error}.") from error
+    plain = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+    try:
+        into_place(path, lambda part: save_file(plain, part))
+    except safetensors.SafetensorError as error:  # what it makes of a full disk
+        raise UserError(f"cannot write {path}: {error}.") from error
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
@@ -76,20 +74,3 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     except safetensors.SafetensorError as error:
         raise UserError(f"{path} is not a readable safetensors file: {error}.") from error
     return tensors
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it there if all went well, else remove it.
-
-    Raises UserError naming `path` when the disk is full or refuses.
-    """
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        try:
-            yield temporary
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}.") from error

@@ -56,8 +56,7 @@ def correlate(
         seed=seed,
     )
     if csv is not None:
-        text = csv_text(rows)
-        into_place(Path(csv), lambda part: part.write_text(text, encoding="utf-8"))
+        into_place(Path(csv), csv_text(rows))
     return rows
 
 

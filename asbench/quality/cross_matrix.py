@@ -9,16 +9,16 @@ ranks, and its rank correlation with the true metric says how well.
 from __future__ import annotations
 
 import json
-import math
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+
+from typing_extensions import TypedDict
 
 from asbench import results
-from asbench.documents import into_place
+from asbench.documents import Number, RecordFolder, record_id
 from asbench.quality.correlation import (
     LEAST,
     Correlation,
@@ -27,7 +27,7 @@ from asbench.quality.correlation import (
     off_diagonal_mean,
 )
 from asbench.quality.quality_vs_detection import Cell, cell_of, detection, mean_over_cells
-from asbench.results import Run, Subset, run_id, subset_for
+from asbench.results import Run, Subset, subset_for
 from synth_store.types import UserError
 
 SCHEMA = 1
@@ -55,14 +55,14 @@ class Crossed:
 
     decides: CrossDecides
     method: str
-    values: Mapping[str, Mapping[str, float]]
+    values: Mapping[str, Mapping[str, Number]]
     counts: Mapping[str, int]
     created: str
 
     @property
     def id(self) -> str:
         """The name of the folder: 12 hex digits."""
-        return run_id(self.decides)
+        return record_id(self.decides)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,48 +94,15 @@ class Matrix:
         return dict(zip(self.methods, self.cells[self.methods.index(method)], strict=True))
 
 
-def save(crossed: Crossed, root: Path) -> None:
-    """Write `<root>/<id>/cross.json`, whole or not at all."""
-    record = {"schema": SCHEMA, "id": crossed.id, **asdict(crossed)}
-    for values in record["values"].values():
-        values |= {m: None if math.isnan(v) else v for m, v in values.items()}
-    text = json.dumps(record, indent=1, allow_nan=False) + "\n"
-    path = root / crossed.id / "cross.json"
-    into_place(path, lambda part: part.write_text(text, encoding="utf-8"))
-
-
-def read(folder: Path) -> Crossed:
-    """Return what a folder holds; raises UserError where it is damaged or of another schema."""
-    path = folder / "cross.json"
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if record["schema"] != SCHEMA:
-            raise ValueError(f"schema {record['schema']!r} is not {SCHEMA}")
-        values = {
-            b: {m: math.nan if v is None else float(v) for m, v in by.items()}
-            for b, by in record["values"].items()
-        }
-        kept: dict[str, Any] = {k: record[k] for k in Crossed.__slots__ if k != "values"}
-        crossed = Crossed(values=values, **kept)
-        if record["id"] != crossed.id:
-            raise ValueError(f"its id is {record['id']!r}, its settings give {crossed.id!r}")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"{path} cannot be read ({error}): delete its folder and run `asbench cross` again."
-        ) from error
-    return crossed
-
-
-def rows(root: Path) -> list[Crossed]:
-    """Return what stands under `root`, oldest first."""
-    found = [read(path.parent) for path in sorted(root.glob("*/cross.json"))]
-    return sorted(found, key=lambda c: (c.created, c.id))
-
-
-def finished(root: Path, decides: Mapping[str, Any]) -> Crossed | None:
-    """Return the row under `root` that `decides` names, None where there is none."""
-    folder = root / run_id(decides)
-    return read(folder) if (folder / "cross.json").exists() else None
+ROWS = RecordFolder(
+    Crossed,
+    "cross.json",
+    SCHEMA,
+    "delete its folder and run `asbench cross` again",
+    ascii_only=True,
+)
+save, read = ROWS.save, ROWS.read
+rows, finished = ROWS.rows, ROWS.finished
 
 
 def matrices(

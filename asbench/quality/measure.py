@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from asbench.data.set_record import record_of
 from asbench.datasets import open_dataset
 from asbench.evaluation.testset import TestSet
 from asbench.mend import regenerate_command
@@ -119,7 +120,7 @@ class Meter:
             return there
         start = perf_counter()
         key = StoreKey(self.data.name, method, decides["seed"])
-        seen = self.store.read(key, self.category).attributes["record"].get("saw_defects", ())
+        seen = record_of(self.store.read(key, self.category)).saw_defects
         quality = Quality(
             decides=decides,
             scores=tuple(self._marked(score) for score in self._scores(key)),

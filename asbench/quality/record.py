@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, Literal, TypedDict
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from asbench.documents import into_place
-from asbench.results import Subset, run_id
+from typing_extensions import TypedDict
+
+from asbench.documents import Number, RecordFolder, record_id
+from asbench.results import Subset
 from synth_store.types import UserError
 
 SCHEMA = 1
@@ -70,10 +70,10 @@ class Score:
     metric: str
     pairing: Pairing
     region: Region
-    value: float
+    value: Number
     n: int
     against: int = 0
-    spread: float = math.nan
+    spread: Number = math.nan
     note: str = ""
     reason: str = ""
     weights: str = ""
@@ -95,13 +95,13 @@ class Quality:
     scores: tuple[Score, ...]
     saw_defects: int
     environment: Mapping[str, Any]
-    seconds: float
+    seconds: Number
     created: str
 
     @property
     def id(self) -> str:
         """The name of the folder: 12 hex digits."""
-        return quality_id(self.decides)
+        return record_id(self.decides)
 
     def score(self, address: str) -> Score:
         """Return one score; raises UserError naming what there is."""
@@ -122,57 +122,11 @@ class Quality:
         return whole, inside
 
 
-def quality_id(decides: Mapping[str, Any]) -> str:
-    """Return the id of what decides a measurement, as `asbench.results.run_id` does for runs."""
-    return run_id(decides)
-
-
-def save(quality: Quality, root: Path) -> None:
-    """Write `<root>/<id>/quality.json`, whole or not at all."""
-    record = {"schema": SCHEMA, "id": quality.id, **asdict(quality)}
-    for score in record["scores"]:
-        for name in ("value", "spread"):
-            if not math.isfinite(score[name]):
-                score[name] = None  # JSON has no NaN
-    text = json.dumps(record, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-    path = root / quality.id / "quality.json"
-    into_place(path, lambda part: part.write_text(text, encoding="utf-8"))
-
-
-def read(folder: Path) -> Quality:
-    """Return what a folder holds; raises UserError where it is damaged, edited or of later make."""
-    path = folder / "quality.json"
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if record["schema"] != SCHEMA:
-            raise UserError(
-                f"{path} has schema {record['schema']!r}; this version of ASBench reads schema "
-                f"{SCHEMA}. Install the version that wrote it, or delete the folder."
-            )
-        scores = tuple(_score(score) for score in record["scores"])
-        kept = {k: record[k] for k in Quality.__slots__ if k != "scores"}
-        quality = Quality(scores=scores, **kept)
-        if record["id"] != quality.id:
-            raise ValueError(f"its id is {record['id']!r}, its settings give {quality.id!r}")
-    except (OSError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise _damaged(path, error) from error
-    except UserError:
-        raise
-    except ValueError as error:
-        raise _damaged(path, error) from error
-    return quality
-
-
-def rows(root: Path) -> list[Quality]:
-    """Return what stands under `root`, oldest first; raises UserError for a damaged file."""
-    found = [read(path.parent) for path in sorted(root.glob("*/quality.json"))]
-    return sorted(found, key=lambda q: (q.created, q.id))
-
-
-def finished(root: Path, decides: Mapping[str, Any]) -> Quality | None:
-    """Return the measurement under `root` that `decides` names, None where there is none."""
-    folder = root / quality_id(decides)
-    return read(folder) if (folder / "quality.json").exists() else None
+QUALITIES = RecordFolder(
+    Quality, "quality.json", SCHEMA, "delete its folder and run `asbench quality` again"
+)
+save, read = QUALITIES.save, QUALITIES.read
+rows, finished = QUALITIES.rows, QUALITIES.finished
 
 
 def addresses(qualities: Iterable[Quality]) -> list[str]:
@@ -193,15 +147,3 @@ def csv_text(qualities: Iterable[Quality]) -> str:
             values = (getattr(score, name) for name in Score.__slots__)
             lines.writerow([*named, *("" if v != v else v for v in values)])
     return out.getvalue()
-
-
-def _score(record: Mapping[str, Any]) -> Score:
-    numbers = {k: math.nan if record[k] is None else float(record[k]) for k in ("value", "spread")}
-    return Score(**{**record, **numbers})
-
-
-def _damaged(path: Path, error: Exception) -> UserError:
-    what = f"no {error}" if isinstance(error, KeyError) else str(error)
-    return UserError(
-        f"{path} cannot be read ({what}): delete its folder and run `asbench quality` again."
-    )

@@ -97,8 +97,7 @@ def write(
     written = []
     for path, form in ((markdown, markdown_text), (latex, latex_text), (csv, csv_text)):
         if path is not None:
-            text = form(table)
-            into_place(Path(path), lambda part, text=text: part.write_text(text))  # type: ignore[misc]
+            into_place(Path(path), form(table))
             written.append(Path(path))
     grid = studies.grid_of(shown, table.subset, asked)
     if tables is not None:

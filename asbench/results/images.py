@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asbench.documents import damaged, into_place
+from asbench.results.run import AGAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def read_table(folder: Path) -> list[ImageRow]:
                 for r in csv.DictReader(file)
             ]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise damaged(path, error) from error
+        raise damaged(path, error, AGAIN) from error
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,4 +130,4 @@ def read_gallery(folder: Path) -> Gallery:
             ids = tuple(map(str, file["ids"]))
             return Gallery(ids, file["images"], file["masks"], file["maps"])
     except _NPZ_ERRORS as error:
-        raise damaged(path, error) from error
+        raise damaged(path, error, AGAIN) from error

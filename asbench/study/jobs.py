@@ -19,6 +19,7 @@ from typing import Any
 
 from asbench.data.ingest import ensure_normals
 from asbench.datasets import open_dataset
+from asbench.documents import into_place
 from asbench.generation.fit import fit
 from asbench.generation.generate import ensure_bank
 from asbench.progress import Progress
@@ -265,9 +266,7 @@ def reporting(place: Place, job: str) -> Iterator[Progress]:
             return
         said = time.monotonic()
         shown = f"scoring {job}" if what.startswith("scoring") else job
-        part = path.with_suffix(f".{os.getpid()}")
-        part.write_text(json.dumps([shown, done, total]), encoding="utf-8")
-        part.replace(path)
+        into_place(path, json.dumps([shown, done, total]))
 
     try:
         yield progress

@@ -6,13 +6,13 @@ Nothing here needs torch, so that a report can list the runs that are missing.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from asbench.documents import into_place
+from asbench.documents import Keyed, RecordFile
 from asbench.results import Run, Subset
 from asbench.settings import TrainSettings, settings_of
 from asbench.types import REAL
@@ -187,71 +187,100 @@ class Record:
         return tuple(cell for cell in self.cells if cell not in self.runs)
 
 
-def write(record: Record, folder: Path) -> None:
-    """Write `study.json`, whole or not at all."""
-    reasons = {out.cell: list(out.reasons) for out in record.left_out}
-    rows = [
-        {
-            **_cell_row(cell),
-            "run": record.runs.get(cell),
-            "failed": record.failed.get(cell),
-            "left_out": reasons.get(cell),
-        }
-        for cell in record.cells
-    ]
-    document = {
-        "schema": SCHEMA,
-        "name": record.name,
-        "study": record.text,
-        "cells": rows,
-        "quality": None if record.quality is None else _quality_rows(record.quality),
-    }
-    text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
-    into_place(folder / RECORD, lambda part: part.write_text(text, encoding="utf-8"))
-
-
-def read(folder: Path) -> Record:
-    """Return the record of a study's folder.
-
-    Raises UserError naming the file where it is missing, damaged or of a later schema.
-    """
-    path = folder / RECORD
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        if document["schema"] != SCHEMA:
-            raise UserError(
-                f"{path} has schema {document['schema']!r}, and this version of ASBench reads "
-                f"schema {SCHEMA}: run the study again to write it anew."
-            )
-        rows = [(_cell(row), row) for row in document["cells"]]
-        return Record(
-            name=str(document["name"]),
-            text=str(document["study"]),
-            cells=tuple(cell for cell, _ in rows),
-            runs={cell: row["run"] for cell, row in rows if row["run"]},
-            failed={cell: row["failed"] for cell, row in rows if row["failed"]},
-            left_out=tuple(LeftOut(c, tuple(r["left_out"])) for c, r in rows if r["left_out"]),
-            quality=_quality(document.get("quality")),
-        )
-    except FileNotFoundError:
-        raise UserError(
-            f"{folder} holds no study: {RECORD} is not there; run one, `asbench study run demo`."
-        ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(
-            f"{path} cannot be read ({error}): delete it and run the study again, which does "
-            "nothing twice."
-        ) from error
-
-
 _OF_CELL = [
     one
     for one in settings_of(TrainSettings)
     if one.study or one.name in ("dataset", "category", "detector")
 ]
 """The settings that a cell's row holds."""
+_SETTLED: Mapping[str, Any] = {
+    **{"dataset": str, "category": str, "geometry": str, "mix": str, "ratio": float},
+    **{"pool": int | None, "detector": str, "parameters": Mapping[str, Any]},
+    **{"settings": Mapping[str, Any], "steps": int, "batch": int},
+}
+"""What every row says of its cell, in its order; settled, so none of it is None but a pool."""
+_OTHERS = [one for one in _OF_CELL if one.name not in _SETTLED]
+_ROW: Mapping[str, Any] = {
+    **_SETTLED,
+    **{one.name: one.type for one in _OTHERS},
+    **{"part": str, "keep": bool},
+    **{"run": str | None, "failed": str | None, "left_out": tuple[str, ...] | None},
+}
+"""The keys of a row: a cell's, and what became of it."""
+_Row = Annotated[Mapping[str, Any], Keyed(_ROW, absent={one.name: one.default for one in _OTHERS})]
+"""What a version knew no setting for was as it is unset now."""
+
+
+@dataclass(frozen=True)
+class _SetRow(SetNeeded):
+    """A set whose quality is asked for, and what became of it. id: of its `quality.json`."""
+
+    id: str | None
+    failed: str | None
+
+
+@dataclass(frozen=True)
+class _Quality:
+    """As `Measured`, row by row."""
+
+    samples: int
+    real: Subset
+    metrics: tuple[str, ...]
+    left_out: Mapping[str, str]
+    sets: tuple[_SetRow, ...]
+
+
+@dataclass(frozen=True)
+class _Document:
+    """What `study.json` holds, as JSON has it: a row for each cell and what became of it."""
+
+    name: str
+    study: str
+    cells: tuple[_Row, ...]
+    quality: _Quality | None = None
+
+
+FILE = RecordFile(
+    _Document, RECORD, SCHEMA, "delete it and run the study again, which does nothing twice"
+)
+
+
+def write(record: Record, folder: Path) -> None:
+    """Write `study.json`, whole or not at all."""
+    reasons = {out.cell: out.reasons for out in record.left_out}
+    rows = []
+    for cell in record.cells:
+        row = _cell_row(cell) | {
+            "run": record.runs.get(cell),
+            "failed": record.failed.get(cell),
+            "left_out": reasons.get(cell),
+        }
+        rows.append({key: row[key] for key in _ROW})
+    quality = None if record.quality is None else _quality_rows(record.quality)
+    FILE.write(_Document(record.name, record.text, tuple(rows), quality), folder)
+
+
+def read(folder: Path) -> Record:
+    """Return the record of a study's folder.
+
+    Raises UserError naming the file, and the key, where it is missing, damaged or of a later
+    schema.
+    """
+    if not (folder / RECORD).exists():
+        raise UserError(
+            f"{folder} holds no study: {RECORD} is not there; run one, `asbench study run demo`."
+        )
+    document = FILE.read(folder)
+    rows = [(_cell(row), row) for row in document.cells]
+    return Record(
+        name=document.name,
+        text=document.study,
+        cells=tuple(cell for cell, _ in rows),
+        runs={cell: row["run"] for cell, row in rows if row["run"]},
+        failed={cell: row["failed"] for cell, row in rows if row["failed"] is not None},
+        left_out=tuple(LeftOut(c, r["left_out"]) for c, r in rows if r["left_out"] is not None),
+        quality=None if document.quality is None else _quality(document.quality),
+    )
 
 
 def _cell_row(cell: Cell) -> dict[str, Any]:
@@ -267,7 +296,7 @@ def _cell_row(cell: Cell) -> dict[str, Any]:
 
 
 def _cell(row: Mapping[str, Any]) -> Cell:
-    said = {one.name: row[one.name] for one in _OF_CELL if one.name in row}
+    said = {one.name: row[one.name] for one in _OF_CELL}
     nothing = {name: row[name] or None for name in ("mix", "settings")}
     return Cell(
         training=TrainSettings(**said | nothing),
@@ -278,32 +307,30 @@ def _cell(row: Mapping[str, Any]) -> Cell:
     )
 
 
-def _quality_rows(quality: Measured) -> dict[str, Any]:
-    return {
-        "samples": quality.samples,
-        "real": quality.real,
-        "metrics": quality.metrics,
-        "left_out": quality.left_out,
-        "sets": [
-            {**asdict(one), "id": quality.done.get(one), "failed": quality.failed.get(one)}
-            for one in quality.sets
-        ],
-    }
+def _quality_rows(quality: Measured) -> _Quality:
+    done, failed = quality.done, quality.failed
+    return _Quality(
+        samples=quality.samples,
+        real=quality.real,
+        metrics=quality.metrics,
+        left_out=quality.left_out,
+        sets=tuple(
+            _SetRow(**vars(one), id=done.get(one), failed=failed.get(one)) for one in quality.sets
+        ),
+    )
 
 
-def _quality(said: Mapping[str, Any] | None) -> Measured | None:
-    if said is None:
-        return None
+def _quality(said: _Quality) -> Measured:
     names = SetNeeded.__dataclass_fields__
-    rows = [(SetNeeded(**{n: row[n] for n in names}), row) for row in said["sets"]]
+    rows = [(SetNeeded(**{n: getattr(row, n) for n in names}), row) for row in said.sets]
     return Measured(
-        samples=said["samples"],
-        real=said["real"],
-        metrics=tuple(said["metrics"]),
-        left_out=dict(said["left_out"]),
+        samples=said.samples,
+        real=said.real,
+        metrics=said.metrics,
+        left_out=said.left_out,
         sets=tuple(one for one, _ in rows),
-        done={one: row["id"] for one, row in rows if row["id"]},
-        failed={one: row["failed"] for one, row in rows if row["failed"]},
+        done={one: row.id for one, row in rows if row.id is not None},
+        failed={one: row.failed for one, row in rows if row.failed is not None},
     )
 
 
@@ -327,11 +354,3 @@ def note_failure(folder: Path, job: str, error: Exception, attempt: int) -> None
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
     except OSError as problem:
         raise UserError(f"cannot write {folder / FAILURES}: {problem.strerror}.") from problem
-
-
-def failures(folder: Path) -> Sequence[Mapping[str, Any]]:
-    """Return the lines of `failures.jsonl`, oldest first; none where there is no such file."""
-    path = folder / FAILURES
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]

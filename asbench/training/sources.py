@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from asbench import plugins
+from asbench.data.set_record import record_of
 from asbench.data.validation_part import KEPT_BACK_AT_MOST, kept_back
 from asbench.mend import regenerate_command
 from asbench.types import REAL, Item
@@ -43,8 +44,7 @@ class Sources:
     @property
     def saw_defects(self) -> tuple[str, ...]:
         """The ids of the real defects that the sets were made from, all that any of them saw."""
-        seen = (s.attributes["record"].get("saw_defects", ()) for s in self.sets)
-        return tuple(sorted(set().union(*seen)))
+        return tuple(sorted(set().union(*(record_of(s).saw_defects for s in self.sets))))
 
     def refuse_leaks(self, items: Sequence[Item], store: SynthStore) -> None:
         """Raise UserError if a set saw a defect that is not few-shot among these test items.
@@ -54,7 +54,7 @@ class Sources:
         """
         allowed = {item.id for item in items if item.few_shot}
         for stored in self.sets:
-            seen = stored.attributes["record"].get("saw_defects", ())
+            seen = record_of(stored).saw_defects
             if other := [id_ for id_ in seen if id_ not in allowed]:
                 raise UserError(
                     f"{stored.key}/{stored.category} was made from {len(other)} real defects that "

@@ -158,7 +158,7 @@ def test_another_fit_at_the_same_place_is_refused(place: Path) -> None:
     ):
         fit_toys(place, settings={"lr": 0.5})
     (again,) = fit_toys(place, settings={"lr": 0.5}, replace=True)
-    assert again.record["identity"]["parameters"]["lr"] == 0.5
+    assert again.record.identity["parameters"]["lr"] == 0.5
 
 
 def test_workers_play_no_part(place: Path, tmp_path: Path) -> None:
@@ -360,7 +360,7 @@ def test_pretrained_weights_are_needed_to_fit_and_not_to_render(
     published(tmp_path / "256x256_diffusion.pt")
     monkeypatch.setenv("ASBENCH_WEIGHTS", str(tmp_path))
     (done,) = fit_toys(tmp_path, settings=small_adm)
-    assert set(done.record["identity"]["weights"]) == {"adm256"}
+    assert set(done.record.identity["weights"]) == {"adm256"}
     (tmp_path / "256x256_diffusion.pt").unlink()
     assert len(render(tmp_path, settings=small_adm)) == 2
 

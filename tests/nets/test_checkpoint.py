@@ -93,7 +93,7 @@ def test_a_failed_write_leaves_the_older_checkpoint(tmp_path):
     with pytest.raises(TypeError):
         checkpoint.write(tmp_path, net, stage, 2, {"training": object()})
     assert checkpoint.peek(tmp_path)["step"] == 1
-    assert not list(tmp_path.glob("*.tmp"))
+    assert not list(tmp_path.glob(".*"))
     fresh = nn.Linear(3, 2)
     checkpoint.restore(tmp_path, checkpoint.peek(tmp_path), fresh, stage_of(fresh))
     assert torch.equal(fresh.weight, kept)

@@ -60,6 +60,10 @@ def measured(folder: Path) -> dict[str, dict[str, float]]:
     return {q.id: {s.address: s.value for s in q.scores} for q in rows}
 
 
+def failures(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / record.FAILURES).read_text().splitlines()]
+
+
 def assert_same(folder: Path, whole: Path) -> None:
     """Assert equal ids of runs and of measured sets, and equal metrics to 1e-6."""
     found, expected = scores(folder), scores(whole)
@@ -208,7 +212,7 @@ def test_what_fails_is_noted_tried_again_as_told_and_stops_nothing_else(
     assert str(test) in found.failed[bolt]
     assert found.failed[nut].startswith("it needs its normals, which failed: ")
     assert str(normal) in found.failed[nut]
-    lines = record.failures(folder)
+    lines = failures(folder)
     assert [line["attempt"] for line in lines] == [1, 2, 1, 2]
     assert [line["job"] for line in lines[::2]] == ["normals of photos/nut", str(bolt)]
     assert all(line["error"] for line in lines)
@@ -317,7 +321,7 @@ def test_a_set_whose_quality_cannot_be_measured_is_noted_and_stops_nothing(
     assert {one.method: why for one, why in found.failed.items()} == {
         "cutout": "there is no measuring this."
     }
-    (line,) = record.failures(folder)
+    (line,) = failures(folder)
     assert line["job"] == "quality of photos/cutout/0/bolt"
     assert record.read(folder).quality == found
     monkeypatch.setattr(jobs, "measure", measure)

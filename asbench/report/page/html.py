@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import importlib.resources
 import math
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import jinja2
 from markupsafe import Markup
 
 from asbench import results
+from asbench.documents import into_place
 from asbench.report import tables
 from asbench.report.coverage import HEAD, Asked
 from asbench.report.page import figures, galleries, overlays, qualitative, sections, studies
@@ -76,13 +76,7 @@ def write(
         compare=compare,
         images=images,
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(out)
-    finally:
-        part.unlink(missing_ok=True)
+    into_place(out, text)
     return out
 
 

@@ -65,7 +65,7 @@ def write(
     texts = {"questions.md": told + answers_text(answered)}
     texts |= {f"{t.name}.{end}": form(t) for t in tables for end, form in FORMS.items()}
     for name, text in texts.items():
-        into_place(folder / name, lambda part, text=text: part.write_text(text, encoding="utf-8"))  # type: ignore[misc]
+        into_place(folder / name, text)
     return [folder / name for name in texts]
 
 
@@ -85,10 +85,10 @@ def write_figures(grid: ScoreGrid, folder: Path, quality: Quality | None = None)
     for drawing in drawn:
         for end, data in (("svg", drawing.svg_file().encode()), ("png", drawing.png())):
             found.append(folder / f"{drawing.name}.{end}")
-            into_place(found[-1], lambda part, data=data: part.write_bytes(data))  # type: ignore[misc]
+            into_place(found[-1], data)
     text = "# Figures\n\n" + "\n".join(map(_figure_text, drawn))
     found.append(folder / "figures.md")
-    into_place(found[-1], lambda part: part.write_text(text, encoding="utf-8"))
+    into_place(found[-1], text)
     return found
 
 
