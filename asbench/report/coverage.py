@@ -9,7 +9,7 @@ from typing import Any
 
 from asbench.quality.record import Quality
 from asbench.report.paper.comparison import listed
-from asbench.report.paper.scores import Place, title
+from asbench.report.paper.scores import Expected, title
 from asbench.report.paper.sheet import Entry, Sheet
 from asbench.results import BEST_ON_TEST, Run
 from asbench.study.record import Cell, Record, SetNeeded, standing
@@ -68,8 +68,8 @@ HEAD = ("Runs", "Data set", "Category", "Detector", "Trained with", "Ratio", "Se
 class Asked:
     """A study as a report takes it.
 
-    count: runs that it asks for; found: those that there are; expected: the places of all but what
-    was left out; gaps: of what is not there; others: runs of the folder that are not of the study;
+    count: runs that it asks for; found: those that there are; expected: all but what was left
+    out; gaps: of what is not there; others: runs of the folder that are not of the study;
     selected: whether its checkpoints were selected on the test set; quality: a sentence on what is
     measured and what is not, empty where nothing is asked for.
     """
@@ -77,7 +77,7 @@ class Asked:
     name: str
     count: int
     found: int
-    expected: tuple[Place, ...]
+    expected: tuple[Expected, ...]
     gaps: tuple[Gap, ...]
     others: int
     selected: bool
@@ -127,7 +127,7 @@ def asked(record: Record, runs: Sequence[Run], measured: Sequence[Quality] = ())
         count=len(record.cells),
         found=len(found),
         expected=tuple(
-            dict.fromkeys(_place(c) for c in record.cells if c in found or c not in reasons)
+            dict.fromkeys(_expected(c) for c in record.cells if c in found or c not in reasons)
         ),
         gaps=tuple(sorted(gaps, key=lambda gap: (order.index(gap.kind), -gap.count))),
         others=len(runs) - len(own(record, runs)),
@@ -194,9 +194,9 @@ def _joined(members: Sequence[Box], axis: str) -> Box:
 
 def _mix(cell: Cell) -> str:
     if not cell.mix:
-        return title(())
+        return title("")
     shares = Mix.parse(cell.mix).shares
-    told = title([name for name, _ in shares])
+    told = " + ".join(name for name, _ in shares)
     if len({share for _, share in shares}) == 1:
         return told
     return f"{told} ({' '.join(f'{float(share):.2g}' for _, share in shares)})"
@@ -227,10 +227,9 @@ def _counted(names: Sequence[str], many: str) -> str:
     return f"{len(names)} {many}: {', '.join(names)}"
 
 
-def _place(cell: Cell) -> Place:
-    mix = tuple(sorted(cell.methods))
-    seeds = cell.seed, cell.synth_seed
-    return Place(cell.dataset, cell.category, cell.detector, mix, cell.ratio, *seeds)
+def _expected(cell: Cell) -> Expected:
+    methods, seeds = " + ".join(sorted(cell.methods)), (cell.seed, cell.synth_seed)
+    return Expected(cell.dataset, cell.category, cell.detector, methods, cell.ratio, *seeds)
 
 
 def _on_quality(record: Record, measured: Sequence[Quality]) -> Iterable[str]:

@@ -20,7 +20,6 @@ from asbench.report import tables
 from asbench.report.coverage import HEAD, Asked
 from asbench.report.page import figures, galleries, overlays, qualitative, sections, studies
 from asbench.report.page.sections import Plot
-from asbench.report.paper import scores
 from asbench.report.paper.relations import Quality
 from asbench.report.tables import Row, Table
 from asbench.results import METRICS, SUBSETS, Run
@@ -137,7 +136,7 @@ def page(
         scenes=scenes,
         places=(len(within), len({(r.decides["dataset"], r.decides["category"]) for r in runs})),
         choices=qualitative.choices(table, scenes, root),
-        ledgers=sections.ledgers(scores.from_runs(runs, table.subset)) if many else [],
+        ledgers=sections.ledgers(results.frame(runs, table.subset)) if many else [],
         runs=[run for row in table.rows if row.categories == 1 for run in row.runs],
         losses={} if many else {run.id: _loss(run) for run in runs},
         unfinished=results.unfinished(root),

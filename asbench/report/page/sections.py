@@ -3,19 +3,23 @@ and every run once."""
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import pandas as pd
 from markupsafe import Markup
 
 from asbench.report.drawing import Drawing
 from asbench.report.paper.grid import ScoreGrid
-from asbench.report.paper.scores import Score, title
+from asbench.report.paper.scores import PLACE, Expected, title
 from asbench.report.paper.sheet import GAP, Entry, Sheet
+
+_ORDER = [*(name for name in PLACE if name != "category"), "category"]
+"""Training by training, then category by category."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +113,12 @@ def place(*names: str) -> str:
     return "-".join(["from", *(re.sub(r"\W", "-", name) for name in names)])
 
 
-def ledgers(scores: Iterable[Score]) -> list[Ledger]:
+def ledgers(scores: pd.DataFrame) -> list[Ledger]:
     """Return every run once, by data set and detector."""
-    groups: defaultdict[tuple[str, str], list[Score]] = defaultdict(list)
-    for score in scores:
-        groups[score.dataset, score.detector].append(score)
+    groups: Any = scores.groupby(["dataset", "detector"])
     return [
         Ledger(place(dataset, detector), dataset, detector, tuple(_lines(members)))
-        for (dataset, detector), members in sorted(groups.items())
+        for (dataset, detector), members in groups
     ]
 
 
@@ -132,16 +134,12 @@ def shown(sheets: Iterable[Sheet], grid: ScoreGrid) -> list[SheetShown]:
     return found
 
 
-def _lines(scores: Sequence[Score]) -> Iterable[Line]:
-    def key(score: Score) -> tuple[object, ...]:
-        shares = " ".join(f"{s:.2g}" for s in score.shares)
-        return len(score.mix), title(score.mix), shares, score.ratio, score.seed, score.settings
-
-    for (_, mix, shares, *_), members in itertools.groupby(sorted(scores, key=key), key):
-        each = list(members)
-        runs = [(s.category, run, s.metrics["image_auroc"]) for s in each for run in s.runs]
-        name = f"{mix} ({shares})" if shares else str(mix)
-        yield Line(name, each[0].ratio, each[0].seed, tuple(sorted(runs)))
+def _lines(scores: pd.DataFrame) -> Iterable[Line]:
+    groups: Any = scores.groupby(["parts", "methods", "shares", "ratio", "seed", "settings"])
+    for (_, methods, shares, ratio, seed, _), of in groups:
+        runs = zip(of["category"], of["run"], of["image_auroc"], strict=True)
+        name = title(methods)
+        yield Line(f"{name} ({shares})" if shares else name, ratio, seed, tuple(sorted(runs)))
 
 
 def _cell(sheet: Sheet, row: Sequence[Entry], column: int, grid: ScoreGrid) -> Cell:
@@ -151,28 +149,29 @@ def _cell(sheet: Sheet, row: Sequence[Entry], column: int, grid: ScoreGrid) -> C
         return Cell(entry)
     datasets = [d for d in grid.datasets if head.startswith(f"{d} ")] or list(grid.datasets)
     detectors = list(grid.detectors)
-    mix: tuple[str, ...] = (name,)
+    methods = name
     every_ratio = False
     if sheet.name.startswith("table4"):
         named = entry.mark.partition(", of ")[0].split(" = ")  # a best names its detectors
         detectors = [d for d in grid.detectors if d in named] or detectors
     elif sheet.name == "table6":
-        datasets, mix = [name], ()
+        datasets, methods = [name], ""
         detectors = [d for d in grid.detectors if head.startswith(f"{d} ")]
     elif " on " in sheet.title:
         datasets = [d for d in grid.datasets if sheet.title.endswith(f" on {d}")]
         every_ratio = True
     else:
         return Cell(entry)
-    runs = [
-        run
-        for score in grid.means
-        if score.mix == mix
-        and score.dataset in datasets
-        and score.detector in detectors
-        and (every_ratio or not mix or score.ratio == grid.ratios[score.detector])
-        for run in score.runs
+    whole = grid.whole
+    of = whole[
+        (whole["methods"] == methods)
+        & (whole["shares"] == "")
+        & whole["dataset"].isin(datasets)
+        & whole["detector"].isin(detectors)
     ]
+    if methods and not every_ratio:
+        of = of[of["ratio"] == of["detector"].map(grid.ratios)]
+    runs = list(of.sort_values(_ORDER)["run"])
     if not runs or not datasets:
         return Cell(entry)
     one = len(datasets) == 1
@@ -180,10 +179,10 @@ def _cell(sheet: Sheet, row: Sequence[Entry], column: int, grid: ScoreGrid) -> C
     return Cell(entry, tuple(runs), at or "runs")
 
 
-def lacking(places: Iterable[Sequence[object]]) -> list[tuple[str, str]]:
+def lacking(missing: Iterable[Expected]) -> list[tuple[str, str]]:
     """Return missing runs by all but their category: what is trained, and the categories."""
     found: defaultdict[str, list[str]] = defaultdict(list)
-    for dataset, category, detector, mix, ratio, seed, *_ in places:
-        name = f"{title(mix)} with {detector} on {dataset} at ratio {ratio:g}, seed {seed}"  # type: ignore[arg-type]
-        found[name].append(str(category))
+    for one in missing:
+        trained = f"{title(one.methods)} with {one.detector} on {one.dataset}"
+        found[f"{trained} at ratio {one.ratio:g}, seed {one.seed}"].append(one.category)
     return [(name, ", ".join(of)) for name, of in found.items()]

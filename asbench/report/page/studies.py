@@ -15,9 +15,9 @@ from asbench.report.paper.hybrids import hybrid_table
 from asbench.report.paper.plots import everything
 from asbench.report.paper.questions import Answer
 from asbench.report.paper.relations import Quality
-from asbench.report.paper.scores import Place, from_runs
+from asbench.report.paper.scores import Expected
 from asbench.report.paper.tables import tables
-from asbench.results import Run, Subset
+from asbench.results import Run, Subset, frame
 
 _SHOW = {1: ("overview", "ranks and figures"), 2: ("ratios", "figures 8 and 10"),
          3: ("quality", "figure 11"), 4: ("mixtures", "figure 13")}  # fmt: skip
@@ -45,7 +45,7 @@ class Study:
     ratios: Sequence[Plot] = ()
     quality: Sequence[Plot] = ()
     mixtures: Sequence[Plot] = ()
-    missing: Sequence[Place] = ()
+    missing: Sequence[Expected] = ()
     notes: Sequence[str] = ()
 
     @property
@@ -56,10 +56,10 @@ class Study:
 
 def grid_of(runs: Sequence[Run], subset: Subset, asked: Asked | None = None) -> ScoreGrid:
     """Return the grid of some runs; asked: the study that they are of, whose gaps it then has."""
-    found = from_runs(runs, subset)
+    scores = frame(runs, subset)
     if asked is None:
-        return score_grid(found)
-    return score_grid(found, asked.expected, selected=asked.selected)
+        return score_grid(scores)
+    return score_grid(scores, asked.expected, selected=asked.selected)
 
 
 def study(grid: ScoreGrid, quality: Quality | None = None, *, compare: bool = False) -> Study:
@@ -67,7 +67,7 @@ def study(grid: ScoreGrid, quality: Quality | None = None, *, compare: bool = Fa
     answers = questions.answers(grid, quality)
     if not sections.spans(grid):
         return Study(answers=[_answered(a, grid, frozenset()) for a in answers])
-    mixed = [hybrid_table(grid)] if any(len(s.mix) > 1 for s in grid.hybrids("image_auroc")) else []
+    mixed = [table] if (table := hybrid_table(grid)).rows else []
     sheets = [s for s in tables(grid, quality=quality, compare=compare) if s.name != "missing"]
     if not compare:
         sheets = [s for s in sheets if s.name != "table3"]

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 
 from asbench.quality import statistics
 from asbench.quality.correlation import holm, p_of_r
 from asbench.quality.statistics import Interval, Pearson
 from asbench.report.paper import as_printed
-from asbench.report.paper.blocks import ENOUGH, Blocks, Unit, blocks, rows_of
+from asbench.report.paper.blocks import ENOUGH, Blocks, blocks, units
 from asbench.report.paper.grid import ScoreGrid
 from asbench.report.paper.mixture_gains import gains
 from asbench.report.paper.relations import Quality, pairings
@@ -143,17 +144,12 @@ def methods(grid: ScoreGrid, metric: str, rng: np.random.Generator) -> Answer:
 def method_blocks(grid: ScoreGrid, metric: str) -> Blocks | None:
     """Return the methods' scores at the default ratios, in complete blocks."""
     if grid.printed:
-        rows: dict[Unit, dict[str, float]] = {}
-        for (dataset, method), best in grid.best_of_detectors(metric).items():
-            rows.setdefault(Unit(dataset, ""), {})[method] = best.value
-        return blocks(rows)
-    return blocks(
-        rows_of(
-            grid,
-            metric,
-            lambda s: s.mix[0] if len(s.mix) == 1 and s.ratio == grid.ratios[s.detector] else None,
-        )
-    )
+        best = {pair: of.value for pair, of in grid.best_of_detectors(metric).items()}
+        table = pd.Series(best).rename_axis(["place", "method"]).unstack()
+        return blocks(table.assign(detector="").set_index("detector", append=True))
+    scores = grid.scores
+    at_default = scores["ratio"] == scores["detector"].map(grid.ratios)
+    return blocks(units(scores[at_default & (scores["parts"] == 1)], metric, "methods"))
 
 
 def ratios(grid: ScoreGrid, metric: str, margin: float = MARGIN) -> Answer:
@@ -204,13 +200,10 @@ def ratio_blocks(grid: ScoreGrid, metric: str) -> Blocks | None:
 
     Only trainings that ran at several ratios count.
     """
-    rows = rows_of(
-        grid,
-        metric,
-        lambda s: f"{s.ratio:g}" if len(s.mix) == 1 and s.ratio > 0 else None,
-        lambda s: s.mix[0],
-    )
-    return blocks({unit: of for unit, of in rows.items() if len(of) > 1})
+    scores = grid.scores[(grid.scores["parts"] == 1) & (grid.scores["ratio"] > 0)]
+    told = scores["ratio"].map("{:g}".format)
+    table = units(scores.assign(ratio=told), metric, "ratio", ["methods"])
+    return blocks(table[table.count(axis=1) > 1])
 
 
 def correlations(found: Mapping[tuple[str, str], Pearson]) -> Answer:

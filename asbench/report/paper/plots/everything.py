@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -53,7 +52,7 @@ def of_ratios(grid: ScoreGrid) -> list[Drawing]:
     """Return figures 8 and 10 and the scatter of section 4.3, where ratios were compared."""
     found: list[Drawing] = []
     metrics = _defined(grid, DRAWN)
-    if any(not s.mix for s in grid.scores) and grid.methods:
+    if (grid.scores["parts"] == 0).any() and grid.methods:
         found += [ratios.draw_without(grid, metric) for metric in metrics]
     for study in ratio_studies(grid):
         if len(study.detectors) > 1 or len(study.by_ratio) > 1:
@@ -66,7 +65,8 @@ def of_ratios(grid: ScoreGrid) -> list[Drawing]:
 
 def of_mixtures(grid: ScoreGrid) -> list[Drawing]:
     """Return figure 13, two metrics of each detector that was trained on mixtures."""
-    mixed = {s.detector for s in grid.hybrids(DRAWN[0]) if len(s.mix) > 1}
+    cells = grid.at_default
+    mixed = set(cells[cells.index.isin(grid.mixtures, level="methods")].index.unique("detector"))
     found = [
         mixtures.draw(grid, detector, metric)
         for detector in grid.detectors
@@ -101,6 +101,4 @@ def _marked(drawings: Sequence[Drawing], grid: ScoreGrid) -> list[Drawing]:
 
 
 def _defined(grid: ScoreGrid, metrics: Sequence[str]) -> list[str]:
-    return [
-        m for m in metrics if any(not math.isnan(s.metrics.get(m, math.nan)) for s in grid.scores)
-    ]
+    return [m for m in metrics if grid.scores[m].notna().any()]

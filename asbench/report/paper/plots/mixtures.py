@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import matplotlib as mpl
+import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
@@ -12,8 +13,6 @@ from asbench.report.drawing import INK, SERIES, Drawing, listed, new_axes, perce
 from asbench.report.paper.grid import ScoreGrid
 from asbench.report.paper.hybrids import hybrids
 from asbench.report.paper.plots.cells import lacks
-from asbench.report.paper.scores import Setting
-from asbench.report.paper.scores import title as mix_title
 from asbench.report.tables import TITLES
 
 
@@ -56,23 +55,21 @@ def draw(grid: ScoreGrid, detector: str, metric: str) -> Drawing:
             fontsize=8.5,
         )
     told = [
-        f"{mix_title(h.mix)} {percent(h.value)}, mean of parts {percent(h.theoretical)}, "
+        f"{' + '.join(h.mix)} {percent(h.value)}, mean of parts {percent(h.theoretical)}, "
         f"best part {percent(h.best)}"
         for h in found
     ]
-    datasets = sorted({s.dataset for s in grid.hybrids(metric) if len(s.mix) > 1})
+    cells = grid.at_default[metric]
+    mixed = cells[cells.index.isin(grid.mixtures, level="methods")]
+    datasets = sorted(mixed.index.unique("dataset"))
     over = "data sets, weighted by equation 1" if len(datasets) > 1 else datasets[0]
     caption = f"{TITLES[metric]} of mixtures with {detector} over {over}"
-    mixes = [h.mix for h in found]
-    wanted = [
-        Setting(d, detector, mix, None)
-        for d in datasets
-        for mix in [*mixes, *sorted({(m,) for mix in mixes for m in mix})]
-    ]
-    missing = lacks(grid, wanted, grid.hybrids(metric))
+    parts = sorted({m for h in found for m in h.mix})
+    axes = datasets, [detector], [*(" + ".join(h.mix) for h in found), *parts]
+    missing = lacks(grid, pd.MultiIndex.from_product(axes, names=cells.index.names), cells)
     return Drawing(name, "13", caption, f"{caption}. {listed(told)}.", figure, missing)
 
 
 def _short(mix: tuple[str, ...]) -> str:
-    text = mix_title(mix)
+    text = " + ".join(mix)
     return text if len(text) < 34 else "\n+ ".join([" + ".join(mix[:2]), " + ".join(mix[2:])])
