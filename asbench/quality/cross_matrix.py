@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from asbench.documents import into_place
-from asbench.quality.correlation import (
+from asbench.quality.quality_vs_detection import Cell, cell_of, detection, mean_over_cells
+from asbench.quality.statistics import (
     LEAST,
     Correlation,
     correlate,
     leave_one_out,
     off_diagonal_mean,
 )
-from asbench.quality.quality_vs_detection import Cell, cell_of, detection, mean_over_cells
 from asbench.results import Run, Subset, run_id, subset_for
 from synth_store.types import UserError
 

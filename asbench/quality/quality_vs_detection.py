@@ -17,8 +17,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from asbench.quality.correlation import LEAST, RESAMPLES, Correlation, corrected, correlate
 from asbench.quality.record import Quality
+from asbench.quality.statistics import LEAST, RESAMPLES, Correlation, corrected, correlate
 from asbench.results import BEST_ON_TEST, METRICS, Run, Subset, subset_for
 from synth_store.types import UserError
 
@@ -74,7 +74,7 @@ def correlate_runs(
         scores: addresses, or metrics whose every address is meant; None for all. Choosing them
             after having seen the rows defeats the correction.
         datasets, detectors, ratio: keep only such runs; None keeps all.
-        least, resamples, seed: as for `asbench.quality.correlation.correlate`.
+        least, resamples, seed: as for `asbench.quality.statistics.correlate`.
 
     Runs of a mixture, of none, and those selected on the test set play no part. All rows use the
     held-out test images as soon as one run has seen defects. Raises UserError for an unknown target

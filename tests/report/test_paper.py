@@ -11,7 +11,7 @@ from scipy import stats
 
 from asbench.data import published
 from asbench.quality import statistics
-from asbench.quality.correlation import p_of_r
+from asbench.quality.statistics import p_of_r
 from asbench.report.paper import as_printed, relations, tables
 from asbench.report.paper.grid import ScoreGrid, score_grid
 

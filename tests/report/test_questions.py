@@ -12,8 +12,7 @@ import pytest
 from scipy import stats
 
 from asbench.data import published
-from asbench.quality.correlation import holm, p_of_r
-from asbench.quality.statistics import Pearson
+from asbench.quality.statistics import Pearson, holm, p_of_r
 from asbench.report.paper import as_printed, files, questions
 from asbench.report.paper.blocks import blocks
 from asbench.report.paper.grid import ScoreGrid, score_grid

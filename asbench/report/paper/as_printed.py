@@ -79,7 +79,7 @@ class RatioSpread(NamedTuple):
     range: float
 
 
-class Correlation(NamedTuple):
+class PrintedCorrelation(NamedTuple):
     """Pearson's r of a quality metric with detection, over methods, and its two-sided p."""
 
     r: float
@@ -122,17 +122,18 @@ def ratio_table(dataset: str) -> dict[str, RatioSpread]:
     return {r["method"]: RatioSpread(*(float(r[f]) for f in RatioSpread._fields)) for r in rows}
 
 
-def section_4_3() -> dict[str, Correlation]:
+def section_4_3() -> dict[str, PrintedCorrelation]:
     """Return the correlation of Mean with Range in tables 7 and 8, as the text prints it."""
     return {
-        r["dataset"]: Correlation(float(r["r"]), float(r["p"])) for r in _rows("section_4_3.csv")
+        r["dataset"]: PrintedCorrelation(float(r["r"]), float(r["p"]))
+        for r in _rows("section_4_3.csv")
     }
 
 
-def table9() -> dict[tuple[str, str], Correlation]:
+def table9() -> dict[tuple[str, str], PrintedCorrelation]:
     """Return Table 9 by (data set, quality metric), as printed."""
     return {
-        (r["dataset"], r["quality"]): Correlation(float(r["r"]), float(r["p"]))
+        (r["dataset"], r["quality"]): PrintedCorrelation(float(r["r"]), float(r["p"]))
         for r in _rows("table9.csv")
     }
 

@@ -9,9 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from asbench.quality import statistics
-from asbench.quality.correlation import holm
-from asbench.quality.statistics import Interval
+from asbench.quality.statistics import Interval, bootstrap, holm, signed_rank
 from asbench.report.paper.blocks import ENOUGH, units
 from asbench.report.paper.grid import ScoreGrid
 from asbench.report.paper.sheet import Entry, Sheet, number
@@ -105,7 +103,7 @@ def _gains(
     each = []
     for methods in differences:
         own = by_block[methods].dropna().to_numpy()
-        interval, p = statistics.bootstrap(own, rng), statistics.signed_rank(own)
+        interval, p = bootstrap(own, rng), signed_rank(own)
         each.append((grid.mixtures[methods], float(own.mean()), interval, p, len(own)))
     corrected = holm([p for *_, p, _ in each]).tolist()
     overall = by_block.mean(axis=1).to_numpy()
@@ -120,8 +118,8 @@ def _gains(
             for (mix, difference, interval, p, n), c in zip(each, corrected, strict=True)
         ),
         float(overall.mean()),
-        statistics.bootstrap(overall, rng),
-        statistics.signed_rank(overall),
+        bootstrap(overall, rng),
+        signed_rank(overall),
         len(overall),
         "pairs of category and detector" if shared else "categories",
         notes,

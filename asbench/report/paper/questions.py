@@ -15,9 +15,21 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from asbench.quality import statistics
-from asbench.quality.correlation import holm, p_of_r
-from asbench.quality.statistics import Interval, Pearson
+from asbench.quality.statistics import (
+    Friedman,
+    Interval,
+    Pearson,
+    bootstrap,
+    critical_difference,
+    friedman,
+    holm,
+    least_significant_r,
+    p_of_r,
+    pearson,
+    r_interval,
+    ranked,
+    t_interval,
+)
 from asbench.report.paper import as_printed
 from asbench.report.paper.blocks import ENOUGH, Blocks, blocks, units
 from asbench.report.paper.grid import ScoreGrid
@@ -74,7 +86,7 @@ def answers(
 ) -> list[Answer]:
     """Answer the four questions; the fourth in two parts. Equal scores give equal answers."""
     correlated = {
-        (p.dataset, p.metric): statistics.pearson(p.x, p.y)
+        (p.dataset, p.metric): pearson(p.x, p.y)
         for p in pairings(grid, quality or {})
         if len(p.x) > 3
     }
@@ -110,13 +122,13 @@ def methods(grid: ScoreGrid, metric: str, rng: np.random.Generator) -> Answer:
     )
     if found is None or not found.enough or len(found.columns) < 3:
         return _too_few(asked, found, f"It takes {ENOUGH} blocks and three methods.")
-    test = statistics.friedman(found.values)
+    test = friedman(found.values)
     n, k = found.values.shape
-    gap = statistics.critical_difference(k, n, ALPHA)
+    gap = critical_difference(k, n, ALPHA)
     order = sorted(range(k), key=lambda c: (test.ranks[c], found.columns[c]))
     first, second = order[:2]
-    ranks = statistics.ranked(found.values)
-    interval = statistics.bootstrap(ranks[:, second] - ranks[:, first], rng)
+    ranks = ranked(found.values)
+    interval = bootstrap(ranks[:, second] - ranks[:, first], rng)
     wins = int((ranks[:, first] == ranks.min(axis=1)).sum())
     lead = test.ranks[second] - test.ranks[first]
     alone = lead > gap or wins == n
@@ -166,12 +178,12 @@ def ratios(grid: ScoreGrid, metric: str, margin: float = MARGIN) -> Answer:
     )
     if found is None or not found.enough:
         return _too_few(asked, found, f"It takes {ENOUGH} blocks with two ratios above 0.")
-    test = statistics.friedman(found.values)
+    test = friedman(found.values)
     n, k = found.values.shape
     pairs = []
     for a, b in itertools.combinations(range(k), 2):
         differences = found.values[:, b] - found.values[:, a]
-        interval = statistics.t_interval(differences, 1 - 2 * ALPHA)
+        interval = t_interval(differences, 1 - 2 * ALPHA)
         pairs.append((a, b, float(differences.mean()), interval))
     same = all(interval.within(margin) for *_, interval in pairs)
     a, b, widest, interval = max(pairs, key=lambda pair: abs(pair[2]))
@@ -222,12 +234,12 @@ def correlations(found: Mapping[tuple[str, str], Pearson]) -> Answer:
         why = f"It takes {ENOUGH} methods with quality and detection on one data set."
         return _too_few(asked, None, why, unit="correlations")
     corrected = dict(zip(defined, holm([c.p for c in defined.values()]).tolist(), strict=True))
-    intervals = {at: statistics.r_interval(c.r, c.n) for at, c in defined.items()}
+    intervals = {at: r_interval(c.r, c.n) for at, c in defined.items()}
     strongest = min(defined, key=lambda at: (defined[at].p, at))
     c, alike = defined[strongest], all(i.within(WEAK) for i in intervals.values())
     significant = sum(p < ALPHA for p in corrected.values())
     bare = sum(c.p < ALPHA for c in defined.values())
-    least = statistics.least_significant_r(c.n)
+    least = least_significant_r(c.n)
     why = (
         f"{bare} of {len(defined)} correlations have p < {ALPHA:g}, {significant} after Holm's "
         f"correction; over {c.n} methods no |r| below {least:.2f} could be told from none."
@@ -308,7 +320,7 @@ def _too_few(
     )
 
 
-def _rank_sheet(found: Blocks, test: statistics.Friedman, order: list[int], gap: float) -> Sheet:
+def _rank_sheet(found: Blocks, test: Friedman, order: list[int], gap: float) -> Sheet:
     best = test.ranks[order[0]]
     rows = tuple(
         (

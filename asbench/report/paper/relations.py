@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from asbench.quality import statistics
-from asbench.quality.correlation import holm, p_of_r
+from asbench.quality.statistics import Pearson, holm, p_of_r, pearson
 from asbench.report.paper import as_printed
 from asbench.report.paper.comparison import Printed, listed, not_the_four, reasons, scored_on
 from asbench.report.paper.grid import ScoreGrid
@@ -36,7 +35,7 @@ class RatioStudy(NamedTuple):
     cells: pd.Series[float]
     by_ratio: pd.DataFrame
     spreads: pd.DataFrame
-    r: statistics.Pearson | None
+    r: Pearson | None
 
 
 def ratio_studies(grid: ScoreGrid) -> list[RatioStudy]:
@@ -101,9 +100,7 @@ def table9(grid: ScoreGrid, quality: Quality, compare: bool = False) -> Sheet:
     printed = Printed(compare)
     pairs = {(p.dataset, p.metric): p for p in pairings(grid, quality)}
     found = {
-        at: statistics.pearson(p.x, p.y)
-        if len(p.x) > 2
-        else statistics.Pearson(math.nan, math.nan, len(p.x))
+        at: pearson(p.x, p.y) if len(p.x) > 2 else Pearson(math.nan, math.nan, len(p.x))
         for at, p in pairs.items()
     }
     corrected = dict(zip(found, holm([c.p for c in found.values()]).tolist(), strict=True))
@@ -112,7 +109,7 @@ def table9(grid: ScoreGrid, quality: Quality, compare: bool = False) -> Sheet:
         row = [Entry(metric)]
         for dataset in grid.datasets:
             at = (dataset, metric)
-            c = found.get(at, statistics.Pearson(math.nan, math.nan, 0))
+            c = found.get(at, Pearson(math.nan, math.nan, 0))
             beside = _printed_r(grid, pairs[at], printed) if at in pairs else ""
             row += [number(c.r, beside=beside), number(c.p), number(corrected.get(at, math.nan))]
             row.append(Entry(str(c.n), c.n))
@@ -221,5 +218,5 @@ def _ratio_study(dataset: str, cells: pd.Series[float], several: pd.Series[float
         }
     )
     full = spreads.dropna()
-    r = statistics.pearson(full["mean"], full["range"]) if len(full) > 2 else None
+    r = pearson(full["mean"], full["range"]) if len(full) > 2 else None
     return RatioStudy(dataset, tuple(detectors), tuple(ratios), every, by_ratio, spreads, r)

@@ -9,7 +9,7 @@ import math
 
 import matplotlib as mpl
 
-from asbench.quality import statistics
+from asbench.quality.statistics import critical_difference, friedman, not_told_apart
 from asbench.report.drawing import INK, SERIES, Drawing, listed, new_axes, style
 from asbench.report.paper.grid import ScoreGrid
 from asbench.report.paper.questions import method_blocks
@@ -24,11 +24,11 @@ def draw(grid: ScoreGrid, metric: str) -> Drawing | None:
     found = method_blocks(grid, metric)
     if found is None or not found.enough or len(found.columns) < 3:
         return None
-    test = statistics.friedman(found.values)
-    difference = statistics.critical_difference(test.k, test.n)
+    test = friedman(found.values)
+    difference = critical_difference(test.k, test.n)
     ranks = dict(zip(found.columns, test.ranks, strict=True))
     joined = [
-        [found.columns[place] for place in bar] for bar in statistics.alike(test.ranks, difference)
+        [found.columns[place] for place in bar] for bar in not_told_apart(test.ranks, difference)
     ]
     name = f"ranks-{metric}"
     order = sorted(ranks, key=lambda m: (ranks[m], m))

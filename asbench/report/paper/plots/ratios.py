@@ -10,7 +10,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
-from asbench.quality import statistics
+from asbench.quality.statistics import pearson
 from asbench.report.drawing import SERIES, Drawing, listed, new_axes, percent, series, style, title
 from asbench.report.paper.grid import SETTING, ScoreGrid
 from asbench.report.paper.plots.cells import lacks, single_gaps
@@ -125,7 +125,7 @@ def correlation_text(x: Sequence[float], y: Sequence[float]) -> str:
         return f"too few points for a correlation (n = {len(x)})"
     if len(set(x)) == 1 or len(set(y)) == 1:
         return f"no correlation: all values are alike (n = {len(x)})"
-    found = statistics.pearson(x, y)
+    found = pearson(x, y)
     return f"r = {found.r:.2f}, p = {found.p:.2g}, n = {found.n}".replace("= -", "= −")
 
 
