@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import math
-import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from asbench.documents import into_place
-from asbench.quality.quality_vs_detection import Cell, cell_of, detection, mean_over_cells
+from asbench.quality.quality_vs_detection import detection, mean_by_method, shared
 from asbench.quality.statistics import (
     LEAST,
     Correlation,
@@ -176,43 +175,29 @@ def _matrix(
 ) -> Matrix | None:
     runs = [known[one.decides["run"]] for one in members]
     subset = subset_for(runs)
-    truth = detection(runs, target, subset)
     methods = sorted({one.method for one in members})
     methods = [m for m in methods if all(m in one.values for one in members)]
-    cells = [c for c, by in truth.items() if all(m in by for m in methods)]
-    if len(methods) < 2 or not cells:
+    if len(methods) < 2:
         return None
-    values: defaultdict[tuple[str, str], defaultdict[Cell, list[float]]]
-    values = defaultdict(lambda: defaultdict(list))
-    for one, run in zip(members, runs, strict=True):
-        for b in methods:
-            if (cell := cell_of(run)) in cells:
-                values[one.method, b][cell].append(one.values[b][metric])
-    table = [
-        [
-            mean_over_cells({c: statistics.fmean(v) for c, v in values[a, b].items()})
-            for b in methods
-        ]
-        for a in methods
-    ]
-    true = [
-        mean_over_cells({c: statistics.fmean(v for _, v in truth[c][a]) for c in cells})
-        for a in methods
-    ]
+    columns = {f"on {b}": [one.values[b][metric] for one in members] for b in methods}
+    compared = shared(detection(runs, subset).assign(**columns), methods, target)
+    if compared.empty:
+        return None
+    table = mean_by_method(compared, list(columns)).to_numpy()
+    true = mean_by_method(compared.dropna(subset=[target]), [target])[target].to_numpy()
     predictor = off_diagonal_mean(table)
-    settings = [json.loads(text) for _, text in cells]
     return Matrix(
         dataset=dataset,
         metric=metric,
         target=target,
         subset=subset,
         methods=tuple(methods),
-        cells=tuple(map(tuple, table)),
-        truth=tuple(true),
-        predictor=tuple(map(float, predictor)),
-        detectors=tuple(sorted({s["detector"] for s in settings})),
-        categories=tuple(sorted({category for category, _ in cells})),
-        seeds=tuple(sorted({s for c in cells for m in methods for s, _ in truth[c][m]})),
+        cells=tuple(tuple(row) for row in table.tolist()),
+        truth=tuple(true.tolist()),
+        predictor=tuple(predictor.tolist()),
+        detectors=tuple(sorted(set(compared["detector"]))),
+        categories=tuple(sorted(set(compared["category"]))),
+        seeds=tuple(sorted(set(compared["seed"]))),
         result=correlate(predictor, true, least=least, seed=seed),
-        without=tuple(map(float, leave_one_out(table, true))),
+        without=tuple(leave_one_out(table, true).tolist()),
     )
