@@ -11,26 +11,27 @@ import matplotlib as mpl
 from matplotlib.ticker import MaxNLocator
 
 from asbench.report.drawing import INK, MARKERS, SERIES, as_svg, new_axes, style
-from asbench.report.tables import TITLES, Row, context, mix_title
+from asbench.report.tables import TITLES, ResultRow, mix_title
 from asbench.results import Run
+from asbench.results.frame import context
 
 
 @dataclass(frozen=True, slots=True)
 class Mixture:
     """A mix beside the rows of its components, alike in everything else."""
 
-    mix: Row
-    singles: tuple[Row, ...]
+    mix: ResultRow
+    singles: tuple[ResultRow, ...]
 
 
-def with_ratios(rows: Iterable[Row]) -> list[tuple[Row, ...]]:
+def with_ratios(rows: Iterable[ResultRow]) -> list[tuple[ResultRow, ...]]:
     """Return the rows of each mix that stands at two ratios or more, by ratio.
 
     Rows belong together when they differ in the ratio alone. At ratio 0 no mix is read, so that
     row opens the curve of every mix.
     """
-    curves: defaultdict[str, list[Row]] = defaultdict(list)
-    none: dict[str, Row] = {}
+    curves: defaultdict[str, list[ResultRow]] = defaultdict(list)
+    none: dict[str, ResultRow] = {}
     for row in rows:
         if row.mix:
             curves[context(row.runs[0], "ratio")].append(row)
@@ -45,7 +46,7 @@ def with_ratios(rows: Iterable[Row]) -> list[tuple[Row, ...]]:
     return found
 
 
-def mixtures(rows: Sequence[Row]) -> list[Mixture]:
+def mixtures(rows: Sequence[ResultRow]) -> list[Mixture]:
     """Return every mix whose components all stand alone too, at equal settings and stored sets."""
     singles = {
         (context(r.runs[0], "mix", "sets"), *r.runs[0].decides["sets"].items()): r
@@ -64,7 +65,7 @@ def mixtures(rows: Sequence[Row]) -> list[Mixture]:
     return found
 
 
-def ratio_curve(curves: Sequence[Sequence[Row]], metric: str, name: str) -> str:
+def ratio_curve(curves: Sequence[Sequence[ResultRow]], metric: str, name: str) -> str:
     """Return `metric` against the share of anomalous items, one line per mix.
 
     curves: as `with_ratios` gives them. Lines join the means, dots are the single seeds.
@@ -174,7 +175,7 @@ def _lines(mixture: Mixture, metric: str) -> list[tuple[str, str, list[float]]]:
     return [*singles, ("mean of singles", "mean", [mean]), (title, "mix", mixed)]
 
 
-def _named(rows: Sequence[Row]) -> str:
+def _named(rows: Sequence[ResultRow]) -> str:
     """Return what tells a curve or a line from others: its mix, settings and how it was chosen."""
     row = max(rows, key=lambda row: (len(row.mix), len(row.settings)))
     told = [f"{name} {value}" for name, value in row.settings.items()]
@@ -182,7 +183,7 @@ def _named(rows: Sequence[Row]) -> str:
     return ", ".join([mix_title(row.mix), *told])
 
 
-def _told(rows: Sequence[Row], metric: str) -> str:
+def _told(rows: Sequence[ResultRow], metric: str) -> str:
     points = [
         f"{100 * row.cells[metric].mean:.1f} at {row.ratio:g}"
         for row in rows

@@ -21,8 +21,9 @@ from asbench.report.coverage import HEAD, Asked
 from asbench.report.page import figures, galleries, overlays, qualitative, sections, studies
 from asbench.report.page.sections import Plot
 from asbench.report.paper.relations import Quality
-from asbench.report.tables import Row, Table
+from asbench.report.tables import ResultRow, ResultTable
 from asbench.results import METRICS, SUBSETS, Run
+from asbench.results.frame import mix_text
 from synth_store.types import UserError
 
 _PLOTTED = ("image_auroc", "pixel_ap")
@@ -144,15 +145,15 @@ def page(
     )
 
 
-def _in_short(table: Table) -> Table:
+def _in_short(table: ResultTable) -> ResultTable:
     """Return the means over categories, or no row where there are none; the CSV has every row."""
-    return Table(table.subset, tuple(row for row in table.rows if row.categories > 1))
+    return ResultTable(table.subset, tuple(row for row in table.rows if row.categories > 1))
 
 
-def _what_was_run(runs: Sequence[Run], table: Table) -> str:
+def _what_was_run(runs: Sequence[Run], table: ResultTable) -> str:
     decides = [run.decides for run in runs]
     places = sorted({(d["dataset"], d["category"]) for d in decides})
-    mixes = {tables.mix_text(d["mix"]): d["mix"] for d in decides}
+    mixes = {mix_text(d["mix"]): d["mix"] for d in decides}
     sources = sorted({name for mix in mixes.values() for name in mix})
     mixed = sum(len(mix) > 1 for mix in mixes.values())
     detectors = sorted({d["detector"] for d in decides})
@@ -180,7 +181,7 @@ def _what_was_run(runs: Sequence[Run], table: Table) -> str:
 class Headline:
     """The row with the highest mean image AUROC of its data, and how many rows it was chosen of."""
 
-    row: Row
+    row: ResultRow
     where: str
     of: int
     value: str
@@ -189,7 +190,7 @@ class Headline:
     spread: str
 
 
-def _headlines(table: Table) -> list[Headline]:
+def _headlines(table: ResultTable) -> list[Headline]:
     """Return one headline per data set over all its categories, else one per category.
 
     At most three: categories are not compared with each other, and a lead is no table.
@@ -231,7 +232,7 @@ def _headlines(table: Table) -> list[Headline]:
     return found
 
 
-def _blocks(table: Table) -> list[list[int]]:
+def _blocks(table: ResultTable) -> list[list[int]]:
     """Return the places of the rows that can be compared, block by block."""
     blocks: dict[tuple[str, str, str], list[int]] = {}
     for place, row in enumerate(table.rows):
@@ -239,7 +240,7 @@ def _blocks(table: Table) -> list[list[int]]:
     return list(blocks.values())
 
 
-def _ratio_plots(table: Table) -> list[Plot]:
+def _ratio_plots(table: ResultTable) -> list[Plot]:
     plots = []
     for number, block in enumerate(_blocks(table)):
         rows = [table.rows[place] for place in block]
@@ -252,7 +253,7 @@ def _ratio_plots(table: Table) -> list[Plot]:
     return plots
 
 
-def _mixture_plots(table: Table) -> list[Plot]:
+def _mixture_plots(table: ResultTable) -> list[Plot]:
     plots = []
     for number, block in enumerate(_blocks(table)):
         rows = [table.rows[place] for place in block]
@@ -269,7 +270,7 @@ def _mixture_plots(table: Table) -> list[Plot]:
     return plots
 
 
-def _caption(row: Row, metric: str) -> str:
+def _caption(row: ResultRow, metric: str) -> str:
     return f"{tables.TITLES[metric]}, {row.detector} on {row.dataset}/{row.category}"
 
 

@@ -16,8 +16,9 @@ from pathlib import Path
 
 from asbench.report.page.galleries import Scene, Tile
 from asbench.report.paper.scores import plain
-from asbench.report.tables import Row, Table, context, mix_title
+from asbench.report.tables import ResultRow, ResultTable, mix_title
 from asbench.results import Run, read_table
+from asbench.results.frame import context
 
 Rule = Callable[[Sequence[float]], float]
 """How far the pixel APs of one image, in the order of the runs, satisfy a rule; reversed if < 0."""
@@ -54,7 +55,7 @@ class Choice:
     by_hash: tuple[Picked, ...]
 
 
-def choices(table: Table, scenes: Sequence[Scene], root: Path) -> list[Choice]:
+def choices(table: ResultTable, scenes: Sequence[Scene], root: Path) -> list[Choice]:
     """Return what the runs can show of figures 7, 9 and 12, one for each category and detector.
 
     scenes: as `galleries.scenes` gives them. Of several seeds the lowest is shown.
@@ -72,8 +73,8 @@ def choices(table: Table, scenes: Sequence[Scene], root: Path) -> list[Choice]:
     return found
 
 
-def _comparisons(rows: Sequence[Row]) -> Iterator[tuple[str, str, Rule, list[Run]]]:
-    groups: defaultdict[str, list[Row]] = defaultdict(list)
+def _comparisons(rows: Sequence[ResultRow]) -> Iterator[tuple[str, str, Rule, list[Run]]]:
+    groups: defaultdict[str, list[ResultRow]] = defaultdict(list)
     for row in rows:
         groups[context(row.runs[0], "mix", "sets", "ratio")].append(row)
     for members in groups.values():
