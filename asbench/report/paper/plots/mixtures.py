@@ -7,9 +7,8 @@ import math
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
-from asbench.report.drawing import INK, SERIES, Drawing, listed, new_axes, percent, style, title
+from asbench.report.drawing import INK, SERIES, Drawing, lanes, listed, new_axes, percent, style
 from asbench.report.paper.grid import ScoreGrid
 from asbench.report.paper.hybrids import hybrids
 from asbench.report.paper.plots.cells import lacks
@@ -36,14 +35,9 @@ def draw(grid: ScoreGrid, detector: str, metric: str) -> Drawing:
             axes.plot([100 * best], [y], "o", color=INK, mfc="none", ms=6)
             if math.isnan(score):
                 axes.text(0.01, y, "–", transform=axes.get_yaxis_transform(), va="center")
-        axes.set_yticks(range(len(found)), [_short(h.mix) for h in found])
-        axes.tick_params(axis="y", length=0, labelsize=8)
-        axes.set_ylim(len(found) - 0.4, -0.6)
-        axes.set_xlabel(title(metric))
-        axes.grid(axis="x", alpha=0.2)
+        lanes(axes, [(y, _short(h.mix)) for y, h in enumerate(found)], metric)
         axes.use_sticky_edges = False  # or a bar's foot lies on the frame
         axes.margins(x=0.08)
-        axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         figure.legend(
             handles=[
                 Line2D([], [], marker="D", ls="", color=SERIES[0], label="mixture"),

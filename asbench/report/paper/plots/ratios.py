@@ -8,10 +8,20 @@ from typing import Literal
 
 import matplotlib as mpl
 import pandas as pd
-from matplotlib.ticker import MaxNLocator
 
 from asbench.quality.statistics import pearson
-from asbench.report.drawing import SERIES, Drawing, listed, new_axes, percent, series, style, title
+from asbench.report.drawing import (
+    SERIES,
+    Curve,
+    Drawing,
+    curves,
+    lanes,
+    listed,
+    new_axes,
+    percent,
+    style,
+    title,
+)
 from asbench.report.paper.grid import SETTING, ScoreGrid
 from asbench.report.paper.plots.cells import lacks, single_gaps
 from asbench.report.paper.plots.labels import label_points
@@ -29,20 +39,12 @@ def draw_curves(grid: ScoreGrid, study: RatioStudy, by: By) -> Drawing:
     lines = study.by_ratio
     if by == "detector":
         lines = across(study.cells, "methods").unstack("ratio")
-    name, at = f"fig10-{study.dataset.replace('@', '-')}-{by}", study.ratios
-    with mpl.rc_context(style(name)):
-        figure, axes = new_axes(4.6, 3.1 if by == "detector" else 3.7)
-        for place, (label, values) in enumerate(lines.iterrows()):
-            axes.plot(at, 100 * values, lw=1.3, ms=4.5, label=label, **series(place))
-        axes.set_xticks(at, [f"{ratio:g}" for ratio in at])
-        axes.set_xlabel("Share of anomalous items")
-        axes.set_ylabel(title(METRIC))
-        axes.grid(axis="y", alpha=0.2)
-        axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
-        figure.legend(loc="outside lower center", ncols=3, fontsize=8.5)
+    name = f"fig10-{study.dataset.replace('@', '-')}-{by}"
+    shown = [Curve(str(label), study.ratios, list(line)) for label, line in lines.iterrows()]
+    figure = curves(shown, METRIC, name)
     over = "detectors" if by == "method" else "methods"
     caption = f"{TITLES[METRIC]} on {study.dataset} against the ratio, by {by}: means over {over}"
-    told = [f"{n}: {_at(at, list(v))}" for n, v in lines.iterrows()]
+    told = [f"{curve.label}: {_at(study.ratios, curve.values)}" for curve in shown]
     missing = _missing(grid, study)
     return Drawing(name, "10", caption, f"{caption}. {listed(told)}.", figure, missing)
 
@@ -104,11 +106,9 @@ def draw_without(grid: ScoreGrid, metric: str) -> Drawing:
                 ticks.append((y, detector))
                 y += 1
             y += 1.3
-        axes.set_yticks([at for at, _ in ticks], [text for _, text in ticks])
-        axes.tick_params(axis="y", length=0, labelsize=8)
+        lanes(axes, ticks, metric)
         axes.set_ylim(y - 1.6, -1.3)
         axes.set_xlabel(f"{title(metric)}: ○ without anomalies, ● mean over methods")
-        axes.grid(axis="x", alpha=0.2)
     told = [
         f"{t} on {d}: {percent(none)} without, {percent(some)} with"
         for (d, t), (none, some) in pairs.items()
