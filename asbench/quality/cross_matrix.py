@@ -126,8 +126,8 @@ def read(folder: Path) -> Crossed:
 
 def rows(root: Path) -> list[Crossed]:
     """Return what stands under `root`, oldest first."""
-    found = [read(path.parent) for path in sorted(root.glob("*/cross.json"))]
-    return sorted(found, key=lambda c: (c.created, c.id))
+    crossed = [read(path.parent) for path in sorted(root.glob("*/cross.json"))]
+    return sorted(crossed, key=lambda c: (c.created, c.id))
 
 
 def finished(root: Path, decides: Mapping[str, Any]) -> Crossed | None:
@@ -157,11 +157,11 @@ def matrices(
     by_dataset: defaultdict[str, list[Crossed]] = defaultdict(list)
     for one in latest.values():
         by_dataset[known[one.decides["run"]].decides["dataset"]].append(one)
-    found = [
+    built = [
         _matrix(dataset, members, known, metric, target, least, seed)
         for dataset, members in sorted(by_dataset.items())
     ]
-    return [matrix for matrix in found if matrix is not None]
+    return [matrix for matrix in built if matrix is not None]
 
 
 def _matrix(

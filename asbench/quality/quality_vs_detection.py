@@ -98,32 +98,32 @@ def correlate_runs(
         raise UserError("no set is measured yet: run `asbench quality --method draem,fractal`.")
     subset = subset_for(chosen)
     trained = detection(chosen, subset).dropna(subset=[target])
-    found = []
+    correlated = []
     for group in _groups(qualities):
         here = trained[trained["dataset"] == group[0].decides["dataset"]]
         for address, weights in _wanted(group, scores):
             row = _row(address, weights, group, here, target, subset)
             if row is not None:
                 result = correlate(row.x, row.y, least=least, resamples=resamples, seed=seed)
-                found.append(replace(row, result=result))
-    if not found:
+                correlated.append(replace(row, result=result))
+    if not correlated:
         raise UserError(
             f"no score{'' if scores is None else ' ' + ', '.join(scores)} of a measured set goes "
             "with a run: data set, category and method must be the same. See what is measured with "
             "`asbench quality`, and what is trained with `asbench report`."
         )
-    results = corrected([row.result for row in found])
+    results = corrected([row.result for row in correlated])
     family = sum(not math.isnan(result.pearson.p) for result in results)
-    pairs = zip(found, results, strict=True)
+    pairs = zip(correlated, results, strict=True)
     return [replace(row, result=result, family=family) for row, result in pairs]
 
 
 def latest(qualities: Sequence[Quality]) -> list[Quality]:
     """Return those that were measured as the latest of their data set: only these compare."""
-    found: dict[str, list[Quality]] = {}
+    newest: dict[str, list[Quality]] = {}
     for group in sorted(_groups(qualities), key=lambda g: max(q.created for q in g)):
-        found[group[0].decides["dataset"]] = group
-    return [quality for group in found.values() for quality in group]
+        newest[group[0].decides["dataset"]] = group
+    return [quality for group in newest.values() for quality in group]
 
 
 def by_method(qualities: Sequence[Quality]) -> dict[tuple[str, str], dict[str, float]]:
@@ -135,7 +135,7 @@ def by_method(qualities: Sequence[Quality]) -> dict[tuple[str, str], dict[str, f
     categories; methods that were not measured on every category of the data set have none. Of each
     data set those count that were measured as its latest was.
     """
-    found: dict[tuple[str, str], dict[str, float]] = {}
+    by_name: dict[tuple[str, str], dict[str, float]] = {}
     for group in _groups(latest(qualities)):
         dataset = group[0].decides["dataset"]
         whole = {q.decides["category"] for q in group}
@@ -151,8 +151,8 @@ def by_method(qualities: Sequence[Quality]) -> dict[tuple[str, str], dict[str, f
                 shown = metric if name.endswith("whole") else f"{metric}, inside"
                 scores = _by_category(address, weights[address], group)["value"]
                 means_of = scores.unstack("category").reindex(columns=sorted(whole))
-                found[dataset, shown] = by_label(means_of.dropna().mean(axis=1))
-    return {at: values for at, values in found.items() if values}
+                by_name[dataset, shown] = by_label(means_of.dropna().mean(axis=1))
+    return {at: values for at, values in by_name.items() if values}
 
 
 def detection(runs: Sequence[Run], subset: Subset) -> pd.DataFrame:
@@ -217,12 +217,12 @@ _PARTS = ("", "_p", "_low", "_high", "_holm", "_bh")
 
 def _groups(qualities: Iterable[Quality]) -> list[list[Quality]]:
     """Return what can be compared: same data set, geometry, samples asked for and reference."""
-    found: defaultdict[tuple[str, ...], list[Quality]] = defaultdict(list)
+    groups: defaultdict[tuple[str, ...], list[Quality]] = defaultdict(list)
     for quality in qualities:
         d = quality.decides
         key = (d["dataset"], d["geometry"], str(d["n"]), d["real"], str(d["version"]))
-        found[key].append(quality)
-    return [found[key] for key in sorted(found)]
+        groups[key].append(quality)
+    return [groups[key] for key in sorted(groups)]
 
 
 def _wanted(group: Sequence[Quality], scores: Sequence[str] | None) -> list[tuple[str, str]]:

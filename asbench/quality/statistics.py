@@ -124,8 +124,8 @@ def pearson(x: npt.ArrayLike, y: npt.ArrayLike) -> Pearson:
         raise ValueError(f"two equal arrays of three and more values, not {a.shape} and {b.shape}")
     if np.ptp(a) == 0 or np.ptp(b) == 0:
         return Pearson(math.nan, math.nan, len(a))
-    found = stats.pearsonr(a, b)
-    return Pearson(float(found.statistic), float(found.pvalue), len(a))
+    test = stats.pearsonr(a, b)
+    return Pearson(float(test.statistic), float(test.pvalue), len(a))
 
 
 def p_of_r(r: float, n: int) -> float:
@@ -233,13 +233,13 @@ def corrected(family: Sequence[Correlation]) -> list[Correlation]:
 
     Correlations without a p (too few points) are no tests and do not count.
     """
-    found = list(family)
+    adjusted = list(family)
     for name in ("pearson", "spearman"):
         p = [getattr(c, name).p for c in family]
         for i, (one, two) in enumerate(zip(holm(p), benjamini_hochberg(p), strict=True)):
-            estimate = replace(getattr(found[i], name), holm=float(one), bh=float(two))
-            found[i] = replace(found[i], **{name: estimate})
-    return found
+            estimate = replace(getattr(adjusted[i], name), holm=float(one), bh=float(two))
+            adjusted[i] = replace(adjusted[i], **{name: estimate})
+    return adjusted
 
 
 def holm(p: npt.ArrayLike) -> Floats:
@@ -306,8 +306,8 @@ def off_diagonal_mean(matrix: npt.ArrayLike) -> Floats:
     cells = np.asarray(matrix, np.float64)
     if cells.ndim != 2 or cells.shape[0] != cells.shape[1] or len(cells) < 2:
         raise ValueError(f"a square matrix of two rows or more is needed, not {cells.shape}")
-    found: Floats = np.where(np.eye(len(cells), dtype=bool), 0, cells).sum(1) / (len(cells) - 1)
-    return found
+    means: Floats = np.where(np.eye(len(cells), dtype=bool), 0, cells).sum(1) / (len(cells) - 1)
+    return means
 
 
 def leave_one_out(matrix: npt.ArrayLike, truth: npt.ArrayLike) -> Floats:
@@ -334,15 +334,15 @@ def _pearson_rows(x: Floats, y: Floats) -> Floats:
     x /= np.abs(x).max(axis=1, keepdims=True)
     y /= np.abs(y).max(axis=1, keepdims=True)
     r = (x * y).sum(axis=1) / np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1))
-    found: Floats = np.clip(r, -1, 1)
-    return found
+    clipped: Floats = np.clip(r, -1, 1)
+    return clipped
 
 
 def _stepwise(p: npt.ArrayLike, adjust: Callable[[Floats, int], Floats]) -> Floats:
     values = np.asarray(p, np.float64)
     tested = np.flatnonzero(~np.isnan(values))
     order = tested[np.argsort(values[tested], kind="stable")]
-    found = np.full(values.shape, np.nan)
+    adjusted = np.full(values.shape, np.nan)
     if len(order):
-        found[order] = np.minimum(adjust(values[order], len(order)), 1)
-    return found
+        adjusted[order] = np.minimum(adjust(values[order], len(order)), 1)
+    return adjusted

@@ -111,11 +111,11 @@ class Asked:
 
 def asked(record: Record, runs: Sequence[Run], measured: Sequence[Quality] = ()) -> Asked:
     """Hold a study against the runs of its folder, and its quality against what is measured."""
-    found = standing(record.cells, runs)
+    standing_runs = standing(record.cells, runs)
     reasons = {out.cell: (LEFT_OUT, "; ".join(out.reasons)) for out in record.left_out}
     by_reason: defaultdict[tuple[str, str], list[Cell]] = defaultdict(list)
     for cell in record.cells:
-        if cell in found:
+        if cell in standing_runs:
             continue
         failed = record.failed.get(cell)
         why = (FAILED, failed) if failed else (NOT_YET, "the study’s next run makes them")
@@ -125,9 +125,11 @@ def asked(record: Record, runs: Sequence[Run], measured: Sequence[Quality] = ())
     return Asked(
         name=record.name,
         count=len(record.cells),
-        found=len(found),
+        found=len(standing_runs),
         expected=tuple(
-            dict.fromkeys(_expected(c) for c in record.cells if c in found or c not in reasons)
+            dict.fromkeys(
+                _expected(c) for c in record.cells if c in standing_runs or c not in reasons
+            )
         ),
         gaps=tuple(sorted(gaps, key=lambda gap: (order.index(gap.kind), -gap.count))),
         others=len(runs) - len(own(record, runs)),
@@ -236,10 +238,10 @@ def _on_quality(record: Record, measured: Sequence[Quality]) -> Iterable[str]:
     asks = record.quality
     if asks is None:
         return
-    found = len({_set_of(q) for q in own_quality(record, measured)})
+    count = len({_set_of(q) for q in own_quality(record, measured)})
     against = asks.real.replace("_", "-")
     yield (
-        f"Quality of {found} of {len(asks.sets)} sets is measured: {listed(asks.metrics)} of the "
+        f"Quality of {count} of {len(asks.sets)} sets is measured: {listed(asks.metrics)} of the "
         f"first {asks.samples} samples at most, against the {against} real defects."
     )
     for metric, why in asks.left_out.items():

@@ -36,13 +36,13 @@ def with_ratios(rows: Iterable[ResultRow]) -> list[tuple[ResultRow, ...]]:
             by_mix[context(row.runs[0], "ratio")].append(row)
         else:
             none[context(row.runs[0], "ratio", "mix", "sets")] = row
-    found = []
+    joined = []
     for curve in by_mix.values():
         start = none.get(context(curve[0].runs[0], "ratio", "mix", "sets"))
         points = [*curve, *([start] if start else [])]
         if len(points) > 1:
-            found.append(tuple(sorted(points, key=lambda row: row.ratio)))
-    return found
+            joined.append(tuple(sorted(points, key=lambda row: row.ratio)))
+    return joined
 
 
 def mixtures(rows: Sequence[ResultRow]) -> list[Mixture]:
@@ -52,7 +52,7 @@ def mixtures(rows: Sequence[ResultRow]) -> list[Mixture]:
         for r in rows
         if len(r.mix) == 1
     }
-    found = []
+    complete = []
     for row in rows:
         if len(row.mix) < 2:
             continue
@@ -60,17 +60,17 @@ def mixtures(rows: Sequence[ResultRow]) -> list[Mixture]:
         parts = [singles.get((settings, (name, sets[name]))) for name in sorted(row.mix)]
         whole = tuple(part for part in parts if part)
         if len(whole) == len(parts):
-            found.append(Mixture(row, whole))
-    return found
+            complete.append(Mixture(row, whole))
+    return complete
 
 
-def ratio_curve(found: Sequence[Sequence[ResultRow]], metric: str, name: str) -> str:
+def ratio_curve(lines: Sequence[Sequence[ResultRow]], metric: str, name: str) -> str:
     """Return `metric` against the share of anomalous items, one line per mix.
 
-    found: as `with_ratios` gives them. Lines join the means, dots are the single seeds.
+    lines: as `with_ratios` gives them. Lines join the means, dots are the single seeds.
     """
     shown, told = [], []
-    for rows in found:
+    for rows in lines:
         points = [(row.ratio, row.cells[metric]) for row in rows]
         points = [(ratio, cell) for ratio, cell in points if not math.isnan(cell.mean)]
         label = _named(rows)
@@ -83,16 +83,16 @@ def ratio_curve(found: Sequence[Sequence[ResultRow]], metric: str, name: str) ->
     return as_svg(curves(shown, metric, name), name, text)
 
 
-def mixture_plot(found: Sequence[Mixture], metric: str, name: str) -> str:
+def mixture_plot(mixtures_: Sequence[Mixture], metric: str, name: str) -> str:
     """Return each mix beside its components alone and their mean, one group of lines per mix.
 
     Large marks are means over seeds, dots are the single seeds.
     """
-    lines = [line for mixture in found for line in _lines(mixture, metric)]
+    lines = [line for mixture in mixtures_ for line in _lines(mixture, metric)]
     with mpl.rc_context(style(name)):
-        figure, axes = new_axes(4.6, 0.7 + 0.26 * (len(lines) + len(found) - 1))
+        figure, axes = new_axes(4.6, 0.7 + 0.26 * (len(lines) + len(mixtures_) - 1))
         y, ticks, seen = 0.0, [], [v for *_, mean, values in lines for v in (mean, *values)]
-        for mixture in found:
+        for mixture in mixtures_:
             for title, kind, mean, values in _lines(mixture, metric):
                 colour = SERIES[("single", "mix").index(kind)] if kind != "mean" else INK
                 marker = {"single": "o", "mix": "D", "mean": "|"}[kind]

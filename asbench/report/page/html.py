@@ -20,7 +20,7 @@ from asbench.report import tables
 from asbench.report.coverage import HEAD, Asked
 from asbench.report.page import figures, galleries, overlays, qualitative, sections, studies
 from asbench.report.page.sections import Plot
-from asbench.report.paper.relations import Quality
+from asbench.report.paper.relations import QualityByMethod
 from asbench.report.tables import ResultRow, ResultTable
 from asbench.results import METRICS, SUBSETS, Run
 from asbench.results.frame import mix_text
@@ -33,7 +33,7 @@ MANY = 120
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class ContactSheet:
     """A contact sheet of one synthetic set."""
 
     name: str
@@ -48,7 +48,7 @@ def write(
     *,
     sheets: Mapping[str, bytes] | None = None,
     runs: Sequence[Run] | None = None,
-    quality: Quality | None = None,
+    quality: QualityByMethod | None = None,
     asked: Asked | None = None,
     compare: bool = False,
     images: bool = True,
@@ -91,7 +91,7 @@ def page(
     root: Path,
     sheets: Mapping[str, bytes],
     *,
-    quality: Quality | None = None,
+    quality: QualityByMethod | None = None,
     asked: Asked | None = None,
     compare: bool = False,
     images: bool = True,
@@ -201,7 +201,7 @@ def _headlines(table: ResultTable) -> list[Headline]:
         for row in table.rows
         if row.categories > 1 or row.dataset not in averaged
     }
-    found = []
+    headlines = []
     for dataset, category in list(places)[:3]:
         rows = [
             row
@@ -216,7 +216,7 @@ def _headlines(table: ResultTable) -> list[Headline]:
         before = [r.untrained[table.subset]["image_auroc"] for r in top.runs if r.untrained]
         mean = math.fsum(before) / len(before) if len(before) == len(top.runs) else math.nan
         pixel = top.cells["pixel_ap"]
-        found.append(
+        headlines.append(
             Headline(
                 top,
                 f"{dataset} ({top.category})"
@@ -229,7 +229,7 @@ def _headlines(table: ResultTable) -> list[Headline]:
                 top.spread,
             )
         )
-    return found
+    return headlines
 
 
 def _blocks(table: ResultTable) -> list[list[int]]:
@@ -257,11 +257,11 @@ def _mixture_plots(table: ResultTable) -> list[Plot]:
     plots = []
     for number, block in enumerate(_blocks(table)):
         rows = [table.rows[place] for place in block]
-        found = figures.mixtures(rows)
+        mixtures = figures.mixtures(rows)
         for metric in _PLOTTED:
             defined = [
                 m
-                for m in found
+                for m in mixtures
                 if not any(math.isnan(row.cells[metric].mean) for row in (m.mix, *m.singles))
             ]
             if defined:
@@ -280,11 +280,11 @@ def _loss(run: Run) -> Markup | None:
     return Markup(figures.loss_curve(run, f"loss-{run.id}"))
 
 
-def _sheets(sheets: Mapping[str, bytes]) -> list[Sheet]:
+def _sheets(sheets: Mapping[str, bytes]) -> list[ContactSheet]:
     shown = []
     for name, data in sorted(sheets.items()):
         width, height = overlays.size(data)
-        shown.append(Sheet(name, data_uri(data), width, height))
+        shown.append(ContactSheet(name, data_uri(data), width, height))
     return shown
 
 

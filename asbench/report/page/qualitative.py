@@ -65,12 +65,12 @@ def choices(table: ResultTable, scenes: Sequence[Scene], root: Path) -> list[Cho
         for tile in (*scene.tiles, *scene.others):
             kept[tile.run.id].append((scene, tile))
     shown = [row for row in table.rows if row.categories == 1 and row.runs[0].id in kept]
-    found: list[Choice] = []
+    chosen: list[Choice] = []
     for paper, rule_text, rule, runs in _comparisons(shown):
-        choice = _choose(f"choice-{len(found)}", paper, rule_text, rule, runs, kept, root)
+        choice = _choose(f"choice-{len(chosen)}", paper, rule_text, rule, runs, kept, root)
         if choice is not None:
-            found.append(choice)
-    return found
+            chosen.append(choice)
+    return chosen
 
 
 def _comparisons(rows: Sequence[ResultRow]) -> Iterator[tuple[str, str, Rule, list[Run]]]:

@@ -35,7 +35,7 @@ class Plot:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class Traced:
     """An entry of a table. runs: that its number is made of; at: the id of the page where a large
     study lists them; both empty for names and gaps."""
 
@@ -57,10 +57,10 @@ class SheetShown:
 
     sheet: Sheet
     numeric: tuple[bool, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    rows: tuple[tuple[Traced, ...], ...]
 
     @property
-    def origins(self) -> list[tuple[str, Cell]]:
+    def origins(self) -> list[tuple[str, Traced]]:
         """Return (name, cell) of each number that has runs."""
         return [
             (f"{row[0].entry.text}, {head}", cell)
@@ -108,7 +108,7 @@ def spans(grid: ScoreGrid) -> bool:
     return len(grid.datasets) > 1 or len(grid.detectors) > 1 or len(grid.methods) > 2
 
 
-def place(*names: str) -> str:
+def anchor(*names: str) -> str:
     """Return the page's id of what stands about a data set, or of a detector on it."""
     return "-".join(["from", *(re.sub(r"\W", "-", name) for name in names)])
 
@@ -117,21 +117,21 @@ def ledgers(scores: pd.DataFrame) -> list[Ledger]:
     """Return every run once, by data set and detector."""
     groups: Any = scores.groupby(["dataset", "detector"])
     return [
-        Ledger(place(dataset, detector), dataset, detector, tuple(_lines(members)))
+        Ledger(anchor(dataset, detector), dataset, detector, tuple(_lines(members)))
         for (dataset, detector), members in groups
     ]
 
 
 def shown(sheets: Iterable[Sheet], grid: ScoreGrid) -> list[SheetShown]:
     """Return the tables that hold any number, each cell with its origin."""
-    found = []
+    tables = []
     for sheet in sheets:
         columns = range(len(sheet.head))
         numeric = tuple(any(row[c].value is not None for row in sheet.rows) for c in columns)
         if any(row[c].text != GAP for row in sheet.rows for c in columns[1:]):
-            rows = tuple(tuple(_cell(sheet, row, c, grid) for c in columns) for row in sheet.rows)
-            found.append(SheetShown(sheet, numeric, rows))
-    return found
+            rows = tuple(tuple(_traced(sheet, row, c, grid) for c in columns) for row in sheet.rows)
+            tables.append(SheetShown(sheet, numeric, rows))
+    return tables
 
 
 def _lines(scores: pd.DataFrame) -> Iterable[Line]:
@@ -142,11 +142,11 @@ def _lines(scores: pd.DataFrame) -> Iterable[Line]:
         yield Line(f"{name} ({shares})" if shares else name, ratio, seed, tuple(sorted(runs)))
 
 
-def _cell(sheet: Sheet, row: Sequence[Entry], column: int, grid: ScoreGrid) -> Cell:
+def _traced(sheet: Sheet, row: Sequence[Entry], column: int, grid: ScoreGrid) -> Traced:
     """Add to an entry the runs that it is made of, where it is a number of tables 4 or 6 to 8."""
     entry, name, head = row[column], row[0].text, sheet.head[column]
     if column == 0 or entry.value is None or math.isnan(entry.value):
-        return Cell(entry)
+        return Traced(entry)
     datasets = [d for d in grid.datasets if head.startswith(f"{d} ")] or list(grid.datasets)
     detectors = list(grid.detectors)
     methods = name
@@ -161,7 +161,7 @@ def _cell(sheet: Sheet, row: Sequence[Entry], column: int, grid: ScoreGrid) -> C
         datasets = [d for d in grid.datasets if sheet.title.endswith(f" on {d}")]
         every_ratio = True
     else:
-        return Cell(entry)
+        return Traced(entry)
     whole = grid.whole
     of = whole[
         (whole["methods"] == methods)
@@ -173,16 +173,16 @@ def _cell(sheet: Sheet, row: Sequence[Entry], column: int, grid: ScoreGrid) -> C
         of = of[of["ratio"] == of["detector"].map(grid.ratios)]
     runs = list(of.sort_values(_ORDER)["run"])
     if not runs or not datasets:
-        return Cell(entry)
+        return Traced(entry)
     one = len(datasets) == 1
-    at = place(datasets[0], detectors[0]) if one and len(detectors) == 1 else ""
-    return Cell(entry, tuple(runs), at or "runs")
+    at = anchor(datasets[0], detectors[0]) if one and len(detectors) == 1 else ""
+    return Traced(entry, tuple(runs), at or "runs")
 
 
 def lacking(missing: Iterable[Expected]) -> list[tuple[str, str]]:
     """Return missing runs by all but their category: what is trained, and the categories."""
-    found: defaultdict[str, list[str]] = defaultdict(list)
+    categories: defaultdict[str, list[str]] = defaultdict(list)
     for one in missing:
         trained = f"{title(one.methods)} with {one.detector} on {one.dataset}"
-        found[f"{trained} at ratio {one.ratio:g}, seed {one.seed}"].append(one.category)
-    return [(name, ", ".join(of)) for name, of in found.items()]
+        categories[f"{trained} at ratio {one.ratio:g}, seed {one.seed}"].append(one.category)
+    return [(name, ", ".join(of)) for name, of in categories.items()]

@@ -14,7 +14,7 @@ from asbench.report.paper.grid import ScoreGrid, score_grid
 from asbench.report.paper.hybrids import hybrid_table
 from asbench.report.paper.plots import everything
 from asbench.report.paper.questions import Answer
-from asbench.report.paper.relations import Quality
+from asbench.report.paper.relations import QualityByMethod
 from asbench.report.paper.scores import Expected
 from asbench.report.paper.tables import tables
 from asbench.results import Run, Subset, frame
@@ -36,7 +36,7 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
-class Study:
+class Findings:
     """What the paper asks of a grid, as far as there is a grid: all empty for a handful of runs."""
 
     answers: Sequence[Answered] = ()
@@ -62,11 +62,13 @@ def grid_of(runs: Sequence[Run], subset: Subset, asked: Asked | None = None) -> 
     return score_grid(scores, asked.expected, selected=asked.selected)
 
 
-def study(grid: ScoreGrid, quality: Quality | None = None, *, compare: bool = False) -> Study:
+def study(
+    grid: ScoreGrid, quality: QualityByMethod | None = None, *, compare: bool = False
+) -> Findings:
     """Return what the page shows of a grid; arguments as for the tables and figures."""
     answers = questions.answers(grid, quality)
     if not sections.spans(grid):
-        return Study(answers=[_answered(a, grid, frozenset()) for a in answers])
+        return Findings(answers=[_answered(a, grid, frozenset()) for a in answers])
     mixed = [table] if (table := hybrid_table(grid)).rows else []
     sheets = [s for s in tables(grid, quality=quality, compare=compare) if s.name != "missing"]
     if not compare:
@@ -78,7 +80,7 @@ def study(grid: ScoreGrid, quality: Quality | None = None, *, compare: bool = Fa
         "mixtures": sections.plots(everything.of_mixtures(grid)),
     }
     there = frozenset(name for name, plots in figures.items() if plots)
-    return Study(
+    return Findings(
         answers=[_answered(a, grid, there) for a in answers],
         sheets=sections.shown([*sheets, *(marked(sheet, grid) for sheet in mixed)], grid),
         missing=grid.missing,

@@ -35,16 +35,16 @@ class Blocks:
     @property
     def notes(self) -> tuple[str, ...]:
         """Say what a reader must know of the blocks."""
-        found = []
+        told = []
         if self.left_out:
             names = ", ".join(self.left_out)
-            found.append(f"Left out, for they lack in too many places: {names}.")
+            told.append(f"Left out, for they lack in too many places: {names}.")
         if self.shared:
-            found.append(
+            told.append(
                 f"Fewer than {ENOUGH} categories: every detector on each counts as a block, so "
                 "blocks share test images and p-values are optimistic."
             )
-        return tuple(found)
+        return tuple(told)
 
 
 def units(

@@ -15,7 +15,7 @@ from asbench.report.tables import SUBSET_TITLES
 NOT_COMPARABLE = "not comparable"
 
 
-class Printed:
+class Comparison:
     """Puts printed numbers beside ours and collects why others do not stand there."""
 
     def __init__(self, on: bool) -> None:
@@ -52,15 +52,15 @@ def reasons(
 
     ratios: None for each detector's default, which must then be the published one.
     """
-    theirs, found = published.default_ratios(), set()
+    theirs, why = published.default_ratios(), set()
     for detector in detectors:
         own = grid.ratios.get(detector)
         if ratios is None and own is not None and own != theirs.get(plain(detector), own):
-            found.add("another ratio")
+            why.add("another ratio")
         for ratio in [own] if ratios is None else ratios:
             for method in methods:
-                found |= grid.caveats.get((dataset, detector, method, ratio), frozenset())
-    return found
+                why |= grid.caveats.get((dataset, detector, method, ratio), frozenset())
+    return why
 
 
 def not_the_four(detectors: Iterable[str]) -> set[str]:

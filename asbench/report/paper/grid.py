@@ -96,10 +96,10 @@ class ScoreGrid:
 
     def best_of_detectors(self, metric: str) -> dict[tuple[str, str], Best]:
         """Return Table 4's cells by (data set, method); undefined values do not compete."""
-        found: defaultdict[tuple[str, str], dict[str, float]] = defaultdict(dict)
+        by_detector: defaultdict[tuple[str, str], dict[str, float]] = defaultdict(dict)
         for (dataset, detector, method), value in by_label(self.singles(metric).dropna()).items():
-            found[dataset, method][detector] = value
-        return {key: _best(values) for key, values in found.items()}
+            by_detector[dataset, method][detector] = value
+        return {key: _best(values) for key, values in by_detector.items()}
 
     def mean_of_detectors(self, metric: str) -> dict[tuple[str, str], float]:
         """Return the unweighted mean over detectors by (data set, method); NaN where one lacks."""
@@ -115,11 +115,13 @@ class ScoreGrid:
     def caveats(self) -> Mapping[tuple[str, str, str, float | None], frozenset[str]]:
         """By setting, why it must not stand beside a printed number; nothing where it may."""
         about = ["subset", "reduced", "caveats"]
-        found: defaultdict[tuple[str, str, str, float | None], set[str]] = defaultdict(set)
+        phrases: defaultdict[tuple[str, str, str, float | None], set[str]] = defaultdict(set)
         rows = self.whole[[*SETTING, *about]].drop_duplicates().itertuples(index=False, name=None)
         for dataset, detector, methods, ratio, *told in rows:
-            found[dataset, detector, methods, ratio] |= _caveats(dataset, detector, methods, *told)
-        return {setting: frozenset(why) for setting, why in found.items()}
+            phrases[dataset, detector, methods, ratio] |= _caveats(
+                dataset, detector, methods, *told
+            )
+        return {setting: frozenset(why) for setting, why in phrases.items()}
 
 
 def score_grid(
@@ -181,22 +183,22 @@ def _caveats(
     dataset: str, detector: str, methods: str, subset: str, reduced: bool, told: tuple[str, ...]
 ) -> set[str]:
     """Say why a score must not stand beside a printed one, a phrase each; nothing where it may."""
-    found = set(told)
+    why = set(told)
     if reduced:
-        found.add("a reduced network")
+        why.add("a reduced network")
     if subset != "full":
-        found.add("the held-out test set")
+        why.add("the held-out test set")
     if plain(dataset) != dataset:
-        found.add(f"another split ({dataset})")
+        why.add(f"another split ({dataset})")
     if plain(detector) not in as_printed.DETECTORS or plain(dataset) not in as_printed.DATASETS:
-        found.add("not in the paper")
+        why.add("not in the paper")
     for name in methods.split(" + ") if methods else ():
         method, _, variant = name.partition("@")
         if method not in as_printed.METHODS:
-            found.add("not in the paper")
+            why.add("not in the paper")
         elif variant and variant not in COMPARABLE_VARIANTS:
-            found.add(f"another method ({name})")
-    return found
+            why.add(f"another method ({name})")
+    return why
 
 
 def _best(values: Mapping[str, float]) -> Best:

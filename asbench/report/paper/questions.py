@@ -34,7 +34,7 @@ from asbench.report.paper import as_printed
 from asbench.report.paper.blocks import ENOUGH, Blocks, blocks, units
 from asbench.report.paper.grid import ScoreGrid
 from asbench.report.paper.mixture_gains import gains
-from asbench.report.paper.relations import Quality, pairings
+from asbench.report.paper.relations import QualityByMethod, pairings
 from asbench.report.paper.sheet import Entry, Sheet, number
 from asbench.report.tables import TITLES
 from synth_store.rng import address_rng
@@ -79,7 +79,7 @@ class Answer:
 
 def answers(
     grid: ScoreGrid,
-    quality: Quality | None = None,
+    quality: QualityByMethod | None = None,
     *,
     metric: str = "image_auroc",
     margin: float = MARGIN,
@@ -113,29 +113,29 @@ def paper_answers() -> list[Answer]:
 
 def methods(grid: ScoreGrid, metric: str, rng: np.random.Generator) -> Answer:
     """Question 1: Friedman over methods, Nemenyi's critical difference of their mean ranks."""
-    found = method_blocks(grid, metric)
+    table = method_blocks(grid, metric)
     asked = Question(
         1,
         "",
         "Does one synthesis method win everywhere?",
         "No single method dominates across all data sets and detectors.",
     )
-    if found is None or not found.enough or len(found.columns) < 3:
-        return _too_few(asked, found, f"It takes {ENOUGH} blocks and three methods.")
-    test = friedman(found.values)
-    n, k = found.values.shape
+    if table is None or not table.enough or len(table.columns) < 3:
+        return _too_few(asked, table, f"It takes {ENOUGH} blocks and three methods.")
+    test = friedman(table.values)
+    n, k = table.values.shape
     gap = critical_difference(k, n, ALPHA)
-    order = sorted(range(k), key=lambda c: (test.ranks[c], found.columns[c]))
+    order = sorted(range(k), key=lambda c: (test.ranks[c], table.columns[c]))
     first, second = order[:2]
-    ranks = ranked(found.values)
+    ranks = ranked(table.values)
     interval = bootstrap(ranks[:, second] - ranks[:, first], rng)
     wins = int((ranks[:, first] == ranks.min(axis=1)).sum())
     lead = test.ranks[second] - test.ranks[first]
     alone = lead > gap or wins == n
     with_it = sum(test.ranks[c] - test.ranks[first] <= gap for c in order[1:])
     why = (
-        f"{found.columns[first]} leads with mean rank {test.ranks[first]:.2f} and is the best of "
-        f"{wins} of {n} {found.unit}; {with_it} of the other {k - 1} methods lie within the "
+        f"{table.columns[first]} leads with mean rank {test.ranks[first]:.2f} and is the best of "
+        f"{wins} of {n} {table.unit}; {with_it} of the other {k - 1} methods lie within the "
         f"critical difference of {gap:.2f}."
     )
     return Answer(
@@ -144,12 +144,12 @@ def methods(grid: ScoreGrid, metric: str, rng: np.random.Generator) -> Answer:
         statistic=f"Friedman χ²({k - 1}) = {test.statistic:.2f}, {_p(test.p)}; "
         f"Nemenyi critical difference {gap:.2f} at {ALPHA:g}",
         n=n,
-        unit=found.unit,
+        unit=table.unit,
         interval=interval,
         interval_of=f"{TITLES[metric]}: mean rank of the second minus that of the first, 95 %",
         why=why,
-        sheet=_rank_sheet(found, test, order, gap),
-        notes=found.notes,
+        sheet=_rank_sheet(table, test, order, gap),
+        notes=table.notes,
     )
 
 
@@ -169,20 +169,20 @@ def ratios(grid: ScoreGrid, metric: str, margin: float = MARGIN) -> Answer:
 
     Equivalence of a pair is a 90 % interval of its mean difference inside the margin.
     """
-    found = ratio_blocks(grid, metric)
+    table = ratio_blocks(grid, metric)
     asked = Question(
         2,
         "",
         "Does the ratio of anomalous items matter?",
         "The share of synthetic anomalies has no significant influence on detection.",
     )
-    if found is None or not found.enough:
-        return _too_few(asked, found, f"It takes {ENOUGH} blocks with two ratios above 0.")
-    test = friedman(found.values)
-    n, k = found.values.shape
+    if table is None or not table.enough:
+        return _too_few(asked, table, f"It takes {ENOUGH} blocks with two ratios above 0.")
+    test = friedman(table.values)
+    n, k = table.values.shape
     pairs = []
     for a, b in itertools.combinations(range(k), 2):
-        differences = found.values[:, b] - found.values[:, a]
+        differences = table.values[:, b] - table.values[:, a]
         interval = t_interval(differences, 1 - 2 * ALPHA)
         pairs.append((a, b, float(differences.mean()), interval))
     same = all(interval.within(margin) for *_, interval in pairs)
@@ -191,19 +191,19 @@ def ratios(grid: ScoreGrid, metric: str, margin: float = MARGIN) -> Answer:
     inside = sum(interval.within(margin) for *_, interval in pairs)
     why = (
         f"{inside} of {len(pairs)} pairs of ratios are equivalent within {margin:g}; the widest "
-        f"mean difference is {_signed(widest)}, from {found.columns[a]} to {found.columns[b]}."
+        f"mean difference is {_signed(widest)}, from {table.columns[a]} to {table.columns[b]}."
     )
     return Answer(
         question=asked,
         verdict="holds" if same else "does not hold" if differ else "too few runs",
         statistic=f"Friedman χ²({k - 1}) = {test.statistic:.2f}, {_p(test.p)}; margin {margin:g}",
         n=n,
-        unit=found.unit,
+        unit=table.unit,
         interval=interval,
-        interval_of=f"{TITLES[metric]}: {found.columns[b]} minus {found.columns[a]}, 90 %",
+        interval_of=f"{TITLES[metric]}: {table.columns[b]} minus {table.columns[a]}, 90 %",
         why=why,
-        sheet=_pair_sheet(found, pairs, margin),
-        notes=found.notes,
+        sheet=_pair_sheet(table, pairs, margin),
+        notes=table.notes,
     )
 
 
@@ -218,7 +218,7 @@ def ratio_blocks(grid: ScoreGrid, metric: str) -> Blocks | None:
     return blocks(table[table.count(axis=1) > 1])
 
 
-def correlations(found: Mapping[tuple[str, str], Pearson]) -> Answer:
+def correlations(measured: Mapping[tuple[str, str], Pearson]) -> Answer:
     """Question 3: Pearson's r over methods, by (data set, quality metric), corrected by Holm.
 
     None counts as absent unless its whole 95 % interval lies within ±`WEAK`.
@@ -229,7 +229,7 @@ def correlations(found: Mapping[tuple[str, str], Pearson]) -> Answer:
         "Does image quality predict detection?",
         "There is no correlation between quality metrics and detection.",
     )
-    defined = {at: c for at, c in found.items() if not math.isnan(c.r) and c.n >= ENOUGH}
+    defined = {at: c for at, c in measured.items() if not math.isnan(c.r) and c.n >= ENOUGH}
     if not defined:
         why = f"It takes {ENOUGH} methods with quality and detection on one data set."
         return _too_few(asked, None, why, unit="correlations")
@@ -268,20 +268,20 @@ def mixtures(
         ("a", "mean", "theoretical mean", "Mixtures exceed the theoretical mean of their parts."),
         ("b", "best", "best single", "Mixtures improve on the best of their parts."),
     )
-    found = []
+    answered = []
     for part, name, other, claim in texts:
         asked = Question(4, part, "Is a mixture better than its parts?", claim)
         gain = measured.get(name)
         if gain is None or gain.n < ENOUGH:
             why = f"It takes {ENOUGH} blocks with a mixture and all of its parts."
             answer = _too_few(asked, None, why, n=gain.n if gain else 0, unit="blocks")
-            found.append(answer)
+            answered.append(answer)
             continue
         over, low = gain.overall, gain.interval.low
         none = gain.interval.high < 0 or (low <= 0 and gain.interval.within(margin))
         up = sum(g.difference > 0 for g in gain.each)
         sure = sum(g.difference > 0 and g.corrected < ALPHA for g in gain.each)
-        found.append(
+        answered.append(
             Answer(
                 question=asked,
                 verdict="holds" if low > 0 else "does not hold" if none else "too few runs",
@@ -296,12 +296,12 @@ def mixtures(
                 notes=gain.notes,
             )
         )
-    return found[0], found[1]
+    return answered[0], answered[1]
 
 
 def _too_few(
     asked: Question,
-    found: Blocks | None,
+    table: Blocks | None,
     why: str,
     *,
     n: int = 0,
@@ -311,22 +311,22 @@ def _too_few(
         question=asked,
         verdict="too few runs",
         statistic="",
-        n=n if found is None else len(found.values),
-        unit=unit if found is None else found.unit,
+        n=n if table is None else len(table.values),
+        unit=unit if table is None else table.unit,
         interval=None,
         interval_of="",
         why=why,
-        notes=() if found is None else found.notes,
+        notes=() if table is None else table.notes,
     )
 
 
-def _rank_sheet(found: Blocks, test: Friedman, order: list[int], gap: float) -> Sheet:
+def _rank_sheet(table: Blocks, test: Friedman, order: list[int], gap: float) -> Sheet:
     best = test.ranks[order[0]]
     rows = tuple(
         (
-            Entry(found.columns[c]),
+            Entry(table.columns[c]),
             number(test.ranks[c], 2),
-            number(float(found.values[:, c].mean())),
+            number(float(table.values[:, c].mean())),
             Entry("yes" if test.ranks[c] - best <= gap else "no"),
         )
         for c in order
@@ -336,11 +336,11 @@ def _rank_sheet(found: Blocks, test: Friedman, order: list[int], gap: float) -> 
 
 
 def _pair_sheet(
-    found: Blocks, pairs: list[tuple[int, int, float, Interval]], margin: float
+    table: Blocks, pairs: list[tuple[int, int, float, Interval]], margin: float
 ) -> Sheet:
     rows = tuple(
         (
-            Entry(f"{found.columns[b]} − {found.columns[a]}"),
+            Entry(f"{table.columns[b]} − {table.columns[a]}"),
             number(difference),
             number(interval.low),
             number(interval.high),
@@ -353,7 +353,7 @@ def _pair_sheet(
 
 
 def _correlation_sheet(
-    found: Mapping[tuple[str, str], Pearson],
+    measured: Mapping[tuple[str, str], Pearson],
     corrected: Mapping[tuple[str, str], float],
     intervals: Mapping[tuple[str, str], Interval],
 ) -> Sheet:
@@ -368,7 +368,7 @@ def _correlation_sheet(
             number(corrected[at]),
             Entry(str(c.n), c.n),
         )
-        for at, c in found.items()
+        for at, c in measured.items()
     )
     head = ("Data set", "Quality metric", "r", "95 % from", "to", "p", "Holm p", "n")
     return Sheet("question3", "Quality and detection", head, rows)

@@ -10,13 +10,13 @@ import pandas as pd
 
 from asbench.quality.statistics import Pearson, holm, p_of_r, pearson
 from asbench.report.paper import as_printed
-from asbench.report.paper.comparison import Printed, listed, not_the_four, reasons, scored_on
+from asbench.report.paper.comparison import Comparison, listed, not_the_four, reasons, scored_on
 from asbench.report.paper.grid import ScoreGrid
 from asbench.report.paper.scores import plain
 from asbench.report.paper.sheet import Entry, Sheet, number, scientific
 from asbench.results.frame import across, at
 
-Quality = Mapping[tuple[str, str], Mapping[str, float]]
+QualityByMethod = Mapping[tuple[str, str], Mapping[str, float]]
 """A quality metric's value by method, by (data set, metric's name)."""
 
 
@@ -54,7 +54,7 @@ def ratio_studies(grid: ScoreGrid) -> list[RatioStudy]:
 
 def ratio_table(grid: ScoreGrid, study: RatioStudy, compare: bool = False) -> Sheet:
     """Return Table 7 or 8, or their like for another data set: a method's spread over ratios."""
-    printed = Printed(compare)
+    printed = Comparison(compare)
     theirs = (
         as_printed.ratio_table(study.dataset) if study.dataset in as_printed.RATIO_TABLES else {}
     )
@@ -92,24 +92,26 @@ def ratio_table(grid: ScoreGrid, study: RatioStudy, compare: bool = False) -> Sh
     return Sheet(name, f"{heading}: ratios on {study.dataset}", head, tuple(rows), tuple(notes))
 
 
-def table9(grid: ScoreGrid, quality: Quality, compare: bool = False) -> Sheet:
+def table9(grid: ScoreGrid, quality: QualityByMethod, compare: bool = False) -> Sheet:
     """Return Table 9: quality against image AUROC over methods, the mean over detectors.
 
     p is two-sided and uncorrected as in the paper; the corrected one stands beside it.
     """
-    printed = Printed(compare)
+    printed = Comparison(compare)
     pairs = {(p.dataset, p.metric): p for p in pairings(grid, quality)}
-    found = {
+    correlations = {
         at: pearson(p.x, p.y) if len(p.x) > 2 else Pearson(math.nan, math.nan, len(p.x))
         for at, p in pairs.items()
     }
-    corrected = dict(zip(found, holm([c.p for c in found.values()]).tolist(), strict=True))
+    corrected = dict(
+        zip(correlations, holm([c.p for c in correlations.values()]).tolist(), strict=True)
+    )
     rows = []
     for metric in dict.fromkeys(m for _, m in quality):
         row = [Entry(metric)]
         for dataset in grid.datasets:
             at = (dataset, metric)
-            c = found.get(at, Pearson(math.nan, math.nan, 0))
+            c = correlations.get(at, Pearson(math.nan, math.nan, 0))
             beside = _printed_r(grid, pairs[at], printed) if at in pairs else ""
             row += [number(c.r, beside=beside), number(c.p), number(corrected.get(at, math.nan))]
             row.append(Entry(str(c.n), c.n))
@@ -117,7 +119,7 @@ def table9(grid: ScoreGrid, quality: Quality, compare: bool = False) -> Sheet:
     head = tuple(f"{d} {what}" for d in grid.datasets for what in ("r", "p", "Holm p", "n"))
     notes = [
         "Pearson's r over methods of a quality metric with image AUROC; p two-sided; Holm p: "
-        f"corrected for the {len(found)} tests of the table; n: methods.",
+        f"corrected for the {len(correlations)} tests of the table; n: methods.",
         *_detection_notes(pairs.values()),
         *scored_on(grid),
         *printed.notes(),
@@ -128,7 +130,7 @@ def table9(grid: ScoreGrid, quality: Quality, compare: bool = False) -> Sheet:
     return Sheet("table9", name, ("Quality metric", *head), tuple(rows), tuple(notes))
 
 
-def _printed_r(grid: ScoreGrid, pair: Pairing, printed: Printed) -> str:
+def _printed_r(grid: ScoreGrid, pair: Pairing, printed: Comparison) -> str:
     of = as_printed.table9().get((plain(pair.dataset), pair.metric))
     why = reasons(grid, pair.dataset, pair.detectors, pair.methods)
     why |= not_the_four(pair.detectors)
@@ -178,7 +180,7 @@ class Pairing(NamedTuple):
     y: tuple[float, ...]
 
 
-def pairings(grid: ScoreGrid, quality: Quality) -> list[Pairing]:
+def pairings(grid: ScoreGrid, quality: QualityByMethod) -> list[Pairing]:
     """Pair quality with image AUROC, of methods that have both.
 
     Detection is the mean over the detectors that make the most methods comparable, and among
@@ -186,7 +188,7 @@ def pairings(grid: ScoreGrid, quality: Quality) -> list[Pairing]:
     """
     if not grid.detectors:
         return []
-    cells, found = grid.singles("image_auroc"), []
+    cells, pairs = grid.singles("image_auroc"), []
     for (dataset, metric), by_method in quality.items():
         known = {m for m, value in by_method.items() if not math.isnan(value)}
         table = at(cells, "dataset", dataset).unstack("detector").reindex(columns=grid.detectors)
@@ -198,8 +200,8 @@ def pairings(grid: ScoreGrid, quality: Quality) -> list[Pairing]:
         detectors, methods = tuple(sorted(sets[k])), tuple(sorted(shared[k]))
         y = table.loc[list(methods), list(detectors)].mean(axis=1)
         x = tuple(by_method[m] for m in methods)
-        found.append(Pairing(dataset, metric, detectors, methods, x, tuple(y)))
-    return found
+        pairs.append(Pairing(dataset, metric, detectors, methods, x, tuple(y)))
+    return pairs
 
 
 def _ratio_study(dataset: str, cells: pd.Series[float], several: pd.Series[float]) -> RatioStudy:

@@ -13,7 +13,7 @@ from typing import Any
 from asbench.data import published
 from asbench.report.paper import as_printed
 from asbench.report.paper.comparison import (
-    Printed,
+    Comparison,
     grid_notes,
     listed,
     marked,
@@ -23,7 +23,7 @@ from asbench.report.paper.comparison import (
 )
 from asbench.report.paper.grid import Best, ScoreGrid
 from asbench.report.paper.relations import (
-    Quality,
+    QualityByMethod,
     ratio_studies,
     ratio_table,
     table9,
@@ -41,7 +41,7 @@ SHOWN = ("image_auroc", "pixel_ap")
 def tables(
     grid: ScoreGrid,
     *,
-    quality: Quality | None = None,
+    quality: QualityByMethod | None = None,
     measured: Mapping[str, Mapping[str, published.Measured]] | None = None,
     compare: bool = False,
 ) -> list[Sheet]:
@@ -105,7 +105,7 @@ def table4_best(grid: ScoreGrid, compare: bool = False) -> Sheet:
     The last columns are equation 1 over the data sets. A best of fewer detectors than the grid has
     is marked with their number and does not compete.
     """
-    printed = Printed(compare)
+    printed = Comparison(compare)
     best = {metric: grid.best_of_detectors(metric) for metric in SHOWN}
     theirs = _printed_best()
 
@@ -113,14 +113,14 @@ def table4_best(grid: ScoreGrid, compare: bool = False) -> Sheet:
         return not grid.printed and cell.of < len(grid.detectors)
 
     def cell(dataset: str, method: str, metric: str, top: float) -> Entry:
-        found = best[metric].get((dataset, method))
-        if found is None:
+        best_of = best[metric].get((dataset, method))
+        if best_of is None:
             return Entry(GAP, math.nan)
-        mark = " = ".join(found.detectors) + (f", of {found.of}" if fewer(found) else "")
+        mark = " = ".join(best_of.detectors) + (f", of {best_of.of}" if fewer(best_of) else "")
         why = reasons(grid, dataset, grid.detectors, (method,)) | not_the_four(grid.detectors)
         of = theirs.get((plain(dataset), plain(method), metric))
-        leads = found.value == top and not fewer(found)
-        return number(found.value, mark=mark, beside=printed.beside(of, why), best=leads)
+        leads = best_of.value == top and not fewer(best_of)
+        return number(best_of.value, mark=mark, beside=printed.beside(of, why), best=leads)
 
     values = {m: {k: b.value for k, b in best[m].items() if not fewer(b)} for m in SHOWN}
     rows = _method_rows(grid, values, cell)
@@ -177,8 +177,8 @@ def best_methods(grid: ScoreGrid) -> dict[tuple[str, str], tuple[str, ...]]:
 
 def table5(grid: ScoreGrid, compare: bool = False) -> Sheet:
     """Return Table 5: each detector's best method by data set, by image AUROC."""
-    printed = Printed(compare)
-    found, theirs = best_methods(grid), as_printed.table5()
+    printed = Comparison(compare)
+    ours, theirs = best_methods(grid), as_printed.table5()
     rows = []
     for detector in grid.detectors:
         cells = [Entry(detector)]
@@ -187,7 +187,7 @@ def table5(grid: ScoreGrid, compare: bool = False) -> Sheet:
             if {plain(m) for m in grid.methods} != set(as_printed.METHODS):
                 why.add("other methods")
             of = theirs.get((plain(detector), plain(dataset)))
-            here = found.get((detector, dataset))
+            here = ours.get((detector, dataset))
             beside = printed.beside(of if here else None, why)
             cells.append(Entry(" = ".join(here or (GAP,)), beside=beside))
         rows.append(tuple(cells))
@@ -198,7 +198,7 @@ def table5(grid: ScoreGrid, compare: bool = False) -> Sheet:
 
 def table6(grid: ScoreGrid, compare: bool = False) -> Sheet:
     """Return Table 6: training without anomalies."""
-    printed, metrics = Printed(compare), ("image_auroc", "pixel_ap", "pro")
+    printed, metrics = Comparison(compare), ("image_auroc", "pixel_ap", "pro")
     theirs = as_printed.table6().set_index(["dataset", "detector"])[list(metrics)]
     rows = []
     for dataset in grid.datasets:

@@ -21,11 +21,11 @@ def draw(grid: ScoreGrid, detector: str, metric: str) -> Drawing:
     A bar runs from the theoretical mean to what the mixture reached: its length is the gain, so no
     axis need begin at zero.
     """
-    found = [h for h in hybrids(grid, metric) if h.detector == detector]
+    shown = [h for h in hybrids(grid, metric) if h.detector == detector]
     name = f"fig13-{detector.replace('@', '-')}-{metric}"
     with mpl.rc_context(style(name)):
-        figure, axes = new_axes(4.8, 1.15 + 0.27 * len(found))
-        for y, hybrid in enumerate(found):
+        figure, axes = new_axes(4.8, 1.15 + 0.27 * len(shown))
+        for y, hybrid in enumerate(shown):
             score, theory, best = hybrid.value, hybrid.theoretical, hybrid.best
             gain = score - theory
             colour = SERIES[0] if not gain < 0 else SERIES[1]
@@ -35,7 +35,7 @@ def draw(grid: ScoreGrid, detector: str, metric: str) -> Drawing:
             axes.plot([100 * best], [y], "o", color=INK, mfc="none", ms=6)
             if math.isnan(score):
                 axes.text(0.01, y, "–", transform=axes.get_yaxis_transform(), va="center")
-        lanes(axes, [(y, _short(h.mix)) for y, h in enumerate(found)], metric)
+        lanes(axes, [(y, _short(h.mix)) for y, h in enumerate(shown)], metric)
         axes.use_sticky_edges = False  # or a bar's foot lies on the frame
         axes.margins(x=0.08)
         figure.legend(
@@ -51,15 +51,15 @@ def draw(grid: ScoreGrid, detector: str, metric: str) -> Drawing:
     told = [
         f"{' + '.join(h.mix)} {percent(h.value)}, mean of parts {percent(h.theoretical)}, "
         f"best part {percent(h.best)}"
-        for h in found
+        for h in shown
     ]
     cells = grid.at_default[metric]
     mixed = cells[cells.index.isin(grid.mixtures, level="methods")]
     datasets = sorted(mixed.index.unique("dataset"))
     over = "data sets, weighted by equation 1" if len(datasets) > 1 else datasets[0]
     caption = f"{TITLES[metric]} of mixtures with {detector} over {over}"
-    parts = sorted({m for h in found for m in h.mix})
-    axes = datasets, [detector], [*(" + ".join(h.mix) for h in found), *parts]
+    parts = sorted({m for h in shown for m in h.mix})
+    axes = datasets, [detector], [*(" + ".join(h.mix) for h in shown), *parts]
     missing = lacks(grid, pd.MultiIndex.from_product(axes, names=cells.index.names), cells)
     return Drawing(name, "13", caption, f"{caption}. {listed(told)}.", figure, missing)
 

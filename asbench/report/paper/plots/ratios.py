@@ -51,9 +51,9 @@ def draw_curves(grid: ScoreGrid, study: RatioStudy, by: By) -> Drawing:
 
 def draw_stability(grid: ScoreGrid, study: RatioStudy) -> Drawing:
     """Return mean against range over ratios, a point a method, with Pearson's r and p (§4.3)."""
-    found = study.spreads.dropna(subset=["range"])
+    spreads = study.spreads.dropna(subset=["range"])
     name = f"stability-{study.dataset.replace('@', '-')}"
-    x, y = list(100 * found["mean"]), list(100 * found["range"])
+    x, y = list(100 * spreads["mean"]), list(100 * spreads["range"])
     fit = correlation_text(x, y)
     with mpl.rc_context(style(name)):
         figure, axes = new_axes(4.6, 3.1)
@@ -63,11 +63,11 @@ def draw_stability(grid: ScoreGrid, study: RatioStudy) -> Drawing:
         axes.grid(alpha=0.2)
         axes.margins(0.12, 0.12)
         axes.set_ylim(bottom=0)
-        label_points(axes, x, y, list(found.index))
+        label_points(axes, x, y, list(spreads.index))
     caption = f"Do better methods mind the ratio less? {study.dataset}: {fit}"
     told = [
         f"{m} {percent(mean)}, range {percent(spread)}"
-        for m, mean, spread in found[["mean", "range"]].itertuples(name=None)
+        for m, mean, spread in spreads[["mean", "range"]].itertuples(name=None)
     ]
     missing = _missing(grid, study)
     return Drawing(name, "", caption, f"{caption}. {listed(told)}.", figure, missing)
@@ -125,8 +125,8 @@ def correlation_text(x: Sequence[float], y: Sequence[float]) -> str:
         return f"too few points for a correlation (n = {len(x)})"
     if len(set(x)) == 1 or len(set(y)) == 1:
         return f"no correlation: all values are alike (n = {len(x)})"
-    found = pearson(x, y)
-    return f"r = {found.r:.2f}, p = {found.p:.2g}, n = {found.n}".replace("= -", "= −")
+    test = pearson(x, y)
+    return f"r = {test.r:.2f}, p = {test.p:.2g}, n = {test.n}".replace("= -", "= −")
 
 
 def _at(ratios: Sequence[float], values: Sequence[float]) -> str:

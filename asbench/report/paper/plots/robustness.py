@@ -32,9 +32,9 @@ def robustness(grid: ScoreGrid, metric: str, over: Over) -> pd.DataFrame:
 
 def draw(grid: ScoreGrid, metric: str, over: Over) -> Drawing:
     """Return means and variances beside each other, the method with the highest mean on top."""
-    found = robustness(grid, metric, over)
+    spreads = robustness(grid, metric, over)
     # Gaps last, equals by name.
-    ordered = found.sort_index().sort_values("mean", ascending=False, kind="stable")
+    ordered = spreads.sort_index().sort_values("mean", ascending=False, kind="stable")
     order, means, variances = list(ordered.index), ordered["mean"], 1e4 * ordered["variance"]
     name = f"fig6-{over}-{metric}"
     words = {"datasets": "data sets", "detectors": "detectors"}[over]
@@ -60,7 +60,7 @@ def draw(grid: ScoreGrid, metric: str, over: Over) -> Drawing:
         left.set_ylim(len(order) - 0.5, -0.5)
     told = [
         f"{m} {percent(mean)}, variance {1e4 * variance:.2f}"
-        for m, mean, variance in found.itertuples(name=None)
+        for m, mean, variance in spreads.itertuples(name=None)
     ]
     caption = f"{TITLES[metric]} over {words}: mean and variance of each method’s mean over {other}"
     missing = single_gaps(grid, metric)

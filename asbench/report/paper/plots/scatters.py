@@ -57,16 +57,16 @@ def pareto(grid: ScoreGrid, x: str, y: str) -> dict[str, tuple[float, float, boo
 
 def draw_pareto(grid: ScoreGrid, x: str = "image_auroc", y: str = "pixel_ap") -> Drawing:
     """Return image level against pixel level; a line joins the methods that none beats in both."""
-    found = pareto(grid, x, y)
+    points = pareto(grid, x, y)
     name = f"pareto-{x}-{y}"
-    front = sorted((v[:2] for v in found.values() if v[2]), key=lambda at: at[0])
+    front = sorted((v[:2] for v in points.values() if v[2]), key=lambda at: at[0])
     with mpl.rc_context(style(name)):
         figure, axes = new_axes(4.6, 3.4)
         axes.plot(
             [100 * a for a, _ in front], [100 * b for _, b in front], "-", color=SERIES[1], lw=1.2
         )
         for on_front, fill in ((True, SERIES[1]), (False, "none")):
-            at = [v for v in found.values() if v[2] is on_front]
+            at = [v for v in points.values() if v[2] is on_front]
             axes.plot(
                 [100 * a for a, _, _ in at],
                 [100 * b for _, b, _ in at],
@@ -79,11 +79,11 @@ def draw_pareto(grid: ScoreGrid, x: str = "image_auroc", y: str = "pixel_ap") ->
         axes.set_ylabel(title(y))
         axes.grid(alpha=0.2)
         axes.margins(0.12, 0.1)
-        ends = [[100 * v[i] for v in found.values()] for i in (0, 1)]
-        label_points(axes, ends[0], ends[1], [*found])
-    best = [m for m, v in found.items() if v[2]]
+        ends = [[100 * v[i] for v in points.values()] for i in (0, 1)]
+        label_points(axes, ends[0], ends[1], [*points])
+    best = [m for m, v in points.items() if v[2]]
     caption = f"Image level against pixel level; ◆ beaten by no method in both: {', '.join(best)}"
-    told = [f"{m} {percent(a)}, {percent(b)}" for m, (a, b, _) in found.items()]
+    told = [f"{m} {percent(a)}, {percent(b)}" for m, (a, b, _) in points.items()]
     missing = single_gaps(grid, x)
     return Drawing(name, "", caption, f"{caption}. {listed(told)}.", figure, missing)
 
