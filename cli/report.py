@@ -117,7 +117,7 @@ def command(
             text = render(table)
             into_place(path, lambda part, text=text: part.write_text(text))  # type: ignore[misc]
             console.say(str(path))
-    grid = studies.grid_of(found, table.subset, asked)
+    grid = studies.grid_of(table.scores, asked)
     if tables is not None:
         paper = compare == "paper"
         for path in files.write(grid, tables, quality=scores, compare=paper, asked=asked):

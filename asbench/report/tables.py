@@ -108,12 +108,16 @@ class ResultRow:
         return self.dataset, self.category, self.detector
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ResultTable:
-    """Rows in reading order, all scored on the same `subset` of the test images."""
+    """Rows in reading order, all scored on the same `subset` of the test images.
+
+    scores: the frame of all runs that the rows are of.
+    """
 
     subset: Subset
     rows: tuple[ResultRow, ...]
+    scores: pd.DataFrame
 
     def best(self, metric: str) -> frozenset[int]:
         """Return the places of the rows with the highest mean of their block.
@@ -150,7 +154,7 @@ def results_table(runs: Sequence[Run]) -> ResultTable:
     several = scores[once & (needed > 1)]
     whole = complete(several, ["over", "seed"], needed[several.index])
     rows = [*_rows(scores, "row", runs, subset), *_rows(whole, "over", runs, subset)]
-    return ResultTable(subset, tuple(sorted(_told_apart(rows), key=_order)))
+    return ResultTable(subset, tuple(sorted(_told_apart(rows), key=_order)), scores)
 
 
 def mix_title(mix: Mapping[str, float]) -> str:

@@ -8,7 +8,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,7 @@ def page(
 ) -> str:
     """Return the page as text; arguments as in `write`."""
     table = tables.results_table(runs)
-    grid = studies.grid_of(runs, table.subset, asked)
+    grid = studies.grid_of(table.scores, asked)
     many = len(runs) > MANY
     view = _in_short(table) if many else table
     within = galleries.places(table, MANY)
@@ -137,7 +137,7 @@ def page(
         scenes=scenes,
         places=(len(within), len({(r.decides["dataset"], r.decides["category"]) for r in runs})),
         choices=qualitative.choices(table, scenes, root),
-        ledgers=sections.ledgers(results.frame(runs, table.subset)) if many else [],
+        ledgers=sections.ledgers(table.scores) if many else [],
         runs=[run for row in table.rows if row.categories == 1 for run in row.runs],
         losses={} if many else {run.id: _loss(run) for run in runs},
         unfinished=results.unfinished(root),
@@ -147,7 +147,7 @@ def page(
 
 def _in_short(table: ResultTable) -> ResultTable:
     """Return the means over categories, or no row where there are none; the CSV has every row."""
-    return ResultTable(table.subset, tuple(row for row in table.rows if row.categories > 1))
+    return replace(table, rows=tuple(row for row in table.rows if row.categories > 1))
 
 
 def _what_was_run(runs: Sequence[Run], table: ResultTable) -> str:

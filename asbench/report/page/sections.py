@@ -15,11 +15,8 @@ from markupsafe import Markup
 
 from asbench.report.drawing import Drawing
 from asbench.report.paper.grid import ScoreGrid
-from asbench.report.paper.scores import PLACE, Expected, title
+from asbench.report.paper.scores import Expected, title
 from asbench.report.paper.sheet import GAP, Entry, Sheet
-
-_ORDER = [*(name for name in PLACE if name != "category"), "category"]
-"""Training by training, then category by category."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,16 +159,14 @@ def _traced(sheet: Sheet, row: Sequence[Entry], column: int, grid: ScoreGrid) ->
         every_ratio = True
     else:
         return Traced(entry)
-    whole = grid.whole
-    of = whole[
-        (whole["methods"] == methods)
-        & (whole["shares"] == "")
-        & whole["dataset"].isin(datasets)
-        & whole["detector"].isin(detectors)
+    runs = [
+        run
+        for dataset in sorted(datasets)
+        for detector in detectors
+        for ratio, of in grid.runs.get((dataset, detector, methods), {}).items()
+        if every_ratio or not methods or ratio == grid.ratios.get(detector)
+        for run in of
     ]
-    if methods and not every_ratio:
-        of = of[of["ratio"] == of["detector"].map(grid.ratios)]
-    runs = list(of.sort_values(_ORDER)["run"])
     if not runs or not datasets:
         return Traced(entry)
     one = len(datasets) == 1

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pandas as pd
+
 from asbench.report.coverage import Asked
 from asbench.report.page import sections
 from asbench.report.page.sections import Plot, SheetShown
@@ -17,7 +19,6 @@ from asbench.report.paper.questions import Answer
 from asbench.report.paper.relations import QualityByMethod
 from asbench.report.paper.scores import Expected
 from asbench.report.paper.tables import tables
-from asbench.results import Run, Subset, frame
 
 _SHOW = {1: ("overview", "ranks and figures"), 2: ("ratios", "figures 8 and 10"),
          3: ("quality", "figure 11"), 4: ("mixtures", "figure 13")}  # fmt: skip
@@ -54,9 +55,8 @@ class Findings:
         return all(a.answer.verdict == "too few runs" for a in self.answers)
 
 
-def grid_of(runs: Sequence[Run], subset: Subset, asked: Asked | None = None) -> ScoreGrid:
-    """Return the grid of some runs; asked: the study that they are of, whose gaps it then has."""
-    scores = frame(runs, subset)
+def grid_of(scores: pd.DataFrame, asked: Asked | None = None) -> ScoreGrid:
+    """Return the grid of some scores; asked: the study that they are of, whose gaps it then has."""
     if asked is None:
         return score_grid(scores)
     return score_grid(scores, asked.expected, selected=asked.selected)

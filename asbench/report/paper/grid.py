@@ -112,6 +112,18 @@ class ScoreGrid:
         return by_label(across(table, "dataset", self.weights))
 
     @cached_property
+    def runs(self) -> Mapping[tuple[str, str, str], Mapping[float, list[str]]]:
+        """By data set, detector and methods, then by ratio: the ids behind a cell, seed by seed."""
+        order = [*SETTING, "seed", "synth_seed", "category"]
+        even = self.whole[self.whole["shares"] == ""].sort_values(order)
+        runs: dict[tuple[str, str, str], dict[float, list[str]]] = {}
+        rows = even[[*SETTING, "run"]].itertuples(index=False, name=None)
+        for dataset, detector, methods, ratio, run in rows:
+            by_ratio = runs.setdefault((dataset, detector, methods), {})
+            by_ratio.setdefault(ratio, []).append(run)
+        return runs
+
+    @cached_property
     def caveats(self) -> Mapping[tuple[str, str, str, float | None], frozenset[str]]:
         """By setting, why it must not stand beside a printed number; nothing where it may."""
         about = ["subset", "reduced", "caveats"]
