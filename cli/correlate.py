@@ -10,7 +10,7 @@ import click
 from cli import options
 
 if TYPE_CHECKING:
-    from asbench.quality.quality_vs_detection import Row
+    from asbench.quality.quality_vs_detection import Correlated
 
 EPILOG = """
 \b
@@ -87,7 +87,7 @@ def command(
     console.next_step(console.command("asbench", "cross", runs=options.unless(runs, options.RUNS)))
 
 
-def show(rows: list[Row]) -> None:
+def show(rows: list[Correlated]) -> None:
     """Print the rows, a table for each data set, then what they rest on."""
     from cli import console
 
@@ -117,7 +117,7 @@ def _number(value: float, form: str) -> str:
     return format(value, form) if value == value else DASH
 
 
-def _notes(rows: list[Row]) -> dict[str, None]:
+def _notes(rows: list[Correlated]) -> dict[str, None]:
     """Return what the rows rest on, a sentence each."""
     first = rows[0]
     tests = f"p corrected by Holm over {first.family} tests" if first.family else "nothing tested"

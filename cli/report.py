@@ -116,7 +116,7 @@ def command(
         if path is not None:
             into_place(path, render(table))
             console.say(str(path))
-    grid = studies.grid_of(found, table.subset, asked)
+    grid = studies.grid_of(table.scores, asked)
     if tables is not None:
         paper = compare == "paper"
         for path in files.write(grid, tables, quality=scores, compare=paper, asked=asked):
