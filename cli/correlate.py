@@ -10,7 +10,7 @@ import click
 from cli import options
 
 if TYPE_CHECKING:
-    from asbench.quality.quality_vs_detection import Row
+    from asbench.quality.quality_vs_detection import Correlated
 
 EPILOG = """
 \b
@@ -82,7 +82,7 @@ def command(
     console.next_step(console.command("asbench", "cross", runs=options.unless(runs, options.RUNS)))
 
 
-def show(rows: list[Row]) -> None:
+def show(rows: list[Correlated]) -> None:
     """Print the rows, a table for each data set, then what they rest on."""
     from asbench.quality.correlate import notes
     from cli import console

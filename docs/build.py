@@ -299,7 +299,12 @@ def python() -> str:
         ),
         ("asbench.generation.preview", preview, ("Preview",), "What `preview` returns."),
         ("asbench.report", report, report.__all__[::-1], "Reports: `from asbench import report`."),
-        ("asbench.report.compare", compare, ("Comparison", "Block"), "What `compare` returns."),
+        (
+            "asbench.report.compare",
+            compare,
+            ("PairedComparison", "Block"),
+            "What `compare` returns.",
+        ),
         (
             "asbench.study",
             study,
@@ -327,7 +332,7 @@ def python() -> str:
         (
             "synth_store.selection",
             selection,
-            ("contents", "Entry"),
+            ("contents", "StoreEntry"),
             "What `asbench store ls` shows.",
         ),
         ("synth_store.removal", removal, ("remove", "Removed"), "What `asbench store rm` does."),

@@ -35,7 +35,7 @@ def select(store: SynthStore, addresses: Iterable[str] = ()) -> list[tuple[Store
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class StoreEntry:
     """One category of a set, or of a data set's normals.
 
     count: samples that may be read, of the `target` intended; size: bytes of its files; digest: of
@@ -49,7 +49,7 @@ class Entry:
     digest: str | None
 
 
-def contents(store: SynthStore, addresses: Sequence[str] = ()) -> list[Entry]:
+def contents(store: SynthStore, addresses: Sequence[str] = ()) -> list[StoreEntry]:
     """Return the sets below the addresses; for none all that is stored, normals first.
 
     Raises StoreError for an address with nothing below it.
@@ -58,11 +58,11 @@ def contents(store: SynthStore, addresses: Sequence[str] = ()) -> list[Entry]:
     for dataset, category in () if addresses else store.stored_normals():
         normals = store.normals(dataset, category)
         address, size = f"{dataset}/normal/{category}", bytes_on_disk(normals.folder)
-        entries.append(Entry(address, len(normals), len(normals), size, normals.digest))
+        entries.append(StoreEntry(address, len(normals), len(normals), size, normals.digest))
     for key, category in sets:
         stored, size = store.attributes(key, category), bytes_on_disk(store.folder(key, category))
         numbers = stored["count"], stored["target"], size, stored["digest"]
-        entries.append(Entry(f"{key}/{category}", *numbers))
+        entries.append(StoreEntry(f"{key}/{category}", *numbers))
     return entries
 
 

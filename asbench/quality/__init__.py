@@ -1,5 +1,5 @@
 """Image quality of stored sets, and whether it says anything of detection.
 
-Pure records and statistics (`record`, `correlation`, `joined`, `crossing`) import no torch; what
-measures (`measure`, `cross`) does.
+Records and statistics (`record`, `statistics`, `quality_vs_detection`, `cross_matrix`) import no
+torch; what measures (`measure`, `cross_evaluation`) does.
 """

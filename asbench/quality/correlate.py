@@ -8,8 +8,8 @@ from pathlib import Path
 from asbench import results
 from asbench.documents import into_place
 from asbench.quality import record
-from asbench.quality.correlation import LEAST
-from asbench.quality.quality_vs_detection import Row, correlate_runs, csv_text
+from asbench.quality.quality_vs_detection import Correlated, correlate_runs, csv_text
+from asbench.quality.statistics import LEAST
 from asbench.settings import QUALITY, RUNS
 
 BIASED = ("fid", "is", "effective_number")
@@ -28,7 +28,7 @@ def correlate(
     runs: Path | str = RUNS,
     quality: Path | str = QUALITY,
     csv: Path | str | None = None,
-) -> list[Row]:
+) -> list[Correlated]:
     """Correlate quality scores with a detection metric; one point is one method.
 
     Only runs on a single method count, averaged over seeds, detectors and categories that all
@@ -60,7 +60,7 @@ def correlate(
     return rows
 
 
-def notes(rows: Sequence[Row]) -> list[str]:
+def notes(rows: Sequence[Correlated]) -> list[str]:
     """Return what rows rest on, a sentence each."""
     first = rows[0]
     tests = f"p corrected by Holm over {first.family} tests" if first.family else "nothing tested"

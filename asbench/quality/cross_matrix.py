@@ -8,8 +8,6 @@ ranks, and its rank correlation with the true metric says how well.
 
 from __future__ import annotations
 
-import json
-import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,14 +17,14 @@ from typing_extensions import TypedDict
 
 from asbench import results
 from asbench.documents import Number, RecordFolder, record_id
-from asbench.quality.correlation import (
+from asbench.quality.quality_vs_detection import detection, mean_by_method, shared
+from asbench.quality.statistics import (
     LEAST,
     Correlation,
     correlate,
     leave_one_out,
     off_diagonal_mean,
 )
-from asbench.quality.quality_vs_detection import Cell, cell_of, detection, mean_over_cells
 from asbench.results import Run, Subset, subset_for
 from synth_store.types import UserError
 
@@ -126,11 +124,11 @@ def matrices(
     by_dataset: defaultdict[str, list[Crossed]] = defaultdict(list)
     for one in latest.values():
         by_dataset[known[one.decides["run"]].decides["dataset"]].append(one)
-    found = [
+    built = [
         _matrix(dataset, members, known, metric, target, least, seed)
         for dataset, members in sorted(by_dataset.items())
     ]
-    return [matrix for matrix in found if matrix is not None]
+    return [matrix for matrix in built if matrix is not None]
 
 
 def matrices_in(
@@ -160,43 +158,29 @@ def _matrix(
 ) -> Matrix | None:
     runs = [known[one.decides["run"]] for one in members]
     subset = subset_for(runs)
-    truth = detection(runs, target, subset)
     methods = sorted({one.method for one in members})
     methods = [m for m in methods if all(m in one.values for one in members)]
-    cells = [c for c, by in truth.items() if all(m in by for m in methods)]
-    if len(methods) < 2 or not cells:
+    if len(methods) < 2:
         return None
-    values: defaultdict[tuple[str, str], defaultdict[Cell, list[float]]]
-    values = defaultdict(lambda: defaultdict(list))
-    for one, run in zip(members, runs, strict=True):
-        for b in methods:
-            if (cell := cell_of(run)) in cells:
-                values[one.method, b][cell].append(one.values[b][metric])
-    table = [
-        [
-            mean_over_cells({c: statistics.fmean(v) for c, v in values[a, b].items()})
-            for b in methods
-        ]
-        for a in methods
-    ]
-    true = [
-        mean_over_cells({c: statistics.fmean(v for _, v in truth[c][a]) for c in cells})
-        for a in methods
-    ]
+    columns = {f"on {b}": [one.values[b][metric] for one in members] for b in methods}
+    compared = shared(detection(runs, subset).assign(**columns), methods, target)
+    if compared.empty:
+        return None
+    table = mean_by_method(compared, list(columns)).to_numpy()
+    true = mean_by_method(compared.dropna(subset=[target]), [target])[target].to_numpy()
     predictor = off_diagonal_mean(table)
-    settings = [json.loads(text) for _, text in cells]
     return Matrix(
         dataset=dataset,
         metric=metric,
         target=target,
         subset=subset,
         methods=tuple(methods),
-        cells=tuple(map(tuple, table)),
-        truth=tuple(true),
-        predictor=tuple(map(float, predictor)),
-        detectors=tuple(sorted({s["detector"] for s in settings})),
-        categories=tuple(sorted({category for category, _ in cells})),
-        seeds=tuple(sorted({s for c in cells for m in methods for s, _ in truth[c][m]})),
+        cells=tuple(tuple(row) for row in table.tolist()),
+        truth=tuple(true.tolist()),
+        predictor=tuple(predictor.tolist()),
+        detectors=tuple(sorted(set(compared["detector"]))),
+        categories=tuple(sorted(set(compared["category"]))),
+        seeds=tuple(sorted(set(compared["seed"]))),
         result=correlate(predictor, true, least=least, seed=seed),
-        without=tuple(map(float, leave_one_out(table, true))),
+        without=tuple(leave_one_out(table, true).tolist()),
     )

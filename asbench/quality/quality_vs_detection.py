@@ -10,24 +10,22 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
-import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from asbench.quality.correlation import LEAST, RESAMPLES, Correlation, corrected, correlate
-from asbench.quality.record import Quality
-from asbench.results import BEST_ON_TEST, METRICS, Run, Subset, subset_for
-from synth_store.types import UserError
+import pandas as pd
 
-Cell = tuple[str, str]
-"""A category, and the settings of a run but for its mix, sets and training seed."""
+from asbench.quality.record import Quality
+from asbench.quality.statistics import LEAST, RESAMPLES, Correlation, corrected, correlate
+from asbench.results import BEST_ON_TEST, METRICS, Run, Subset, frame, subset_for
+from asbench.results.frame import by_label, context, means
+from synth_store.types import UserError
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Correlated:
     """One score against one detection metric, over the methods of one data set.
 
     score: an address such as `fid:real:whole`; n: samples measured of each set; real: the defects
@@ -67,14 +65,14 @@ def correlate_runs(
     least: int = LEAST,
     resamples: int = RESAMPLES,
     seed: int = 0,
-) -> list[Row]:
+) -> list[Correlated]:
     """Return one row per data set and score, p corrected over all of them.
 
     Args:
         scores: addresses, or metrics whose every address is meant; None for all. Choosing them
             after having seen the rows defeats the correction.
         datasets, detectors, ratio: keep only such runs; None keeps all.
-        least, resamples, seed: as for `asbench.quality.correlation.correlate`.
+        least, resamples, seed: as for `asbench.quality.statistics.correlate`.
 
     Runs of a mixture, of none, and those selected on the test set play no part. All rows use the
     held-out test images as soon as one run has seen defects. Raises UserError for an unknown target
@@ -99,32 +97,33 @@ def correlate_runs(
     if not qualities:
         raise UserError("no set is measured yet: run `asbench quality --method draem,fractal`.")
     subset = subset_for(chosen)
-    found = []
+    trained = detection(chosen, subset).dropna(subset=[target])
+    correlated = []
     for group in _groups(qualities):
-        members = [run for run in chosen if run.decides["dataset"] == group[0].decides["dataset"]]
+        here = trained[trained["dataset"] == group[0].decides["dataset"]]
         for address, weights in _wanted(group, scores):
-            row = _row(address, weights, group, members, target, subset)
+            row = _row(address, weights, group, here, target, subset)
             if row is not None:
                 result = correlate(row.x, row.y, least=least, resamples=resamples, seed=seed)
-                found.append(replace(row, result=result))
-    if not found:
+                correlated.append(replace(row, result=result))
+    if not correlated:
         raise UserError(
             f"no score{'' if scores is None else ' ' + ', '.join(scores)} of a measured set goes "
             "with a run: data set, category and method must be the same. See what is measured with "
             "`asbench quality`, and what is trained with `asbench report`."
         )
-    results = corrected([row.result for row in found])
+    results = corrected([row.result for row in correlated])
     family = sum(not math.isnan(result.pearson.p) for result in results)
-    pairs = zip(found, results, strict=True)
+    pairs = zip(correlated, results, strict=True)
     return [replace(row, result=result, family=family) for row, result in pairs]
 
 
 def latest(qualities: Sequence[Quality]) -> list[Quality]:
     """Return those that were measured as the latest of their data set: only these compare."""
-    found: dict[str, list[Quality]] = {}
+    newest: dict[str, list[Quality]] = {}
     for group in sorted(_groups(qualities), key=lambda g: max(q.created for q in g)):
-        found[group[0].decides["dataset"]] = group
-    return [quality for group in found.values() for quality in group]
+        newest[group[0].decides["dataset"]] = group
+    return [quality for group in newest.values() for quality in group]
 
 
 def by_method(qualities: Sequence[Quality]) -> dict[tuple[str, str], dict[str, float]]:
@@ -136,7 +135,7 @@ def by_method(qualities: Sequence[Quality]) -> dict[tuple[str, str], dict[str, f
     categories; methods that were not measured on every category of the data set have none. Of each
     data set those count that were measured as its latest was.
     """
-    found: dict[tuple[str, str], dict[str, float]] = {}
+    by_name: dict[tuple[str, str], dict[str, float]] = {}
     for group in _groups(latest(qualities)):
         dataset = group[0].decides["dataset"]
         whole = {q.decides["category"] for q in group}
@@ -150,43 +149,44 @@ def by_method(qualities: Sequence[Quality]) -> dict[tuple[str, str], dict[str, f
                 if address is None:
                     continue
                 shown = metric if name.endswith("whole") else f"{metric}, inside"
-                scores = _scores_by_method(address, weights[address], group)
-                found[dataset, shown] = {
-                    method: statistics.fmean(value for value, _ in by.values())
-                    for method, by in sorted(scores.items())
-                    if by.keys() == whole
-                }
-    return {at: values for at, values in found.items() if values}
+                scores = _by_category(address, weights[address], group)["value"]
+                means_of = scores.unstack("category").reindex(columns=sorted(whole))
+                by_name[dataset, shown] = by_label(means_of.dropna().mean(axis=1))
+    return {at: values for at, values in by_name.items() if values}
 
 
-def detection(
-    runs: Iterable[Run], target: str, subset: Subset
-) -> dict[Cell, dict[str, list[tuple[int, float]]]]:
-    """Return, by cell and method, (training seed, value) of runs on that method alone."""
-    found: defaultdict[Cell, dict[str, list[tuple[int, float]]]] = defaultdict(dict)
-    for run in runs:
-        method = next(iter(run.decides["mix"]))
-        value = run.metrics[subset][target]
-        if not math.isnan(value):
-            found[cell_of(run)].setdefault(method, []).append((run.decides["seed"], value))
-    return dict(found)
+def detection(runs: Sequence[Run], subset: Subset) -> pd.DataFrame:
+    """Return runs on one method each as `asbench.results.frame`.
+
+    `context` then holds all settings but mix, sets, category and training seed: what must be alike
+    for two methods to be compared.
+    """
+    contexts = [context(run, "mix", "sets", "category") for run in runs]
+    return frame(runs, subset).assign(context=contexts)
 
 
-def cell_of(run: Run) -> Cell:
-    """Return a run's category and what else its id is made of, but mix, sets and seed."""
-    rest = {k: v for k, v in run.decides.items() if k not in ("mix", "sets", "seed", "category")}
-    return run.decides["category"], json.dumps(rest, sort_keys=True)
+def shared(scores: pd.DataFrame, methods: Sequence[str], target: str) -> pd.DataFrame:
+    """Return the scores of those categories and settings that each of the methods has `target` of.
+
+    scores: as `detection` gives them.
+    """
+    own = scores[scores["methods"].isin(methods)]
+    defined = own["methods"].where(own[target].notna())
+    count = defined.groupby([own["category"], own["context"]]).transform("nunique")
+    return own[count == len(methods)]
 
 
-def mean_over_cells(cells: Mapping[Cell, float]) -> float:
-    """Return the mean over categories of the mean over a category's settings."""
-    by_category: defaultdict[str, list[float]] = defaultdict(list)
-    for (category, _), value in cells.items():
-        by_category[category].append(value)
-    return statistics.fmean(statistics.fmean(values) for values in by_category.values())
+def mean_by_method(scores: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Return the mean over training seeds, then over a category's settings, then over categories.
+
+    scores: as `detection` gives them; a row per method, a column of `columns` each.
+    """
+    for by in (["category", "context", "methods"], ["category", "methods"], ["methods"]):
+        scores = means(scores, by, columns)
+    return scores
 
 
-def csv_text(rows: Sequence[Row]) -> str:
+def csv_text(rows: Sequence[Correlated]) -> str:
     """Return the rows as CSV, one line each, full precision, nothing where undefined."""
     out = io.StringIO()
     lines = csv.writer(out, lineterminator="\n")
@@ -217,12 +217,12 @@ _PARTS = ("", "_p", "_low", "_high", "_holm", "_bh")
 
 def _groups(qualities: Iterable[Quality]) -> list[list[Quality]]:
     """Return what can be compared: same data set, geometry, samples asked for and reference."""
-    found: defaultdict[tuple[str, ...], list[Quality]] = defaultdict(list)
+    groups: defaultdict[tuple[str, ...], list[Quality]] = defaultdict(list)
     for quality in qualities:
         d = quality.decides
         key = (d["dataset"], d["geometry"], str(d["n"]), d["real"], str(d["version"]))
-        found[key].append(quality)
-    return [found[key] for key in sorted(found)]
+        groups[key].append(quality)
+    return [groups[key] for key in sorted(groups)]
 
 
 def _wanted(group: Sequence[Quality], scores: Sequence[str] | None) -> list[tuple[str, str]]:
@@ -237,30 +237,25 @@ def _row(
     address: str,
     weights: str,
     group: Sequence[Quality],
-    runs: Sequence[Run],
+    y: pd.DataFrame,
     target: str,
     subset: Subset,
-) -> Row | None:
+) -> Correlated | None:
     """Return the points of one score; None where no method has both score and runs."""
-    x = _scores_by_method(address, weights, group)
-    y = detection(runs, target, subset)
-    trained = {method for by_method in y.values() for method in by_method}
-    measured, left_out = set(x), {m: "not trained on" for m in x if m not in trained}
-    left_out |= {m: f"no {address}" for m in trained if m not in measured}
-    both = sorted(measured & trained)
-    cells = [c for c, by_method in y.items() if all(m in by_method for m in both)]
+    measured = _by_category(address, weights, group)
+    x, counts = (measured[name].unstack("category") for name in ("value", "n"))
+    trained = set(y["methods"])
+    left_out = {m: "not trained on" for m in x.index if m not in trained}
+    left_out |= {m: f"no {address}" for m in trained if m not in x.index}
+    both = sorted(trained.intersection(x.index))
     # A category that one of them lacks a score for counts for none.
-    cells = [c for c in cells if all(c[0] in x[m] for m in both)]
-    if not both or not cells:
+    scored = x.loc[both].dropna(axis=1).columns
+    compared = shared(y[y["category"].isin(scored)], both, target)
+    if compared.empty:
         return None
-    means = {
-        m: mean_over_cells({c: statistics.fmean(v for _, v in y[c][m]) for c in cells})
-        for m in both
-    }
-    categories = tuple(sorted({category for category, _ in cells}))
-    settings = [json.loads(text) for _, text in cells]
+    categories = sorted(set(compared["category"]))
     first = group[0].decides
-    return Row(
+    return Correlated(
         dataset=first["dataset"],
         score=address,
         n=first["n"],
@@ -268,40 +263,29 @@ def _row(
         target=target,
         subset=subset,
         methods=tuple(both),
-        x=tuple(statistics.fmean(v for v, _ in (x[m][c] for c in categories)) for m in both),
-        counts=tuple(min(n for _, n in (x[m][c] for c in categories)) for m in both),
-        y=tuple(means[m] for m in both),
-        detectors=tuple(sorted({s["detector"] for s in settings})),
-        categories=categories,
-        seeds=tuple(sorted({seed for c in cells for m in both for seed, _ in y[c][m]})),
+        x=tuple(x.loc[both, categories].mean(axis=1)),
+        counts=tuple(counts.loc[both, categories].min(axis=1).astype(int)),
+        y=tuple(mean_by_method(compared, [target]).loc[both, target]),
+        detectors=tuple(sorted(set(compared["detector"]))),
+        categories=tuple(categories),
+        seeds=tuple(sorted(set(compared["seed"]))),
         result=correlate((), ()),
         left_out=dict(sorted(left_out.items())),
     )
 
 
-def _scores_by_method(
-    address: str, weights: str, group: Sequence[Quality]
-) -> dict[str, dict[str, tuple[float, int]]]:
-    """Return a score and its samples by method and category; undefined ones are left out.
+def _by_category(address: str, weights: str, group: Sequence[Quality]) -> pd.DataFrame:
+    """Return a score (`value`) and its samples (`n`) by method and category, defined ones alone.
 
     The mean over set seeds, and the least of their samples. Of a set that was measured twice, the
     later measurement counts.
     """
-    latest: dict[tuple[str, str, int], tuple[float, int]] = {}
-    for quality in sorted(group, key=lambda q: q.created):
-        for score in quality.scores:
-            if (score.address, score.weights) == (address, weights):
-                d = quality.decides
-                latest[d["method"], d["category"], d["seed"]] = score.value, score.n
-    found: defaultdict[str, defaultdict[str, list[tuple[float, int]]]]
-    found = defaultdict(lambda: defaultdict(list))
-    for (method, category, _), one in latest.items():
-        if not math.isnan(one[0]):
-            found[method][category].append(one)
-    return {
-        method: {
-            category: (statistics.fmean(value for value, _ in some), min(n for _, n in some))
-            for category, some in by.items()
-        }
-        for method, by in found.items()
-    }
+    of = ["method", "category", "seed"]
+    rows = [
+        (*(quality.decides[name] for name in of), score.value, score.n)  # type: ignore[literal-required]
+        for quality in sorted(group, key=lambda q: q.created)
+        for score in quality.scores
+        if (score.address, score.weights) == (address, weights)
+    ]
+    table = pd.DataFrame(rows, columns=[*of, "value", "n"]).drop_duplicates(of, keep="last")
+    return table.dropna(subset="value").groupby(of[:2]).agg({"value": "mean", "n": "min"})

@@ -1,20 +1,34 @@
-"""The statistics behind the report's answers: pure functions of arrays."""
+"""The statistics behind answers and correlations: pure functions of arrays.
+
+Knows nothing of methods, runs or torch. What scipy has is scipy's; here stand what it lacks, and
+what keeps few points honest: intervals, and correction for many tests. Spearman's p is never below
+2/n!, the least that any order of n points can show. Bootstrap intervals are percentiles over
+resamples with replacement (Efron, 1979): with a dozen points they are somewhat too narrow. p values
+of one family are corrected by Holm (1979), which bounds the chance of any false finding, and by
+Benjamini and Hochberg (1995), which bounds the share of false ones among the found.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from asbench.quality.correlation import p_of_r, pearson_rows
+LEAST = 8
+"""Points below which a coefficient is shown but not tested: at 7, |r| must exceed 0.75 for 5 %."""
+RESAMPLES = 10_000
+"""Resamples of a correlation's interval."""
+DRAWS = 2000
+"""Resamples of any other."""
+LEVEL = 0.95
+ALPHA = 0.05
 
 Floats = npt.NDArray[np.float64]
-DRAWS = 2000
-"""Bootstrap samples of an interval."""
 
 
 class Interval(NamedTuple):
@@ -50,13 +64,15 @@ def friedman(values: npt.ArrayLike) -> Friedman:
         raise ValueError(f"blocks × treatments without NaN, at least 2 × 2, not {table.shape}")
     n, k = table.shape
     ranks = ranked(table)
-    mean = ranks.mean(axis=0)
-    ties = sum(int((c**3 - c).sum()) for c in (np.unique(r, return_counts=True)[1] for r in ranks))
-    shrunk = 1 - ties / (n * k * (k**2 - 1))
-    if shrunk == 0:
-        return Friedman(math.nan, math.nan, tuple(map(float, mean)), n, k)
-    chi = 12 * n / (k * (k + 1)) * float(((mean - (k + 1) / 2) ** 2).sum()) / shrunk
-    return Friedman(chi, float(stats.chi2.sf(chi, k - 1)), tuple(map(float, mean)), n, k)
+    mean = tuple(map(float, ranks.mean(axis=0)))
+    if (ranks == (k + 1) / 2).all():
+        return Friedman(math.nan, math.nan, mean, n, k)
+    if k > 2:
+        test = stats.friedmanchisquare(*table.T)
+        return Friedman(float(test.statistic), float(test.pvalue), mean, n, k)
+    wins = np.sign(table[:, 0] - table[:, 1])  # scipy takes three columns and more
+    chi = float(wins.sum() ** 2 / np.count_nonzero(wins))
+    return Friedman(chi, float(stats.chi2.sf(chi, 1)), mean, n, k)
 
 
 def ranked(values: npt.ArrayLike) -> Floats:
@@ -75,7 +91,7 @@ def critical_difference(k: int, n: int, alpha: float = 0.05) -> float:
     return quantile * math.sqrt(k * (k + 1) / (6 * n))
 
 
-def alike(ranks: Sequence[float], difference: float) -> list[tuple[int, ...]]:
+def not_told_apart(ranks: Sequence[float], difference: float) -> list[tuple[int, ...]]:
     """Return the bars of a critical-difference diagram: places, by rank, not told apart.
 
     Every maximal run of two and more in order of rank whose ends differ by at most `difference`.
@@ -108,8 +124,15 @@ def pearson(x: npt.ArrayLike, y: npt.ArrayLike) -> Pearson:
         raise ValueError(f"two equal arrays of three and more values, not {a.shape} and {b.shape}")
     if np.ptp(a) == 0 or np.ptp(b) == 0:
         return Pearson(math.nan, math.nan, len(a))
-    r = float(pearson_rows(a[None], b[None])[0])
-    return Pearson(r, p_of_r(r, len(a)), len(a))
+    test = stats.pearsonr(a, b)
+    return Pearson(float(test.statistic), float(test.pvalue), len(a))
+
+
+def p_of_r(r: float, n: int) -> float:
+    """Return the two-sided p of Pearson's r over n >= 3 pairs: t = r sqrt((n - 2) / (1 - r^2))."""
+    if abs(r) >= 1:
+        return 0.0
+    return float(2 * stats.t.sf(abs(r) * math.sqrt((n - 2) / (1 - r * r)), n - 2))
 
 
 def r_interval(r: float, n: int, confidence: float = 0.95) -> Interval:
@@ -124,6 +147,122 @@ def least_significant_r(n: int, alpha: float = 0.05) -> float:
     """Return the smallest |r| over n pairs that reaches significance."""
     t = float(stats.t.ppf(1 - alpha / 2, n - 2))
     return t / math.sqrt(n - 2 + t * t)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A coefficient in [-1, 1]: its two-sided p, its interval, and p corrected within its family.
+
+    NaN where undefined or, all but `value`, where the points are too few.
+    """
+
+    value: float
+    p: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    holm: float = math.nan
+    bh: float = math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class Correlation:
+    """How two columns of `n` points go together.
+
+    resamples: those that the intervals rest on, without the ones in which a column was constant;
+    reason: why something is NaN.
+    """
+
+    n: int
+    pearson: Estimate
+    spearman: Estimate
+    resamples: int = 0
+    reason: str = ""
+
+    def verdict(self, alpha: float = ALPHA) -> str:
+        """Return `correlated` where either Holm-corrected p is below `alpha`, else why not."""
+        if self.reason:
+            return self.reason
+        if min(self.pearson.holm, self.spearman.holm) < alpha:
+            return "correlated"
+        return "not shown"
+
+
+def correlate(
+    x: npt.ArrayLike,
+    y: npt.ArrayLike,
+    *,
+    least: int = LEAST,
+    resamples: int = RESAMPLES,
+    level: float = LEVEL,
+    seed: int = 0,
+) -> Correlation:
+    """Return both coefficients of n points, x and y real (n,), all finite.
+
+    With fewer than `least` points they have neither p nor interval. The same seed gives the same
+    intervals. Raises ValueError where lengths differ or a value is not finite.
+    """
+    a, b = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    if a.ndim != 1 or a.shape != b.shape:
+        raise ValueError(f"x and y must be (n,) alike, not {a.shape} and {b.shape}")
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise ValueError("x and y must be finite: leave out what is not, and say so")
+    n = len(a)
+    if n < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
+        nothing = Estimate(math.nan)
+        why = f"too few: {n}" if n < 2 else f"all {n} are alike"
+        return Correlation(n, nothing, nothing, 0, why)
+    r, rho = stats.pearsonr(a, b), stats.spearmanr(a, b)
+    values = float(r.statistic), float(rho.statistic)
+    if n < max(least, 4):
+        few = f"too few: {n} points, {max(least, 4)} are needed"
+        return Correlation(n, Estimate(values[0]), Estimate(values[1]), 0, few)
+    picks = np.random.default_rng(seed).integers(n, size=(resamples, n))
+    drawn = a[picks], b[picks]
+    uneven = (np.ptp(drawn[0], axis=1) > 0) & (np.ptp(drawn[1], axis=1) > 0)
+    kept = drawn[0][uneven], drawn[1][uneven]
+    ranks = stats.rankdata(kept[0], axis=1), stats.rankdata(kept[1], axis=1)
+    tails = ((1 - level) / 2, (1 + level) / 2)
+    intervals = [map(float, np.quantile(_pearson_rows(*pair), tails)) for pair in (kept, ranks)]
+    pearson_ = Estimate(values[0], float(r.pvalue), *intervals[0])
+    spearman = Estimate(values[1], max(float(rho.pvalue), 2 / math.factorial(n)), *intervals[1])
+    return Correlation(n, pearson_, spearman, int(uneven.sum()))
+
+
+def corrected(family: Sequence[Correlation]) -> list[Correlation]:
+    """Return the same correlations with p corrected over all of them, per coefficient.
+
+    Correlations without a p (too few points) are no tests and do not count.
+    """
+    adjusted = list(family)
+    for name in ("pearson", "spearman"):
+        p = [getattr(c, name).p for c in family]
+        for i, (one, two) in enumerate(zip(holm(p), benjamini_hochberg(p), strict=True)):
+            estimate = replace(getattr(adjusted[i], name), holm=float(one), bh=float(two))
+            adjusted[i] = replace(adjusted[i], **{name: estimate})
+    return adjusted
+
+
+def holm(p: npt.ArrayLike) -> Floats:
+    """Return p values (m,) corrected by Holm's step-down rule; NaN are no tests and stay NaN.
+
+    Sorted ascending, the k-th of m becomes max over j <= k of (m - j + 1) p_j, at most 1.
+    """
+    return _stepwise(
+        p, lambda ordered, m: np.maximum.accumulate(ordered * np.arange(m, 0, -1, dtype=float))
+    )
+
+
+def benjamini_hochberg(p: npt.ArrayLike) -> Floats:
+    """Return p values (m,) corrected for the false discovery rate; NaN stay NaN.
+
+    Sorted ascending, the k-th of m becomes min over j >= k of m p_j / j, at most 1.
+    """
+
+    def adjust(ordered: Floats, m: int) -> Floats:
+        scaled = ordered * m / np.arange(1, m + 1)
+        return np.minimum.accumulate(scaled[::-1])[::-1]
+
+    return _stepwise(p, adjust)
 
 
 def t_interval(values: npt.ArrayLike, confidence: float = 0.95) -> Interval:
@@ -160,3 +299,50 @@ def signed_rank(differences: npt.ArrayLike) -> float:
     if not values.any():
         return 1.0
     return float(stats.wilcoxon(values, zero_method="zsplit", method="auto").pvalue)
+
+
+def off_diagonal_mean(matrix: npt.ArrayLike) -> Floats:
+    """Return the mean (n,) of every row of a square matrix (n, n) without its diagonal element."""
+    cells = np.asarray(matrix, np.float64)
+    if cells.ndim != 2 or cells.shape[0] != cells.shape[1] or len(cells) < 2:
+        raise ValueError(f"a square matrix of two rows or more is needed, not {cells.shape}")
+    means: Floats = np.where(np.eye(len(cells), dtype=bool), 0, cells).sum(1) / (len(cells) - 1)
+    return means
+
+
+def leave_one_out(matrix: npt.ArrayLike, truth: npt.ArrayLike) -> Floats:
+    """Return how `off_diagonal_mean` ranks with the truth without each point in turn.
+
+    matrix: (n, n); truth: (n,). Spearman's rho (n,), the i-th without row and column i; all NaN for
+    n below 4, where two points or fewer would remain.
+    """
+    cells, true = np.asarray(matrix, np.float64), np.asarray(truth, np.float64)
+    n = len(cells)
+    if n < 4:
+        return np.full(n, np.nan)
+    without = [np.delete(np.arange(n), i) for i in range(n)]
+    predicted = [off_diagonal_mean(cells[np.ix_(kept, kept)]) for kept in without]
+    pairs = zip(predicted, without, strict=True)
+    return np.array([correlate(x, true[kept], least=n).spearman.value for x, kept in pairs])
+
+
+def _pearson_rows(x: Floats, y: Floats) -> Floats:
+    """Return Pearson's r (m,) of m rows each, (m, n) real; no row constant."""
+    x = x - x.mean(axis=1, keepdims=True)
+    y = y - y.mean(axis=1, keepdims=True)
+    # Scaled first, so that neither tiny nor huge columns leave the range of their squares.
+    x /= np.abs(x).max(axis=1, keepdims=True)
+    y /= np.abs(y).max(axis=1, keepdims=True)
+    r = (x * y).sum(axis=1) / np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1))
+    clipped: Floats = np.clip(r, -1, 1)
+    return clipped
+
+
+def _stepwise(p: npt.ArrayLike, adjust: Callable[[Floats, int], Floats]) -> Floats:
+    values = np.asarray(p, np.float64)
+    tested = np.flatnonzero(~np.isnan(values))
+    order = tested[np.argsort(values[tested], kind="stable")]
+    adjusted = np.full(values.shape, np.nan)
+    if len(order):
+        adjusted[order] = np.minimum(adjust(values[order], len(order)), 1)
+    return adjusted

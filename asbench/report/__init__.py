@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from asbench.public import lazily
 
 if TYPE_CHECKING:
-    from asbench.report.document import Report as Report
+    from asbench.report.document import WrittenReport as WrittenReport
     from asbench.report.document import write as write
 
-__all__ = ["Report", "write"]
+__all__ = ["WrittenReport", "write"]
 __getattr__ = lazily(__name__, dict.fromkeys(__all__, "asbench.report.document"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,8 +13,8 @@ from typing import NamedTuple
 from asbench import results
 from asbench.quality.statistics import Interval, bootstrap, signed_rank
 from asbench.report.paper.blocks import ENOUGH
-from asbench.report.tables import mix_text
 from asbench.results import BEST_ON_TEST, METRICS, Run, Subset, subset_for
+from asbench.results.frame import context, mix_text
 from asbench.settings import RUNS
 from synth_store import Mix, UserError
 from synth_store.rng import address_rng
@@ -30,7 +29,7 @@ class Block(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PairedComparison:
     """What runs on `first` scored minus what those on `second` did.
 
     metric: on `subset` of the test images; pairs: of runs; blocks: what the test runs over;
@@ -64,7 +63,7 @@ def compare(
     *,
     runs: Path | str | Iterable[Run] = RUNS,
     metric: str = "image_auroc",
-) -> Comparison:
+) -> PairedComparison:
     """Compare what was trained on one mixture with what was trained on another.
 
     A pair is two finished runs that differ in nothing but the mixture: same data, detector, ratio,
@@ -100,7 +99,7 @@ def compare(
         )
     blocks, notes = _blocks(pairs)
     differences = [block.first - block.second for block in blocks]
-    return Comparison(
+    return PairedComparison(
         first=first,
         second=second,
         metric=metric,
@@ -114,15 +113,13 @@ def compare(
     )
 
 
-def _of_mix(runs: Sequence[Run], text: str) -> Mapping[str, Run]:
-    """Return the runs on a mixture by all that decides them but the mixture."""
+def _of_mix(runs: Sequence[Run], text: str) -> Mapping[tuple[str, int], Run]:
+    """Return the runs on a mixture, by all that decides them but the mixture."""
     mix = {name: float(share) for name, share in Mix.parse(text).shares}
     return {
-        json.dumps(
-            {k: v for k, v in r.decides.items() if k not in ("mix", "sets")}, sort_keys=True
-        ): r
-        for r in runs
-        if dict(r.decides["mix"]) == mix
+        (context(run, "mix", "sets"), run.decides["seed"]): run
+        for run in runs
+        if dict(run.decides["mix"]) == mix
     }
 
 

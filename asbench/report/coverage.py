@@ -9,7 +9,7 @@ from typing import Any
 
 from asbench.quality.record import Quality
 from asbench.report.paper.comparison import listed
-from asbench.report.paper.scores import Place, title
+from asbench.report.paper.scores import Expected, title
 from asbench.report.paper.sheet import Entry, Sheet
 from asbench.results import BEST_ON_TEST, Run
 from asbench.study.record import Cell, Record, SetNeeded, standing
@@ -67,8 +67,8 @@ HEAD = ("Runs", "Data set", "Category", "Detector", "Trained with", "Ratio", "Se
 class Asked:
     """A study as a report takes it.
 
-    count: runs that it asks for; found: those that there are; expected: the places of all but what
-    was left out; gaps: of what is not there; others: runs of the folder that are not of the study;
+    count: runs that it asks for; found: those that there are; expected: all but what was left
+    out; gaps: of what is not there; others: runs of the folder that are not of the study;
     selected: whether its checkpoints were selected on the test set; quality: a sentence on what is
     measured and what is not, empty where nothing is asked for.
     """
@@ -76,7 +76,7 @@ class Asked:
     name: str
     count: int
     found: int
-    expected: tuple[Place, ...]
+    expected: tuple[Expected, ...]
     gaps: tuple[Gap, ...]
     others: int
     selected: bool
@@ -110,11 +110,11 @@ class Asked:
 
 def asked(record: Record, runs: Sequence[Run], measured: Sequence[Quality] = ()) -> Asked:
     """Hold a study against the runs of its folder, and its quality against what is measured."""
-    found = standing(record.cells, runs)
+    standing_runs = standing(record.cells, runs)
     reasons = {out.cell: (LEFT_OUT, "; ".join(out.reasons)) for out in record.left_out}
     by_reason: defaultdict[tuple[str, str], list[Cell]] = defaultdict(list)
     for cell in record.cells:
-        if cell in found:
+        if cell in standing_runs:
             continue
         failed = record.failed.get(cell)
         why = (FAILED, failed) if failed else (NOT_YET, "the study’s next run makes them")
@@ -124,9 +124,11 @@ def asked(record: Record, runs: Sequence[Run], measured: Sequence[Quality] = ())
     return Asked(
         name=record.name,
         count=len(record.cells),
-        found=len(found),
+        found=len(standing_runs),
         expected=tuple(
-            dict.fromkeys(_place(c) for c in record.cells if c in found or c not in reasons)
+            dict.fromkeys(
+                _expected(c) for c in record.cells if c in standing_runs or c not in reasons
+            )
         ),
         gaps=tuple(sorted(gaps, key=lambda gap: (order.index(gap.kind), -gap.count))),
         others=len(runs) - len(own(record, runs)),
@@ -198,8 +200,8 @@ def _joined(members: Sequence[Box], axis: str) -> Box:
 def _mix(cell: Cell) -> str:
     shares = cell.training.mixture.shares
     if not shares:
-        return title(())
-    told = title([name for name, _ in shares])
+        return title("")
+    told = " + ".join(name for name, _ in shares)
     if len({share for _, share in shares}) == 1:
         return told
     return f"{told} ({' '.join(f'{float(share):.2g}' for _, share in shares)})"
@@ -230,20 +232,20 @@ def _counted(names: Sequence[str], many: str) -> str:
     return f"{len(names)} {many}: {', '.join(names)}"
 
 
-def _place(cell: Cell) -> Place:
-    mix = tuple(sorted(cell.methods))
+def _expected(cell: Cell) -> Expected:
+    methods = " + ".join(sorted(cell.methods))
     seeds = cell.training.seed, cell.training.synth_seed
-    return Place(cell.dataset, cell.category, cell.detector, mix, cell.ratio, *seeds)
+    return Expected(cell.dataset, cell.category, cell.detector, methods, cell.ratio, *seeds)
 
 
 def _on_quality(record: Record, measured: Sequence[Quality]) -> Iterable[str]:
     asks = record.quality
     if asks is None:
         return
-    found = len({_set_of(q) for q in own_quality(record, measured)})
+    count = len({_set_of(q) for q in own_quality(record, measured)})
     against = asks.real.replace("_", "-")
     yield (
-        f"Quality of {found} of {len(asks.sets)} sets is measured: {listed(asks.metrics)} of the "
+        f"Quality of {count} of {len(asks.sets)} sets is measured: {listed(asks.metrics)} of the "
         f"first {asks.samples} samples at most, against the {against} real defects."
     )
     for metric, why in asks.left_out.items():

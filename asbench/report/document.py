@@ -24,7 +24,7 @@ from synth_store import SynthStore
 
 
 @dataclass(frozen=True)
-class Report:
+class WrittenReport:
     """What was written: the page of so many runs, and the other files in order.
 
     study: how far the study's runs stand, in a sentence; empty where the runs are of none.
@@ -51,7 +51,7 @@ def write(
     images: bool = True,
     compare: Literal["paper"] | None = None,
     notify: Notify = silent,
-) -> Report:
+) -> WrittenReport:
     """Write one self-contained HTML page of all runs: results, plots, galleries, provenance.
 
     Args:
@@ -99,10 +99,10 @@ def write(
         if path is not None:
             into_place(Path(path), form(table))
             written.append(Path(path))
-    grid = studies.grid_of(shown, table.subset, asked)
+    grid = studies.grid_of(table.scores, asked)
     if tables is not None:
         beside = compare == "paper"
         written += files.write(grid, Path(tables), quality=scores, compare=beside, asked=asked)
     if figures is not None:
         written += files.write_figures(grid, Path(figures), scores)
-    return Report(page, len(shown), tuple(written), "" if asked is None else asked.told)
+    return WrittenReport(page, len(shown), tuple(written), "" if asked is None else asked.told)

@@ -8,6 +8,7 @@ several figures can stand in one page.
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from xml.sax.saxutils import escape
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from asbench.report.tables import TITLES
 
@@ -120,6 +122,55 @@ def series(place: int) -> dict[str, Any]:
         "marker": MARKERS[place % len(MARKERS)],
         "linestyle": DASHES[(place // len(SERIES)) % len(DASHES)],
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A metric in 0..1 by ratio; dots: the single seeds at each ratio, where they are shown."""
+
+    label: str
+    ratios: Sequence[float]
+    values: Sequence[float]
+    dots: Sequence[Sequence[float]] = ()
+
+
+def curves(shown: Sequence[Curve], metric: str, name: str) -> Figure:
+    """Draw a metric against the share of anomalous items, a line each."""
+    with mpl.rc_context(style(name)):
+        figure, axes = new_axes(4.6, 2.5 + 0.3 * math.ceil(len(shown) / 3))
+        ratios = sorted({ratio for curve in shown for ratio in curve.ratios})
+        apart = 0.012 * (ratios[-1] - ratios[0])  # or the dots of several mixes hide one another
+        for place, curve in enumerate(shown):
+            look = series(place)
+            for ratio, dots in zip(curve.ratios, curve.dots, strict=False):
+                if len(dots) > 1:
+                    x = ratio + apart * (place - (len(shown) - 1) / 2)
+                    each = [100 * value for value in dots]
+                    axes.plot([x] * len(each), each, ".", color=look["color"], ms=4.5, alpha=0.6)
+            line = [100 * value for value in curve.values]
+            axes.plot(curve.ratios, line, lw=1.3, ms=4.5, label=curve.label, **look)
+        axes.set_xlabel("Share of anomalous items")
+        axes.set_ylabel(title(metric))
+        if len(ratios) <= 9:
+            axes.set_xticks(ratios, [f"{ratio:g}" for ratio in ratios])
+        axes.grid(axis="y", alpha=0.2)
+        axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
+        figure.legend(loc="outside lower center", ncols=min(3, len(shown)), fontsize=8.5)
+    return figure
+
+
+def lanes(axes: Any, names: Sequence[tuple[float, str]], metric: str) -> None:
+    """Name the lanes of a plot of marks, top to bottom, and what the marks measure.
+
+    names: (y, name). Points on a shared axis that need not begin at zero, where bars would have to:
+    the differences are small beside the values.
+    """
+    axes.set_yticks([y for y, _ in names], [name for _, name in names])
+    axes.tick_params(axis="y", length=0, labelsize=8)
+    axes.set_ylim(names[-1][0] + 0.6, -0.6)
+    axes.set_xlabel(title(metric))
+    axes.grid(axis="x", alpha=0.2)
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
 
 
 def title(metric: str) -> str:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
-import statistics
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from asbench.results import BEST_ON_TEST, METRICS, Run, Subset, subset_for
+import pandas as pd
+
+from asbench.results import BEST_ON_TEST, METRICS, Run, Subset, frame, subset_for
+from asbench.results.frame import complete, context, means, mix_text
 
 TITLES = {
     "image_auroc": "Image AUROC",
@@ -28,7 +29,7 @@ SUBSET_TITLES: Mapping[Subset, str] = {"full": "full test set", "held_out": "hel
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class SeedMean:
     """One metric of one row.
 
     values: one per training seed, in 0..1; mean: NaN where any of them is undefined; sd: sample
@@ -36,21 +37,13 @@ class Cell:
     """
 
     values: tuple[float, ...]
+    mean: float
+    sd: float
     reason: str = ""
-
-    @property
-    def mean(self) -> float:
-        return math.fsum(self.values) / len(self.values)
-
-    @property
-    def sd(self) -> float:
-        if len(self.values) < 2 or math.isnan(self.mean):
-            return math.nan
-        return statistics.stdev(self.values)
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ResultRow:
     """Runs that differ in nothing but the training seed, or a mean of such rows over categories.
 
     runs: in the order of their seeds; cells: by metric; settings: the settings (by name) in which
@@ -59,7 +52,7 @@ class Row:
 
     runs: tuple[Run, ...]
     category: str
-    cells: Mapping[str, Cell]
+    cells: Mapping[str, SeedMean]
     settings: Mapping[str, str]
     categories: int = 1
 
@@ -115,12 +108,16 @@ class Row:
         return self.dataset, self.category, self.detector
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Rows in reading order, all scored on the same `subset` of the test images."""
+@dataclass(frozen=True, slots=True, eq=False)
+class ResultTable:
+    """Rows in reading order, all scored on the same `subset` of the test images.
+
+    scores: the frame of all runs that the rows are of.
+    """
 
     subset: Subset
-    rows: tuple[Row, ...]
+    rows: tuple[ResultRow, ...]
+    scores: pd.DataFrame
 
     def best(self, metric: str) -> frozenset[int]:
         """Return the places of the rows with the highest mean of their block.
@@ -139,7 +136,7 @@ class Table:
         return frozenset(top)
 
 
-def results_table(runs: Sequence[Run]) -> Table:
+def results_table(runs: Sequence[Run]) -> ResultTable:
     """Group runs that differ in the training seed alone; all rows use one subset.
 
     Rows come sorted by data set, category, detector, number of sources, mix and ratio. Where
@@ -147,18 +144,17 @@ def results_table(runs: Sequence[Run]) -> Table:
     follows; its spread is that of the seeds' means, over the seeds that all of them share.
     """
     subset = subset_for(runs)
-    groups = group(runs, lambda run: _without(run, "seed"))
-    rows = [_row(members, subset) for members in groups]
-    rows += _category_means(rows)
-    return Table(subset, tuple(sorted(_told_apart(rows), key=_order)))
-
-
-def group(runs: Iterable[Run], key: Callable[[Run], str]) -> list[tuple[Run, ...]]:
-    """Return the runs in groups of equal `key`, each in the order of its seeds."""
-    groups: defaultdict[str, list[Run]] = defaultdict(list)
-    for run in runs:
-        groups[key(run)].append(run)
-    return [tuple(sorted(g, key=lambda r: r.decides["seed"])) for _, g in sorted(groups.items())]
+    kind = ("category", "normals", "test", "sets")
+    scores = frame(runs, subset).assign(
+        row=[context(run) for run in runs], over=[context(run, *kind) for run in runs]
+    )
+    needed = scores.groupby(["dataset", "detector"])["category"].transform("nunique")
+    # Rows of one category under the same settings, of two states of a store say, have no mean.
+    once = scores.groupby("over")["row"].transform("nunique") == needed
+    several = scores[once & (needed > 1)]
+    whole = complete(several, ["over", "seed"], needed[several.index])
+    rows = [*_rows(scores, "row", runs, subset), *_rows(whole, "over", runs, subset)]
+    return ResultTable(subset, tuple(sorted(_told_apart(rows), key=_order)), scores)
 
 
 def mix_title(mix: Mapping[str, float]) -> str:
@@ -170,12 +166,7 @@ def mix_title(mix: Mapping[str, float]) -> str:
     return " + ".join(f"{mix[name]:g} {name}" for name in sorted(mix))
 
 
-def mix_text(mix: Mapping[str, float]) -> str:
-    """Return a mix as the command line takes it: `draem:0.5,fractal:0.5`."""
-    return ",".join(f"{name}:{mix[name]:g}" for name in sorted(mix))
-
-
-def percent(cell: Cell) -> str:
+def percent(cell: SeedMean) -> str:
     """Return `91.3 ± 0.4`, `91.3` for one seed, or a dash; in percent."""
     if math.isnan(cell.mean):
         return "–"
@@ -183,7 +174,7 @@ def percent(cell: Cell) -> str:
     return mean if math.isnan(cell.sd) else f"{mean} ± {100 * cell.sd:.1f}"
 
 
-def markdown(table: Table) -> str:
+def markdown(table: ResultTable) -> str:
     """Return the table in Markdown, with its notes below."""
     head = ["Data set", "Category", "Detector", "Mix", "Ratio", "Seeds", *TITLES.values()]
     lines = [head, ["---"] * 4 + ["--:"] * (len(head) - 4)]
@@ -197,7 +188,7 @@ def markdown(table: Table) -> str:
     return f"{text}\n\n" + "\n".join(f"- {note}" for note in notes(table)) + "\n"
 
 
-def csv_text(table: Table) -> str:
+def csv_text(table: ResultTable) -> str:
     """Return the table as CSV: full precision in 0..1, nothing where undefined."""
     out = io.StringIO()
     lines = csv.writer(out, lineterminator="\n")
@@ -216,7 +207,7 @@ def csv_text(table: Table) -> str:
     return out.getvalue()
 
 
-def latex(table: Table) -> str:
+def latex(table: ResultTable) -> str:
     """Return the table as a LaTeX `tabular` for booktabs, notes as comments above it."""
     best = {metric: table.best(metric) for metric in METRICS}
     head = ["Data set", "Category", "Detector", "Mix", "Ratio", "Seeds", *TITLES.values()]
@@ -234,7 +225,7 @@ def latex(table: Table) -> str:
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
-def notes(table: Table) -> list[str]:
+def notes(table: ResultTable) -> list[str]:
     """Return what a reader must know before comparing the rows, one sentence or two each."""
     rows = table.rows
     said = [
@@ -276,63 +267,58 @@ def notes(table: Table) -> list[str]:
     return said
 
 
-def context(run: Run, *but: str) -> str:
-    """Return everything that decides a run but its seed and the settings named, as one string."""
-    return _without(run, "seed", *but)
+def _rows(scores: pd.DataFrame, by: str, runs: Sequence[Run], subset: Subset) -> list[ResultRow]:
+    """Return a row per group: the mean over seeds of the means over categories."""
+    ordered = scores.sort_values([by, "seed", "row"])
+    members: defaultdict[str, list[Run]] = defaultdict(list)
+    for place, key in zip(ordered.index, ordered[by], strict=True):
+        members[key].append(runs[place])
+    per_seed = means(scores, [by, "seed"])
+    values: defaultdict[str, list[list[float]]] = defaultdict(list)
+    for (key, _), of in zip(per_seed.index, per_seed.to_numpy().tolist(), strict=True):
+        values[key].append(of)
+    mean = means(per_seed, [by])
+    sd = per_seed.groupby(by).std().where(mean.notna())
+    rows = zip(mean.index, mean.to_numpy().tolist(), sd.to_numpy().tolist(), strict=True)
+    return [_row(tuple(members[key]), values[key], m, s, subset) for key, m, s in rows]
 
 
-def _without(run: Run, *names: str) -> str:
-    kept = {k: v for k, v in run.decides.items() if k not in names}
-    return json.dumps(kept, sort_keys=True, default=str)
+def _row(
+    runs: tuple[Run, ...],
+    values: Sequence[Sequence[float]],
+    mean: Sequence[float],
+    sd: Sequence[float],
+    subset: Subset,
+) -> ResultRow:
+    columns = zip(METRICS, zip(*values, strict=True), mean, sd, strict=True)
+    cells = {
+        metric: SeedMean(of, m, s, _reason(runs, metric, subset) if math.isnan(m) else "")
+        for metric, of, m, s in columns
+    }
+    count = len(runs) // len(values)
+    category = runs[0].decides["category"] if count == 1 else f"mean of {count} categories"
+    return ResultRow(runs, category, cells, {}, categories=count)
 
 
-def _row(runs: tuple[Run, ...], subset: Subset) -> Row:
-    cells = {}
-    for metric in METRICS:
-        values = tuple(run.metrics[subset][metric] for run in runs)
-        undefined = [run for run in runs if math.isnan(run.metrics[subset][metric])]
-        whys = {run.reasons[subset].get(metric, "no reason on record") for run in undefined}
-        some = len(undefined) < len(runs)
-        where = f"seed {', '.join(str(r.decides['seed']) for r in undefined)}: " if some else ""
-        cells[metric] = Cell(values, f"{where}{'; '.join(sorted(whys))}" if whys else "")
-    return Row(runs, runs[0].decides["category"], cells, {})
+def _reason(runs: Sequence[Run], metric: str, subset: Subset) -> str:
+    """Say why a mean is undefined: for which seeds, of which categories."""
+    told = {}
+    for category in dict.fromkeys(run.decides["category"] for run in runs):
+        own = [run for run in runs if run.decides["category"] == category]
+        undefined = [run for run in own if math.isnan(run.metrics[subset][metric])]
+        whys = sorted({run.reasons[subset].get(metric, "no reason on record") for run in undefined})
+        seeds = ", ".join(str(run.decides["seed"]) for run in undefined)
+        where = f"seed {seeds}: " if len(undefined) < len(own) else ""
+        if undefined:
+            told[category] = f"{where}{'; '.join(whys)}"
+    if len(runs) == len({run.decides["seed"] for run in runs}):
+        return "".join(told.values())
+    return "; ".join(f"{category}: {why}" for category, why in told.items())
 
 
-def _category_means(rows: Sequence[Row]) -> list[Row]:
-    alike: defaultdict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        alike[context(row.runs[0], "category", "normals", "test", "sets")].append(row)
-    everywhere: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
-    for row in rows:
-        everywhere[row.dataset, row.detector].add(row.category)
-    means = []
-    for group_ in alike.values():
-        categories = [row.category for row in group_]
-        wanted = everywhere[group_[0].dataset, group_[0].detector]
-        seeds = sorted(set.intersection(*(set(row.seeds) for row in group_)))
-        if len(wanted) > 1 and sorted(categories) == sorted(wanted) and seeds:
-            means.append(_category_mean(group_, seeds))
-    return means
-
-
-def _category_mean(rows: Sequence[Row], seeds: Sequence[int]) -> Row:
-    by_seed = [{run.decides["seed"]: place for place, run in enumerate(r.runs)} for r in rows]
-    places = [[by_seed[i][seed] for i in range(len(rows))] for seed in seeds]
-    cells = {}
-    for metric in METRICS:
-        columns = [row.cells[metric].values for row in rows]
-        values = tuple(
-            math.fsum(c[p] for c, p in zip(columns, of, strict=True)) / len(rows) for of in places
-        )
-        whys = [f"{r.category}: {r.cells[metric].reason}" for r in rows if r.cells[metric].reason]
-        cells[metric] = Cell(values, "; ".join(whys) if any(map(math.isnan, values)) else "")
-    runs = tuple(row.runs[p] for of in places for row, p in zip(rows, of, strict=True))
-    return Row(runs, f"mean of {len(rows)} categories", cells, {}, categories=len(rows))
-
-
-def _told_apart(rows: Sequence[Row]) -> list[Row]:
+def _told_apart(rows: Sequence[ResultRow]) -> list[ResultRow]:
     """Return the rows, those of the same names with the settings in which they differ."""
-    same: defaultdict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    same: defaultdict[tuple[Any, ...], list[ResultRow]] = defaultdict(list)
     for row in rows:
         same[(*row.block, mix_text(row.mix), row.ratio)].append(row)
     told = []
@@ -362,13 +348,13 @@ def _flat(decides: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in decides.items() if not isinstance(v, Mapping)} | inner
 
 
-def _order(row: Row) -> tuple[Any, ...]:
+def _order(row: ResultRow) -> tuple[Any, ...]:
     place = (row.dataset, row.categories > 1, row.category, row.detector)
     data = (len(row.mix), mix_text(row.mix), row.ratio)
     return (*place, *data, row.selected_on_test, sorted(row.settings.items()))
 
 
-def _names(row: Row) -> list[str]:
+def _names(row: ResultRow) -> list[str]:
     told = "".join(f", {k} {v}" for k, v in row.settings.items())
     marks = ", selected on test" if row.selected_on_test else ""
     seen = f", saw {row.saw_defects} defects" if row.saw_defects else ""

@@ -1,5 +1,6 @@
 """Finished runs: what was trained, what it scored, and where every number came from."""
 
+from asbench.results.frame import frame as frame
 from asbench.results.images import Gallery as Gallery
 from asbench.results.images import ImageRow as ImageRow
 from asbench.results.images import read_gallery as read_gallery

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from asbench.quality.correlation import (
+from asbench.quality.statistics import (
     Correlation,
     Estimate,
     benjamini_hochberg,
@@ -155,7 +155,7 @@ def test_leaving_a_method_out_takes_its_row_and_its_column() -> None:
 
 def test_statistics_and_records_import_no_torch() -> None:
     code = (
-        "import sys, asbench.quality.correlation, asbench.quality.quality_vs_detection;"
+        "import sys, asbench.quality.statistics, asbench.quality.quality_vs_detection;"
         "import asbench.quality.cross_matrix;"
         "sys.exit('torch' in sys.modules)"
     )

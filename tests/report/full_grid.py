@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pandas as pd
+
 from asbench.data import published
 from asbench.report.paper import as_printed
-from asbench.report.paper.scores import Score
 from asbench.results import METRICS
+from asbench.results.frame import from_records
 from synth_store.rng import address_rng
 
 RATIO_STUDY = ("mvtec", "btad")
 
 
-def full_grid(seed: int = 0) -> list[Score]:
+def full_grid(seed: int = 0) -> pd.DataFrame:
     """Return 1776 base scores, 2592 at other ratios, 148 without anomalies and 1628 of mixtures."""
     rng = address_rng("full grid", seed)
     skill = {m: float(rng.uniform(-0.12, 0.12)) for m in as_printed.METHODS}
     defaults = published.default_ratios()
-    found = []
+    records: list[dict[str, Any]] = []
 
     def put(dataset: str, category: str, detector: str, mix: tuple[str, ...], ratio: float) -> None:
         level = 0.8 + (sum(skill[m] for m in mix) / len(mix) if mix else -0.2)
         values = {m: float(min(1, level + rng.normal(0, 0.05))) for m in METRICS}
-        found.append(
-            Score(
-                dataset=dataset,
-                category=category,
-                detector=detector,
-                mix=mix,
-                ratio=ratio,
-                seed=0,
-                synth_seed=0,
-                metrics=values,
-                subset="full",
-                source="made-up",
-            )
-        )
+        about = {"dataset": dataset, "category": category, "detector": detector, "ratio": ratio}
+        even = {m: 1 / len(mix) for m in mix}
+        records.append({**about, "mix": even, "source": "made-up", **values})
 
     for dataset in as_printed.DATASETS:
         for category in published.categories(dataset):
@@ -49,7 +42,7 @@ def full_grid(seed: int = 0) -> list[Score]:
                                 put(dataset, category, detector, (method,), ratio)
                 for mix in as_printed.mixtures():
                     put(dataset, category, detector, mix, default)
-    return found
+    return from_records(records)
 
 
 def quality(seed: int = 0) -> dict[tuple[str, str], dict[str, float]]:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pytest
 from click.testing import CliRunner
 
 from asbench.report.paper import files
 from asbench.report.paper.grid import score_grid
+from asbench.report.paper.plots import everything
+from asbench.report.paper.scores import Expected
 from asbench.results import Run
+from asbench.results.frame import from_records
 from cli.report import command
 from tests.report.full_grid import full_grid, quality
 
@@ -42,3 +47,26 @@ def test_the_command_writes_them(
     text = (tables / "table4-best.md").read_text(encoding="utf-8")
     assert "draem@tiny" in text
     assert "too few runs" in (tables / "questions.md").read_text(encoding="utf-8")
+
+
+ONE: dict[str, Any] = {"dataset": "d", "category": "c", "detector": "t", "ratio": 0.5}
+
+
+@pytest.mark.parametrize("record", [
+    {},
+    {**ONE, "mix": {"a": 1.0}, "selected_on_test": True},
+    {**ONE, "mix": {}, "ratio": 0.0},
+    {**ONE, "mix": {"a": 0.3, "b": 0.7}, "image_auroc": 0.5},
+    {**ONE, "mix": {"a": 0.5, "b": 0.5}, "image_auroc": 0.5},
+    {**ONE, "mix": {"a": 1.0}, "image_auroc": 0.5},
+])  # fmt: skip
+@pytest.mark.parametrize("methods", ["", "a", "a + b"])
+def test_a_grid_of_almost_nothing_has_tables_all_the_same(
+    tmp_path: Path, record: dict[str, Any], methods: str
+) -> None:
+    expected = [Expected("mtd", c, "u", methods, 0.5, 0) for c in "xy"] if methods else []
+    grid = score_grid(from_records([record] if record else []), expected)
+    points = {("d", "fid"): {"a": 1.0, "b": 2.0}}
+    assert files.write(grid, tmp_path, quality=points, compare=True)
+    assert all(drawing.figure for drawing in everything.figures(grid, points))
+    assert len(grid.missing) == len(expected)

@@ -7,18 +7,19 @@ import io
 import itertools
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
 from asbench.data import published
 from asbench.report.paper import as_printed, hybrids, relations, sheet, tables
 from asbench.report.paper.grid import ScoreGrid, default_ratios, score_grid
-from asbench.report.paper.scores import Score
+from asbench.report.paper.scores import PLACE, Expected
 from asbench.report.paper.sheet import Sheet
-from asbench.results import Run
+from asbench.results import METRICS, Run, frame
 from tests.report.full_grid import full_grid, quality
 
 DEFAULT = {"destseg": 1.0, "draem": 0.5, "memseg": 0.5, "unet": 0.5}
@@ -26,36 +27,40 @@ CLASSES = {"mvtec": 15, "btad": 3, "visa": 12, "mpdd": 6, "mtd": 1}
 
 
 @pytest.fixture(scope="module")
-def raw() -> list[Score]:
+def raw() -> pd.DataFrame:
     return full_grid()
 
 
 @pytest.fixture(scope="module")
-def grid(raw: list[Score]) -> ScoreGrid:
+def grid(raw: pd.DataFrame) -> ScoreGrid:
     return score_grid(raw)
 
 
 @pytest.fixture(scope="module")
-def mean_of(raw: list[Score]) -> Callable[..., float]:
+def mean_of(raw: pd.DataFrame) -> Callable[..., float]:
     """Return a data set's mean over categories, by a loop over the raw scores."""
     table: dict[tuple[object, ...], list[dict[str, float]]] = {}
-    for s in raw:
-        key = (s.dataset, s.detector, s.mix, s.ratio)
-        table.setdefault(key, []).append(dict(s.metrics))
+    for s in raw.to_dict("records"):
+        key = (s["dataset"], s["detector"], s["methods"], s["ratio"])
+        table.setdefault(key, []).append({m: s[m] for m in METRICS})
 
     def mean(dataset: str, detector: str, mix: tuple[str, ...], ratio: float, metric: str) -> float:
-        values = [metrics[metric] for metrics in table[dataset, detector, mix, ratio]]
+        values = [metrics[metric] for metrics in table[dataset, detector, " + ".join(mix), ratio]]
         assert len(values) == CLASSES[dataset]
         return sum(values) / len(values)
 
     return mean
 
 
+def expected_of(scores: pd.DataFrame) -> list[Expected]:
+    return [Expected(*place) for place in scores[PLACE].itertuples(index=False)]
+
+
 def read(of: Sheet) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(sheet.csv_text(of))))
 
 
-def test_the_grid_is_the_papers(raw: list[Score], grid: ScoreGrid) -> None:
+def test_the_grid_is_the_papers(raw: pd.DataFrame, grid: ScoreGrid) -> None:
     assert len(raw) == 6144
     assert grid.missing == ()
     assert grid.notes == ()
@@ -63,7 +68,7 @@ def test_the_grid_is_the_papers(raw: list[Score], grid: ScoreGrid) -> None:
     assert dict(grid.ratios) == DEFAULT
     assert (grid.datasets, grid.detectors) == (as_printed.DATASETS, as_printed.DETECTORS)
     assert grid.methods == as_printed.METHODS
-    assert sorted(grid.mixtures) == sorted(as_printed.mixtures())
+    assert sorted(grid.mixtures.values()) == sorted(as_printed.mixtures())
 
 
 def test_table_3() -> None:
@@ -172,15 +177,14 @@ def test_table_9(grid: ScoreGrid, mean_of: Callable[..., float]) -> None:
         assert float(row[f"{dataset} Holm p"]) >= told[1]
 
 
-def test_quality_meets_the_detectors_that_have_the_most_methods(raw: list[Score]) -> None:
+def test_quality_meets_the_detectors_that_have_the_most_methods(raw: pd.DataFrame) -> None:
     few = ("draem", "nsa", "fpi")
-    kept = [
-        s for s in raw if s.dataset == "mpdd" and (s.detector == "unet" or s.mix[:1] == ("nsa",))
-    ]
+    mpdd = raw[raw["dataset"] == "mpdd"]
+    kept = mpdd[(mpdd["detector"] == "unet") | (mpdd["methods"] == "nsa")]
     pairs = relations.pairings(score_grid(kept), quality())
     pair = next(p for p in pairs if (p.dataset, p.metric) == ("mpdd", "fid"))
     assert (pair.detectors, pair.methods) == (("unet",), as_printed.METHODS)
-    same = [s for s in raw if s.dataset == "mpdd" and s.mix[:1] and s.mix[0] in few]
+    same = mpdd[mpdd["methods"].str.split(" + ", regex=False).str[0].isin(few)]
     pairs = relations.pairings(score_grid(same), quality())
     pair = next(p for p in pairs if (p.dataset, p.metric) == ("mpdd", "fid"))
     assert (pair.detectors, pair.methods) == (as_printed.DETECTORS, tuple(sorted(few)))
@@ -204,25 +208,21 @@ def test_mixtures_beside_their_parts(grid: ScoreGrid, mean_of: Callable[..., flo
     assert len(hybrids.hybrid_table(grid, "pixel_ap").rows) == 44
 
 
-def test_seeds_are_averaged(raw: list[Score], mean_of: Callable[..., float]) -> None:
-    base = [s for s in raw if s.dataset == "btad" and s.ratio == DEFAULT[s.detector]]
-    lower = {"image_auroc": 0.25, "pixel_ap": 0.25}
-    again = [replace(s, seed=1, metrics=lower) for s in base]
-    both = score_grid([*base, *again]).mean_of_detectors("image_auroc")
+def test_seeds_are_averaged(raw: pd.DataFrame, mean_of: Callable[..., float]) -> None:
+    base = raw[(raw["dataset"] == "btad") & (raw["ratio"] == raw["detector"].map(DEFAULT))]
+    again = base.assign(seed=1, image_auroc=0.25, pixel_ap=0.25)
+    both = score_grid(pd.concat([base, again])).mean_of_detectors("image_auroc")
     of = [mean_of("btad", d, ("fpi",), DEFAULT[d], "image_auroc") for d in as_printed.DETECTORS]
     assert both["btad", "fpi"] == pytest.approx((sum(of) / 4 + 0.25) / 2)
 
 
-def test_an_incomplete_grid_has_gaps_and_lists_what_lacks(raw: list[Score]) -> None:
-    def gone(s: Score) -> bool:
-        return (s.category, s.detector, s.mix) == ("01", "draem", ("nsa",)) or (
-            s.dataset == "visa" and s.mix == ("fpi",)
-        )
-
-    kept = [s for s in raw if not gone(s)]
-    expected = [s.place for s in raw]
+def test_an_incomplete_grid_has_gaps_and_lists_what_lacks(raw: pd.DataFrame) -> None:
+    one = (raw["category"] == "01") & (raw["detector"] == "draem")
+    gone = one & (raw["methods"] == "nsa")
+    gone |= (raw["dataset"] == "visa") & (raw["methods"] == "fpi")
+    kept, expected = raw[~gone], expected_of(raw)
     grid = score_grid(kept, expected)
-    assert sorted(grid.missing) == sorted(s.place for s in raw if gone(s))
+    assert sorted(grid.missing) == sorted(expected_of(raw[gone]))
     best, mean = tables.table4_best(grid), tables.table4_mean(grid)
     by_name = {row[0].text: dict(zip(best.head, row, strict=True)) for row in best.rows}
     assert by_name["fpi"]["visa Image AUROC"].text == "–"
@@ -238,24 +238,23 @@ def test_an_incomplete_grid_has_gaps_and_lists_what_lacks(raw: list[Score]) -> N
     assert means["nsa"]["Eq. 1 Image AUROC"].text == "–"
     assert means["nsa"]["mvtec Image AUROC"].text != "–"
     study = relations.ratio_studies(grid)[1]
-    spread = dict(study.spreads)["nsa"]
-    assert math.isnan(spread.mean)
+    assert math.isnan(study.spreads.at["nsa", "mean"])
     assert study.r is not None
     assert study.r.n == 11
     lacks = tables.tables(grid)[-1]
     assert (lacks.name, len(lacks.rows)) == ("missing", len(grid.missing))
     # Nothing of a data set: only what is expected can tell.
-    without = score_grid([s for s in raw if s.dataset != "mtd"], expected)
+    without = score_grid(raw[raw["dataset"] != "mtd"], expected)
     assert without.datasets == as_printed.DATASETS
-    assert len(without.missing) == sum(s.dataset == "mtd" for s in raw)
+    assert len(without.missing) == (raw["dataset"] == "mtd").sum()
     # Without expectations the categories of a data set are what is implied.
-    implied = score_grid([s for s in raw if not (s.category == "01" and s.detector == "draem")])
+    implied = score_grid(raw[~one])
     lacking = {(p.category, p.detector) for p in implied.missing}
     assert lacking == {("01", "draem")}
 
 
-def test_printed_numbers_stand_only_beside_what_is_like_them(raw: list[Score]) -> None:
-    base = [s for s in raw if s.dataset == "mtd"]
+def test_printed_numbers_stand_only_beside_what_is_like_them(raw: pd.DataFrame) -> None:
+    base = raw[raw["dataset"] == "mtd"]
     like = tables.table4_best(score_grid(base), compare=True)
     assert {e.beside.split()[0] for row in like.rows for e in row[1:3]} == {"printed"}
     near = relations.table9(score_grid(base), quality(), compare=True)
@@ -263,14 +262,14 @@ def test_printed_numbers_stand_only_beside_what_is_like_them(raw: list[Score]) -
     assert [row[1].beside for row in near.rows] == [
         f"printed {as_printed.table9()['mtd', q].r:.4f}" for q in as_printed.QUALITIES
     ]
-    changes = (
+    changes: tuple[dict[str, Any], ...] = (
         {"reduced": True},
-        {"unlike": ("300 steps, published 5000",)},
+        {"caveats": [("300 steps, published 5000",)] * len(base)},
         {"subset": "held_out"},
         {"dataset": "mtd@grouped"},
     )
     for change in changes:
-        other = [replace(s, **change) for s in base]  # type: ignore[arg-type]
+        other = base.assign(**change)
         seen = []
         for table in tables.tables(score_grid(other), compare=True):
             told = {e.beside for row in table.rows for e in row} - {""}
@@ -279,27 +278,27 @@ def test_printed_numbers_stand_only_beside_what_is_like_them(raw: list[Score]) -
                 assert told == {"not comparable"}, (change, table.name)
                 assert any("not comparable" in note for note in table.notes)
         assert seen == ["table4-best", "table5", "table6"]
-    three = [s for s in base if s.detector != "unet"]
+    three = base[base["detector"] != "unet"]
     fewer = tables.table4_best(score_grid(three), compare=True)
     assert {e.beside for row in fewer.rows for e in row[1:3]} == {"not comparable"}
     plain = tables.tables(score_grid(base))
     assert not any(e.beside for table in plain for row in table.rows for e in row)
 
 
-def test_the_default_ratio_is_where_most_methods_stand(raw: list[Score]) -> None:
-    one = [s for s in raw if s.dataset == "mtd" and len(s.mix) == 1]
-    few = [replace(s, ratio=0.25) for s in one if s.mix in (("nsa",), ("fpi",))]
-    assert default_ratios([*one, *few]) == DEFAULT
-    usual = [replace(s, ratio=0.5) for s in one if s.detector == "destseg"]
-    assert default_ratios([*usual, *few])["destseg"] == 0.5
-    theirs = [s for s in one if s.detector == "destseg" and s.mix == ("nsa",)]
-    assert default_ratios([*usual, *theirs])["destseg"] == 0.5
-    assert default_ratios([usual[0], *theirs])["destseg"] == 1.0
+def test_the_default_ratio_is_where_most_methods_stand(raw: pd.DataFrame) -> None:
+    one = raw[(raw["dataset"] == "mtd") & (raw["parts"] == 1)]
+    few = one[one["methods"].isin(["nsa", "fpi"])].assign(ratio=0.25)
+    assert default_ratios(pd.concat([one, few])) == DEFAULT
+    usual = one[one["detector"] == "destseg"].assign(ratio=0.5)
+    assert default_ratios(pd.concat([usual, few]))["destseg"] == 0.5
+    theirs = one[(one["detector"] == "destseg") & (one["methods"] == "nsa")]
+    assert default_ratios(pd.concat([usual, theirs]))["destseg"] == 0.5
+    assert default_ratios(pd.concat([usual[:1], theirs]))["destseg"] == 1.0
 
 
-def test_one_grid_has_one_subset(raw: list[Score]) -> None:
+def test_one_grid_has_one_subset(raw: pd.DataFrame) -> None:
     with pytest.raises(ValueError, match="do not compare"):
-        score_grid([raw[0], replace(raw[1], subset="held_out")])
+        score_grid(raw[:2].assign(subset=["full", "held_out"]))
 
 
 def test_three_forms_say_the_same(grid: ScoreGrid) -> None:
@@ -329,15 +328,13 @@ def test_a_sheet_escapes_what_latex_and_markdown_read() -> None:
 
 
 def test_runs_become_tables(made_up: Callable[..., Run]) -> None:
-    from asbench.report.paper.scores import from_runs
-
     runs = [
         made_up(mix={m: 1.0}, detector=d, category=c)
         for m in ("nsa", "fpi")
         for d in ("draem@tiny", "unet@tiny")
         for c in ("weave", "board")
     ]
-    table = tables.table4_best(score_grid(from_runs(runs, "full")), compare=True)
+    table = tables.table4_best(score_grid(frame(runs, "full")), compare=True)
     assert len(table.rows) == 2
     mean = {
         d: np.mean(

@@ -6,11 +6,11 @@ import itertools
 import math
 import re
 import xml.etree.ElementTree as ET
-from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image as Pillow
 from scipy import stats
@@ -31,7 +31,7 @@ from asbench.report.paper.plots import (
     scatters,
 )
 from asbench.report.paper.relations import Pairing, ratio_studies
-from asbench.report.paper.scores import Score
+from asbench.results import METRICS
 from synth_store.types import UserError
 from tests.report.full_grid import full_grid, quality
 
@@ -43,22 +43,24 @@ SIZES = {name: len(published.categories(name)) for name in DATASETS}
 
 
 @pytest.fixture(scope="module")
-def scores() -> list[Score]:
+def scores() -> pd.DataFrame:
     return full_grid()
 
 
 @pytest.fixture(scope="module")
-def grid(scores: list[Score]) -> ScoreGrid:
+def grid(scores: pd.DataFrame) -> ScoreGrid:
     return score_grid(scores)
 
 
 @pytest.fixture(scope="module")
-def plain(scores: list[Score]) -> dict[tuple[Any, ...], float]:
+def plain(scores: pd.DataFrame) -> dict[tuple[Any, ...], float]:
     """The mean over categories, by (metric, data set, detector, mix, ratio), by plain loops."""
     sums: dict[tuple[Any, ...], list[float]] = {}
-    for s in scores:
-        for metric, value in s.metrics.items():
-            sums.setdefault((metric, s.dataset, s.detector, s.mix, s.ratio), []).append(value)
+    for s in scores.to_dict("records"):
+        mix = tuple(s["methods"].split(" + ")) if s["methods"] else ()
+        for metric in METRICS:
+            key = (metric, s["dataset"], s["detector"], mix, s["ratio"])
+            sums.setdefault(key, []).append(s[metric])
     return {key: sum(values) / len(values) for key, values in sums.items()}
 
 
@@ -79,8 +81,8 @@ def ticks(drawing: Drawing, axis: str, axes: int = 0) -> list[str]:
     return [label.get_text() for label in found]
 
 
-def without(scores: list[Score], **what: Any) -> ScoreGrid:
-    kept = [s for s in scores if not all(getattr(s, k) == v for k, v in what.items())]
+def without(scores: pd.DataFrame, **what: Any) -> ScoreGrid:
+    kept = scores[~np.logical_and.reduce([scores[k] == v for k, v in what.items()])]
     assert len(kept) < len(scores)
     return score_grid(kept)
 
@@ -232,14 +234,13 @@ def test_figure_13_bars_run_from_the_mean_of_the_parts(grid: ScoreGrid, plain: A
             )
 
 
-def test_ranks_and_what_nemenyi_does_not_tell_apart(grid: ScoreGrid, scores: list[Score]) -> None:
+def test_ranks_and_what_nemenyi_does_not_tell_apart(grid: ScoreGrid, scores: pd.DataFrame) -> None:
     drawing = ranks.draw(grid, "image_auroc")
     assert drawing is not None
     sums: dict[tuple[str, str, str], list[float]] = {}
-    for s in scores:
-        if len(s.mix) == 1 and s.ratio == DEFAULTS[s.detector]:
-            at = (s.dataset, s.category, s.mix[0])
-            sums.setdefault(at, []).append(s.metrics["image_auroc"])
+    for s in scores.itertuples():
+        if s.parts == 1 and s.ratio == DEFAULTS[s.detector]:
+            sums.setdefault((s.dataset, s.category, s.methods), []).append(s.image_auroc)
     blocks = sorted({key[:2] for key in sums})
     table = [[np.mean(sums[(*block, m)]) for m in METHODS] for block in blocks]
     wanted = stats.rankdata(-np.array(table), axis=1).mean(axis=0)
@@ -266,8 +267,8 @@ def test_no_method_on_the_front_is_beaten(grid: ScoreGrid) -> None:
     assert (np.diff(line.get_ydata()) <= 0).all()
 
 
-def test_gaps_are_drawn_as_gaps_and_named(scores: list[Score]) -> None:
-    holed = without(scores, dataset="mtd", detector="memseg", mix=("nsa",))
+def test_gaps_are_drawn_as_gaps_and_named(scores: pd.DataFrame) -> None:
+    holed = without(scores, dataset="mtd", detector="memseg", methods="nsa")
     drawing = radars.of_dataset(holed, "mtd", "image_auroc")
     assert drawing.missing == ("nsa with memseg on mtd",)
     drawn = dict(zip(DETECTORS, lines(drawing), strict=True))
@@ -287,29 +288,32 @@ def test_gaps_are_drawn_as_gaps_and_named(scores: list[Score]) -> None:
     assert high > len(METHODS) - 1, "the row of the gap is on the paper"
 
 
-def test_a_missing_category_is_named_with_its_share(scores: list[Score]) -> None:
-    holed = without(scores, category="bottle", detector="unet", mix=("fpi",), ratio=0.5)
+def test_a_missing_category_is_named_with_its_share(scores: pd.DataFrame) -> None:
+    holed = without(scores, category="bottle", detector="unet", methods="fpi", ratio=0.5)
     missing = radars.overall(holed, "image_auroc").missing
     assert missing == ("fpi with unet on mvtec (1 of 15 categories)",)
     at = ratios.draw_curves(holed, ratio_studies(holed)[0], "method").missing
     assert at == ("fpi with unet on mvtec at ratio 0.5 (1 of 15 categories)",)
 
 
-def test_an_undefined_value_is_a_gap_too(scores: list[Score]) -> None:
-    nan = {"image_auroc": math.nan, "pixel_ap": 0.5}
-    broken = [
-        replace(s, metrics=nan)
-        if (s.category, s.detector, s.mix) == ("01", "draem", ("nsa",))
-        else s
-        for s in scores
-    ]
+def test_an_undefined_value_is_a_gap_too(scores: pd.DataFrame) -> None:
+    one = (scores["category"] == "01") & (scores["detector"] == "draem")
+    broken = scores.copy()
+    broken.loc[one & (scores["methods"] == "nsa"), "image_auroc"] = math.nan
     drawing = radars.of_dataset(score_grid(broken), "btad", "image_auroc")
     assert drawing.missing == ("nsa with draem on btad (undefined)",)
 
 
-def test_figures_as_files(scores: list[Score], tmp_path: Any) -> None:
-    few = [s for s in scores if s.dataset == "btad" and s.detector in ("draem", "unet")]
-    small = score_grid([s for s in few if s.mix and {*s.mix} <= {"draem", "memseg", "fractal"}])
+def test_figures_as_files(scores: pd.DataFrame, tmp_path: Any) -> None:
+    few = scores[(scores["dataset"] == "btad") & scores["detector"].isin(["draem", "unet"])]
+    small = score_grid(
+        few[
+            [
+                {*methods.split(" + ")} <= {"draem", "memseg", "fractal"}
+                for methods in few["methods"]
+            ]
+        ]
+    )
     paths = write_figures(small, tmp_path)
     assert sorted(tmp_path.iterdir()) == sorted(paths)
     text = (tmp_path / "figures.md").read_text()
@@ -340,8 +344,9 @@ def test_the_full_grid_gives_rise_to_every_figure(grid: ScoreGrid) -> None:
     assert all(d.missing == () for d in drawn)
 
 
-def test_a_handful_of_runs_draws_nothing(scores: list[Score], tmp_path: Any) -> None:
-    one = [s for s in scores if (s.dataset, s.detector, s.mix) == ("mtd", "draem", ("nsa",))]
+def test_a_handful_of_runs_draws_nothing(scores: pd.DataFrame, tmp_path: Any) -> None:
+    mtd = scores[(scores["dataset"] == "mtd") & (scores["detector"] == "draem")]
+    one = mtd[mtd["methods"] == "nsa"]
     assert everything.figures(score_grid(one)) == []
     with pytest.raises(UserError, match="three methods"):
         write_figures(score_grid(one), tmp_path / "none")

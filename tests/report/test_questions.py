@@ -7,18 +7,18 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
 from asbench.data import published
-from asbench.quality.correlation import holm, p_of_r
-from asbench.quality.statistics import Pearson
+from asbench.quality.statistics import Pearson, holm, p_of_r
 from asbench.report.paper import as_printed, files, questions
-from asbench.report.paper.blocks import Unit, blocks
+from asbench.report.paper.blocks import blocks
 from asbench.report.paper.grid import ScoreGrid, score_grid
 from asbench.report.paper.mixture_gains import gains
 from asbench.report.paper.questions import Answer
-from asbench.report.paper.scores import Score
+from asbench.results.frame import from_records
 from synth_store.rng import address_rng
 from tests.report.full_grid import full_grid, quality
 
@@ -41,23 +41,21 @@ def small(
     """Return a grid of one data set with two detectors and the given level of every training."""
     rng = address_rng("small", categories, str(noise))
     return score_grid(
-        [
-            Score(
-                dataset="own",
-                category=f"c{c:02}",
-                detector=detector,
-                mix=mix,
-                ratio=ratio,
-                seed=seed,
-                synth_seed=0,
-                metrics={"image_auroc": level(mix, ratio) + c / 100 + float(rng.normal(0, noise))},
-                subset="full",
-                source="made-up",
-            )
+        from_records(
+            {
+                "dataset": "own",
+                "category": f"c{c:02}",
+                "detector": detector,
+                "mix": dict.fromkeys(mix, 1 / len(mix)),
+                "ratio": ratio,
+                "seed": seed,
+                "image_auroc": level(mix, ratio) + c / 100 + float(rng.normal(0, noise)),
+                "source": "made-up",
+            }
             for c, detector, mix, ratio, seed in itertools.product(
                 range(categories), ("unet@tiny", "draem@tiny"), mixes, ratios, (0, 1)
             )
-        ]
+        )
     )
 
 
@@ -71,10 +69,10 @@ def by_number(found: list[Answer]) -> Mapping[str, Answer]:
 def test_methods_are_ranked_over_categories(grid: ScoreGrid) -> None:
     answer = by_number(questions.answers(grid))["1"]
     cells: dict[tuple[str, str], dict[str, list[float]]] = {}
-    for s in grid.scores:
-        if len(s.mix) == 1 and s.ratio == DEFAULT[s.detector]:
+    for s in grid.scores.itertuples():
+        if s.parts == 1 and s.ratio == DEFAULT[s.detector]:
             row = cells.setdefault((s.dataset, s.category), defaultdict(list))
-            row[s.mix[0]].append(s.metrics["image_auroc"])
+            row[s.methods].append(s.image_auroc)
     matrix = [[sum(row[m]) / 4 for m in as_printed.METHODS] for row in cells.values()]
     theirs = stats.friedmanchisquare(*np.transpose(matrix))
     assert f"χ²(11) = {theirs.statistic:.2f}" in answer.statistic
@@ -134,10 +132,10 @@ def test_ratios(slope: float, noise: float, categories: int, verdict: str) -> No
 def test_ratios_by_hand(grid: ScoreGrid) -> None:
     answer = by_number(questions.answers(grid))["2"]
     table: dict[tuple[str, str], dict[float, list[float]]] = {}
-    for s in grid.scores:
-        if len(s.mix) == 1 and s.dataset in ("mvtec", "btad"):
+    for s in grid.scores.itertuples():
+        if s.parts == 1 and s.dataset in ("mvtec", "btad"):
             row = table.setdefault((s.dataset, s.category), {r: [] for r in as_printed.RATIOS})
-            row[s.ratio].append(s.metrics["image_auroc"])
+            row[s.ratio].append(s.image_auroc)
     matrix = np.array([[np.mean(row[r]) for r in as_printed.RATIOS] for row in table.values()])
     assert matrix.shape == (18, 4)
     theirs = stats.friedmanchisquare(*matrix.T)
@@ -206,9 +204,9 @@ def test_mixtures(mixed: float, noise: float, over_mean: str, over_best: str) ->
 
 def test_gains_by_hand(grid: ScoreGrid) -> None:
     table = {
-        (s.dataset, s.category, s.detector, s.mix): s.metrics["image_auroc"]
-        for s in grid.scores
-        if s.mix and s.ratio == DEFAULT[s.detector]
+        (s.dataset, s.category, s.detector, tuple(s.methods.split(" + "))): s.image_auroc
+        for s in grid.scores.itertuples()
+        if s.parts and s.ratio == DEFAULT[s.detector]
     }
     places = [(d, c) for d in as_printed.DATASETS for c in published.categories(d)]
     found = gains(grid, "image_auroc", address_rng("answer", 4))
@@ -243,15 +241,16 @@ def test_answers_are_the_same_twice_and_in_any_order() -> None:
 
 
 def test_complete_blocks_keep_the_most() -> None:
-    rows = {Unit(f"d/c{n}", "unet"): {"a": 0.1 * n, "b": 0.2, "c": 0.3} for n in range(6)}
-    rows[Unit("d/c0", "unet")]["rare"] = 0.9
-    rows[Unit("d/c7", "unet")] = {"a": 0.4, "b": float("nan"), "c": 0.1}
-    found = blocks(rows)
+    rows = [{"place": f"d/c{n}", "a": 0.1 * n, "b": 0.2, "c": 0.3} for n in range(6)]
+    rows[0]["rare"] = 0.9
+    rows.append({"place": "d/c7", "a": 0.4, "b": float("nan"), "c": 0.1})
+    table = pd.DataFrame(rows).assign(detector="unet").set_index(["place", "detector"])
+    found = blocks(table)
     assert found is not None
     assert (found.columns, found.left_out) == (("a", "b", "c"), ("rare",))
     assert found.values.shape == (6, 3)
     assert any("rare" in note for note in found.notes)
-    assert blocks({Unit("d/c", "unet"): {"a": 1.0}}) is None
+    assert blocks(table[:1][["a"]]) is None
 
 
 def test_answers_read_as_text(grid: ScoreGrid) -> None:

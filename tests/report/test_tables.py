@@ -15,13 +15,14 @@ import pytest
 
 from asbench.report import tables
 from asbench.report.page import figures
-from asbench.report.tables import Row, Table
+from asbench.report.tables import ResultRow, ResultTable
 from asbench.results import METRICS, Run
+from asbench.results.frame import mix_text
 
 Make = Callable[..., Run]
 
 
-def row_of(table: Table, **wanted: Any) -> Row:
+def row_of(table: ResultTable, **wanted: Any) -> ResultRow:
     found = [r for r in table.rows if all(getattr(r, k) == v for k, v in wanted.items())]
     assert len(found) == 1, [(r.dataset, r.category, r.mix, r.ratio) for r in found]
     return found[0]
@@ -167,7 +168,7 @@ def test_csv_holds_every_digit(plain: list[Run]) -> None:
     for line, row in zip(lines, table.rows, strict=True):
         assert float(line["image_ap_mean"]) == row.cells["image_ap"].mean
         assert line["runs"].split() == [run.id for run in row.runs]
-        assert line["mix"] == tables.mix_text(row.mix)
+        assert line["mix"] == mix_text(row.mix)
         assert (line["image_ap_sd"] == "") == (len(row.seeds) == 1)
 
 
@@ -190,7 +191,7 @@ def test_latex_escapes_and_balances(made_up: Make) -> None:
 )
 def test_mixes_in_words(mix: dict[str, float], title: str, text: str) -> None:
     assert tables.mix_title(mix) == title
-    assert tables.mix_text(mix) == text
+    assert mix_text(mix) == text
 
 
 def test_curves_join_rows_that_differ_in_the_ratio_alone(plain: list[Run], made_up: Make) -> None:

@@ -10,7 +10,7 @@ import pytest
 from synth_store import StoreError, StoreKey, SynthStore
 from synth_store.errors import NormalsByThemselves
 from synth_store.removal import Removed, remove, remove_dataset, remove_set
-from synth_store.selection import Entry, bytes_on_disk, contents, select
+from synth_store.selection import StoreEntry, bytes_on_disk, contents, select
 from tests.synth_store.making import CATEGORY, KEY, SMALL, faults, generate, tree
 
 OTHER = StoreKey("toy", "boxes", 1)
@@ -62,8 +62,8 @@ def test_contents_are_normals_then_sets_with_what_they_hold(store: SynthStore) -
     made = store.read(KEY, CATEGORY)
     normals = made.normals
     size = bytes_on_disk(store.folder(KEY, CATEGORY))
-    boxes = Entry(f"{KEY}/{CATEGORY}", 5, 5, size, made.digest)
-    tile = Entry("toy/normal/tile", 6, 6, bytes_on_disk(normals.folder), normals.digest)
+    boxes = StoreEntry(f"{KEY}/{CATEGORY}", 5, 5, size, made.digest)
+    tile = StoreEntry("toy/normal/tile", 6, 6, bytes_on_disk(normals.folder), normals.digest)
     assert contents(store) == [tile, boxes]
     assert contents(store, ["toy/boxes"]) == [boxes]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from asbench.report.page import overlays
-from asbench.report.tables import Row, Table, mix_title
+from asbench.report.tables import ResultRow, ResultTable, mix_title
 from asbench.results import Gallery, ImageRow, Run, read_gallery, read_table
 
 
@@ -58,7 +58,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Seen:
-    row: Row
+    row: ResultRow
     run: Run
     gallery: Gallery
     place: int
@@ -67,7 +67,7 @@ class _Seen:
     high: float
 
 
-def places(table: Table, most: int) -> frozenset[tuple[str, str]]:
+def places(table: ResultTable, most: int) -> frozenset[tuple[str, str]]:
     """Return (data set, category) of as many as have at most so many runs together, one at least.
 
     Chosen by a hash of their names: which ones a page has room for must not be a matter of taste.
@@ -85,7 +85,7 @@ def places(table: Table, most: int) -> frozenset[tuple[str, str]]:
     return frozenset(chosen)
 
 
-def scenes(table: Table, root: Path, within: frozenset[tuple[str, str]]) -> list[Scene]:
+def scenes(table: ResultTable, root: Path, within: frozenset[tuple[str, str]]) -> list[Scene]:
     """Return the gallery images of all runs `within` some (data set, category), by their names.
 
     Raises UserError for a damaged gallery or table; a run without a gallery shows none.
@@ -102,7 +102,7 @@ def scenes(table: Table, root: Path, within: frozenset[tuple[str, str]]) -> list
     return [_scene(f"image-{n}", groups[at]) for n, at in enumerate(sorted(groups))]
 
 
-def _seen(row: Row, run: Run, folder: Path) -> Iterator[_Seen]:
+def _seen(row: ResultRow, run: Run, folder: Path) -> Iterator[_Seen]:
     if not (folder / "gallery.npz").exists():
         return
     gallery = read_gallery(folder)

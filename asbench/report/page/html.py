@@ -7,7 +7,7 @@ import importlib.resources
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,10 @@ from asbench.report import tables
 from asbench.report.coverage import HEAD, Asked
 from asbench.report.page import figures, galleries, overlays, qualitative, sections, studies
 from asbench.report.page.sections import Plot
-from asbench.report.paper import scores
-from asbench.report.paper.relations import Quality
-from asbench.report.tables import Row, Table
+from asbench.report.paper.relations import QualityByMethod
+from asbench.report.tables import ResultRow, ResultTable
 from asbench.results import METRICS, SUBSETS, Run
+from asbench.results.frame import mix_text
 from synth_store.types import UserError
 
 _PLOTTED = ("image_auroc", "pixel_ap")
@@ -33,7 +33,7 @@ MANY = 120
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class ContactSheet:
     """A contact sheet of one synthetic set."""
 
     name: str
@@ -48,7 +48,7 @@ def write(
     *,
     sheets: Mapping[str, bytes] | None = None,
     runs: Sequence[Run] | None = None,
-    quality: Quality | None = None,
+    quality: QualityByMethod | None = None,
     asked: Asked | None = None,
     compare: bool = False,
     images: bool = True,
@@ -85,14 +85,14 @@ def page(
     root: Path,
     sheets: Mapping[str, bytes],
     *,
-    quality: Quality | None = None,
+    quality: QualityByMethod | None = None,
     asked: Asked | None = None,
     compare: bool = False,
     images: bool = True,
 ) -> str:
     """Return the page as text; arguments as in `write`."""
     table = tables.results_table(runs)
-    grid = studies.grid_of(runs, table.subset, asked)
+    grid = studies.grid_of(table.scores, asked)
     many = len(runs) > MANY
     view = _in_short(table) if many else table
     within = galleries.places(table, MANY)
@@ -131,7 +131,7 @@ def page(
         scenes=scenes,
         places=(len(within), len({(r.decides["dataset"], r.decides["category"]) for r in runs})),
         choices=qualitative.choices(table, scenes, root),
-        ledgers=sections.ledgers(scores.from_runs(runs, table.subset)) if many else [],
+        ledgers=sections.ledgers(table.scores) if many else [],
         runs=[run for row in table.rows if row.categories == 1 for run in row.runs],
         losses={} if many else {run.id: _loss(run) for run in runs},
         unfinished=results.unfinished(root),
@@ -139,15 +139,15 @@ def page(
     )
 
 
-def _in_short(table: Table) -> Table:
+def _in_short(table: ResultTable) -> ResultTable:
     """Return the means over categories, or no row where there are none; the CSV has every row."""
-    return Table(table.subset, tuple(row for row in table.rows if row.categories > 1))
+    return replace(table, rows=tuple(row for row in table.rows if row.categories > 1))
 
 
-def _what_was_run(runs: Sequence[Run], table: Table) -> str:
+def _what_was_run(runs: Sequence[Run], table: ResultTable) -> str:
     decides = [run.decides for run in runs]
     places = sorted({(d["dataset"], d["category"]) for d in decides})
-    mixes = {tables.mix_text(d["mix"]): d["mix"] for d in decides}
+    mixes = {mix_text(d["mix"]): d["mix"] for d in decides}
     sources = sorted({name for mix in mixes.values() for name in mix})
     mixed = sum(len(mix) > 1 for mix in mixes.values())
     detectors = sorted({d["detector"] for d in decides})
@@ -175,7 +175,7 @@ def _what_was_run(runs: Sequence[Run], table: Table) -> str:
 class Headline:
     """The row with the highest mean image AUROC of its data, and how many rows it was chosen of."""
 
-    row: Row
+    row: ResultRow
     where: str
     of: int
     value: str
@@ -184,7 +184,7 @@ class Headline:
     spread: str
 
 
-def _headlines(table: Table) -> list[Headline]:
+def _headlines(table: ResultTable) -> list[Headline]:
     """Return one headline per data set over all its categories, else one per category.
 
     At most three: categories are not compared with each other, and a lead is no table.
@@ -195,7 +195,7 @@ def _headlines(table: Table) -> list[Headline]:
         for row in table.rows
         if row.categories > 1 or row.dataset not in averaged
     }
-    found = []
+    headlines = []
     for dataset, category in list(places)[:3]:
         rows = [
             row
@@ -210,7 +210,7 @@ def _headlines(table: Table) -> list[Headline]:
         before = [r.untrained[table.subset]["image_auroc"] for r in top.runs if r.untrained]
         mean = math.fsum(before) / len(before) if len(before) == len(top.runs) else math.nan
         pixel = top.cells["pixel_ap"]
-        found.append(
+        headlines.append(
             Headline(
                 top,
                 f"{dataset} ({top.category})"
@@ -223,10 +223,10 @@ def _headlines(table: Table) -> list[Headline]:
                 top.spread,
             )
         )
-    return found
+    return headlines
 
 
-def _blocks(table: Table) -> list[list[int]]:
+def _blocks(table: ResultTable) -> list[list[int]]:
     """Return the places of the rows that can be compared, block by block."""
     blocks: dict[tuple[str, str, str], list[int]] = {}
     for place, row in enumerate(table.rows):
@@ -234,7 +234,7 @@ def _blocks(table: Table) -> list[list[int]]:
     return list(blocks.values())
 
 
-def _ratio_plots(table: Table) -> list[Plot]:
+def _ratio_plots(table: ResultTable) -> list[Plot]:
     plots = []
     for number, block in enumerate(_blocks(table)):
         rows = [table.rows[place] for place in block]
@@ -247,15 +247,15 @@ def _ratio_plots(table: Table) -> list[Plot]:
     return plots
 
 
-def _mixture_plots(table: Table) -> list[Plot]:
+def _mixture_plots(table: ResultTable) -> list[Plot]:
     plots = []
     for number, block in enumerate(_blocks(table)):
         rows = [table.rows[place] for place in block]
-        found = figures.mixtures(rows)
+        mixtures = figures.mixtures(rows)
         for metric in _PLOTTED:
             defined = [
                 m
-                for m in found
+                for m in mixtures
                 if not any(math.isnan(row.cells[metric].mean) for row in (m.mix, *m.singles))
             ]
             if defined:
@@ -264,7 +264,7 @@ def _mixture_plots(table: Table) -> list[Plot]:
     return plots
 
 
-def _caption(row: Row, metric: str) -> str:
+def _caption(row: ResultRow, metric: str) -> str:
     return f"{tables.TITLES[metric]}, {row.detector} on {row.dataset}/{row.category}"
 
 
@@ -274,11 +274,11 @@ def _loss(run: Run) -> Markup | None:
     return Markup(figures.loss_curve(run, f"loss-{run.id}"))
 
 
-def _sheets(sheets: Mapping[str, bytes]) -> list[Sheet]:
+def _sheets(sheets: Mapping[str, bytes]) -> list[ContactSheet]:
     shown = []
     for name, data in sorted(sheets.items()):
         width, height = overlays.size(data)
-        shown.append(Sheet(name, data_uri(data), width, height))
+        shown.append(ContactSheet(name, data_uri(data), width, height))
     return shown
 
 

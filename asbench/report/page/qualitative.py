@@ -16,8 +16,9 @@ from pathlib import Path
 
 from asbench.report.page.galleries import Scene, Tile
 from asbench.report.paper.scores import plain
-from asbench.report.tables import Row, Table, context, mix_title
+from asbench.report.tables import ResultRow, ResultTable, mix_title
 from asbench.results import Run, read_table
+from asbench.results.frame import context
 
 Rule = Callable[[Sequence[float]], float]
 """How far the pixel APs of one image, in the order of the runs, satisfy a rule; reversed if < 0."""
@@ -54,7 +55,7 @@ class Choice:
     by_hash: tuple[Picked, ...]
 
 
-def choices(table: Table, scenes: Sequence[Scene], root: Path) -> list[Choice]:
+def choices(table: ResultTable, scenes: Sequence[Scene], root: Path) -> list[Choice]:
     """Return what the runs can show of figures 7, 9 and 12, one for each category and detector.
 
     scenes: as `galleries.scenes` gives them. Of several seeds the lowest is shown.
@@ -64,16 +65,16 @@ def choices(table: Table, scenes: Sequence[Scene], root: Path) -> list[Choice]:
         for tile in (*scene.tiles, *scene.others):
             kept[tile.run.id].append((scene, tile))
     shown = [row for row in table.rows if row.categories == 1 and row.runs[0].id in kept]
-    found: list[Choice] = []
+    chosen: list[Choice] = []
     for paper, rule_text, rule, runs in _comparisons(shown):
-        choice = _choose(f"choice-{len(found)}", paper, rule_text, rule, runs, kept, root)
+        choice = _choose(f"choice-{len(chosen)}", paper, rule_text, rule, runs, kept, root)
         if choice is not None:
-            found.append(choice)
-    return found
+            chosen.append(choice)
+    return chosen
 
 
-def _comparisons(rows: Sequence[Row]) -> Iterator[tuple[str, str, Rule, list[Run]]]:
-    groups: defaultdict[str, list[Row]] = defaultdict(list)
+def _comparisons(rows: Sequence[ResultRow]) -> Iterator[tuple[str, str, Rule, list[Run]]]:
+    groups: defaultdict[str, list[ResultRow]] = defaultdict(list)
     for row in rows:
         groups[context(row.runs[0], "mix", "sets", "ratio")].append(row)
     for members in groups.values():

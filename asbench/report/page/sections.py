@@ -3,18 +3,19 @@ and every run once."""
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import pandas as pd
 from markupsafe import Markup
 
 from asbench.report.drawing import Drawing
 from asbench.report.paper.grid import ScoreGrid
-from asbench.report.paper.scores import Score, title
+from asbench.report.paper.scores import Expected, title
 from asbench.report.paper.sheet import GAP, Entry, Sheet
 
 
@@ -31,7 +32,7 @@ class Plot:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class Traced:
     """An entry of a table. runs: that its number is made of; at: the id of the page where a large
     study lists them; both empty for names and gaps."""
 
@@ -53,10 +54,10 @@ class SheetShown:
 
     sheet: Sheet
     numeric: tuple[bool, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    rows: tuple[tuple[Traced, ...], ...]
 
     @property
-    def origins(self) -> list[tuple[str, Cell]]:
+    def origins(self) -> list[tuple[str, Traced]]:
         """Return (name, cell) of each number that has runs."""
         return [
             (f"{row[0].entry.text}, {head}", cell)
@@ -104,86 +105,79 @@ def spans(grid: ScoreGrid) -> bool:
     return len(grid.datasets) > 1 or len(grid.detectors) > 1 or len(grid.methods) > 2
 
 
-def place(*names: str) -> str:
+def anchor(*names: str) -> str:
     """Return the page's id of what stands about a data set, or of a detector on it."""
     return "-".join(["from", *(re.sub(r"\W", "-", name) for name in names)])
 
 
-def ledgers(scores: Iterable[Score]) -> list[Ledger]:
+def ledgers(scores: pd.DataFrame) -> list[Ledger]:
     """Return every run once, by data set and detector."""
-    groups: defaultdict[tuple[str, str], list[Score]] = defaultdict(list)
-    for score in scores:
-        groups[score.dataset, score.detector].append(score)
+    groups: Any = scores.groupby(["dataset", "detector"])
     return [
-        Ledger(place(dataset, detector), dataset, detector, tuple(_lines(members)))
-        for (dataset, detector), members in sorted(groups.items())
+        Ledger(anchor(dataset, detector), dataset, detector, tuple(_lines(members)))
+        for (dataset, detector), members in groups
     ]
 
 
 def shown(sheets: Iterable[Sheet], grid: ScoreGrid) -> list[SheetShown]:
     """Return the tables that hold any number, each cell with its origin."""
-    found = []
+    tables = []
     for sheet in sheets:
         columns = range(len(sheet.head))
         numeric = tuple(any(row[c].value is not None for row in sheet.rows) for c in columns)
         if any(row[c].text != GAP for row in sheet.rows for c in columns[1:]):
-            rows = tuple(tuple(_cell(sheet, row, c, grid) for c in columns) for row in sheet.rows)
-            found.append(SheetShown(sheet, numeric, rows))
-    return found
+            rows = tuple(tuple(_traced(sheet, row, c, grid) for c in columns) for row in sheet.rows)
+            tables.append(SheetShown(sheet, numeric, rows))
+    return tables
 
 
-def _lines(scores: Sequence[Score]) -> Iterable[Line]:
-    def key(score: Score) -> tuple[object, ...]:
-        shares = " ".join(f"{s:.2g}" for s in score.shares)
-        return len(score.mix), title(score.mix), shares, score.ratio, score.seed, score.settings
-
-    for (_, mix, shares, *_), members in itertools.groupby(sorted(scores, key=key), key):
-        each = list(members)
-        runs = [(s.category, run, s.metrics["image_auroc"]) for s in each for run in s.runs]
-        name = f"{mix} ({shares})" if shares else str(mix)
-        yield Line(name, each[0].ratio, each[0].seed, tuple(sorted(runs)))
+def _lines(scores: pd.DataFrame) -> Iterable[Line]:
+    groups: Any = scores.groupby(["parts", "methods", "shares", "ratio", "seed", "settings"])
+    for (_, methods, shares, ratio, seed, _), of in groups:
+        runs = zip(of["category"], of["run"], of["image_auroc"], strict=True)
+        name = title(methods)
+        yield Line(f"{name} ({shares})" if shares else name, ratio, seed, tuple(sorted(runs)))
 
 
-def _cell(sheet: Sheet, row: Sequence[Entry], column: int, grid: ScoreGrid) -> Cell:
+def _traced(sheet: Sheet, row: Sequence[Entry], column: int, grid: ScoreGrid) -> Traced:
     """Add to an entry the runs that it is made of, where it is a number of tables 4 or 6 to 8."""
     entry, name, head = row[column], row[0].text, sheet.head[column]
     if column == 0 or entry.value is None or math.isnan(entry.value):
-        return Cell(entry)
+        return Traced(entry)
     datasets = [d for d in grid.datasets if head.startswith(f"{d} ")] or list(grid.datasets)
     detectors = list(grid.detectors)
-    mix: tuple[str, ...] = (name,)
+    methods = name
     every_ratio = False
     if sheet.name.startswith("table4"):
         named = entry.mark.partition(", of ")[0].split(" = ")  # a best names its detectors
         detectors = [d for d in grid.detectors if d in named] or detectors
     elif sheet.name == "table6":
-        datasets, mix = [name], ()
+        datasets, methods = [name], ""
         detectors = [d for d in grid.detectors if head.startswith(f"{d} ")]
     elif " on " in sheet.title:
         datasets = [d for d in grid.datasets if sheet.title.endswith(f" on {d}")]
         every_ratio = True
     else:
-        return Cell(entry)
+        return Traced(entry)
     runs = [
         run
-        for score in grid.means
-        if score.mix == mix
-        and score.dataset in datasets
-        and score.detector in detectors
-        and (every_ratio or not mix or score.ratio == grid.ratios[score.detector])
-        for run in score.runs
+        for dataset in sorted(datasets)
+        for detector in detectors
+        for ratio, of in grid.runs.get((dataset, detector, methods), {}).items()
+        if every_ratio or not methods or ratio == grid.ratios.get(detector)
+        for run in of
     ]
     if not runs or not datasets:
-        return Cell(entry)
+        return Traced(entry)
     one = len(datasets) == 1
-    at = place(datasets[0], detectors[0]) if one and len(detectors) == 1 else ""
-    return Cell(entry, tuple(runs), at or "runs")
+    at = anchor(datasets[0], detectors[0]) if one and len(detectors) == 1 else ""
+    return Traced(entry, tuple(runs), at or "runs")
 
 
-def lacking(places: Iterable[Sequence[object]]) -> list[tuple[str, str]]:
+def lacking(missing: Iterable[Expected]) -> list[tuple[str, str]]:
     """Return missing runs by all but their category: what is trained, and the categories."""
-    found: defaultdict[str, list[str]] = defaultdict(list)
-    for dataset, category, detector, mix, ratio, seed, *_ in places:
-        name = f"{title(mix)} with {detector} on {dataset} at ratio {ratio:g}, seed {seed}"  # type: ignore[arg-type]
-        found[name].append(str(category))
-    return [(name, ", ".join(of)) for name, of in found.items()]
+    categories: defaultdict[str, list[str]] = defaultdict(list)
+    for one in missing:
+        trained = f"{title(one.methods)} with {one.detector} on {one.dataset}"
+        categories[f"{trained} at ratio {one.ratio:g}, seed {one.seed}"].append(one.category)
+    return [(name, ", ".join(of)) for name, of in categories.items()]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pandas as pd
+
 from asbench.report.coverage import Asked
 from asbench.report.page import sections
 from asbench.report.page.sections import Plot, SheetShown
@@ -14,10 +16,9 @@ from asbench.report.paper.grid import ScoreGrid, score_grid
 from asbench.report.paper.hybrids import hybrid_table
 from asbench.report.paper.plots import everything
 from asbench.report.paper.questions import Answer
-from asbench.report.paper.relations import Quality
-from asbench.report.paper.scores import Place, from_runs
+from asbench.report.paper.relations import QualityByMethod
+from asbench.report.paper.scores import Expected
 from asbench.report.paper.tables import tables
-from asbench.results import Run, Subset
 
 _SHOW = {1: ("overview", "ranks and figures"), 2: ("ratios", "figures 8 and 10"),
          3: ("quality", "figure 11"), 4: ("mixtures", "figure 13")}  # fmt: skip
@@ -36,7 +37,7 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
-class Study:
+class Findings:
     """What the paper asks of a grid, as far as there is a grid: all empty for a handful of runs."""
 
     answers: Sequence[Answered] = ()
@@ -45,7 +46,7 @@ class Study:
     ratios: Sequence[Plot] = ()
     quality: Sequence[Plot] = ()
     mixtures: Sequence[Plot] = ()
-    missing: Sequence[Place] = ()
+    missing: Sequence[Expected] = ()
     notes: Sequence[str] = ()
 
     @property
@@ -54,20 +55,21 @@ class Study:
         return all(a.answer.verdict == "too few runs" for a in self.answers)
 
 
-def grid_of(runs: Sequence[Run], subset: Subset, asked: Asked | None = None) -> ScoreGrid:
-    """Return the grid of some runs; asked: the study that they are of, whose gaps it then has."""
-    found = from_runs(runs, subset)
+def grid_of(scores: pd.DataFrame, asked: Asked | None = None) -> ScoreGrid:
+    """Return the grid of some scores; asked: the study that they are of, whose gaps it then has."""
     if asked is None:
-        return score_grid(found)
-    return score_grid(found, asked.expected, selected=asked.selected)
+        return score_grid(scores)
+    return score_grid(scores, asked.expected, selected=asked.selected)
 
 
-def study(grid: ScoreGrid, quality: Quality | None = None, *, compare: bool = False) -> Study:
+def study(
+    grid: ScoreGrid, quality: QualityByMethod | None = None, *, compare: bool = False
+) -> Findings:
     """Return what the page shows of a grid; arguments as for the tables and figures."""
     answers = questions.answers(grid, quality)
     if not sections.spans(grid):
-        return Study(answers=[_answered(a, grid, frozenset()) for a in answers])
-    mixed = [hybrid_table(grid)] if any(len(s.mix) > 1 for s in grid.hybrids("image_auroc")) else []
+        return Findings(answers=[_answered(a, grid, frozenset()) for a in answers])
+    mixed = [table] if (table := hybrid_table(grid)).rows else []
     sheets = [s for s in tables(grid, quality=quality, compare=compare) if s.name != "missing"]
     if not compare:
         sheets = [s for s in sheets if s.name != "table3"]
@@ -78,7 +80,7 @@ def study(grid: ScoreGrid, quality: Quality | None = None, *, compare: bool = Fa
         "mixtures": sections.plots(everything.of_mixtures(grid)),
     }
     there = frozenset(name for name, plots in figures.items() if plots)
-    return Study(
+    return Findings(
         answers=[_answered(a, grid, there) for a in answers],
         sheets=sections.shown([*sheets, *(marked(sheet, grid) for sheet in mixed)], grid),
         missing=grid.missing,

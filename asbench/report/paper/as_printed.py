@@ -12,10 +12,12 @@ import importlib.resources
 import itertools
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import pandas as pd
 
 from asbench.data import published
-from asbench.report.paper.scores import Score
+from asbench.results.frame import from_records
 
 DATASETS = ("mvtec", "btad", "visa", "mpdd", "mtd")
 DETECTORS = ("destseg", "draem", "memseg", "unet")
@@ -77,27 +79,27 @@ class RatioSpread(NamedTuple):
     range: float
 
 
-class Correlation(NamedTuple):
+class PrintedCorrelation(NamedTuple):
     """Pearson's r of a quality metric with detection, over methods, and its two-sided p."""
 
     r: float
     p: float
 
 
-def table4() -> list[Score]:
-    """Return the printed cells as scores of the detectors that their colours name.
+def table4() -> pd.DataFrame:
+    """Return the printed cells as a table of results, of the detectors that their colours name.
 
-    A score has both metrics where one detector is the best by both. Each detector stands at its
-    published ratio; the test set is taken for the full one.
+    A row has both metrics where one detector is the best by both, else NaN for the other. Each
+    detector stands at its published ratio; the test set is taken for the full one.
     """
     ratios = published.default_ratios()
     cells: defaultdict[tuple[str, str, str], dict[str, float]] = defaultdict(dict)
     for row in _rows("table4.csv"):
         cells[row["dataset"], row["detector"], row["method"]][row["metric"]] = float(row["value"])
-    return [
-        _score(dataset, detector, (method,), ratios[detector], metrics)
+    return from_records(
+        _record(dataset, detector, {method: 1.0}, ratios[detector], metrics)
         for (dataset, detector, method), metrics in cells.items()
-    ]
+    )
 
 
 def table5() -> dict[tuple[str, str], str]:
@@ -105,13 +107,13 @@ def table5() -> dict[tuple[str, str], str]:
     return {(row["detector"], row["dataset"]): row["method"] for row in _rows("table5.csv")}
 
 
-def table6() -> list[Score]:
-    """Return the scores of training without anomalies: image AUROC, pixel AP and PRO."""
+def table6() -> pd.DataFrame:
+    """Return the results of training without anomalies: image AUROC, pixel AP and PRO."""
     metrics = ("image_auroc", "pixel_ap", "pro")
-    return [
-        _score(row["dataset"], row["detector"], (), 0.0, {m: float(row[m]) for m in metrics})
+    return from_records(
+        _record(row["dataset"], row["detector"], {}, 0.0, {m: float(row[m]) for m in metrics})
         for row in _rows("table6.csv")
-    ]
+    )
 
 
 def ratio_table(dataset: str) -> dict[str, RatioSpread]:
@@ -120,17 +122,18 @@ def ratio_table(dataset: str) -> dict[str, RatioSpread]:
     return {r["method"]: RatioSpread(*(float(r[f]) for f in RatioSpread._fields)) for r in rows}
 
 
-def section_4_3() -> dict[str, Correlation]:
+def section_4_3() -> dict[str, PrintedCorrelation]:
     """Return the correlation of Mean with Range in tables 7 and 8, as the text prints it."""
     return {
-        r["dataset"]: Correlation(float(r["r"]), float(r["p"])) for r in _rows("section_4_3.csv")
+        r["dataset"]: PrintedCorrelation(float(r["r"]), float(r["p"]))
+        for r in _rows("section_4_3.csv")
     }
 
 
-def table9() -> dict[tuple[str, str], Correlation]:
+def table9() -> dict[tuple[str, str], PrintedCorrelation]:
     """Return Table 9 by (data set, quality metric), as printed."""
     return {
-        (r["dataset"], r["quality"]): Correlation(float(r["r"]), float(r["p"]))
+        (r["dataset"], r["quality"]): PrintedCorrelation(float(r["r"]), float(r["p"]))
         for r in _rows("table9.csv")
     }
 
@@ -140,21 +143,15 @@ def mixtures() -> list[tuple[str, ...]]:
     return [m for k in (2, 3, 4) for m in itertools.combinations(MIXED, k)]
 
 
-def _score(
-    dataset: str, detector: str, mix: tuple[str, ...], ratio: float, metrics: Mapping[str, float]
-) -> Score:
-    return Score(
-        dataset=dataset,
-        category="",
-        detector=detector,
-        mix=mix,
-        ratio=ratio,
-        seed=0,
-        synth_seed=0,
-        metrics=metrics,
-        subset="full",
-        source="paper",
-    )
+def _record(
+    dataset: str,
+    detector: str,
+    mix: Mapping[str, float],
+    ratio: float,
+    metrics: Mapping[str, float],
+) -> dict[str, Any]:
+    about = {"dataset": dataset, "detector": detector, "mix": mix, "ratio": ratio}
+    return {**about, "source": "paper", **metrics}
 
 
 @functools.cache

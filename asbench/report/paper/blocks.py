@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
-import numpy as np
+import pandas as pd
 
 from asbench.quality.statistics import Floats
-from asbench.report.paper.grid import ScoreGrid
-from asbench.report.paper.scores import Score, mean
+from asbench.results.frame import means
 
 ENOUGH = 5
 """Blocks below which nothing is decided."""
-
-
-class Unit(NamedTuple):
-    """Where a row of numbers was measured. place: `mvtec/bottle`, or a data set where categories
-    are unknown; method: "" where the columns are methods."""
-
-    place: str
-    detector: str
-    method: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,74 +35,53 @@ class Blocks:
     @property
     def notes(self) -> tuple[str, ...]:
         """Say what a reader must know of the blocks."""
-        found = []
+        told = []
         if self.left_out:
             names = ", ".join(self.left_out)
-            found.append(f"Left out, for they lack in too many places: {names}.")
+            told.append(f"Left out, for they lack in too many places: {names}.")
         if self.shared:
-            found.append(
+            told.append(
                 f"Fewer than {ENOUGH} categories: every detector on each counts as a block, so "
                 "blocks share test images and p-values are optimistic."
             )
-        return tuple(found)
+        return tuple(told)
 
 
-def rows_of(
-    grid: ScoreGrid,
-    metric: str,
-    column: Callable[[Score], str | None],
-    method: Callable[[Score], str] = lambda score: "",
-) -> dict[Unit, dict[str, float]]:
-    """Return the mean over seeds by unit and column; scores of column None are left out."""
-    found: defaultdict[Unit, defaultdict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for score in grid.scores:
-        at = column(score)
-        if at is not None and metric in score.metrics and not score.shares:
-            place = f"{score.dataset}/{score.category}" if score.category else score.dataset
-            unit = Unit(place, score.detector, method(score))
-            found[unit][at].append(score.metrics[metric])
-    return {unit: {c: mean(v) for c, v in of.items()} for unit, of in found.items()}
+def units(
+    scores: pd.DataFrame, metric: str, columns: str, also: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Return the mean over seeds: a row per place, detector and `also`, a column per treatment.
+
+    place: `mvtec/bottle`, or a data set where categories are unknown; columns: the column of
+    `scores` that names the treatments. Mixes of unequal shares are left out.
+    """
+    even = scores[scores["shares"] == ""]
+    place = (even["dataset"] + "/" + even["category"]).str.removesuffix("/")
+    by = ["place", "detector", *also, columns]
+    return means(even.assign(place=place), by, [metric])[metric].unstack()
 
 
-def blocks(rows: Mapping[Unit, Mapping[str, float]]) -> Blocks | None:
-    """Return complete blocks: units without gaps, averaged by place.
+def blocks(table: pd.DataFrame) -> Blocks | None:
+    """Return complete blocks: units (as `units` gives them) without gaps, averaged by place.
 
     Treatments that stand almost nowhere would leave no complete unit: the most frequent ones are
     kept, as many as make units × treatments largest. Where fewer than `ENOUGH` places remain,
     every detector on each is a block. None where fewer than two treatments share a unit.
     """
-    defined = {u: {c for c, v in of.items() if not math.isnan(v)} for u, of in rows.items()}
-    counts: defaultdict[str, int] = defaultdict(int)
-    for columns in defined.values():
-        for column in columns:
-            counts[column] += 1
-    ordered = sorted(counts, key=lambda c: (-counts[c], c))
-    sizes = []
-    for k in range(2, len(ordered) + 1):
-        whole = sum(set(ordered[:k]) <= columns for columns in defined.values())
-        sizes.append((whole * k, k))
+    counts = table.count()
+    ordered = sorted(counts.index[counts > 0], key=lambda c: (-counts[c], c))
+    sizes = [(len(table[ordered[:k]].dropna()) * k, k) for k in range(2, len(ordered) + 1)]
     size, k = max(sizes, default=(0, 0))
     if not size:
         return None
     kept = sorted(ordered[:k])
-    units = {u: [of[c] for c in kept] for u, of in rows.items() if set(kept) <= defined[u]}
-    places = _averaged(units, lambda unit: (unit.place,))
-    one, unit = (
-        ("category", "categories")
-        if any("/" in u.place for u in units)
-        else ("data set", "data sets")
-    )
-    shared = len(places) < ENOUGH and len({u[:2] for u in units}) > len(places)
+    full = table[kept].dropna()
+    by_place = full.groupby("place").mean()
+    one, unit = ("data set", "data sets")
+    if by_place.index.str.contains("/").any():
+        one, unit = ("category", "categories")
+    by_pair = full.groupby(["place", "detector"]).mean()
+    shared = len(by_place) < ENOUGH and len(by_pair) > len(by_place)
     if shared:
-        places, unit = _averaged(units, lambda unit: unit[:2]), f"pairs of {one} and detector"
-    values = np.array([places[name] for name in sorted(places)], dtype=np.float64)
-    return Blocks(values, tuple(kept), unit, tuple(sorted(ordered[k:])), shared)
-
-
-def _averaged(
-    units: Mapping[Unit, list[float]], name: Callable[[Unit], tuple[str, ...]]
-) -> dict[tuple[str, ...], Floats]:
-    groups: defaultdict[tuple[str, ...], list[list[float]]] = defaultdict(list)
-    for unit, values in units.items():
-        groups[name(unit)].append(values)
-    return {key: np.mean(np.array(v), axis=0) for key, v in groups.items()}
+        by_place, unit = by_pair, f"pairs of {one} and detector"
+    return Blocks(by_place.to_numpy(), tuple(kept), unit, tuple(sorted(ordered[k:])), shared)

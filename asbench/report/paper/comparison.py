@@ -8,14 +8,14 @@ from dataclasses import replace
 from asbench.data import published
 from asbench.report.paper import as_printed
 from asbench.report.paper.grid import ScoreGrid
-from asbench.report.paper.scores import SELECTED, Setting, plain, title
+from asbench.report.paper.scores import SELECTED, plain, title
 from asbench.report.paper.sheet import Sheet
 from asbench.report.tables import SUBSET_TITLES
 
 NOT_COMPARABLE = "not comparable"
 
 
-class Printed:
+class Comparison:
     """Puts printed numbers beside ours and collects why others do not stand there."""
 
     def __init__(self, on: bool) -> None:
@@ -52,15 +52,15 @@ def reasons(
 
     ratios: None for each detector's default, which must then be the published one.
     """
-    theirs, found = published.default_ratios(), set()
+    theirs, why = published.default_ratios(), set()
     for detector in detectors:
         own = grid.ratios.get(detector)
         if ratios is None and own is not None and own != theirs.get(plain(detector), own):
-            found.add("another ratio")
+            why.add("another ratio")
         for ratio in [own] if ratios is None else ratios:
             for method in methods:
-                found |= grid.unlike.get(Setting(dataset, detector, (method,), ratio), frozenset())
-    return found
+                why |= grid.caveats.get((dataset, detector, method, ratio), frozenset())
+    return why
 
 
 def not_the_four(detectors: Iterable[str]) -> set[str]:
@@ -85,15 +85,16 @@ def marked(sheet: Sheet, grid: ScoreGrid) -> Sheet:
 
 def scored_on(grid: ScoreGrid) -> tuple[str, ...]:
     """Return which test images the scores are of, which seeds, and which methods saw defects."""
-    if not grid.scores:
+    scores = grid.scores
+    if scores.empty:
         return ()
-    told = f"Scored on the {SUBSET_TITLES[grid.scores[0].subset]}"
-    seen = sorted({title(s.mix) for s in grid.scores if s.saw_defects})
+    told = f"Scored on the {SUBSET_TITLES[scores['subset'].tolist()[0]]}"
+    seen = sorted(map(title, scores.loc[scores["saw_defects"] > 0, "methods"].unique()))
     subset = f"{told}; {listed(seen)} saw real defects." if seen else f"{told}."
     if grid.printed:
         return (subset,)
-    pairs = {(s.seed, s.synth_seed) for s in grid.scores}
-    seeds = f"Mean over {len(pairs)} seeds." if len(pairs) > 1 else "One seed: no spread is known."
+    count = len(scores[["seed", "synth_seed"]].drop_duplicates())
+    seeds = f"Mean over {count} seeds." if count > 1 else "One seed: no spread is known."
     return subset, seeds
 
 

@@ -15,7 +15,7 @@ from asbench.report.paper.comparison import marked
 from asbench.report.paper.grid import ScoreGrid
 from asbench.report.paper.plots import everything
 from asbench.report.paper.questions import Answer
-from asbench.report.paper.relations import Quality
+from asbench.report.paper.relations import QualityByMethod
 from asbench.report.paper.scores import SELECTED
 from asbench.report.paper.sheet import Sheet
 from synth_store.types import UserError
@@ -27,7 +27,7 @@ FORMS = {"md": sheet.markdown, "tex": sheet.latex, "csv": sheet.csv_text}
 def sheets(
     grid: ScoreGrid,
     *,
-    quality: Quality | None = None,
+    quality: QualityByMethod | None = None,
     measured: Mapping[str, Mapping[str, published.Measured]] | None = None,
     compare: bool = False,
     asked: Asked | None = None,
@@ -36,18 +36,18 @@ def sheets(
 
     asked: the study that the scores are of, whose missing runs are listed with their reasons.
     """
-    found = tables.tables(grid, quality=quality, measured=measured, compare=compare)
+    shown = tables.tables(grid, quality=quality, measured=measured, compare=compare)
     if asked is not None:
-        found = [*(table for table in found if table.name != "missing"), asked.sheet()]
-    found += [marked(hybrids.hybrid_table(grid, metric), grid) for metric in tables.SHOWN]
-    return [table for table in found if table.rows]
+        shown = [*(table for table in shown if table.name != "missing"), asked.sheet()]
+    shown += [marked(hybrids.hybrid_table(grid, metric), grid) for metric in tables.SHOWN]
+    return [table for table in shown if table.rows]
 
 
 def write(
     grid: ScoreGrid,
     folder: Path,
     *,
-    quality: Quality | None = None,
+    quality: QualityByMethod | None = None,
     measured: Mapping[str, Mapping[str, published.Measured]] | None = None,
     compare: bool = False,
     asked: Asked | None = None,
@@ -69,7 +69,9 @@ def write(
     return [folder / name for name in texts]
 
 
-def write_figures(grid: ScoreGrid, folder: Path, quality: Quality | None = None) -> list[Path]:
+def write_figures(
+    grid: ScoreGrid, folder: Path, quality: QualityByMethod | None = None
+) -> list[Path]:
     """Write every figure as SVG and PNG, and `figures.md` with what each shows and lacks.
 
     Returns the files. Raises UserError where there is nothing to draw or a file cannot be written.
@@ -81,15 +83,15 @@ def write_figures(grid: ScoreGrid, folder: Path, quality: Quality | None = None)
             "detectors, two ratios, three methods or a mixture beside its parts. The page's own "
             "plots stand in report.html."
         )
-    found = []
+    paths = []
     for drawing in drawn:
         for end, data in (("svg", drawing.svg_file().encode()), ("png", drawing.png())):
-            found.append(folder / f"{drawing.name}.{end}")
-            into_place(found[-1], data)
+            paths.append(folder / f"{drawing.name}.{end}")
+            into_place(paths[-1], data)
     text = "# Figures\n\n" + "\n".join(map(_figure_text, drawn))
-    found.append(folder / "figures.md")
-    into_place(found[-1], text)
-    return found
+    paths.append(folder / "figures.md")
+    into_place(paths[-1], text)
+    return paths
 
 
 def _figure_text(drawing: Drawing) -> str:

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+import pandas as pd
 
 from asbench.data import published
-from asbench.report.paper import as_printed, scores
-from asbench.report.paper.scores import Place, Score, Setting, plain
+from asbench.report.paper import as_printed
+from asbench.report.paper.scores import (
+    PLACE,
+    Expected,
+    class_counts,
+    missing,
+    plain,
+    settle,
+    whole,
+)
+from asbench.results.frame import across, by_label, means
 
 COMPARABLE_VARIANTS = ("asbench",)
 """Variants of methods that are what the paper ran."""
+SETTING = ["dataset", "detector", "methods", "ratio"]
+"""What a cell of a table or a point of a figure is about."""
 
 
 class Best(NamedTuple):
@@ -25,156 +38,179 @@ class Best(NamedTuple):
     of: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ScoreGrid:
-    """Scores, one per place, and what they leave out.
+    """Scores, one per training, and what they leave out.
 
-    scores: by category where known; means: over categories, by data set; weights: equation 1's;
-    ratios: each detector's default; datasets, detectors, methods, mixtures: in reading order, with
-    those that are only expected; missing: expected places without a score; notes: sentences;
-    selected: whether the checkpoints were selected on the test set.
+    scores: as `asbench.results.frame`, by category where known; whole: those of them that the
+    means over categories are made of; weights: equation 1's; ratios: each detector's default;
+    datasets, detectors, methods, mixtures (with their parts): in reading order, with those that
+    are only expected; missing: expected trainings without a score; notes: sentences; selected:
+    whether the checkpoints were selected on the test set.
     """
 
-    scores: tuple[Score, ...]
-    means: tuple[Score, ...]
+    scores: pd.DataFrame
+    whole: pd.DataFrame
     weights: Mapping[str, int]
     ratios: Mapping[str, float]
     datasets: tuple[str, ...]
     detectors: tuple[str, ...]
     methods: tuple[str, ...]
-    mixtures: tuple[tuple[str, ...], ...]
-    missing: tuple[Place, ...]
+    mixtures: Mapping[str, tuple[str, ...]]
+    missing: tuple[Expected, ...]
     notes: tuple[str, ...]
     selected: bool = False
 
-    @property
+    @cached_property
     def printed(self) -> bool:
         """Whether the scores are the paper's: of its Table 4 the best detector alone is known."""
-        return any(s.source == "paper" for s in self.scores)
+        return bool((self.scores["source"] == "paper").any())
 
-    def cells(self, metric: str) -> dict[Setting, float]:
-        """Return the mean over seeds of each data set's mean, at every ratio and mix."""
-        return scores.means(self.means, metric)
+    @cached_property
+    def cells(self) -> pd.DataFrame:
+        """The mean over seeds of each data set's mean, by `SETTING`; a column per metric.
 
-    def singles(self, metric: str) -> dict[Setting, float]:
-        """Return the cells of single methods at each detector's default ratio (ratio None)."""
-        cells = {s: v for s, v in self.cells(metric).items() if len(s.mix) == 1}
-        return scores.at_default(cells, self.ratios)
+        Mixes of unequal shares are left out: `methods` names equal ones.
+        """
+        even = self.whole[self.whole["shares"] == ""]
+        return means(means(even, [*SETTING, "seed", "synth_seed"]), SETTING)
 
-    def hybrids(self, metric: str) -> dict[Setting, float]:
-        """Return the cells of single methods and mixtures at each detector's default ratio."""
-        cells = {s: v for s, v in self.cells(metric).items() if s.mix}
-        return scores.at_default(cells, self.ratios)
+    @cached_property
+    def at_default(self) -> pd.DataFrame:
+        """The cells of methods and mixtures, by data set, detector and methods, at each detector's
+        default ratio."""
+        cells = self.cells.reset_index("ratio")
+        own = cells.index.get_level_values("detector").map(self.ratios)
+        trained = cells.index.get_level_values("methods") != ""
+        return cells[(cells["ratio"] == own) & trained].drop(columns="ratio")
+
+    def singles(self, metric: str) -> pd.Series[float]:
+        """Return the cells of single methods at the default ratios, of those that there are."""
+        cells = self.at_default[metric]
+        return cells[cells.index.isin(self.methods, level="methods")]
+
+    def every_single(self, metric: str) -> pd.Series[float]:
+        """Return `singles` of every data set, detector and method of the grid, NaN for a gap."""
+        axes = self.datasets, self.detectors, self.methods
+        return self.singles(metric).reindex(pd.MultiIndex.from_product(axes, names=SETTING[:3]))
 
     def best_of_detectors(self, metric: str) -> dict[tuple[str, str], Best]:
         """Return Table 4's cells by (data set, method); undefined values do not compete."""
-        found: defaultdict[tuple[str, str], dict[str, float]] = defaultdict(dict)
-        for setting, value in self.singles(metric).items():
-            if not math.isnan(value):
-                found[setting.dataset, setting.mix[0]][setting.detector] = value
-        return {key: _best(values) for key, values in found.items()}
+        by_detector: defaultdict[tuple[str, str], dict[str, float]] = defaultdict(dict)
+        for (dataset, detector, method), value in by_label(self.singles(metric).dropna()).items():
+            by_detector[dataset, method][detector] = value
+        return {key: _best(values) for key, values in by_detector.items()}
 
     def mean_of_detectors(self, metric: str) -> dict[tuple[str, str], float]:
         """Return the unweighted mean over detectors by (data set, method); NaN where one lacks."""
-        means = scores.average(self.singles(metric), "detector")
-        return {(s.dataset, s.mix[0]): v for s, v in means.items()}
+        return by_label(across(self.singles(metric), "detector"))
 
     def weighted(self, values: Mapping[tuple[str, str], float]) -> dict[str, float]:
         """Return equation 1 by method, of values by (data set, method); NaN where one lacks."""
-        weights = [self.weights[d] for d in self.datasets]
-        return {
-            m: scores.mean([values.get((d, m), math.nan) for d in self.datasets], weights)
-            for m in self.methods
-        }
+        pairs = pd.MultiIndex.from_product((self.datasets, self.methods), names=("dataset", "of"))
+        table = pd.Series([values.get(pair, math.nan) for pair in pairs], pairs)
+        return by_label(across(table, "dataset", self.weights))
 
     @cached_property
-    def unlike(self) -> Mapping[Setting, frozenset[str]]:
+    def runs(self) -> Mapping[tuple[str, str, str], Mapping[float, list[str]]]:
+        """By data set, detector and methods, then by ratio: the ids behind a cell, seed by seed."""
+        order = [*SETTING, "seed", "synth_seed", "category"]
+        even = self.whole[self.whole["shares"] == ""].sort_values(order)
+        runs: dict[tuple[str, str, str], dict[float, list[str]]] = {}
+        rows = even[[*SETTING, "run"]].itertuples(index=False, name=None)
+        for dataset, detector, methods, ratio, run in rows:
+            by_ratio = runs.setdefault((dataset, detector, methods), {})
+            by_ratio.setdefault(ratio, []).append(run)
+        return runs
+
+    @cached_property
+    def caveats(self) -> Mapping[tuple[str, str, str, float | None], frozenset[str]]:
         """By setting, why it must not stand beside a printed number; nothing where it may."""
-        found: defaultdict[Setting, set[str]] = defaultdict(set)
-        for score in self.means:
-            found[score.setting].update(unlike(score))
-        return {setting: frozenset(why) for setting, why in found.items()}
+        about = ["subset", "reduced", "caveats"]
+        phrases: defaultdict[tuple[str, str, str, float | None], set[str]] = defaultdict(set)
+        rows = self.whole[[*SETTING, *about]].drop_duplicates().itertuples(index=False, name=None)
+        for dataset, detector, methods, ratio, *told in rows:
+            phrases[dataset, detector, methods, ratio] |= _caveats(
+                dataset, detector, methods, *told
+            )
+        return {setting: frozenset(why) for setting, why in phrases.items()}
 
 
 def score_grid(
-    found: Sequence[Score], expected: Iterable[tuple[Any, ...]] = (), *, selected: bool = False
+    scores: pd.DataFrame, expected: Iterable[Expected] = (), *, selected: bool = False
 ) -> ScoreGrid:
     """Build the grid of some scores: of last checkpoints, or of those selected on the test set.
 
-    expected: places as `scores.Place`, or plain tuples of its first six or all seven parts.
-    Without them, all categories of a data set are expected of whatever one of them has.
+    expected: without them, all categories of a data set are expected of whatever one of them has.
     Raises ValueError for scores of both subsets of the test images in one grid.
     """
-    if len(subsets := {s.subset for s in found}) > 1:
+    if len(subsets := set(scores["subset"])) > 1:
         raise ValueError(f"scores on {' and '.join(sorted(subsets))} do not compare")
-    settled = scores.settle(found, selected)
-    places = [tuple(place) for place in expected]
+    kept, notes = settle(scores.reset_index(drop=True), selected)
+    trainings = list(expected)
     categories: defaultdict[str, set[str]] = defaultdict(set)
-    for place in places:
-        categories[str(place[0])].add(str(place[1]))
-    seen = [s.place for s in settled.scores]
-    kept = tuple(sorted(settled.scores, key=lambda s: (s.place, s.shares)))
-    wanted = places or _implied(settled.scores)
-    every = [*seen, *(Place(*p) for p in places)]
-    mixes = sorted({p.mix for p in every if p.mix}, key=lambda m: (len(m), m))
-    weights = scores.class_counts(settled.scores)
-    for name, named in categories.items():
+    for training in trainings:
+        categories[training.dataset].add(training.category)
+    named = [*kept["methods"].unique(), *(training.methods for training in trainings)]
+    mixes = sorted(
+        {tuple(methods.split(" + ")) for methods in named if methods},
+        key=lambda mix: (len(mix), mix),
+    )
+    weights = class_counts(kept)
+    for name, of in categories.items():
         known = published.table3().get(plain(name))
-        weights[name] = known.categories if known else len(named)
+        weights[name] = known.categories if known else len(of)
     return ScoreGrid(
         scores=kept,
-        means=tuple(scores.dataset_means(kept, categories)),
+        whole=whole(kept, categories),
         weights=weights,
-        ratios=default_ratios(settled.scores),
-        datasets=tuple(sorted({p.dataset for p in every}, key=_dataset_order)),
-        detectors=tuple(sorted({p.detector for p in every})),
-        methods=tuple(m[0] for m in mixes if len(m) == 1),
-        mixtures=tuple(m for m in mixes if len(m) > 1),
-        missing=tuple(scores.missing(settled.scores, wanted)),
-        notes=settled.notes,
+        ratios=default_ratios(kept),
+        datasets=tuple(sorted({*kept["dataset"], *categories}, key=_dataset_order)),
+        detectors=tuple(sorted({*kept["detector"], *(t.detector for t in trainings)})),
+        methods=tuple(mix[0] for mix in mixes if len(mix) == 1),
+        mixtures={" + ".join(mix): mix for mix in mixes if len(mix) > 1},
+        missing=tuple(missing(kept, trainings or _implied(kept))),
+        notes=notes,
         selected=selected,
     )
 
 
-def default_ratios(found: Iterable[Score]) -> dict[str, float]:
+def default_ratios(scores: pd.DataFrame) -> dict[str, float]:
     """Return the ratio at which each detector is compared: where most single methods stand.
 
     Among equals the published one, then the one nearest to a half.
     """
-    counts: defaultdict[str, Counter[float]] = defaultdict(Counter)
-    for score in found:
-        if len(score.mix) == 1:
-            counts[score.detector][score.ratio] += 1
+    counts = scores[scores["parts"] == 1].groupby(["detector", "ratio"]).size()
     theirs = published.default_ratios()
 
     def preference(detector: str, ratio: float) -> tuple[float, bool, float, float]:
         own = theirs.get(plain(detector))
-        return -counts[detector][ratio], ratio != own, abs(ratio - 0.5), ratio
+        return -counts[detector, ratio], ratio != own, abs(ratio - 0.5), ratio
 
-    return {d: min(preference(d, r) for r in of)[-1] for d, of in sorted(counts.items())}
+    detectors = sorted({detector for detector, _ in counts.index})
+    return {d: min(preference(d, ratio) for ratio in counts[d].index)[-1] for d in detectors}
 
 
-def unlike(score: Score) -> set[str]:
+def _caveats(
+    dataset: str, detector: str, methods: str, subset: str, reduced: bool, told: tuple[str, ...]
+) -> set[str]:
     """Say why a score must not stand beside a printed one, a phrase each; nothing where it may."""
-    found = set(score.unlike)
-    if score.reduced:
-        found.add("a reduced network")
-    if score.subset != "full":
-        found.add("the held-out test set")
-    if plain(score.dataset) != score.dataset:
-        found.add(f"another split ({score.dataset})")
-    if (
-        plain(score.detector) not in as_printed.DETECTORS
-        or plain(score.dataset) not in as_printed.DATASETS
-    ):
-        found.add("not in the paper")
-    for name in score.mix:
+    why = set(told)
+    if reduced:
+        why.add("a reduced network")
+    if subset != "full":
+        why.add("the held-out test set")
+    if plain(dataset) != dataset:
+        why.add(f"another split ({dataset})")
+    if plain(detector) not in as_printed.DETECTORS or plain(dataset) not in as_printed.DATASETS:
+        why.add("not in the paper")
+    for name in methods.split(" + ") if methods else ():
         method, _, variant = name.partition("@")
         if method not in as_printed.METHODS:
-            found.add("not in the paper")
+            why.add("not in the paper")
         elif variant and variant not in COMPARABLE_VARIANTS:
-            found.add(f"another method ({name})")
-    return found
+            why.add(f"another method ({name})")
+    return why
 
 
 def _best(values: Mapping[str, float]) -> Best:
@@ -182,13 +218,14 @@ def _best(values: Mapping[str, float]) -> Best:
     return Best(highest, tuple(sorted(d for d, v in values.items() if v == highest)), len(values))
 
 
-def _implied(found: Sequence[Score]) -> list[Place]:
-    named: defaultdict[str, set[str]] = defaultdict(set)
-    for score in found:
-        if score.category:
-            named[score.dataset].add(score.category)
-    whole = {s.place._replace(category="") for s in found if s.category}
-    return [p._replace(category=c) for p in sorted(whole) for c in sorted(named[p.dataset])]
+def _implied(scores: pd.DataFrame) -> list[Expected]:
+    named = scores.groupby("dataset")["category"].unique()
+    others = scores[PLACE].assign(category="").drop_duplicates().sort_values(PLACE)
+    return [
+        Expected(*training)._replace(category=category)
+        for training in others.itertuples(index=False, name=None)
+        for category in sorted(named[training[0]])
+    ]
 
 
 def _dataset_order(name: str) -> tuple[int, str]:

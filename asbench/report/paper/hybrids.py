@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
+
+import pandas as pd
 
 from asbench.report.paper.comparison import grid_notes
 from asbench.report.paper.grid import ScoreGrid
-from asbench.report.paper.scores import Setting, average, mean, title
 from asbench.report.paper.sheet import Entry, Sheet, number
 from asbench.report.tables import TITLES
+from asbench.results.frame import across, at
 
 
 class Hybrid(NamedTuple):
@@ -33,15 +34,14 @@ def hybrids(grid: ScoreGrid, metric: str) -> list[Hybrid]:
 
     Equation 1 runs over the data sets that have any mixture.
     """
-    cells = grid.hybrids(metric)
-    used = {s.dataset for s in cells if len(s.mix) > 1}
-    found = average({s: v for s, v in cells.items() if s.dataset in used}, "dataset", grid.weights)
-    there = {(s.detector, s.mix) for s in found if len(s.mix) > 1}
+    cells = grid.at_default[metric]
+    used = cells[cells.index.isin(grid.mixtures, level="methods")].index.unique("dataset")
+    means = across(cells[cells.index.isin(used, level="dataset")], "dataset", grid.weights)
     return [
-        _hybrid(found, detector, mix)
+        _hybrid(at(means, "detector", detector), detector, mix)
         for detector in grid.detectors
-        for mix in grid.mixtures
-        if (detector, mix) in there
+        for methods, mix in grid.mixtures.items()
+        if (detector, methods) in means.index
     ]
 
 
@@ -50,7 +50,7 @@ def hybrid_table(grid: ScoreGrid, metric: str = "image_auroc") -> Sheet:
     rows = tuple(
         (
             Entry(h.detector),
-            Entry(title(h.mix)),
+            Entry(" + ".join(h.mix)),
             number(h.value),
             number(h.theoretical),
             number(h.value - h.theoretical),
@@ -69,16 +69,15 @@ def hybrid_table(grid: ScoreGrid, metric: str = "image_auroc") -> Sheet:
     return Sheet(f"hybrids-{metric}", f"Mixtures, {TITLES[metric]}", head, rows, notes)
 
 
-def _hybrid(cells: dict[Setting, float], detector: str, mix: tuple[str, ...]) -> Hybrid:
-    parts = [cells.get(Setting("", detector, (name,), None), math.nan) for name in mix]
-    gap = any(map(math.isnan, parts))
-    best = math.nan if gap else max(parts)
+def _hybrid(means: pd.Series[float], detector: str, mix: tuple[str, ...]) -> Hybrid:
+    parts = means.reindex(mix)
+    best = parts.max(skipna=False)
     return Hybrid(
         detector=detector,
         mix=mix,
-        value=cells[Setting("", detector, mix, None)],
+        value=means[" + ".join(mix)],
         singles=tuple(parts),
-        theoretical=mean(parts),
+        theoretical=parts.mean(skipna=False),
         best=best,
-        best_single="" if gap else mix[parts.index(best)],
+        best_single="" if parts.hasnans else str(parts.idxmax()),
     )

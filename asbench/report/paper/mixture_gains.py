@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
-from asbench.quality import statistics
-from asbench.quality.correlation import holm
-from asbench.quality.statistics import Interval
-from asbench.report.paper.blocks import ENOUGH, Unit, rows_of
+from asbench.quality.statistics import Interval, bootstrap, holm, signed_rank
+from asbench.report.paper.blocks import ENOUGH, units
 from asbench.report.paper.grid import ScoreGrid
-from asbench.report.paper.scores import mean, title
 from asbench.report.paper.sheet import Entry, Sheet, number
 
-Differences = Mapping[tuple[str, ...], Mapping[Unit, float]]
+Differences = Mapping[str, "pd.Series[float]"]
+"""By mixture, a value per (place, detector)."""
 
 
 class Gain(NamedTuple):
@@ -48,7 +45,7 @@ class Gains:
         """Return the mixtures' differences to `other`, in words, as a table."""
         rows = tuple(
             (
-                Entry(title(g.mix)),
+                Entry(" + ".join(g.mix)),
                 number(g.difference),
                 number(g.interval.low),
                 number(g.interval.high),
@@ -71,71 +68,45 @@ def gains(grid: ScoreGrid, metric: str, rng: np.random.Generator) -> dict[str, G
     mixture has. Then averaged over detectors: every category weighs alike, which is equation 1
     where a data set has all of its categories. Empty where no mixture stands with all its parts.
     """
-    rows = rows_of(
-        grid,
-        metric,
-        lambda s: title(s.mix) if s.mix and s.ratio == grid.ratios.get(s.detector) else None,
-    )
-    found = {}
-    for name, differences in (("mean", _to_mean(grid, rows)), ("best", _to_best(grid, rows))):
-        if differences:
-            found[name] = _gains(differences, rng, _notes(grid, name))
-    return found
-
-
-def _to_mean(grid: ScoreGrid, rows: Mapping[Unit, Mapping[str, float]]) -> Differences:
+    scores = grid.scores
+    at_default = scores["ratio"] == scores["detector"].map(grid.ratios)
+    table = units(scores[at_default & (scores["parts"] > 0)], metric, "methods")
+    # Of each mixture, the units that have it and all of its parts.
+    paired = {
+        methods: table.reindex(columns=[methods, *mix]).dropna()
+        for methods, mix in grid.mixtures.items()
+    }
+    paired = {methods: pairs for methods, pairs in paired.items() if len(pairs)}
+    if not paired:
+        return {}
+    to_mean = {m: p[m] - p.drop(columns=m).mean(axis=1) for m, p in paired.items()}
+    to_best = {m: _to_best(p[m], p.drop(columns=m)) for m, p in paired.items()}
     return {
-        mix: {u: of[title(mix)] - mean([of[m] for m in mix]) for u, of in units.items()}
-        for mix, units in _paired(grid, rows).items()
+        "mean": _gains(grid, to_mean, rng, _notes(grid, "mean")),
+        "best": _gains(grid, to_best, rng, _notes(grid, "best")),
     }
 
 
-def _to_best(grid: ScoreGrid, rows: Mapping[Unit, Mapping[str, float]]) -> Differences:
-    found = {}
-    for mix, units in _paired(grid, rows).items():
-        best = {}
-        for detector in {u.detector for u in units}:
-            own = [of for u, of in units.items() if u.detector == detector]
-            best[detector] = max(mix, key=lambda m, own=own: mean([of[m] for of in own]))  # type: ignore[misc]
-        found[mix] = {u: of[title(mix)] - of[best[u.detector]] for u, of in units.items()}
-    return found
+def _to_best(whole: pd.Series[float], parts: pd.DataFrame) -> pd.Series[float]:
+    """Return the differences to the part that has the highest mean under each detector."""
+    best = [of[str(of.mean().idxmax())] for _, of in parts.groupby("detector")]
+    return whole.sub(pd.concat(best))
 
 
-def _paired(
-    grid: ScoreGrid, rows: Mapping[Unit, Mapping[str, float]]
-) -> dict[tuple[str, ...], dict[Unit, Mapping[str, float]]]:
-    """Return by mixture the units that have it and all of its parts."""
-    found = {}
-    for mix in grid.mixtures:
-        needed = (title(mix), *mix)
-        units = {
-            u: of
-            for u, of in rows.items()
-            if not any(math.isnan(of.get(name, math.nan)) for name in needed)
-        }
-        if units:
-            found[mix] = units
-    return found
-
-
-def _gains(differences: Differences, rng: np.random.Generator, notes: tuple[str, ...]) -> Gains:
-    places = {u.place for units in differences.values() for u in units}
-    shared = len(places) < ENOUGH and len({u for of in differences.values() for u in of}) > len(
-        places
-    )
-    each, by_block = [], defaultdict(list)
-    for mix, units in differences.items():
-        grouped: defaultdict[tuple[str, ...], list[float]] = defaultdict(list)
-        for unit, value in units.items():
-            grouped[unit[: 2 if shared else 1]].append(value)
-        values = {block: mean(of) for block, of in sorted(grouped.items())}
-        for block, value in values.items():
-            by_block[block].append(value)
-        own = list(values.values())
-        p = statistics.signed_rank(own)
-        each.append((mix, mean(own), statistics.bootstrap(own, rng), p, len(own)))
+def _gains(
+    grid: ScoreGrid, differences: Differences, rng: np.random.Generator, notes: tuple[str, ...]
+) -> Gains:
+    table = pd.DataFrame(differences)  # (place, detector) × mixtures, NaN for a gap
+    places = table.index.unique("place")
+    shared = len(places) < ENOUGH and len(table) > len(places)
+    by_block = table.groupby(["place", "detector"] if shared else "place").mean()
+    each = []
+    for methods in differences:
+        own = by_block[methods].dropna().to_numpy()
+        interval, p = bootstrap(own, rng), signed_rank(own)
+        each.append((grid.mixtures[methods], float(own.mean()), interval, p, len(own)))
     corrected = holm([p for *_, p, _ in each]).tolist()
-    overall = [mean(of) for _, of in sorted(by_block.items())]
+    overall = by_block.mean(axis=1).to_numpy()
     if shared:
         notes += (
             f"Fewer than {ENOUGH} categories: every detector on each counts as a block, so blocks "
@@ -146,9 +117,9 @@ def _gains(differences: Differences, rng: np.random.Generator, notes: tuple[str,
             Gain(mix, difference, interval, p, c, n)
             for (mix, difference, interval, p, n), c in zip(each, corrected, strict=True)
         ),
-        mean(overall),
-        statistics.bootstrap(overall, rng),
-        statistics.signed_rank(overall),
+        float(overall.mean()),
+        bootstrap(overall, rng),
+        signed_rank(overall),
         len(overall),
         "pairs of category and detector" if shared else "categories",
         notes,
@@ -162,7 +133,8 @@ def _notes(grid: ScoreGrid, name: str) -> tuple[str, ...]:
             "The best single was chosen on the same scores, which favours it slightly over the "
             "mixture.",
         )
-    if any("steps mode per-component" in s.settings for s in grid.scores if len(s.mix) > 1):
+    mixed = grid.scores[grid.scores["parts"] > 1]
+    if mixed["settings"].str.contains("steps mode per-component").any():
         told += (
             "Some mixtures were trained for the steps of one method times their number of "
             "methods: what they gain over their parts may be the longer training.",

@@ -13,15 +13,28 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 
-from asbench.quality import statistics
-from asbench.quality.correlation import holm, p_of_r
-from asbench.quality.statistics import Interval, Pearson
+from asbench.quality.statistics import (
+    Friedman,
+    Interval,
+    Pearson,
+    bootstrap,
+    critical_difference,
+    friedman,
+    holm,
+    least_significant_r,
+    p_of_r,
+    pearson,
+    r_interval,
+    ranked,
+    t_interval,
+)
 from asbench.report.paper import as_printed
-from asbench.report.paper.blocks import ENOUGH, Blocks, Unit, blocks, rows_of
+from asbench.report.paper.blocks import ENOUGH, Blocks, blocks, units
 from asbench.report.paper.grid import ScoreGrid
 from asbench.report.paper.mixture_gains import gains
-from asbench.report.paper.relations import Quality, pairings
+from asbench.report.paper.relations import QualityByMethod, pairings
 from asbench.report.paper.sheet import Entry, Sheet, number
 from asbench.report.tables import TITLES
 from synth_store.rng import address_rng
@@ -66,14 +79,14 @@ class Answer:
 
 def answers(
     grid: ScoreGrid,
-    quality: Quality | None = None,
+    quality: QualityByMethod | None = None,
     *,
     metric: str = "image_auroc",
     margin: float = MARGIN,
 ) -> list[Answer]:
     """Answer the four questions; the fourth in two parts. Equal scores give equal answers."""
     correlated = {
-        (p.dataset, p.metric): statistics.pearson(p.x, p.y)
+        (p.dataset, p.metric): pearson(p.x, p.y)
         for p in pairings(grid, quality or {})
         if len(p.x) > 3
     }
@@ -100,29 +113,29 @@ def paper_answers() -> list[Answer]:
 
 def methods(grid: ScoreGrid, metric: str, rng: np.random.Generator) -> Answer:
     """Question 1: Friedman over methods, Nemenyi's critical difference of their mean ranks."""
-    found = method_blocks(grid, metric)
+    table = method_blocks(grid, metric)
     asked = Question(
         1,
         "",
         "Does one synthesis method win everywhere?",
         "No single method dominates across all data sets and detectors.",
     )
-    if found is None or not found.enough or len(found.columns) < 3:
-        return _too_few(asked, found, f"It takes {ENOUGH} blocks and three methods.")
-    test = statistics.friedman(found.values)
-    n, k = found.values.shape
-    gap = statistics.critical_difference(k, n, ALPHA)
-    order = sorted(range(k), key=lambda c: (test.ranks[c], found.columns[c]))
+    if table is None or not table.enough or len(table.columns) < 3:
+        return _too_few(asked, table, f"It takes {ENOUGH} blocks and three methods.")
+    test = friedman(table.values)
+    n, k = table.values.shape
+    gap = critical_difference(k, n, ALPHA)
+    order = sorted(range(k), key=lambda c: (test.ranks[c], table.columns[c]))
     first, second = order[:2]
-    ranks = statistics.ranked(found.values)
-    interval = statistics.bootstrap(ranks[:, second] - ranks[:, first], rng)
+    ranks = ranked(table.values)
+    interval = bootstrap(ranks[:, second] - ranks[:, first], rng)
     wins = int((ranks[:, first] == ranks.min(axis=1)).sum())
     lead = test.ranks[second] - test.ranks[first]
     alone = lead > gap or wins == n
     with_it = sum(test.ranks[c] - test.ranks[first] <= gap for c in order[1:])
     why = (
-        f"{found.columns[first]} leads with mean rank {test.ranks[first]:.2f} and is the best of "
-        f"{wins} of {n} {found.unit}; {with_it} of the other {k - 1} methods lie within the "
+        f"{table.columns[first]} leads with mean rank {test.ranks[first]:.2f} and is the best of "
+        f"{wins} of {n} {table.unit}; {with_it} of the other {k - 1} methods lie within the "
         f"critical difference of {gap:.2f}."
     )
     return Answer(
@@ -131,29 +144,24 @@ def methods(grid: ScoreGrid, metric: str, rng: np.random.Generator) -> Answer:
         statistic=f"Friedman χ²({k - 1}) = {test.statistic:.2f}, {_p(test.p)}; "
         f"Nemenyi critical difference {gap:.2f} at {ALPHA:g}",
         n=n,
-        unit=found.unit,
+        unit=table.unit,
         interval=interval,
         interval_of=f"{TITLES[metric]}: mean rank of the second minus that of the first, 95 %",
         why=why,
-        sheet=_rank_sheet(found, test, order, gap),
-        notes=found.notes,
+        sheet=_rank_sheet(table, test, order, gap),
+        notes=table.notes,
     )
 
 
 def method_blocks(grid: ScoreGrid, metric: str) -> Blocks | None:
     """Return the methods' scores at the default ratios, in complete blocks."""
     if grid.printed:
-        rows: dict[Unit, dict[str, float]] = {}
-        for (dataset, method), best in grid.best_of_detectors(metric).items():
-            rows.setdefault(Unit(dataset, ""), {})[method] = best.value
-        return blocks(rows)
-    return blocks(
-        rows_of(
-            grid,
-            metric,
-            lambda s: s.mix[0] if len(s.mix) == 1 and s.ratio == grid.ratios[s.detector] else None,
-        )
-    )
+        best = {pair: of.value for pair, of in grid.best_of_detectors(metric).items()}
+        table = pd.Series(best).rename_axis(["place", "method"]).unstack()
+        return blocks(table.assign(detector="").set_index("detector", append=True))
+    scores = grid.scores
+    at_default = scores["ratio"] == scores["detector"].map(grid.ratios)
+    return blocks(units(scores[at_default & (scores["parts"] == 1)], metric, "methods"))
 
 
 def ratios(grid: ScoreGrid, metric: str, margin: float = MARGIN) -> Answer:
@@ -161,21 +169,21 @@ def ratios(grid: ScoreGrid, metric: str, margin: float = MARGIN) -> Answer:
 
     Equivalence of a pair is a 90 % interval of its mean difference inside the margin.
     """
-    found = ratio_blocks(grid, metric)
+    table = ratio_blocks(grid, metric)
     asked = Question(
         2,
         "",
         "Does the ratio of anomalous items matter?",
         "The share of synthetic anomalies has no significant influence on detection.",
     )
-    if found is None or not found.enough:
-        return _too_few(asked, found, f"It takes {ENOUGH} blocks with two ratios above 0.")
-    test = statistics.friedman(found.values)
-    n, k = found.values.shape
+    if table is None or not table.enough:
+        return _too_few(asked, table, f"It takes {ENOUGH} blocks with two ratios above 0.")
+    test = friedman(table.values)
+    n, k = table.values.shape
     pairs = []
     for a, b in itertools.combinations(range(k), 2):
-        differences = found.values[:, b] - found.values[:, a]
-        interval = statistics.t_interval(differences, 1 - 2 * ALPHA)
+        differences = table.values[:, b] - table.values[:, a]
+        interval = t_interval(differences, 1 - 2 * ALPHA)
         pairs.append((a, b, float(differences.mean()), interval))
     same = all(interval.within(margin) for *_, interval in pairs)
     a, b, widest, interval = max(pairs, key=lambda pair: abs(pair[2]))
@@ -183,19 +191,19 @@ def ratios(grid: ScoreGrid, metric: str, margin: float = MARGIN) -> Answer:
     inside = sum(interval.within(margin) for *_, interval in pairs)
     why = (
         f"{inside} of {len(pairs)} pairs of ratios are equivalent within {margin:g}; the widest "
-        f"mean difference is {_signed(widest)}, from {found.columns[a]} to {found.columns[b]}."
+        f"mean difference is {_signed(widest)}, from {table.columns[a]} to {table.columns[b]}."
     )
     return Answer(
         question=asked,
         verdict="holds" if same else "does not hold" if differ else "too few runs",
         statistic=f"Friedman χ²({k - 1}) = {test.statistic:.2f}, {_p(test.p)}; margin {margin:g}",
         n=n,
-        unit=found.unit,
+        unit=table.unit,
         interval=interval,
-        interval_of=f"{TITLES[metric]}: {found.columns[b]} minus {found.columns[a]}, 90 %",
+        interval_of=f"{TITLES[metric]}: {table.columns[b]} minus {table.columns[a]}, 90 %",
         why=why,
-        sheet=_pair_sheet(found, pairs, margin),
-        notes=found.notes,
+        sheet=_pair_sheet(table, pairs, margin),
+        notes=table.notes,
     )
 
 
@@ -204,16 +212,13 @@ def ratio_blocks(grid: ScoreGrid, metric: str) -> Blocks | None:
 
     Only trainings that ran at several ratios count.
     """
-    rows = rows_of(
-        grid,
-        metric,
-        lambda s: f"{s.ratio:g}" if len(s.mix) == 1 and s.ratio > 0 else None,
-        lambda s: s.mix[0],
-    )
-    return blocks({unit: of for unit, of in rows.items() if len(of) > 1})
+    scores = grid.scores[(grid.scores["parts"] == 1) & (grid.scores["ratio"] > 0)]
+    told = scores["ratio"].map("{:g}".format)
+    table = units(scores.assign(ratio=told), metric, "ratio", ["methods"])
+    return blocks(table[table.count(axis=1) > 1])
 
 
-def correlations(found: Mapping[tuple[str, str], Pearson]) -> Answer:
+def correlations(measured: Mapping[tuple[str, str], Pearson]) -> Answer:
     """Question 3: Pearson's r over methods, by (data set, quality metric), corrected by Holm.
 
     None counts as absent unless its whole 95 % interval lies within ±`WEAK`.
@@ -224,17 +229,17 @@ def correlations(found: Mapping[tuple[str, str], Pearson]) -> Answer:
         "Does image quality predict detection?",
         "There is no correlation between quality metrics and detection.",
     )
-    defined = {at: c for at, c in found.items() if not math.isnan(c.r) and c.n >= ENOUGH}
+    defined = {at: c for at, c in measured.items() if not math.isnan(c.r) and c.n >= ENOUGH}
     if not defined:
         why = f"It takes {ENOUGH} methods with quality and detection on one data set."
         return _too_few(asked, None, why, unit="correlations")
     corrected = dict(zip(defined, holm([c.p for c in defined.values()]).tolist(), strict=True))
-    intervals = {at: statistics.r_interval(c.r, c.n) for at, c in defined.items()}
+    intervals = {at: r_interval(c.r, c.n) for at, c in defined.items()}
     strongest = min(defined, key=lambda at: (defined[at].p, at))
     c, alike = defined[strongest], all(i.within(WEAK) for i in intervals.values())
     significant = sum(p < ALPHA for p in corrected.values())
     bare = sum(c.p < ALPHA for c in defined.values())
-    least = statistics.least_significant_r(c.n)
+    least = least_significant_r(c.n)
     why = (
         f"{bare} of {len(defined)} correlations have p < {ALPHA:g}, {significant} after Holm's "
         f"correction; over {c.n} methods no |r| below {least:.2f} could be told from none."
@@ -263,20 +268,20 @@ def mixtures(
         ("a", "mean", "theoretical mean", "Mixtures exceed the theoretical mean of their parts."),
         ("b", "best", "best single", "Mixtures improve on the best of their parts."),
     )
-    found = []
+    answered = []
     for part, name, other, claim in texts:
         asked = Question(4, part, "Is a mixture better than its parts?", claim)
         gain = measured.get(name)
         if gain is None or gain.n < ENOUGH:
             why = f"It takes {ENOUGH} blocks with a mixture and all of its parts."
             answer = _too_few(asked, None, why, n=gain.n if gain else 0, unit="blocks")
-            found.append(answer)
+            answered.append(answer)
             continue
         over, low = gain.overall, gain.interval.low
         none = gain.interval.high < 0 or (low <= 0 and gain.interval.within(margin))
         up = sum(g.difference > 0 for g in gain.each)
         sure = sum(g.difference > 0 and g.corrected < ALPHA for g in gain.each)
-        found.append(
+        answered.append(
             Answer(
                 question=asked,
                 verdict="holds" if low > 0 else "does not hold" if none else "too few runs",
@@ -291,12 +296,12 @@ def mixtures(
                 notes=gain.notes,
             )
         )
-    return found[0], found[1]
+    return answered[0], answered[1]
 
 
 def _too_few(
     asked: Question,
-    found: Blocks | None,
+    table: Blocks | None,
     why: str,
     *,
     n: int = 0,
@@ -306,22 +311,22 @@ def _too_few(
         question=asked,
         verdict="too few runs",
         statistic="",
-        n=n if found is None else len(found.values),
-        unit=unit if found is None else found.unit,
+        n=n if table is None else len(table.values),
+        unit=unit if table is None else table.unit,
         interval=None,
         interval_of="",
         why=why,
-        notes=() if found is None else found.notes,
+        notes=() if table is None else table.notes,
     )
 
 
-def _rank_sheet(found: Blocks, test: statistics.Friedman, order: list[int], gap: float) -> Sheet:
+def _rank_sheet(table: Blocks, test: Friedman, order: list[int], gap: float) -> Sheet:
     best = test.ranks[order[0]]
     rows = tuple(
         (
-            Entry(found.columns[c]),
+            Entry(table.columns[c]),
             number(test.ranks[c], 2),
-            number(float(found.values[:, c].mean())),
+            number(float(table.values[:, c].mean())),
             Entry("yes" if test.ranks[c] - best <= gap else "no"),
         )
         for c in order
@@ -331,11 +336,11 @@ def _rank_sheet(found: Blocks, test: statistics.Friedman, order: list[int], gap:
 
 
 def _pair_sheet(
-    found: Blocks, pairs: list[tuple[int, int, float, Interval]], margin: float
+    table: Blocks, pairs: list[tuple[int, int, float, Interval]], margin: float
 ) -> Sheet:
     rows = tuple(
         (
-            Entry(f"{found.columns[b]} − {found.columns[a]}"),
+            Entry(f"{table.columns[b]} − {table.columns[a]}"),
             number(difference),
             number(interval.low),
             number(interval.high),
@@ -348,7 +353,7 @@ def _pair_sheet(
 
 
 def _correlation_sheet(
-    found: Mapping[tuple[str, str], Pearson],
+    measured: Mapping[tuple[str, str], Pearson],
     corrected: Mapping[tuple[str, str], float],
     intervals: Mapping[tuple[str, str], Interval],
 ) -> Sheet:
@@ -363,7 +368,7 @@ def _correlation_sheet(
             number(corrected[at]),
             Entry(str(c.n), c.n),
         )
-        for at, c in found.items()
+        for at, c in measured.items()
     )
     head = ("Data set", "Quality metric", "r", "95 % from", "to", "p", "Holm p", "n")
     return Sheet("question3", "Quality and detection", head, rows)

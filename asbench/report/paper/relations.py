@@ -3,74 +3,70 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping
-from statistics import variance
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
-from asbench.quality import statistics
-from asbench.quality.correlation import holm, p_of_r
+import pandas as pd
+
+from asbench.quality.statistics import Pearson, holm, p_of_r, pearson
 from asbench.report.paper import as_printed
-from asbench.report.paper.comparison import Printed, listed, not_the_four, reasons, scored_on
+from asbench.report.paper.comparison import Comparison, listed, not_the_four, reasons, scored_on
 from asbench.report.paper.grid import ScoreGrid
-from asbench.report.paper.scores import Setting, mean, plain
+from asbench.report.paper.scores import plain
 from asbench.report.paper.sheet import Entry, Sheet, number, scientific
+from asbench.results.frame import across, at
 
-Quality = Mapping[tuple[str, str], Mapping[str, float]]
+QualityByMethod = Mapping[tuple[str, str], Mapping[str, float]]
 """A quality metric's value by method, by (data set, metric's name)."""
 
 
-class Spread(NamedTuple):
-    """A method over the ratios, of the mean over detectors; variance: sample (n - 1)."""
-
-    mean: float
-    variance: float
-    maximum: float
-    minimum: float
-    range: float
-
-
 class RatioStudy(NamedTuple):
-    """What Table 7 says of a data set. by_ratio: by method, in the order of `ratios`; r: Pearson
-    of mean and range over the methods without gaps, None for fewer than three."""
+    """What Table 7 says of a data set.
+
+    cells: image AUROC of every method, ratio and detector compared, NaN for a gap; by_ratio: its
+    mean over detectors, methods × ratios; spreads: of that over the ratios, methods × (mean,
+    sample variance (n - 1), maximum, minimum, range); r: Pearson of mean and range over the
+    methods without gaps, None for fewer than three.
+    """
 
     dataset: str
     detectors: tuple[str, ...]
     ratios: tuple[float, ...]
-    by_ratio: Mapping[str, tuple[float, ...]]
-    spreads: Mapping[str, Spread]
-    r: statistics.Pearson | None
+    cells: pd.Series[float]
+    by_ratio: pd.DataFrame
+    spreads: pd.DataFrame
+    r: Pearson | None
 
 
 def ratio_studies(grid: ScoreGrid) -> list[RatioStudy]:
     """Return the data sets on which single methods were trained at several ratios above 0."""
-    cells = {s: v for s, v in grid.cells("image_auroc").items() if len(s.mix) == 1 and s.ratio}
-    found = []
-    for dataset in grid.datasets:
-        here = {s: v for s, v in cells.items() if s.dataset == dataset}
-        several = {
-            s._replace(ratio=None)
-            for s in here
-            if any(o.ratio != s.ratio and o[:3] == s[:3] for o in here)
-        }
-        if several:
-            found.append(_ratio_study(dataset, here, several))
-    return found
+    cells = grid.cells["image_auroc"]
+    single = cells.index.isin(grid.methods, level="methods")
+    cells = cells[single & (cells.index.get_level_values("ratio") > 0)]
+    several = cells[cells.groupby(["dataset", "detector", "methods"]).transform("size") > 1]
+    compared = set(several.index.unique("dataset"))
+    return [
+        _ratio_study(dataset, at(cells, "dataset", dataset), at(several, "dataset", dataset))
+        for dataset in grid.datasets
+        if dataset in compared
+    ]
 
 
 def ratio_table(grid: ScoreGrid, study: RatioStudy, compare: bool = False) -> Sheet:
     """Return Table 7 or 8, or their like for another data set: a method's spread over ratios."""
-    printed = Printed(compare)
+    printed = Comparison(compare)
     theirs = (
         as_printed.ratio_table(study.dataset) if study.dataset in as_printed.RATIO_TABLES else {}
     )
     rows = []
-    for method, spread in study.spreads.items():
+    spreads: Any = study.spreads.to_dict("index")
+    for method, spread in spreads.items():
         why = reasons(grid, study.dataset, study.detectors, (method,), study.ratios)
         why |= not_the_four(study.detectors)
         if study.ratios != as_printed.RATIOS:
             why.add("other ratios")
         row = [Entry(method)]
-        for field, value in spread._asdict().items():
+        for field, value in spread.items():
             of = getattr(theirs[plain(method)], field) if plain(method) in theirs else None
             form = "{:.2E}" if field == "variance" else "{:.4f}"
             shown = None if of is None or math.isnan(value) else form.format(of)
@@ -96,26 +92,26 @@ def ratio_table(grid: ScoreGrid, study: RatioStudy, compare: bool = False) -> Sh
     return Sheet(name, f"{heading}: ratios on {study.dataset}", head, tuple(rows), tuple(notes))
 
 
-def table9(grid: ScoreGrid, quality: Quality, compare: bool = False) -> Sheet:
+def table9(grid: ScoreGrid, quality: QualityByMethod, compare: bool = False) -> Sheet:
     """Return Table 9: quality against image AUROC over methods, the mean over detectors.
 
     p is two-sided and uncorrected as in the paper; the corrected one stands beside it.
     """
-    printed = Printed(compare)
+    printed = Comparison(compare)
     pairs = {(p.dataset, p.metric): p for p in pairings(grid, quality)}
-    found = {
-        at: statistics.pearson(p.x, p.y)
-        if len(p.x) > 2
-        else statistics.Pearson(math.nan, math.nan, len(p.x))
+    correlations = {
+        at: pearson(p.x, p.y) if len(p.x) > 2 else Pearson(math.nan, math.nan, len(p.x))
         for at, p in pairs.items()
     }
-    corrected = dict(zip(found, holm([c.p for c in found.values()]).tolist(), strict=True))
+    corrected = dict(
+        zip(correlations, holm([c.p for c in correlations.values()]).tolist(), strict=True)
+    )
     rows = []
     for metric in dict.fromkeys(m for _, m in quality):
         row = [Entry(metric)]
         for dataset in grid.datasets:
             at = (dataset, metric)
-            c = found.get(at, statistics.Pearson(math.nan, math.nan, 0))
+            c = correlations.get(at, Pearson(math.nan, math.nan, 0))
             beside = _printed_r(grid, pairs[at], printed) if at in pairs else ""
             row += [number(c.r, beside=beside), number(c.p), number(corrected.get(at, math.nan))]
             row.append(Entry(str(c.n), c.n))
@@ -123,7 +119,7 @@ def table9(grid: ScoreGrid, quality: Quality, compare: bool = False) -> Sheet:
     head = tuple(f"{d} {what}" for d in grid.datasets for what in ("r", "p", "Holm p", "n"))
     notes = [
         "Pearson's r over methods of a quality metric with image AUROC; p two-sided; Holm p: "
-        f"corrected for the {len(found)} tests of the table; n: methods.",
+        f"corrected for the {len(correlations)} tests of the table; n: methods.",
         *_detection_notes(pairs.values()),
         *scored_on(grid),
         *printed.notes(),
@@ -134,7 +130,7 @@ def table9(grid: ScoreGrid, quality: Quality, compare: bool = False) -> Sheet:
     return Sheet("table9", name, ("Quality metric", *head), tuple(rows), tuple(notes))
 
 
-def _printed_r(grid: ScoreGrid, pair: Pairing, printed: Printed) -> str:
+def _printed_r(grid: ScoreGrid, pair: Pairing, printed: Comparison) -> str:
     of = as_printed.table9().get((plain(pair.dataset), pair.metric))
     why = reasons(grid, pair.dataset, pair.detectors, pair.methods)
     why |= not_the_four(pair.detectors)
@@ -184,62 +180,45 @@ class Pairing(NamedTuple):
     y: tuple[float, ...]
 
 
-def pairings(grid: ScoreGrid, quality: Quality) -> list[Pairing]:
+def pairings(grid: ScoreGrid, quality: QualityByMethod) -> list[Pairing]:
     """Pair quality with image AUROC, of methods that have both.
 
     Detection is the mean over the detectors that make the most methods comparable, and among
     equals over the most detectors: a mean over different detectors would not compare.
     """
-    cells, found = grid.singles("image_auroc"), []
     if not grid.detectors:
         return []
+    cells, pairs = grid.singles("image_auroc"), []
     for (dataset, metric), by_method in quality.items():
         known = {m for m, value in by_method.items() if not math.isnan(value)}
-        have = {
-            d: {
-                m
-                for m in known
-                if not math.isnan(cells.get(Setting(dataset, d, (m,), None), math.nan))
-            }
-            for d in grid.detectors
-        }
+        table = at(cells, "dataset", dataset).unstack("detector").reindex(columns=grid.detectors)
+        have = {d: known & set(table.index[table[d].notna()]) for d in grid.detectors}
         ordered = sorted(have, key=lambda d, have=have: (-len(have[d]), d))  # type: ignore[misc]
         sets = [ordered[: k + 1] for k in range(len(ordered))]
         shared = [set.intersection(*(have[d] for d in of)) for of in sets]
         k = max(range(len(sets)), key=lambda k: (len(shared[k]), k))
         detectors, methods = tuple(sorted(sets[k])), tuple(sorted(shared[k]))
-        y = tuple(
-            mean([cells[Setting(dataset, d, (m,), None)] for d in detectors]) for m in methods
-        )
+        y = table.loc[list(methods), list(detectors)].mean(axis=1)
         x = tuple(by_method[m] for m in methods)
-        found.append(Pairing(dataset, metric, detectors, methods, x, y))
-    return found
+        pairs.append(Pairing(dataset, metric, detectors, methods, x, tuple(y)))
+    return pairs
 
 
-def _ratio_study(
-    dataset: str, cells: Mapping[Setting, float], several: Collection[Setting]
-) -> RatioStudy:
-    detectors = sorted({s.detector for s in several})
-    methods = sorted({s.mix for s in several})
-    ratios = sorted({s.ratio for s in cells if s.ratio and s._replace(ratio=None) in several})
-    by_ratio, spreads = {}, {}
-    for mix in methods:
-        values = tuple(
-            mean([cells.get(Setting(dataset, d, mix, r), math.nan) for d in detectors])
-            for r in ratios
-        )
-        by_ratio[mix[0]], spreads[mix[0]] = values, _spread(values)
-    whole = [s for s in spreads.values() if not math.isnan(s.mean)]
-    r = (
-        statistics.pearson([s.mean for s in whole], [s.range for s in whole])
-        if len(whole) > 2
-        else None
+def _ratio_study(dataset: str, cells: pd.Series[float], several: pd.Series[float]) -> RatioStudy:
+    detectors, methods, ratios = (sorted(several.index.unique(n)) for n in several.index.names)
+    axes = detectors, methods, ratios
+    every = cells.reindex(pd.MultiIndex.from_product(axes, names=several.index.names))
+    by_ratio = across(every, "detector").unstack("ratio")
+    high, low = by_ratio.max(axis=1, skipna=False), by_ratio.min(axis=1, skipna=False)
+    spreads = pd.DataFrame(
+        {
+            "mean": by_ratio.mean(axis=1, skipna=False),
+            "variance": by_ratio.var(axis=1, skipna=False),
+            "maximum": high,
+            "minimum": low,
+            "range": high - low,
+        }
     )
-    return RatioStudy(dataset, tuple(detectors), tuple(ratios), by_ratio, spreads, r)
-
-
-def _spread(values: tuple[float, ...]) -> Spread:
-    if any(map(math.isnan, values)):
-        return Spread(*[math.nan] * 5)
-    high, low = max(values), min(values)
-    return Spread(mean(values), variance(values), high, low, high - low)
+    full = spreads.dropna()
+    r = pearson(full["mean"], full["range"]) if len(full) > 2 else None
+    return RatioStudy(dataset, tuple(detectors), tuple(ratios), every, by_ratio, spreads, r)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from asbench.data import published
 from asbench.report.paper import as_printed
 from asbench.report.paper.comparison import (
-    Printed,
+    Comparison,
     grid_notes,
     listed,
     marked,
@@ -22,15 +23,16 @@ from asbench.report.paper.comparison import (
 )
 from asbench.report.paper.grid import Best, ScoreGrid
 from asbench.report.paper.relations import (
-    Quality,
+    QualityByMethod,
     ratio_studies,
     ratio_table,
     table9,
     table9_printed,
 )
-from asbench.report.paper.scores import Setting, plain, title
+from asbench.report.paper.scores import plain, title
 from asbench.report.paper.sheet import GAP, Entry, Sheet, number
 from asbench.report.tables import TITLES
+from asbench.results.frame import at, by_label
 
 SHOWN = ("image_auroc", "pixel_ap")
 """The metrics of Table 4."""
@@ -39,7 +41,7 @@ SHOWN = ("image_auroc", "pixel_ap")
 def tables(
     grid: ScoreGrid,
     *,
-    quality: Quality | None = None,
+    quality: QualityByMethod | None = None,
     measured: Mapping[str, Mapping[str, published.Measured]] | None = None,
     compare: bool = False,
 ) -> list[Sheet]:
@@ -103,7 +105,7 @@ def table4_best(grid: ScoreGrid, compare: bool = False) -> Sheet:
     The last columns are equation 1 over the data sets. A best of fewer detectors than the grid has
     is marked with their number and does not compete.
     """
-    printed = Printed(compare)
+    printed = Comparison(compare)
     best = {metric: grid.best_of_detectors(metric) for metric in SHOWN}
     theirs = _printed_best()
 
@@ -111,14 +113,14 @@ def table4_best(grid: ScoreGrid, compare: bool = False) -> Sheet:
         return not grid.printed and cell.of < len(grid.detectors)
 
     def cell(dataset: str, method: str, metric: str, top: float) -> Entry:
-        found = best[metric].get((dataset, method))
-        if found is None:
+        best_of = best[metric].get((dataset, method))
+        if best_of is None:
             return Entry(GAP, math.nan)
-        mark = " = ".join(found.detectors) + (f", of {found.of}" if fewer(found) else "")
+        mark = " = ".join(best_of.detectors) + (f", of {best_of.of}" if fewer(best_of) else "")
         why = reasons(grid, dataset, grid.detectors, (method,)) | not_the_four(grid.detectors)
         of = theirs.get((plain(dataset), plain(method), metric))
-        leads = found.value == top and not fewer(found)
-        return number(found.value, mark=mark, beside=printed.beside(of, why), best=leads)
+        leads = best_of.value == top and not fewer(best_of)
+        return number(best_of.value, mark=mark, beside=printed.beside(of, why), best=leads)
 
     values = {m: {k: b.value for k, b in best[m].items() if not fewer(b)} for m in SHOWN}
     rows = _method_rows(grid, values, cell)
@@ -152,14 +154,7 @@ def table4_mean(grid: ScoreGrid) -> Sheet:
 
 def table4_of(grid: ScoreGrid, detector: str) -> Sheet:
     """Return Table 4 of one detector; the paper does not print it."""
-    values = {
-        metric: {
-            (s.dataset, s.mix[0]): v
-            for s, v in grid.singles(metric).items()
-            if s.detector == detector
-        }
-        for metric in SHOWN
-    }
+    values = {metric: by_label(at(grid.singles(metric), "detector", detector)) for metric in SHOWN}
 
     def cell(dataset: str, method: str, metric: str, top: float) -> Entry:
         value = values[metric].get((dataset, method), math.nan)
@@ -173,25 +168,17 @@ def table4_of(grid: ScoreGrid, detector: str) -> Sheet:
 
 def best_methods(grid: ScoreGrid) -> dict[tuple[str, str], tuple[str, ...]]:
     """Return Table 5 by (detector, data set): the methods with the highest image AUROC."""
-    found: dict[tuple[str, str], tuple[str, ...]] = {}
-    cells = grid.singles("image_auroc")
-    for detector in grid.detectors:
-        for dataset in grid.datasets:
-            here = {
-                s.mix[0]: v
-                for s, v in cells.items()
-                if (s.detector, s.dataset) == (detector, dataset) and not math.isnan(v)
-            }
-            if here:
-                top = max(here.values())
-                found[detector, dataset] = tuple(sorted(m for m, v in here.items() if v == top))
-    return found
+    by_detector: Any = grid.singles("image_auroc").dropna().groupby(["detector", "dataset"])
+    return {
+        pair: tuple(sorted(of.index[of == of.max()].get_level_values("methods")))
+        for pair, of in by_detector
+    }
 
 
 def table5(grid: ScoreGrid, compare: bool = False) -> Sheet:
     """Return Table 5: each detector's best method by data set, by image AUROC."""
-    printed = Printed(compare)
-    found, theirs = best_methods(grid), as_printed.table5()
+    printed = Comparison(compare)
+    ours, theirs = best_methods(grid), as_printed.table5()
     rows = []
     for detector in grid.detectors:
         cells = [Entry(detector)]
@@ -200,7 +187,7 @@ def table5(grid: ScoreGrid, compare: bool = False) -> Sheet:
             if {plain(m) for m in grid.methods} != set(as_printed.METHODS):
                 why.add("other methods")
             of = theirs.get((plain(detector), plain(dataset)))
-            here = found.get((detector, dataset))
+            here = ours.get((detector, dataset))
             beside = printed.beside(of if here else None, why)
             cells.append(Entry(" = ".join(here or (GAP,)), beside=beside))
         rows.append(tuple(cells))
@@ -211,18 +198,17 @@ def table5(grid: ScoreGrid, compare: bool = False) -> Sheet:
 
 def table6(grid: ScoreGrid, compare: bool = False) -> Sheet:
     """Return Table 6: training without anomalies."""
-    printed, metrics = Printed(compare), ("image_auroc", "pixel_ap", "pro")
-    theirs = {(s.dataset, s.detector): s.metrics for s in as_printed.table6()}
-    cells = {metric: grid.cells(metric) for metric in metrics}
+    printed, metrics = Comparison(compare), ("image_auroc", "pixel_ap", "pro")
+    theirs = as_printed.table6().set_index(["dataset", "detector"])[list(metrics)]
     rows = []
     for dataset in grid.datasets:
         row = [Entry(dataset)]
         for detector in grid.detectors:
-            at = Setting(dataset, detector, (), 0.0)
+            setting = dataset, detector, "", 0.0
             for metric in metrics:
-                value = cells[metric].get(at, math.nan)
-                of = theirs.get((plain(dataset), plain(detector)), {}).get(metric)
-                why = set(grid.unlike.get(at, ()))
+                value = grid.cells[metric].get(setting, math.nan)
+                of = theirs[metric].get((plain(dataset), plain(detector)))
+                why = set(grid.caveats.get(setting, ()))
                 if metric == "pro" and plain(detector) == "memseg":
                     why.add("PRO of MemSeg is printed up to a false-positive rate of 1")
                 shown = None if of is None or math.isnan(value) else f"{of:.4f}"
@@ -238,14 +224,14 @@ def missing_runs(grid: ScoreGrid) -> Sheet:
     head = ("Data set", "Category", "Detector", "Mix", "Ratio", "Seed")
     rows = tuple(
         (
-            Entry(str(d)),
-            Entry(str(c)),
-            Entry(str(t)),
-            Entry(title(m)),
-            Entry(f"{r:g}"),
-            Entry(str(s)),
+            Entry(training.dataset),
+            Entry(training.category),
+            Entry(training.detector),
+            Entry(title(training.methods)),
+            Entry(f"{training.ratio:g}"),
+            Entry(str(training.seed)),
         )
-        for d, c, t, m, r, s, *_ in grid.missing
+        for training in grid.missing
     )
     count = len(rows)
     name = f"{count} missing run{'s' if count > 1 else ''}"
@@ -284,8 +270,9 @@ def _highest(values: Iterable[float]) -> float:
 
 
 def _printed_best() -> dict[tuple[str, str, str], str]:
+    cells = as_printed.table4().set_index(["dataset", "methods"])
     return {
-        (s.dataset, s.mix[0], metric): f"{value:.4f}"
-        for s in as_printed.table4()
-        for metric, value in s.metrics.items()
+        (*pair, metric): f"{value:.4f}"
+        for metric in SHOWN
+        for pair, value in by_label(cells[metric].dropna()).items()
     }

@@ -1,71 +1,46 @@
-"""Which cells of a grid a figure lacks, and means that gaps pass through."""
+"""Which cells of a grid a figure lacks."""
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
+from typing import Any
 
-from asbench.report.paper import scores
-from asbench.report.paper.grid import ScoreGrid
-from asbench.report.paper.scores import Setting
+import pandas as pd
 
-Cells = Mapping[Setting, float]
+from asbench.report.paper.grid import SETTING, ScoreGrid
+from asbench.report.paper.scores import title
 
 
-def all_singles(
-    grid: ScoreGrid, datasets: Sequence[str] = (), ratio: float | None = None
-) -> list[Setting]:
-    """Return every setting of single methods that a grid without gaps has."""
-    return [
-        Setting(dataset, detector, (method,), ratio)
-        for dataset in datasets or grid.datasets
-        for detector in grid.detectors
-        for method in grid.methods
-    ]
+def single_gaps(grid: ScoreGrid, metric: str, datasets: Iterable[str] = ()) -> tuple[str, ...]:
+    """Say which single methods at the default ratios lack, of all data sets or some."""
+    wanted = grid.every_single(metric).index
+    if names := [*datasets]:
+        wanted = wanted[wanted.isin(names, level="dataset")]
+    return lacks(grid, wanted, grid.singles(metric))
 
 
-def lacks(grid: ScoreGrid, wanted: Iterable[Setting], cells: Cells) -> tuple[str, ...]:
-    """Say which wanted cells are undefined or not there, and how many categories they miss."""
-    gaps = [s for s in wanted if math.isnan(cells.get(s, math.nan))]
-    if not gaps:
+def lacks(grid: ScoreGrid, wanted: pd.Index[Any], cells: pd.Series[float]) -> tuple[str, ...]:
+    """Say which wanted cells are undefined or not there, and how many categories they miss.
+
+    wanted: data set, detector, methods and, unless the default one is meant, ratio, as the index
+    of `cells`.
+    """
+    values = cells.reindex(wanted)
+    gaps = values.index[values.isna()]
+    if gaps.empty:
         return ()
-    trained: defaultdict[tuple[object, ...], set[str]] = defaultdict(set)
-    categories: defaultdict[str, set[str]] = defaultdict(set)
-    for s in grid.scores:
-        trained[s.dataset, s.detector, s.mix, s.ratio].add(s.category)
-        categories[s.dataset].add(s.category)
-    return tuple(_lack(grid, s, s in cells, trained, categories[s.dataset]) for s in gaps)
+    trained = grid.scores.groupby(SETTING)["category"].nunique()
+    categories = grid.scores.groupby("dataset")["category"].nunique()
 
+    def lack(setting: tuple[str, ...]) -> str:
+        dataset, detector, methods, *ratios = setting
+        told = f"{title(methods)} with {detector} on {dataset}"
+        if ratios and methods:
+            told += f" at ratio {ratios[0]:g}"
+        if setting in cells.index:
+            return f"{told} (undefined)"
+        ratio = ratios[0] if ratios else grid.ratios.get(detector)
+        have, of = trained.get((dataset, detector, methods, ratio), 0), categories.get(dataset, 0)
+        return f"{told} ({of - have} of {of} categories)" if 0 < have < of else told
 
-def _lack(
-    grid: ScoreGrid,
-    setting: Setting,
-    undefined: bool,
-    trained: Mapping[tuple[object, ...], set[str]],
-    categories: set[str],
-) -> str:
-    told = f"{scores.title(setting.mix)} with {setting.detector} on {setting.dataset}"
-    if setting.ratio is not None and setting.mix:
-        told += f" at ratio {setting.ratio:g}"
-    if undefined:
-        return f"{told} (undefined)"
-    ratio = grid.ratios.get(setting.detector) if setting.ratio is None else setting.ratio
-    have = trained.get((*setting[:3], ratio), set())
-    if not have or have >= categories:
-        return told
-    return f"{told} ({len(categories - have)} of {len(categories)} categories)"
-
-
-def mean_defined(values: Iterable[float]) -> float:
-    """Return the mean, NaN where one of them is or there is none."""
-    kept = list(values)
-    return math.fsum(kept) / len(kept) if kept else math.nan
-
-
-def sample_variance(values: Sequence[float]) -> float:
-    """Return the sample variance (n - 1), NaN for fewer than two values or an undefined one."""
-    if len(values) < 2:
-        return math.nan
-    mean = mean_defined(values)
-    return math.fsum((v - mean) ** 2 for v in values) / (len(values) - 1)
+    return tuple(map(lack, gaps))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -17,7 +16,7 @@ from asbench.report.paper.plots import (
     robustness,
     scatters,
 )
-from asbench.report.paper.relations import Quality, pairings, ratio_studies
+from asbench.report.paper.relations import QualityByMethod, pairings, ratio_studies
 
 DRAWN = ("image_auroc", "pixel_ap")
 """The paper draws one metric of images and one of pixels."""
@@ -30,59 +29,60 @@ def overview(grid: ScoreGrid) -> list[Drawing]:
 
     A radar needs three methods; a mean over data sets two of them; a spread two values.
     """
-    found: list[Drawing] = []
+    drawings: list[Drawing] = []
     many = len(grid.datasets) > 1
     for metric in _defined(grid, DRAWN):
         if len(grid.methods) >= SPOKES:
-            found += [radars.overall(grid, metric)] if many else []
-            found += [radars.of_dataset(grid, d, metric) for d in grid.datasets]
+            drawings += [radars.overall(grid, metric)] if many else []
+            drawings += [radars.of_dataset(grid, d, metric) for d in grid.datasets]
         if len(grid.methods) > 1 and (many or len(grid.detectors) > 1):
-            found += [heatmaps.over_datasets(grid, metric)] if many else []
-            found.append(heatmaps.over_detectors(grid, metric))
-            found += [robustness.draw(grid, metric, "datasets")] if many else []
+            drawings += [heatmaps.over_datasets(grid, metric)] if many else []
+            drawings.append(heatmaps.over_detectors(grid, metric))
+            drawings += [robustness.draw(grid, metric, "datasets")] if many else []
             several = len(grid.detectors) > 1
-            found += [robustness.draw(grid, metric, "detectors")] if several else []
+            drawings += [robustness.draw(grid, metric, "detectors")] if several else []
     if len(grid.methods) >= SPOKES and len(_defined(grid, DRAWN)) == 2:
-        found.append(scatters.draw_pareto(grid))
+        drawings.append(scatters.draw_pareto(grid))
     ranked = ranks.draw(grid, DRAWN[0])
-    found += [ranked] if ranked else []
-    return _marked(sorted(found, key=lambda d: int(d.paper or 99)), grid)
+    drawings += [ranked] if ranked else []
+    return _marked(sorted(drawings, key=lambda d: int(d.paper or 99)), grid)
 
 
 def of_ratios(grid: ScoreGrid) -> list[Drawing]:
     """Return figures 8 and 10 and the scatter of section 4.3, where ratios were compared."""
-    found: list[Drawing] = []
+    drawings: list[Drawing] = []
     metrics = _defined(grid, DRAWN)
-    if any(not s.mix for s in grid.scores) and grid.methods:
-        found += [ratios.draw_without(grid, metric) for metric in metrics]
+    if (grid.scores["parts"] == 0).any() and grid.methods:
+        drawings += [ratios.draw_without(grid, metric) for metric in metrics]
     for study in ratio_studies(grid):
         if len(study.detectors) > 1 or len(study.by_ratio) > 1:
-            found += [ratios.draw_curves(grid, study, "method")]
-            found += [ratios.draw_curves(grid, study, "detector")]
+            drawings += [ratios.draw_curves(grid, study, "method")]
+            drawings += [ratios.draw_curves(grid, study, "detector")]
         if len(study.by_ratio) >= SPOKES:
-            found.append(ratios.draw_stability(grid, study))
-    return _marked(found, grid)
+            drawings.append(ratios.draw_stability(grid, study))
+    return _marked(drawings, grid)
 
 
 def of_mixtures(grid: ScoreGrid) -> list[Drawing]:
     """Return figure 13, two metrics of each detector that was trained on mixtures."""
-    mixed = {s.detector for s in grid.hybrids(DRAWN[0]) if len(s.mix) > 1}
-    found = [
+    cells = grid.at_default
+    mixed = set(cells[cells.index.isin(grid.mixtures, level="methods")].index.unique("detector"))
+    drawings = [
         mixtures.draw(grid, detector, metric)
         for detector in grid.detectors
         if detector in mixed
         for metric in _defined(grid, DRAWN)
     ]
-    return _marked(found, grid)
+    return _marked(drawings, grid)
 
 
-def of_quality(grid: ScoreGrid, quality: Quality | None) -> list[Drawing]:
+def of_quality(grid: ScoreGrid, quality: QualityByMethod | None) -> list[Drawing]:
     """Return figure 11, one panel a quality score and data set."""
-    found = [scatters.draw_quality(p) for p in pairings(grid, quality or {}) if len(p.x) > 1]
-    return _marked(found, grid)
+    drawings = [scatters.draw_quality(p) for p in pairings(grid, quality or {}) if len(p.x) > 1]
+    return _marked(drawings, grid)
 
 
-def figures(grid: ScoreGrid, quality: Quality | None = None) -> list[Drawing]:
+def figures(grid: ScoreGrid, quality: QualityByMethod | None = None) -> list[Drawing]:
     """Return all figures that a grid gives rise to."""
     return [
         *overview(grid),
@@ -101,6 +101,4 @@ def _marked(drawings: Sequence[Drawing], grid: ScoreGrid) -> list[Drawing]:
 
 
 def _defined(grid: ScoreGrid, metrics: Sequence[str]) -> list[str]:
-    return [
-        m for m in metrics if any(not math.isnan(s.metrics.get(m, math.nan)) for s in grid.scores)
-    ]
+    return [m for m in metrics if grid.scores[m].notna().any()]

@@ -3,68 +3,49 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import matplotlib as mpl
 import numpy as np
-import numpy.typing as npt
+import pandas as pd
 
 from asbench.report.drawing import FAINT, Drawing, listed, new_axes, percent, style
 from asbench.report.paper.grid import ScoreGrid
-from asbench.report.paper.plots.cells import all_singles, lacks, mean_defined
-from asbench.report.paper.scores import Setting, average
+from asbench.report.paper.plots.cells import single_gaps
 from asbench.report.tables import TITLES
+from asbench.results.frame import across
 
 
 def over_datasets(grid: ScoreGrid, metric: str) -> Drawing:
     """Return methods × data sets, each cell the mean over detectors."""
-    cells = grid.singles(metric)
-    values = [
-        [
-            mean_defined(cells.get(Setting(d, t, (m,), None), math.nan) for t in grid.detectors)
-            for d in grid.datasets
-        ]
-        for m in grid.methods
-    ]
+    means = across(grid.every_single(metric), "detector").unstack("dataset")
     caption = f"{TITLES[metric]} (%) by method and data set, mean over {_detectors(grid)}"
-    missing = lacks(grid, all_singles(grid), cells)
-    return _draw(grid, values, grid.datasets, f"fig5-datasets-{metric}", caption, missing)
+    table = means.reindex(grid.methods)[[*grid.datasets]]
+    return _draw(table, f"fig5-datasets-{metric}", caption, single_gaps(grid, metric))
 
 
 def over_detectors(grid: ScoreGrid, metric: str) -> Drawing:
     """Return methods × detectors, each cell the plain mean over data sets."""
-    cells = grid.singles(metric)
-    means = average(cells, "dataset")
-    values = [
-        [means.get(Setting("", t, (m,), None), math.nan) for t in grid.detectors]
-        for m in grid.methods
-    ]
+    means = across(grid.singles(metric), "dataset").unstack("detector")
     caption = f"{TITLES[metric]} (%) by method and detector, mean over {_datasets(grid)}"
-    missing = lacks(grid, all_singles(grid), cells)
-    return _draw(grid, values, grid.detectors, f"fig5-detectors-{metric}", caption, missing)
+    table = means.reindex(index=grid.methods, columns=grid.detectors)
+    return _draw(table, f"fig5-detectors-{metric}", caption, single_gaps(grid, metric))
 
 
-def _draw(
-    grid: ScoreGrid,
-    values: list[list[float]],
-    columns: Sequence[str],
-    name: str,
-    caption: str,
-    missing: tuple[str, ...],
-) -> Drawing:
-    table: npt.NDArray[np.float64] = 100 * np.array(values, float)
+def _draw(means: pd.DataFrame, name: str, caption: str, missing: tuple[str, ...]) -> Drawing:
+    methods, columns = list(means.index), list(means.columns)
+    table = 100 * means.to_numpy()
     told = [
-        f"{m}: " + ", ".join(f"{c} {percent(v)}" for c, v in zip(columns, row, strict=True))
-        for m, row in zip(grid.methods, values, strict=True)
+        f"{m}: " + ", ".join(f"{c} {percent(v)}" for c, v in row.items())
+        for m, row in means.iterrows()
     ]
     with mpl.rc_context(style(name)):
-        figure, axes = new_axes(1.9 + 0.62 * len(columns), 0.75 + 0.27 * len(grid.methods))
+        figure, axes = new_axes(1.9 + 0.62 * len(columns), 0.75 + 0.27 * len(methods))
         shown = np.ma.masked_invalid(table)
         mesh = axes.pcolormesh(shown, cmap="cividis", edgecolors="none")
         for y, x in np.ndindex(table.shape):
             _label(axes, mesh, x, y, float(table[y, x]))
         axes.set_xticks(np.arange(len(columns)) + 0.5, columns)
-        axes.set_yticks(np.arange(len(grid.methods)) + 0.5, grid.methods)
+        axes.set_yticks(np.arange(len(methods)) + 0.5, methods)
         if max(map(len, columns)) > 8:
             axes.tick_params(axis="x", rotation=35)
             for label in axes.get_xticklabels():

@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 
 import matplotlib as mpl
+import pandas as pd
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
-from asbench.report.drawing import INK, SERIES, Drawing, listed, new_axes, percent, style, title
+from asbench.report.drawing import INK, SERIES, Drawing, lanes, listed, new_axes, percent, style
 from asbench.report.paper.grid import ScoreGrid
 from asbench.report.paper.hybrids import hybrids
 from asbench.report.paper.plots.cells import lacks
-from asbench.report.paper.scores import Setting
-from asbench.report.paper.scores import title as mix_title
 from asbench.report.tables import TITLES
 
 
@@ -23,11 +21,11 @@ def draw(grid: ScoreGrid, detector: str, metric: str) -> Drawing:
     A bar runs from the theoretical mean to what the mixture reached: its length is the gain, so no
     axis need begin at zero.
     """
-    found = [h for h in hybrids(grid, metric) if h.detector == detector]
+    shown = [h for h in hybrids(grid, metric) if h.detector == detector]
     name = f"fig13-{detector.replace('@', '-')}-{metric}"
     with mpl.rc_context(style(name)):
-        figure, axes = new_axes(4.8, 1.15 + 0.27 * len(found))
-        for y, hybrid in enumerate(found):
+        figure, axes = new_axes(4.8, 1.15 + 0.27 * len(shown))
+        for y, hybrid in enumerate(shown):
             score, theory, best = hybrid.value, hybrid.theoretical, hybrid.best
             gain = score - theory
             colour = SERIES[0] if not gain < 0 else SERIES[1]
@@ -37,14 +35,9 @@ def draw(grid: ScoreGrid, detector: str, metric: str) -> Drawing:
             axes.plot([100 * best], [y], "o", color=INK, mfc="none", ms=6)
             if math.isnan(score):
                 axes.text(0.01, y, "–", transform=axes.get_yaxis_transform(), va="center")
-        axes.set_yticks(range(len(found)), [_short(h.mix) for h in found])
-        axes.tick_params(axis="y", length=0, labelsize=8)
-        axes.set_ylim(len(found) - 0.4, -0.6)
-        axes.set_xlabel(title(metric))
-        axes.grid(axis="x", alpha=0.2)
+        lanes(axes, [(y, _short(h.mix)) for y, h in enumerate(shown)], metric)
         axes.use_sticky_edges = False  # or a bar's foot lies on the frame
         axes.margins(x=0.08)
-        axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         figure.legend(
             handles=[
                 Line2D([], [], marker="D", ls="", color=SERIES[0], label="mixture"),
@@ -56,23 +49,21 @@ def draw(grid: ScoreGrid, detector: str, metric: str) -> Drawing:
             fontsize=8.5,
         )
     told = [
-        f"{mix_title(h.mix)} {percent(h.value)}, mean of parts {percent(h.theoretical)}, "
+        f"{' + '.join(h.mix)} {percent(h.value)}, mean of parts {percent(h.theoretical)}, "
         f"best part {percent(h.best)}"
-        for h in found
+        for h in shown
     ]
-    datasets = sorted({s.dataset for s in grid.hybrids(metric) if len(s.mix) > 1})
+    cells = grid.at_default[metric]
+    mixed = cells[cells.index.isin(grid.mixtures, level="methods")]
+    datasets = sorted(mixed.index.unique("dataset"))
     over = "data sets, weighted by equation 1" if len(datasets) > 1 else datasets[0]
     caption = f"{TITLES[metric]} of mixtures with {detector} over {over}"
-    mixes = [h.mix for h in found]
-    wanted = [
-        Setting(d, detector, mix, None)
-        for d in datasets
-        for mix in [*mixes, *sorted({(m,) for mix in mixes for m in mix})]
-    ]
-    missing = lacks(grid, wanted, grid.hybrids(metric))
+    parts = sorted({m for h in shown for m in h.mix})
+    axes = datasets, [detector], [*(" + ".join(h.mix) for h in shown), *parts]
+    missing = lacks(grid, pd.MultiIndex.from_product(axes, names=cells.index.names), cells)
     return Drawing(name, "13", caption, f"{caption}. {listed(told)}.", figure, missing)
 
 
 def _short(mix: tuple[str, ...]) -> str:
-    text = mix_title(mix)
+    text = " + ".join(mix)
     return text if len(text) < 34 else "\n+ ".join([" + ".join(mix[:2]), " + ".join(mix[2:])])

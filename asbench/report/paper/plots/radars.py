@@ -3,42 +3,39 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 
 from asbench.report.drawing import Drawing, listed, new_axes, percent, series, style, title
 from asbench.report.paper.grid import ScoreGrid
-from asbench.report.paper.plots.cells import all_singles, lacks
-from asbench.report.paper.scores import average
+from asbench.report.paper.plots.cells import single_gaps
 from asbench.report.tables import TITLES
+from asbench.results.frame import across, at
 
 
 def overall(grid: ScoreGrid, metric: str) -> Drawing:
     """Return figure 2: means over data sets weighted by equation 1."""
-    cells = grid.singles(metric)
-    means = average(cells, "dataset", grid.weights)
-    values = {(s.detector, s.mix[0]): v for s, v in means.items()}
+    means = across(grid.singles(metric), "dataset", grid.weights)
     caption = f"{TITLES[metric]} over all data sets, weighted by their categories (equation 1)"
-    missing = lacks(grid, all_singles(grid), cells)
-    return _draw(grid, values, metric, f"fig2-{metric}", "2", caption, missing)
+    missing = single_gaps(grid, metric)
+    return _draw(grid, means, metric, f"fig2-{metric}", "2", caption, missing)
 
 
 def of_dataset(grid: ScoreGrid, dataset: str, metric: str) -> Drawing:
     """Return figure 3 (image AUROC) or 4 (any other metric) of one data set."""
-    cells = grid.singles(metric)
-    values = {(s.detector, s.mix[0]): v for s, v in cells.items() if s.dataset == dataset}
+    values = at(grid.every_single(metric), "dataset", dataset)
     paper = "3" if metric == "image_auroc" else "4"
     name = f"fig{paper}-{dataset.replace('@', '-')}-{metric}"
-    missing = lacks(grid, all_singles(grid, [dataset]), cells)
+    missing = single_gaps(grid, metric, [dataset])
     return _draw(grid, values, metric, name, paper, f"{TITLES[metric]} on {dataset}", missing)
 
 
 def _draw(
     grid: ScoreGrid,
-    values: Mapping[tuple[str, str], float],
+    values: pd.Series[float],
     metric: str,
     name: str,
     paper: str,
@@ -59,7 +56,7 @@ def _draw(
             )
             each = [f"{m} {percent(v / 100)}" for m, v in zip(grid.methods, line, strict=True)]
             told.append(f"{detector}: {', '.join(each)}")
-        _rings(axes, [100 * v for v in values.values() if not math.isnan(v)])
+        _rings(axes, [100 * v for v in values.dropna()])
         axes.set_xticks(angles, grid.methods)
         for label, angle in zip(axes.get_xticklabels(), angles, strict=True):
             side = math.sin(angle)

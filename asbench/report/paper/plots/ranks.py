@@ -9,7 +9,7 @@ import math
 
 import matplotlib as mpl
 
-from asbench.quality import statistics
+from asbench.quality.statistics import critical_difference, friedman, not_told_apart
 from asbench.report.drawing import INK, SERIES, Drawing, listed, new_axes, style
 from asbench.report.paper.grid import ScoreGrid
 from asbench.report.paper.questions import method_blocks
@@ -21,14 +21,14 @@ def draw(grid: ScoreGrid, metric: str) -> Drawing | None:
 
     Over the blocks of the report's first question; None where they are too few to decide.
     """
-    found = method_blocks(grid, metric)
-    if found is None or not found.enough or len(found.columns) < 3:
+    measured = method_blocks(grid, metric)
+    if measured is None or not measured.enough or len(measured.columns) < 3:
         return None
-    test = statistics.friedman(found.values)
-    difference = statistics.critical_difference(test.k, test.n)
-    ranks = dict(zip(found.columns, test.ranks, strict=True))
+    test = friedman(measured.values)
+    difference = critical_difference(test.k, test.n)
+    ranks = dict(zip(measured.columns, test.ranks, strict=True))
     joined = [
-        [found.columns[place] for place in bar] for bar in statistics.alike(test.ranks, difference)
+        [measured.columns[place] for place in bar] for bar in not_told_apart(test.ranks, difference)
     ]
     name = f"ranks-{metric}"
     order = sorted(ranks, key=lambda m: (ranks[m], m))
@@ -68,7 +68,7 @@ def draw(grid: ScoreGrid, metric: str) -> Drawing | None:
         axes.set_xlim(1 - room, top + room)
         axes.set_axis_off()
     caption = (
-        f"Mean ranks by {TITLES[metric]} within {test.n} {found.unit}, 1 is best; a bar joins "
+        f"Mean ranks by {TITLES[metric]} within {test.n} {measured.unit}, 1 is best; a bar joins "
         "methods that the Nemenyi test at 5 % does not tell apart"
     )
     told = [f"{m} {ranks[m]:.2f}" for m in order]

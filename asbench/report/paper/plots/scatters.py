@@ -6,15 +6,16 @@ import math
 from collections.abc import Sequence
 
 import matplotlib as mpl
+import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from asbench.report.drawing import SERIES, Drawing, listed, new_axes, percent, style, title
 from asbench.report.paper.grid import ScoreGrid
-from asbench.report.paper.plots.cells import all_singles, lacks, mean_defined
+from asbench.report.paper.plots.cells import single_gaps
 from asbench.report.paper.plots.labels import label_points
 from asbench.report.paper.plots.ratios import correlation_text
 from asbench.report.paper.relations import Pairing
-from asbench.report.paper.scores import Setting, average
+from asbench.results.frame import across
 
 
 def draw_quality(pairs: Pairing, told: str = "") -> Drawing:
@@ -42,30 +43,30 @@ def pareto(grid: ScoreGrid, x: str, y: str) -> dict[str, tuple[float, float, boo
 
     Means over detectors of equation 1's means over data sets, in 0..1.
     """
-    values = {}
-    both = [average(grid.singles(metric), "dataset", grid.weights) for metric in (x, y)]
+    axes = grid.methods, grid.detectors
+    every = pd.MultiIndex.from_product(axes, names=("methods", "detector"))
+    values: dict[str, tuple[float, float]] = {}
+    both = [across(grid.singles(metric), "dataset", grid.weights) for metric in (x, y)]
+    means = [across(m.swaplevel().reindex(every), "detector") for m in both]
     for method in grid.methods:
-        at = [
-            mean_defined(m.get(Setting("", t, (method,), None), math.nan) for t in grid.detectors)
-            for m in both
-        ]
+        at = means[0][method], means[1][method]
         if not any(map(math.isnan, at)):
-            values[method] = at[0], at[1]
+            values[method] = at
     return {m: (*at, not _beaten(at, list(values.values()))) for m, at in values.items()}
 
 
 def draw_pareto(grid: ScoreGrid, x: str = "image_auroc", y: str = "pixel_ap") -> Drawing:
     """Return image level against pixel level; a line joins the methods that none beats in both."""
-    found = pareto(grid, x, y)
+    points = pareto(grid, x, y)
     name = f"pareto-{x}-{y}"
-    front = sorted((v[:2] for v in found.values() if v[2]), key=lambda at: at[0])
+    front = sorted((v[:2] for v in points.values() if v[2]), key=lambda at: at[0])
     with mpl.rc_context(style(name)):
         figure, axes = new_axes(4.6, 3.4)
         axes.plot(
             [100 * a for a, _ in front], [100 * b for _, b in front], "-", color=SERIES[1], lw=1.2
         )
         for on_front, fill in ((True, SERIES[1]), (False, "none")):
-            at = [v for v in found.values() if v[2] is on_front]
+            at = [v for v in points.values() if v[2] is on_front]
             axes.plot(
                 [100 * a for a, _, _ in at],
                 [100 * b for _, b, _ in at],
@@ -78,12 +79,12 @@ def draw_pareto(grid: ScoreGrid, x: str = "image_auroc", y: str = "pixel_ap") ->
         axes.set_ylabel(title(y))
         axes.grid(alpha=0.2)
         axes.margins(0.12, 0.1)
-        ends = [[100 * v[i] for v in found.values()] for i in (0, 1)]
-        label_points(axes, ends[0], ends[1], [*found])
-    best = [m for m, v in found.items() if v[2]]
+        ends = [[100 * v[i] for v in points.values()] for i in (0, 1)]
+        label_points(axes, ends[0], ends[1], [*points])
+    best = [m for m, v in points.items() if v[2]]
     caption = f"Image level against pixel level; ◆ beaten by no method in both: {', '.join(best)}"
-    told = [f"{m} {percent(a)}, {percent(b)}" for m, (a, b, _) in found.items()]
-    missing = lacks(grid, all_singles(grid), grid.singles(x))
+    told = [f"{m} {percent(a)}, {percent(b)}" for m, (a, b, _) in points.items()]
+    missing = single_gaps(grid, x)
     return Drawing(name, "", caption, f"{caption}. {listed(told)}.", figure, missing)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from asbench.quality import statistics
-from asbench.quality.correlation import holm, p_of_r
+from asbench.quality.statistics import holm, p_of_r
 from synth_store.rng import address_rng
 
 
@@ -36,6 +36,16 @@ def test_friedman_by_hand() -> None:
         statistics.friedman([[1, math.nan], [1, 2]])
 
 
+def test_friedman_of_two_columns_by_hand() -> None:
+    # Four wins, one loss, one tie: ranks 1 2, 1 2, 1 2, 1 2, 2 1, 1.5 1.5; rank sums 7.5, 10.5.
+    found = statistics.friedman([[2, 1], [3, 1], [4, 1], [5, 1], [1, 6], [7, 7]])
+    assert found.ranks == pytest.approx((7.5 / 6, 10.5 / 6))
+    # 12 / (n k (k + 1)) x sum of squared rank sums - 3 n (k + 1), over 1 - ties / (n (k^3 - k)).
+    plain = 12 / (6 * 2 * 3) * (7.5**2 + 10.5**2) - 3 * 6 * 3
+    assert found.statistic == pytest.approx(plain / (1 - 6 / (6 * 6)))
+    assert found.p == pytest.approx(stats.chi2.sf(9 / 5, 1))
+
+
 @pytest.mark.parametrize(("k", "q"), [(2, 1.960), (3, 2.343), (5, 2.728), (7, 2.949), (10, 3.164)])
 def test_critical_differences_are_demsars(k: int, q: float) -> None:
     """Demšar (2006), Table 5(a)."""
@@ -45,14 +55,14 @@ def test_critical_differences_are_demsars(k: int, q: float) -> None:
 
 
 def test_bars_of_methods_not_told_apart() -> None:
-    assert statistics.alike([1.0, 4.0, 2.0, 3.1], 1.5) == [(0, 2), (2, 3), (3, 1)]
-    assert statistics.alike([1.0, 1.2, 5.0], 0.5) == [(0, 1)]
-    assert statistics.alike([1, 2, 3], 9) == [(0, 1, 2)]
+    assert statistics.not_told_apart([1.0, 4.0, 2.0, 3.1], 1.5) == [(0, 2), (2, 3), (3, 1)]
+    assert statistics.not_told_apart([1.0, 1.2, 5.0], 0.5) == [(0, 1)]
+    assert statistics.not_told_apart([1, 2, 3], 9) == [(0, 1, 2)]
 
 
 @given(st.lists(st.floats(1, 12), min_size=1, max_size=9), st.floats(0, 6))
 def test_bars_are_the_maximal_groups(ranks: list[float], gap: float) -> None:
-    bars = statistics.alike(ranks, gap)
+    bars = statistics.not_told_apart(ranks, gap)
     for a, b in itertools.combinations(range(len(ranks)), 2):
         together = any(a in bar and b in bar for bar in bars)
         assert together == (abs(ranks[a] - ranks[b]) <= gap)
