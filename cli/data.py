@@ -33,7 +33,7 @@ def list_() -> None:
     for name in plugins.names("asbench.datasets"):
         module = plugins.module("asbench.datasets", name)
         origin = getattr(module, "SOURCE", None)
-        variants = (f"{name}@{v}" for v in sorted(getattr(module, "VARIANTS", {})))
+        variants = (f"{name}@{v}" for v in sorted(plugins.table("asbench.datasets", name)))
         categories, files = ("", "any path") if name in READERS else _here(name)
         what = re.split(r"\.?\n|[(:,]", module.__doc__ or "")[0].strip()
         licence = origin.licence.partition(":")[0] if origin else "-"

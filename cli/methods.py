@@ -43,16 +43,16 @@ def list_() -> None:
     from asbench.synthesizers import variants
     from cli import console
 
-    found: dict[tuple[str, str], list[str]] = {}
+    families: dict[tuple[str, str], list[str]] = {}
     for name in plugins.names("asbench.synthesizers"):
         cls = _class(name)
-        found.setdefault((cls.paradigm, cls.family), []).append(name)
-    order = sorted(found, key=lambda f: (f[0] != "hand-crafted", f[1] == "composition", f))
+        families.setdefault((cls.paradigm, cls.family), []).append(name)
+    order = sorted(families, key=lambda f: (f[0] != "hand-crafted", f[1] == "composition", f))
     for paradigm, family in order:
         console.say(f"\n{paradigm}, {family}")
         shown = console.table("  method", "needs", "variants")
         shown.show_header = False
-        for name in found[paradigm, family]:
+        for name in families[paradigm, family]:
             needs = _needs(_class(name))
             others = " ".join(f"@{v}" for v in variants(name))
             shown.add_row(f"  {name}", needs, others)
@@ -68,7 +68,8 @@ def show(name: str) -> None:
     """Show what a method does, its paper, cost and parameters."""
     from asbench import plugins
     from asbench.generation.cost import CATEGORY, measure
-    from asbench.synthesizers import parameters, resolve
+    from asbench.parameters import parameters
+    from asbench.synthesizers import resolve
     from asbench.types import LearnedSynthesizer, PerSample
     from cli import console
 
@@ -87,7 +88,7 @@ def show(name: str) -> None:
     for parameter in parameters(cls):
         shown.add_row(parameter.name, str(parameter.default), parameter.doc)
     console.out.print(shown)
-    for variant, changes in getattr(module, "VARIANTS", {}).items():
+    for variant, changes in plugins.table("asbench.synthesizers", name).items():
         listed = ", ".join(f"{k} = {v}" for k, v in changes.items())
         console.say(f"\n{name.partition('@')[0]}@{variant}: {listed}")
     if issubclass(cls, LearnedSynthesizer):
