@@ -34,11 +34,14 @@ def known_datasets() -> list[KnownDataset]:
     for name in plugins.names(datasets.__name__):
         module = plugins.module(datasets.__name__, name)
         source = getattr(module, "SOURCE", None)
+        variants = sorted(plugins.table(datasets.__name__, name))
         categories, files = (None, "any path") if name in datasets.READERS else _here(name)
         found.append(
             KnownDataset(
                 name=name,
-                variants=tuple(f"{name}@{v}" for v in sorted(getattr(module, "VARIANTS", {}))),
+                variants=tuple(
+                    f"{name}@{v}" for v in sorted(plugins.table(datasets.__name__, name))
+                ),
                 categories=categories,
                 files=files,
                 about=re.split(r"\.?\n|[(:,]", module.__doc__ or "")[0].strip(),

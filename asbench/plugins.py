@@ -1,7 +1,7 @@
 """Plugins: a file's name is the plugin's name; entry points serve packages of others.
 
-A plugin module holds one public class of its kind. Beside it may stand `VARIANTS`, named parameter
-sets, and `CATEGORIES`, settings for single categories.
+A plugin module holds one public class of its kind, a dataclass whose fields are its parameters.
+Beside it may stand `VARIANTS`, named parameter sets. What else may stand there is its kind's own.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ import importlib.util
 import inspect
 import pkgutil
 import sys
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from asbench.parameters import settle
 from synth_store.types import UserError, check_name
 
 T = TypeVar("T")
@@ -90,16 +92,53 @@ def module(package: str, name: str) -> ModuleType:
 
 def load(package: str, name: str, base: type[T]) -> type[T]:
     """Return the class of plugin `name`; raises TypeError if its file is not a plugin of `base`."""
-    found = module(package, name)
+    where = module(package, name)
     own = [
         c
-        for c in vars(found).values()
+        for c in vars(where).values()
         if inspect.isclass(c)
-        and c.__module__ == found.__name__
+        and c.__module__ == where.__name__
         and issubclass(c, base)
         and not inspect.isabstract(c)
         and not c.__name__.startswith("_")
     ]
     if len(own) != 1:
-        raise TypeError(f"{found.__name__} must define one {base.__name__}, not {len(own)}")
+        raise TypeError(f"{where.__name__} must define one {base.__name__}, not {len(own)}")
     return own[0]
+
+
+def title(package: str, name: str) -> str:
+    """Return what a plugin is called in refusals: `detector 'draem'`."""
+    return f"{GROUPS[package]} {name.partition('@')[0]!r}"
+
+
+def table(package: str, name: str, which: str = "VARIANTS") -> dict[str, dict[str, Any]]:
+    """Return the settings by name that stand beside a plugin's class; empty where none do."""
+    return dict(getattr(module(package, name), which, {}))
+
+
+def variant(package: str, name: str, mend: str = "") -> Mapping[str, Any]:
+    """Return the settings of the variant that `name` ends in; none for a plain name.
+
+    Raises UserError with the choices for one that does not ship, and with `mend`, what else to do.
+    """
+    plain, _, chosen = name.partition("@")
+    shipped = table(package, name)
+    if chosen and chosen not in shipped:
+        choices = ", ".join([plain, *(f"{plain}@{v}" for v in sorted(shipped))])
+        raise UserError(
+            f"{title(package, name)} has no variant {chosen!r}: choose from {choices}{mend}."
+        )
+    return shipped.get(chosen, {})
+
+
+def resolve(
+    package: str, name: str, base: type[T], settings: Mapping[str, Any] | None = None
+) -> tuple[type[T], dict[str, Any]]:
+    """Return the class behind `<plugin>[@<variant>]` and a value for each of its parameters.
+
+    Defaults, overruled by the variant's, overruled by `settings`. Raises UserError for a plugin, a
+    variant, a parameter or a value that is not one.
+    """
+    cls, changes = load(package, name, base), variant(package, name)
+    return cls, settle(title(package, name), cls, changes, settings or {})

@@ -241,8 +241,7 @@ class Synthesizer(ABC):
     def needs(self) -> frozenset[Need]:
         """What it reads beside the normal, at these parameters: part of a stored set's identity.
 
-        A class attribute where parameters play no part:
-        `needs: ClassVar[frozenset[Need]] = frozenset({"textures"})`.
+        A class attribute where parameters play no part: `needs = frozenset({"textures"})`.
         """
         return frozenset()
 
@@ -252,6 +251,8 @@ class PerSample(Synthesizer):
 
     Every draw comes from the generators passed in.
     """
+
+    paradigm = "hand-crafted"
 
     @abstractmethod
     def __call__(self, canvas: Canvas, rng: np.random.Generator) -> Sample | None:
@@ -287,13 +288,13 @@ class LearnedSynthesizer(Synthesizer):
     """A method whose networks are fitted (`asbench fit`) before anything is rendered.
 
     The plugin says what it is and holds its parameters, without importing torch: `methods list`
-    reads all of them. `build` imports the networks, which stand in `asbench.learned`.
+    reads all of them. `build` imports the networks, which stand beside it.
     """
 
-    paradigm: ClassVar[Literal["hand-crafted", "generative"]] = "generative"
-    local: ClassVar[bool] = False
+    paradigm = "generative"
+    local = False
     encoding: ClassVar[Literal["residual", "plain"]] = "plain"
-    shard: ClassVar[int] = 32
+    shard = 32
     joint: ClassVar[bool] = False
     """One model serves all categories it was fitted on; else each category has its own."""
     learns_from: ClassVar[Literal["normals", "few-shot defects"]] = "normals"

@@ -42,7 +42,8 @@ def show(name: str) -> None:
     from asbench import plugins
     from asbench.catalogue import method_class, needs
     from asbench.generation.cost import CATEGORY, measure
-    from asbench.synthesizers import parameters, resolve
+    from asbench.parameters import parameters
+    from asbench.synthesizers import resolve
     from asbench.types import LearnedSynthesizer, PerSample
     from cli import console
 
@@ -61,7 +62,7 @@ def show(name: str) -> None:
     for parameter in parameters(cls):
         shown.add_row(parameter.name, str(parameter.default), parameter.doc)
     console.out.print(shown)
-    for variant, changes in getattr(module, "VARIANTS", {}).items():
+    for variant, changes in plugins.table("asbench.synthesizers", name).items():
         listed = ", ".join(f"{k} = {v}" for k, v in changes.items())
         console.say(f"\n{name.partition('@')[0]}@{variant}: {listed}")
     if issubclass(cls, LearnedSynthesizer):

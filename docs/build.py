@@ -30,12 +30,15 @@ from asbench import (
     testing,
     types,
 )
+from asbench import parameters as parameter_module
 from asbench.data import check, fetch
 from asbench.evaluation import evaluate, predict_files, trained
+from asbench.files import records
 from asbench.fitting import contract as learned_model
-from asbench.fitting import testing as learned_testing
 from asbench.generation import export_set, preview, verify
 from asbench.nets import detector as detector_contract
+from asbench.parameters import Parameter
+from asbench.parameters import parameters as parameters_of
 from asbench.report import compare
 from cli.main import asbench as command_line
 from docs.python_api import describe, prose
@@ -75,25 +78,33 @@ def ours(package: str) -> list[tuple[str, ModuleType]]:
     return [(name, m) for name, m in modules.items() if m.__name__ == f"{package}.{name}"]
 
 
-def variants(plain: str, shipped: dict[str, dict[str, Any]], kind: str) -> str:
+def parameters(cls: type, more: dict[str, Callable[[Parameter], str]] | None = None) -> str:
+    """Return the table of a plugin's parameters; `more`: further columns, by their heads."""
+    columns = {"parameter": lambda p: f"`{p.name}`", "default": lambda p: number(p.default)}
+    columns |= {**(more or {}), "meaning": lambda p: prose(p.doc)}
+    rows = [[column(p) for column in columns.values()] for p in parameters_of(cls)]
+    return table(list(columns), rows)
+
+
+def variants(package: str, plain: str) -> str:
     """Return the table of a plugin's variants."""
     rows = (
         (f"`{plain}@{name}`", ", ".join(f"`{k}` = {number(v)}" for k, v in changes.items()))
-        for name, changes in sorted(shipped.items())
+        for name, changes in sorted(plugins.table(package, plain).items())
     )
-    return table((kind, "what it changes"), rows)
+    return table(("variant", "what it changes"), rows)
 
 
 def methods() -> str:
     """Return the page of the synthesizers."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for name, module in ours(synthesizers.PACKAGE):
+    families: dict[tuple[str, str], list[str]] = {}
+    for name, _ in ours(synthesizers.PACKAGE):
         cls = plugins.load(synthesizers.PACKAGE, name, types.Synthesizer)
-        found.setdefault((cls.paradigm, cls.family), []).append(_method(name, module, cls))
-    order = sorted(found, key=lambda f: (f[0] != "hand-crafted", _place(f[1]), f[1]))
+        families.setdefault((cls.paradigm, cls.family), []).append(_method(name, cls))
+    order = sorted(families, key=lambda f: (f[0] != "hand-crafted", _place(f[1]), f[1]))
     parts = []
     for paradigm, family in order:
-        parts += [f"## {paradigm.capitalize()}: {family}", *found[paradigm, family]]
+        parts += [f"## {paradigm.capitalize()}: {family}", *families[paradigm, family]]
     intro = (
         "Every method that `asbench generate --method NAME` takes, grouped as in the paper's "
         "Table 2. Parameters are changed with `--set NAME=VALUE --variant MINE`, which stores the "
@@ -107,7 +118,7 @@ def _place(family: str) -> int:
     return FAMILIES.index(family) if family in FAMILIES else len(FAMILIES)
 
 
-def _method(name: str, module: ModuleType, cls: type[types.Synthesizer]) -> str:
+def _method(name: str, cls: type[types.Synthesizer]) -> str:
     needs = cls().needs
     learned = issubclass(cls, types.LearnedSynthesizer)
     facts = [
@@ -120,24 +131,17 @@ def _method(name: str, module: ModuleType, cls: type[types.Synthesizer]) -> str:
         f"Stored as {cls.encoding}, {cls.shard} samples in a shard.",
         f"Pixel version {cls.pixel_version}.",
     ]
-    settings = getattr(module, "CATEGORIES", {})
-    rows = [
-        (
-            f"`{p.name}`",
-            number(p.default),
-            *(["no" if p.rendering else "yes"] if learned else []),
-            prose(p.doc),
-        )
-        for p in synthesizers.parameters(cls)
-    ]
-    heads = ("parameter", "default", *(["needs a new fit"] if learned else []), "meaning")
+    settings = plugins.table(synthesizers.PACKAGE, name, "CATEGORIES")
+    refit: dict[str, Callable[[Parameter], str]] = {
+        "needs a new fit": lambda p: "no" if p.rendering else "yes"
+    }
     parts = (
         f"### {name}",
         f"**{cls.title}.** {cls.paper}. <{cls.url}>",
         prose(cls.__doc__ or ""),
         " ".join(filter(None, facts)),
-        table(heads, rows),
-        variants(name, getattr(module, "VARIANTS", {}), "variant"),
+        parameters(cls, refit if learned else None),
+        variants(synthesizers.PACKAGE, name),
         f"Settings of its own for: {', '.join(f'`{c}`' for c in sorted(settings))}."
         if settings
         else "",
@@ -160,10 +164,9 @@ def _fitting(method: types.LearnedSynthesizer) -> str:
 def detector_page() -> str:
     """Return the page of the detectors."""
     parts = []
-    for name, module in ours(detectors.PACKAGE):
+    for name, _ in ours(detectors.PACKAGE):
         cls = plugins.load(detectors.PACKAGE, name, detector_contract.Detector)  # type: ignore[type-abstract]
-        rows = [(f"`{p.name}`", number(p.default)) for p in detectors.parameters(cls)]
-        shipped = getattr(module, "VARIANTS", {})
+        shipped = plugins.table(detectors.PACKAGE, name)
         protocols = [
             (n, detectors.protocol_of(n)) for n in (name, *(f"{name}@{v}" for v in shipped))
         ]
@@ -172,8 +175,8 @@ def detector_page() -> str:
             f"**{cls.title}.** {cls.paper}. <{cls.url}>",
             prose(cls.__doc__ or ""),
             f"Both sides of an image must be multiples of {cls.stride}.",
-            table(("parameter", "default"), rows),
-            variants(name, shipped, "variant"),
+            parameters(cls),
+            variants(detectors.PACKAGE, name),
             table(
                 (
                     "protocol of",
@@ -215,7 +218,7 @@ def dataset_page() -> str:
     for name, module in ours(datasets.__name__):
         cls = plugins.load(datasets.__name__, name, types.Dataset)  # type: ignore[type-abstract]
         parts += [f"## {name}", prose(module.__doc__ or ""), prose(cls.__doc__ or "")]
-        parts.append(variants(name, getattr(module, "VARIANTS", {}), "variant"))
+        parts += [parameters(cls), variants(datasets.__name__, name)]
         if "root" not in {f.name for f in dataclasses.fields(cls)}:  # type: ignore[arg-type]
             parts.append(_counts(cls()))
         elif name in datasets.READERS:
@@ -373,12 +376,23 @@ def python() -> str:
                 "Defect",
                 "Canvas",
                 "Material",
-                "parameter",
                 "Dataset",
                 "Item",
                 "mark_few_shot",
             ),
             "What authors of synthesizers and data sets write to.",
+        ),
+        (
+            "asbench.parameters",
+            parameter_module,
+            ("parameter",),
+            "What authors of all plugins write their parameters with.",
+        ),
+        (
+            "asbench.files.records",
+            records,
+            ("RecordedDataset", "Record", "split_folders", "present"),
+            "What authors of data sets of files write to.",
         ),
         (
             "asbench.nets.detector",
@@ -389,20 +403,21 @@ def python() -> str:
         (
             "asbench.testing",
             testing,
-            ("SynthesizerContract", "material", "draw"),
-            "The contract of synthesizers, as tests to run on your own.",
+            (
+                "SynthesizerContract",
+                "LearnedContract",
+                "DetectorContract",
+                "DatasetContract",
+                "material",
+                "draw",
+            ),
+            "The contracts of plugins, as tests to run on your own.",
         ),
         (
             "asbench.fitting.contract",
             learned_model,
             ("LearnedModel", "FitStage"),
             "What authors of learned synthesizers write to, beside `LearnedSynthesizer`.",
-        ),
-        (
-            "asbench.fitting.testing",
-            learned_testing,
-            ("LearnedContract",),
-            "The contract of learned synthesizers, as tests to run on your own.",
         ),
     )
     parts = []

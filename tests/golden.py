@@ -18,7 +18,8 @@ import cv2
 import numpy as np
 
 from asbench.synthesizers import resolve
-from asbench.testing import digest, draw, hand_crafted, material
+from asbench.testing import digest, draw, material
+from asbench.testing.synthesizers import hand_crafted
 
 FILE = Path(__file__).parent / "golden" / "synthesizers.json"
 LIBRARIES = {"numpy": np.__version__, "opencv": cv2.__version__}

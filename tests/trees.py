@@ -11,6 +11,10 @@ from typing import Any
 import numpy as np
 import PIL.Image
 
+from asbench.datasets import mtd as mtd_plugin
+
+MTD_LIST = Path(mtd_plugin.__file__).with_name("mtd_test_normals.txt")
+
 
 def picture(seed: int, size: tuple[int, int] = (12, 10), mode: str = "RGB") -> PIL.Image.Image:
     """Return noise of a size (height, width) in one of Pillow's modes."""
@@ -83,6 +87,36 @@ def visa(root: Path, products: tuple[str, ...], rows: bool = True) -> None:
     if rows:
         (root / "split_csv").mkdir()
         (root / "split_csv" / "1cls.csv").write_text("\r\n".join(lines) + "\r\n", newline="")
+
+
+def mtd(root: Path) -> None:
+    """Make MTD's true layout: grey, sides differ, masks soft, one Uneven all zero, files beside."""
+    rng = np.random.default_rng(0)
+    for stem in [*MTD_LIST.read_text().split(), *(f"exp6_num_{i}" for i in range(7))]:
+        tile = rng.integers(0, 256, (12, 10), dtype=np.uint8)
+        save(root / "MT_Free" / "Imgs" / f"{stem}.jpg", tile)
+        save(root / "MT_Free" / "Imgs" / f"{stem}.png", tile * 0)
+    for defect in ("Blowhole", "Break", "Crack", "Fray", "Uneven"):
+        for i in range(4):
+            folder, stem = root / f"MT_{defect}" / "Imgs", f"exp{i}_num_{i}"
+            save(folder / f"{stem}.jpg", rng.integers(0, 256, (12, 10 + i), dtype=np.uint8))
+            soft = np.tile(np.linspace(0, 255, 10 + i).astype(np.uint8), (12, 1))
+            save(folder / f"{stem}.png", soft * 0 if (defect, i) == ("Uneven", 3) else soft)
+            (folder / f"._{stem}.png").write_bytes(b"left by another system")
+    (root / "README.md").write_text("As the authors ship it.")
+
+
+def dtd(root: Path) -> None:
+    """Make two textures of DTD, of two sizes, with what other systems leave beside them."""
+    for path, colour, size in (
+        ("woven/woven_0002.jpg", (0, 0, 255), (24, 30)),
+        ("banded/banded_0001.jpg", (255, 0, 0), (40, 20)),
+        ("banded/._banded_0001.jpg", (0, 0, 0), (24, 30)),
+        (".hidden/a.jpg", (0, 0, 0), (24, 30)),
+        ("banded/thumb.png", (0, 0, 0), (24, 30)),
+    ):
+        save(root / "images" / path, np.full((*size, 3), colour, np.uint8))
+    (root / "labels").mkdir()
 
 
 def zipped(path: Path, files: dict[str, bytes]) -> Path:

@@ -6,7 +6,6 @@ import difflib
 import os
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any
 
 from asbench import plugins
 from asbench.datasets._bank import Bank
@@ -77,13 +76,13 @@ def open_textures(name_or_path: str | Path) -> Dataset:
     key = slug(_called(root))
     if root.is_dir() and key in _names():
         return _plugin(key, root)
-    found = open_dataset(root)
+    dataset = open_dataset(root)
     try:
-        found.categories()
+        dataset.categories()
     except UserError:
         # No layout is recognised. Textures need none.
         return Bank(root, key)
-    return found
+    return dataset
 
 
 def _names() -> list[str]:
@@ -93,19 +92,9 @@ def _names() -> list[str]:
 
 def _plugin(name: str, root: Path | None = None) -> Dataset:
     """Build the data set of a plugin name, a variant or not; its files lie at `root`, if given."""
-    plain, _, variant = name.partition("@")
-    cls = plugins.load(__name__, name, Dataset)  # type: ignore[type-abstract]
-    settings: dict[str, Any] = {}
-    if variant:
-        known = getattr(plugins.module(__name__, name), "VARIANTS", {})
-        if variant not in known:
-            raise UserError(
-                f"data set {plain!r} has no variant {variant!r}: choose from "
-                f"{', '.join([plain, *(f'{plain}@{v}' for v in sorted(known))])}."
-            )
-        settings.update(known[variant])
+    cls, settings = plugins.resolve(__name__, name, Dataset)  # type: ignore[type-abstract]
     if any(f.name == "root" and f.default is MISSING for f in fields(cls)):  # type: ignore[arg-type]
-        settings["root"] = root or _root(plain)
+        settings["root"] = root or _root(name.partition("@")[0])
     dataset = cls(**settings)
     if dataset.name != name:
         raise TypeError(f"{cls.__name__} for {name!r} calls itself {dataset.name!r}")

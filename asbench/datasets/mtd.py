@@ -21,6 +21,7 @@ import numpy as np
 
 from asbench.files.images import read_header, read_image, read_mask, same_size
 from asbench.files.source import DatasetSource
+from asbench.parameters import parameter
 from asbench.types import GOOD, Dataset, Item, mark_few_shot
 from synth_store.types import Image, Mask, UserError
 
@@ -74,7 +75,7 @@ class Mtd(Dataset):
     """
 
     root: Path
-    grouped: bool = False
+    grouped: bool = parameter(False, "Whether look-alikes stay on one side of the split.")
 
     @property
     def name(self) -> str:  # type: ignore[override]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,7 @@ from asbench.nets.resnet import (
     silence_residuals,
 )
 from asbench.nets.scores import top_mean
+from asbench.parameters import parameter
 from synth_store.types import UserError
 
 VARIANTS = {
@@ -33,8 +35,12 @@ eighth of the widths for all that learns. `tiny-scratch`: an eighth of all width
 parameters."""
 
 PROTOCOLS = {
-    "tiny": Protocol(batch=8, ratio=1.0, steps=600, select=Selection(steps=100)),
-    "tiny-scratch": Protocol(batch=8, ratio=1.0, steps=600, select=Selection(steps=100)),
+    "tiny": Protocol(
+        batch=8, ratio=1.0, steps=600, select=Selection(steps=100), seconds=(0.15, 0.001)
+    ),
+    "tiny-scratch": Protocol(
+        batch=8, ratio=1.0, steps=600, select=Selection(steps=100), seconds=(0.035, 0.001)
+    ),
 }
 
 LEVELS = ("layer1", "layer2", "layer3")
@@ -118,6 +124,7 @@ class SegmentationNet(nn.Module):
         return logits
 
 
+@dataclass(eq=False)
 class Destseg(Detector):
     """A frozen teacher, a student that sees the anomaly, and a segmentation of their difference.
 
@@ -128,13 +135,6 @@ class Destseg(Detector):
     The authors rotate the normals of some categories of MVTec AD; ASBench's copy of their code
     never does, and neither does this. Without pretrained weights the teacher is random; the
     statistics of its batch norm are then measured on the normals.
-
-    Args:
-        width: channels of the first level of teacher and student.
-        pretrained: the teacher's weights, `imagenet` (only at width 64) or `none`.
-        student_lr, body_lr, head_lr: learning rates of SGD for the student, and for the residual
-            part and the rest of the segmentation network; constant.
-        narrowing: student and segmentation network have `width` divided by this.
     """
 
     title = "DeSTSeg"
@@ -143,33 +143,37 @@ class Destseg(Detector):
         "student-teacher for anomaly detection, CVPR 2023"
     )
     url = "https://github.com/apple/ml-destseg"
-    protocol = Protocol(batch=32, ratio=1.0, steps=5000, select=Selection(steps=100))
+    protocol = Protocol(
+        batch=32, ratio=1.0, steps=5000, select=Selection(steps=100), seconds=(5.5, 0.005)
+    )
     stride = 32
     flavour = "destseg"
 
-    def __init__(
-        self,
-        *,
-        width: int = 64,
-        pretrained: str = "imagenet",
-        student_lr: float = 0.4,
-        body_lr: float = 0.1,
-        head_lr: float = 0.01,
-        narrowing: int = 1,
-    ) -> None:
+    width: int = parameter(64, "Channels of the first level of teacher and student.")
+    pretrained: str = parameter(
+        "imagenet", "The teacher's weights, `imagenet` (only at width 64) or `none`."
+    )
+    student_lr: float = parameter(0.4, "Learning rate of the student's SGD; constant.")
+    body_lr: float = parameter(
+        0.1, "Learning rate of the residual part of the segmentation network; constant."
+    )
+    head_lr: float = parameter(
+        0.01, "Learning rate of the rest of the segmentation network; constant."
+    )
+    narrowing: int = parameter(1, "Student and segmentation network have `width` divided by this.")
+
+    def __post_init__(self) -> None:
         super().__init__()
-        if (
-            min(width, narrowing, width // max(1, narrowing)) < 1
-            or min(student_lr, body_lr, head_lr) <= 0
-        ):
+        width, narrowing = self.width, self.narrowing
+        rates = (self.student_lr, self.body_lr, self.head_lr)
+        if min(width, narrowing, width // max(1, narrowing)) < 1 or min(rates) <= 0:
             raise UserError(
-                f"destseg with width={width}, narrowing={narrowing}, student_lr={student_lr}, "
-                f"body_lr={body_lr}, head_lr={head_lr} cannot be built: width and narrowing must "
-                "be at least 1, narrowing at most width, and rates positive."
+                f"destseg with width={width}, narrowing={narrowing}, student_lr={self.student_lr}, "
+                f"body_lr={self.body_lr}, head_lr={self.head_lr} cannot be built: width and "
+                "narrowing must be at least 1, narrowing at most width, and rates positive."
             )
-        check_choice("destseg", pretrained, ("imagenet", "none"), width)
-        self.pretrained, self.loaded = pretrained, pretrained == "none"
-        self.rates = {"student": student_lr, "body": body_lr, "head": head_lr}
+        check_choice("destseg", self.pretrained, ("imagenet", "none"), width)
+        self.loaded = self.pretrained == "none"
         self.teacher = ResNet18(width, depth=3)
         freeze(self.teacher)
         self.student = Student(width // narrowing, width)
@@ -197,11 +201,11 @@ class Destseg(Detector):
 
     def stages(self, steps: int) -> tuple[Stage, ...]:
         """Return the two legs: the student for a fifth of the steps, then the segmentation."""
-        student = SGD(self.student.parameters(), self.rates["student"], 0.9, weight_decay=1e-4)
+        student = SGD(self.student.parameters(), self.student_lr, 0.9, weight_decay=1e-4)
         segmentation = SGD(
             [
-                {"params": self.segmentation.body.parameters(), "lr": self.rates["body"]},
-                {"params": self.segmentation.head.parameters(), "lr": self.rates["head"]},
+                {"params": self.segmentation.body.parameters(), "lr": self.body_lr},
+                {"params": self.segmentation.head.parameters(), "lr": self.head_lr},
             ],
             momentum=0.9,
             weight_decay=1e-4,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -12,8 +14,9 @@ from asbench.nets.blocks import DoubleConv, Up, init_normal
 from asbench.nets.detector import Batch, Detector, Protocol, Selection, Stage
 from asbench.nets.losses import focal, published_range, ssim
 from asbench.nets.schedules import fall_twice
-from asbench.nets.scores import largest_mean, odd_window
+from asbench.nets.scores import check_window, largest_mean
 from asbench.nets.unet import UNet
+from asbench.parameters import parameter
 from synth_store.types import UserError
 
 VARIANTS = {
@@ -28,7 +31,12 @@ differ in brightness and always lie the same way, which `tiny` does not learn.""
 
 PROTOCOLS = {
     "tiny": Protocol(
-        batch=8, ratio=0.5, steps=300, augment=random_rotation, select=Selection(steps=100)
+        batch=8,
+        ratio=0.5,
+        steps=300,
+        augment=random_rotation,
+        select=Selection(steps=100),
+        seconds=(0.33, 0.001),
     ),
     "tiny-detached": Protocol(batch=8, ratio=0.5, steps=900, select=Selection(steps=100)),
 }
@@ -73,21 +81,13 @@ class ReconstructionNet(nn.Module):
         return restored
 
 
+@dataclass(eq=False)
 class Draem(Detector):
     """A reconstructive and a discriminative network, trained together from scratch.
 
     Loss: MSE + (1 - SSIM) between reconstruction and clean image, + focal on the segmentation,
     whose gradient flows through the reconstruction (`joint`). Channels are RGB; the authors read
     BGR, which is the same thing to a network that starts from scratch.
-
-    Args:
-        width: channels of the reconstructive network at full size.
-        seg_width: channels of the discriminative network at full size.
-        lr: learning rate of Adam, times 0.2 after 80 % and again after 90 % of the steps.
-        joint: whether the segmentation's gradient flows through the reconstruction, as published;
-            else the reconstruction learns from the clean images alone.
-        window: side of the square, in pixels, whose largest mean is the image score: odd. 21 is
-            the published one, a twelfth of the published images' side.
     """
 
     title = "DRAEM"
@@ -97,31 +97,42 @@ class Draem(Detector):
     )
     url = "https://github.com/VitjanZ/DRAEM"
     protocol = Protocol(
-        batch=8, ratio=0.5, epochs=700, augment=random_rotation, select=Selection(epochs=10)
+        batch=8,
+        ratio=0.5,
+        epochs=700,
+        augment=random_rotation,
+        select=Selection(epochs=10),
+        seconds=(50.0, 0.03),
     )
     stride = 32
     flavour = "draem"
 
-    def __init__(
-        self,
-        *,
-        width: int = 128,
-        seg_width: int = 64,
-        lr: float = 1e-4,
-        joint: bool = True,
-        window: int = 21,
-    ) -> None:
+    width: int = parameter(128, "Channels of the reconstructive network at full size.")
+    seg_width: int = parameter(64, "Channels of the discriminative network at full size.")
+    lr: float = parameter(
+        1e-4, "Learning rate of Adam, times 0.2 after 80 % and again after 90 % of the steps."
+    )
+    joint: bool = parameter(
+        True,
+        "Whether the segmentation's gradient flows through the reconstruction, as published; else "
+        "the reconstruction learns from the clean images alone.",
+    )
+    window: int = parameter(
+        21,
+        "Side of the square, in pixels, whose largest mean is the image score: odd. 21 is the "
+        "published one, a twelfth of the published images' side.",
+    )
+
+    def __post_init__(self) -> None:
         super().__init__()
-        if width < 1 or seg_width < 1 or lr <= 0:
+        if self.width < 1 or self.seg_width < 1 or self.lr <= 0:
             raise UserError(
-                f"draem with width={width}, seg_width={seg_width}, lr={lr} cannot be built: "
-                "widths must be at least 1 and lr positive."
+                f"draem with width={self.width}, seg_width={self.seg_width}, lr={self.lr} cannot "
+                "be built: widths must be at least 1 and lr positive."
             )
-        self.lr = lr
-        self.joint = joint
-        self.window = odd_window(window)
-        self.reconstruction = ReconstructionNet(width)
-        self.segmentation = UNet(inputs=6, width=seg_width)
+        check_window(self.window)
+        self.reconstruction = ReconstructionNet(self.width)
+        self.segmentation = UNet(inputs=6, width=self.seg_width)
 
     def stages(self, steps: int) -> tuple[Stage, ...]:
         """Return the one leg: both networks, one Adam."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from asbench.nets.pretrained import check_choice, check_loaded
 from asbench.nets.resnet import STEM, ResNet18, freeze, measure_statistics
 from asbench.nets.schedules import warm_up_and_cosine
 from asbench.nets.scores import top_mean
+from asbench.parameters import parameter
 from synth_store.types import UserError
 
 VARIANTS = {
@@ -29,8 +31,12 @@ statistics, for weights that hold no more than those layers or whose batch norm 
 the width for fusion and decoder. `tiny-scratch`: an eighth of all widths, 0.30 M parameters."""
 
 PROTOCOLS = {
-    "tiny-partial": Protocol(batch=8, ratio=0.5, steps=300, select=Selection(steps=100)),
-    "tiny-scratch": Protocol(batch=8, ratio=0.5, steps=300, select=Selection(steps=100)),
+    "tiny-partial": Protocol(
+        batch=8, ratio=0.5, steps=300, select=Selection(steps=100), seconds=(0.3, 0.001)
+    ),
+    "tiny-scratch": Protocol(
+        batch=8, ratio=0.5, steps=300, select=Selection(steps=100), seconds=(0.04, 0.001)
+    ),
 }
 
 LEVELS = ("layer1", "layer2", "layer3")
@@ -149,6 +155,7 @@ class Decoder(nn.Module):
         return logits
 
 
+@dataclass(eq=False)
 class Memseg(Detector):
     """ResNet-18, a memory of normals, fusion, and a U-shaped decoder.
 
@@ -157,17 +164,6 @@ class Memseg(Detector):
     drift away from a memory that is filled once. `partial` and `none` keep the statistics of stem
     and layers 1 to 3 as they were when the memory was filled; without weights they are measured on
     the normals first.
-
-    Args:
-        width: channels of the first level.
-        pretrained: `imagenet` (stem and all layers) or `partial` (stem and layers 1 to 3), both at
-            width 64 only, or `none`.
-        lr: highest learning rate of AdamW; reached after a tenth of the steps from a thirtieth of
-            it, to which it falls back along a cosine.
-        memory: normals to remember; all, if there are fewer.
-        narrowing: fusion and decoder have `width` divided by this.
-        stem_learns: whether the extractor's stem is trained, as published, though the memory keeps
-            the features of the stem as it was.
     """
 
     title = "MemSeg"
@@ -176,32 +172,44 @@ class Memseg(Detector):
         "using differences and commonalities, Engineering Applications of AI 2023"
     )
     url = "https://github.com/TooTouch/MemSeg"
-    protocol = Protocol(batch=8, ratio=0.5, steps=5000, select=Selection(steps=100))
+    protocol = Protocol(
+        batch=8, ratio=0.5, steps=5000, select=Selection(steps=100), seconds=(2.0, 0.002)
+    )
     stride = 32
     flavour = "memseg"
 
-    def __init__(
-        self,
-        *,
-        width: int = 64,
-        pretrained: str = "imagenet",
-        lr: float = 3e-3,
-        memory: int = 30,
-        narrowing: int = 1,
-        stem_learns: bool = True,
-    ) -> None:
+    width: int = parameter(64, "Channels of the first level.")
+    pretrained: str = parameter(
+        "imagenet",
+        "`imagenet` (stem and all layers) or `partial` (stem and layers 1 to 3), both at width 64 "
+        "only, or `none`.",
+    )
+    lr: float = parameter(
+        3e-3,
+        "Highest learning rate of AdamW; reached after a tenth of the steps from a thirtieth of "
+        "it, to which it falls back along a cosine.",
+    )
+    memory: int = parameter(30, "Normals to remember; all, if there are fewer.")
+    narrowing: int = parameter(1, "Fusion and decoder have `width` divided by this.")
+    stem_learns: bool = parameter(
+        True,
+        "Whether the extractor's stem is trained, as published, though the memory keeps the "
+        "features of the stem as it was.",
+    )
+
+    def __post_init__(self) -> None:
         super().__init__()
-        if min(width, memory, narrowing, width // max(1, narrowing)) < 1 or lr <= 0:
+        width, narrowing = self.width, self.narrowing
+        if min(width, self.memory, narrowing, width // max(1, narrowing)) < 1 or self.lr <= 0:
             raise UserError(
-                f"memseg with width={width}, lr={lr}, memory={memory}, narrowing={narrowing} "
-                "cannot be built: width, memory and narrowing must be at least 1, narrowing at "
-                "most width, and lr positive."
+                f"memseg with width={width}, lr={self.lr}, memory={self.memory}, "
+                f"narrowing={narrowing} cannot be built: width, memory and narrowing must be at "
+                "least 1, narrowing at most width, and lr positive."
             )
-        check_choice("memseg", pretrained, ("imagenet", "partial", "none"), width)
-        self.pretrained, self.loaded = pretrained, pretrained == "none"
-        self.lr, self.memory = lr, memory
+        check_choice("memseg", self.pretrained, ("imagenet", "partial", "none"), width)
+        self.loaded = self.pretrained == "none"
         self.extractor = ResNet18(width)
-        frozen = LEVELS if stem_learns else (*STEM, *LEVELS)
+        frozen = LEVELS if self.stem_learns else (*STEM, *LEVELS)
         freeze(*(self.extractor.get_submodule(name) for name in frozen))
         self.fusion = Msff(width, width // narrowing)
         self.decoder = Decoder(width, width // narrowing)

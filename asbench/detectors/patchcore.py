@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from torch.nn import functional as F
 from asbench.nets.detector import Backbone, Detector, Protocol, Stage
 from asbench.nets.pretrained import check_choice, check_loaded
 from asbench.nets.resnet import STEM, ResNet18, freeze, measure_statistics
+from asbench.parameters import parameter
 from synth_store.types import UserError
 
 VARIANTS = {
@@ -28,6 +30,7 @@ BLOCK = 2048
 """Remembered patches compared at once: bounds memory, changes no result but in the last bits."""
 
 
+@dataclass(eq=False)
 class Patchcore(Detector):
     """A memory of patch features of the normals; the anomaly map is the distance from it.
 
@@ -41,12 +44,6 @@ class Patchcore(Detector):
     factor made of the nearest patch's own neighbours (their equation 7). Maps are distances, from 0
     up without a bound. The normals that it remembers lie nearer than others do, so that a threshold
     chosen on them is low: judge it by metrics that need none.
-
-    Args:
-        width: channels of layer 1; 64 is the published ResNet-18.
-        pretrained: `imagenet` (only at width 64) or `none`.
-        coreset: share of all patches that is remembered; the paper reports 0.25, 0.1 and 0.01.
-        sigma: standard deviation of the Gaussian that smooths the map, in pixels.
     """
 
     title = "PatchCore (ResNet-18)"
@@ -58,29 +55,30 @@ class Patchcore(Detector):
     protocol = Protocol(batch=8, ratio=0.0, steps=0)
     stride = 16
 
-    bank: Tensor
+    width: int = parameter(64, "Channels of layer 1; 64 is the published ResNet-18.")
+    pretrained: str = parameter("imagenet", "`imagenet` (only at width 64) or `none`.")
+    coreset: float = parameter(
+        0.1, "Share of all patches that is remembered; the paper reports 0.25, 0.1 and 0.01."
+    )
+    sigma: float = parameter(
+        4.0, "Standard deviation of the Gaussian that smooths the map, in pixels."
+    )
 
-    def __init__(
-        self,
-        *,
-        width: int = 64,
-        pretrained: str = "imagenet",
-        coreset: float = 0.1,
-        sigma: float = 4.0,
-    ) -> None:
+    def __post_init__(self) -> None:
         super().__init__()
-        if width < 1 or not 0 < coreset <= 1 or sigma <= 0:
+        if self.width < 1 or not 0 < self.coreset <= 1 or self.sigma <= 0:
             raise UserError(
-                f"patchcore with width={width}, coreset={coreset}, sigma={sigma} cannot be built: "
-                "width must be at least 1, coreset above 0 and at most 1, sigma positive."
+                f"patchcore with width={self.width}, coreset={self.coreset}, sigma={self.sigma} "
+                "cannot be built: width must be at least 1, coreset above 0 and at most 1, sigma "
+                "positive."
             )
-        check_choice("patchcore", pretrained, ("imagenet", "none"), width)
-        self.pretrained, self.loaded = pretrained, pretrained == "none"
-        self.coreset = coreset
-        self.extractor = ResNet18(width, depth=3)
+        check_choice("patchcore", self.pretrained, ("imagenet", "none"), self.width)
+        self.loaded = self.pretrained == "none"
+        self.extractor = ResNet18(self.width, depth=3)
         freeze(self.extractor)
+        self.bank: Tensor
         self.register_buffer("bank", torch.empty(0))
-        self.register_buffer("kernel", gaussian(sigma), persistent=False)
+        self.register_buffer("kernel", gaussian(self.sigma), persistent=False)
 
     def backbone(self) -> Backbone | None:
         """Stem and layers 1 to 3, in eval mode throughout."""

@@ -56,6 +56,8 @@ class Protocol:
     `ratio`: their share of anomalous items. `augment`: their change of the base image, alike on
     image, clean and mask; draws from the (CPU) generator alone; None where they do nothing.
     `select`: what `--select best-on-test` does; nothing is chosen on the test set without it.
+    `seconds`: a guess for what a study will take: of a training step per image of 256x256, on a
+    core and on a GPU of 40 TFLOP/s. A variant's protocol without it takes the detector's own.
     """
 
     batch: int
@@ -64,6 +66,7 @@ class Protocol:
     epochs: int | None = None
     augment: Callable[[Batch, torch.Generator], Batch] | None = None
     select: Selection = Selection(epochs=1)
+    seconds: tuple[float, float] | None = None
 
     def steps_for(self, normals: int) -> int:
         """Return the number of optimiser steps for a category of `normals` training images."""
@@ -115,10 +118,11 @@ class Backbone:
 
 
 class Detector(nn.Module, ABC):
-    """An anomaly detector. Its constructor's keyword arguments are its parameters.
+    """An anomaly detector: a dataclass (`@dataclass(eq=False)`) whose fields are its parameters.
 
-    Weights are initialised from torch's default generator: the training stage seeds it (inside a
-    fork of the global state) before it builds the detector.
+    Networks are made in `__post_init__`, after `super().__init__()`. Weights are initialised from
+    torch's default generator: the training stage seeds it (inside a fork of the global state)
+    before it builds the detector.
     """
 
     title: ClassVar[str]

@@ -8,14 +8,13 @@ from torch.nn import functional as F
 from synth_store.types import UserError
 
 
-def odd_window(window: int) -> int:
-    """Return the side of a window; raises UserError unless it has a pixel in the middle."""
+def check_window(window: int) -> None:
+    """Raise UserError unless a window of this side has a pixel in the middle."""
     if window < 1 or window % 2 == 0:
         raise UserError(
             f"a window of {window} pixels has no pixel in the middle: choose an odd side, "
             "`--set window=21` as published or about a twelfth of the images' side."
         )
-    return window
 
 
 def largest_mean(maps: Tensor, window: int = 21) -> Tensor:

@@ -1,4 +1,8 @@
-"""What a study will take: bytes on disk, and hours, measured where runs stand and else guessed."""
+"""What a study will take: bytes on disk, and hours, measured where runs stand and else guessed.
+
+Guesses of hours are the detectors' own (`Protocol.seconds`). Those of reduced detectors were timed
+on one core; the others come from their multiplications.
+"""
 
 from __future__ import annotations
 
@@ -12,30 +16,13 @@ from pathlib import Path
 
 import torch
 
-from asbench.detectors import build
+from asbench.detectors import build, protocol_of
 from asbench.results import Run
 from asbench.study.plan import StudyPlan
 from asbench.study.record import Cell
 from synth_store import Geometry
 
 PIXELS = 256 * 256
-SECONDS_AN_IMAGE = {
-    "draem": (50.0, 0.03),
-    "draem@tiny": (0.33, 0.001),
-    "destseg": (5.5, 0.005),
-    "destseg@tiny": (0.15, 0.001),
-    "destseg@tiny-scratch": (0.035, 0.001),
-    "memseg": (2.0, 0.002),
-    "memseg@tiny-partial": (0.3, 0.001),
-    "memseg@tiny-scratch": (0.04, 0.001),
-    "unet": (6.0, 0.006),
-    "unet@tiny": (0.09, 0.001),
-}
-"""Guesses: seconds of a training step per image of 256x256, on a core and on a GPU of 40 TFLOP/s.
-
-Reduced detectors were timed on one core; the others come from their multiplications. A variant
-without a line of its own takes as long as the detector it varies.
-"""
 SECONDS_A_SAMPLE = 0.003
 """A guess: rendering and storing one sample of 256x256 by a hand-crafted method, on a core."""
 SAMPLE_BYTES, PLAIN_SAMPLE_BYTES, NORMAL_BYTES = 18_000, 240_000, 110_000
@@ -130,11 +117,12 @@ def free(folder: Path) -> int:
 
 
 def _guess(cell: Cell, gpu: bool) -> float | None:
-    plain = cell.detector.partition("@")[0]
-    known = SECONDS_AN_IMAGE.get(cell.detector) or SECONDS_AN_IMAGE.get(plain)
-    if known is None:
+    """Return the seconds by the detector's own guess; None where it makes none."""
+    names = (cell.detector, cell.detector.partition("@")[0])
+    guesses = filter(None, (protocol_of(name).seconds for name in names))
+    if (guess := next(guesses, None)) is None:
         return None
-    return cell.steps * cell.batch * known[gpu] * _scale(Geometry.parse(cell.geometry))
+    return cell.steps * cell.batch * guess[gpu] * _scale(Geometry.parse(cell.geometry))
 
 
 def _scale(geometry: Geometry) -> float:

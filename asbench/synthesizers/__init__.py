@@ -2,50 +2,20 @@
 
 from __future__ import annotations
 
-import ast
-import dataclasses
-import difflib
-import types
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
 from asbench import plugins
+from asbench.parameters import settle
 from asbench.types import LearnedSynthesizer, Synthesizer
 from synth_store.types import UserError
 
 PACKAGE = "asbench.synthesizers"
 
 
-class Parameter(NamedTuple):
-    """One field of a synthesizer."""
-
-    name: str
-    type: Any
-    default: Any
-    doc: str
-    rendering: bool = False
-    """Of a learned method: whether fitting does not see it."""
-
-
-def parameters(cls: type[Synthesizer]) -> list[Parameter]:
-    """Return the parameters of a method: name, type, default and documentation of each field."""
-    hints = get_type_hints(cls)
-    return [
-        Parameter(
-            f.name,
-            hints[f.name],
-            f.default,
-            f.metadata.get("doc", ""),
-            bool(f.metadata.get("rendering")),
-        )
-        for f in dataclasses.fields(cls)
-        if f.init
-    ]
-
-
 def variants(name: str) -> list[str]:
     """Return the variants that ship with a method, sorted, without the method's own name."""
-    return sorted(_table(name, "VARIANTS"))
+    return sorted(plugins.table(PACKAGE, name))
 
 
 def hand_crafted() -> list[str]:
@@ -76,20 +46,15 @@ def resolve(
     """
     plain, _, variant = name.partition("@")
     cls = plugins.load(PACKAGE, name, Synthesizer)
-    shipped = _table(name, "VARIANTS")
     if settings:
-        _check_own_name(plain, variant, shipped)
-    elif variant and variant not in shipped:
-        raise UserError(_unknown_variant(plain, variant, shipped))
+        start = _start(plain, variant)
+    else:
+        own = f"`--set PARAMETER=VALUE --variant {variant}`"
+        start = plugins.variant(PACKAGE, name, mend=f", or make it your own with {own}")
     place = f"{dataset.partition('@')[0]}/{category}"
-    # Hyphens close a name, so that `many-mine` starts from `many` and `manymine` from the defaults.
-    begun = [v for v in shipped if f"{variant}-".startswith(f"{v}-")]
-    start = shipped[max(begun, key=len)] if begun else {}
-    chosen = _table(name, "CATEGORIES").get(place, {}) | start
-    known = {p.name: p for p in parameters(cls)}
-    for key, value in (settings or {}).items():
-        chosen[key] = _value(plain, key, value, known)
-    return dataclasses.replace(cls(), **chosen)
+    categories = plugins.table(PACKAGE, name, "CATEGORIES")
+    what = plugins.title(PACKAGE, name)
+    return cls(**settle(what, cls, categories.get(place, {}), start, settings or {}))
 
 
 def own_name(method: str, variant: str | None) -> str:
@@ -109,17 +74,12 @@ def rebuild(name: str, stored: Mapping[str, Any]) -> Synthesizer:
     Raises UserError for a parameter or a value that the method no longer takes.
     """
     cls = plugins.load(PACKAGE, name, Synthesizer)
-    known = {p.name: p for p in parameters(cls)}
-    plain = name.partition("@")[0]
-    return cls(**{key: _value(plain, key, value, known) for key, value in stored.items()})
+    return cls(**settle(plugins.title(PACKAGE, name), cls, stored))
 
 
-def _table(name: str, table: str) -> dict[str, dict[str, Any]]:
-    """Return VARIANTS or CATEGORIES of a method's module; empty where it has none."""
-    return dict(getattr(plugins.module(PACKAGE, name), table, {}))
-
-
-def _check_own_name(plain: str, variant: str, shipped: Mapping[str, Any]) -> None:
+def _start(plain: str, variant: str) -> Mapping[str, Any]:
+    """Return the settings of the shipped variant that the name of one's own begins with."""
+    shipped = plugins.table(PACKAGE, plain)
     if not variant:
         raise UserError(
             f"{plain!r} with other parameters needs a name: name this parameter set, e.g. "
@@ -131,76 +91,6 @@ def _check_own_name(plain: str, variant: str, shipped: Mapping[str, Any]) -> Non
             f"name yours, e.g. `--method {plain}@{variant} --variant two` (becomes "
             f"`{plain}@{variant}-two`)."
         )
-
-
-def _unknown_variant(plain: str, variant: str, shipped: Mapping[str, Any]) -> str:
-    choices = ", ".join([plain, *(f"{plain}@{v}" for v in sorted(shipped))])
-    return (
-        f"{plain}@{variant} is unknown: choose from {choices}, or make it your own with "
-        f"`--set PARAMETER=VALUE --variant {variant}`."
-    )
-
-
-def _value(plain: str, key: str, value: Any, known: Mapping[str, Parameter]) -> Any:
-    """Return a setting as its parameter's type; raises UserError naming what would fit."""
-    if key not in known:
-        near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-        hint = f" Did you mean {near[0]}?" if near else ""
-        listed = ", ".join(known) or "none"
-        raise UserError(f"{plain} has no parameter {key!r}: it has {listed}.{hint}")
-    wanted = known[key].type
-    try:
-        return _convert(_parse(value, wanted) if isinstance(value, str) else value, wanted)
-    except (TypeError, ValueError, SyntaxError) as error:
-        raise UserError(
-            f"{plain}: {key}={value!r} is not {_spell(wanted)} (default {known[key].default!r})."
-        ) from error
-
-
-def _parse(text: str, wanted: Any) -> Any:
-    """Read a string as typed at the command line."""
-    options = _options(wanted)
-    if str in options or any(get_origin(o) is Literal and text in get_args(o) for o in options):
-        return text
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    return ast.literal_eval(text)
-
-
-def _options(wanted: Any) -> tuple[Any, ...]:
-    """Return the members of a union, or the type itself."""
-    return get_args(wanted) if get_origin(wanted) in (Union, types.UnionType) else (wanted,)
-
-
-def _convert(value: Any, wanted: Any) -> Any:
-    """Return `value` as the type `wanted`; raises TypeError where it is another kind of thing.
-
-    Whole numbers serve as floats and lists as tuples; a bool is no number.
-    """
-    for option in _options(wanted):
-        origin, members = get_origin(option), get_args(option)
-        if origin is Literal and value in members:
-            return value
-        if option is float and isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
-        if option is int and isinstance(value, int) and not isinstance(value, bool):
-            return value
-        if origin is tuple and isinstance(value, tuple | list):
-            inner = (members[0],) * len(value) if members[1:] == (...,) else members
-            return tuple(_convert(v, t) for v, t in zip(value, inner, strict=True))
-        if option in (bool, str, type(None)) and isinstance(value, option):
-            return value
-    raise TypeError(f"{value!r} is not {_spell(wanted)}")
-
-
-def _spell(wanted: Any) -> str:
-    """Say in words what a type takes."""
-    words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
-    options = _options(wanted)
-    if len(options) > 1:
-        return " or ".join(_spell(o) for o in options)
-    if get_origin(wanted) is Literal:
-        return "one of " + ", ".join(map(str, get_args(wanted)))
-    if get_origin(wanted) is tuple:
-        return f"of the form {wanted}"
-    return words.get(wanted, str(wanted))
+    # Hyphens close a name, so that `many-mine` starts from `many` and `manymine` from the defaults.
+    begun = [v for v in shipped if variant.startswith(f"{v}-")]
+    return shipped[max(begun, key=len)] if begun else {}

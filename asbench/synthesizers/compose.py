@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -41,7 +41,7 @@ SHADES = (0.2, 0.3)
 
 _CUTPASTE = {"source": "self", "blend": "paste", "jitter": 0.1}
 _REAL = {"mask": "real", "max_degrees": 180.0}
-VARIANTS: dict[str, dict[str, Any]] = {
+VARIANTS = {
     # Named mask-source-blend; each has the mask, source and blend of a published method.
     "rectangle-black-paste": {  # ASBench's CutOut
         "mask": "rectangle",
@@ -135,15 +135,14 @@ class Compose(PerSample):
     20 masks came out empty, or nothing can be seen.
     """
 
-    title: ClassVar[str] = "Compose"
-    paper: ClassVar[str] = (
+    title = "Compose"
+    paper = (
         "ASBench's own: the future work named in ASBench: Image Anomalies Synthesis Benchmark for "
         "Anomaly Detection, 2025"
     )
-    url: ClassVar[str] = "https://arxiv.org/abs/2510.07927"
-    paradigm: ClassVar[Literal["hand-crafted", "generative"]] = "hand-crafted"
-    family: ClassVar[str] = "composition"
-    pixel_version: ClassVar[int] = 2
+    url = "https://arxiv.org/abs/2510.07927"
+    family = "composition"
+    pixel_version = 2
 
     mask: str = parameter("perlin", f"One of {', '.join(SHAPES)}; or several, as real*perlin.")
     source: Literal[

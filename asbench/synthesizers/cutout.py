@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -13,7 +13,7 @@ from asbench.parameters import parameter
 from asbench.types import Canvas, PerSample
 from synth_store.types import Image, Mask, Sample, UserError
 
-VARIANTS: dict[str, dict[str, Any]] = {
+VARIANTS = {
     # The regulariser's own setting on CIFAR-10: 16 of 32 pixels, and 0 after mean/std
     # normalisation, which is the mean colour.
     "cifar": {"length_low": 0.5, "length_high": 0.5, "fill": "mean"},
@@ -32,14 +32,13 @@ class Cutout(PerSample):
     None where the square changes nothing to be seen, as on a black background.
     """
 
-    title: ClassVar[str] = "CutOut"
-    paper: ClassVar[str] = (
+    title = "CutOut"
+    paper = (
         "DeVries and Taylor, Improved Regularization of Convolutional Neural Networks with "
         "Cutout, arXiv 2017"
     )
-    url: ClassVar[str] = "https://arxiv.org/abs/1708.04552"
-    paradigm: ClassVar[Literal["hand-crafted", "generative"]] = "hand-crafted"
-    family: ClassVar[str] = "patch augmentation"
+    url = "https://arxiv.org/abs/1708.04552"
+    family = "patch augmentation"
 
     length_low: float = parameter(
         20 / 256, "Smallest side of the square, as a share of the image's shorter side."

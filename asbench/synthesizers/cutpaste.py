@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from asbench.parameters import parameter
 from asbench.types import Canvas, PerSample
 from synth_store.types import Sample, UserError
 
-VARIANTS: dict[str, dict[str, Any]] = {
+VARIANTS = {
     # ASBench's copies leave the colour jitter out: on an even texture little is to be seen.
     "asbench": {"jitter": 0.0},
 }
@@ -30,14 +29,13 @@ class CutPaste(PerSample):
     images alike belongs to training. None where the patch cannot be told from what it covers.
     """
 
-    title: ClassVar[str] = "CutPaste"
-    paper: ClassVar[str] = (
+    title = "CutPaste"
+    paper = (
         "Li, Sohn, Yoon and Pfister, CutPaste: Self-Supervised Learning for Anomaly Detection and "
         "Localization, CVPR 2021"
     )
-    url: ClassVar[str] = "https://arxiv.org/abs/2104.04015"
-    paradigm: ClassVar[Literal["hand-crafted", "generative"]] = "hand-crafted"
-    family: ClassVar[str] = "patch augmentation"
+    url = "https://arxiv.org/abs/2104.04015"
+    family = "patch augmentation"
 
     area_low: float = parameter(0.02, "Smallest area of the patch, as a share of the image.")
     area_high: float = parameter(0.15, "Largest area of the patch, as a share of the image.")

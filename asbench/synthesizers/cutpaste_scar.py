@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from asbench.parameters import parameter
 from asbench.types import Canvas, PerSample
 from synth_store.types import Image, Sample, UserError
 
-VARIANTS: dict[str, dict[str, Any]] = {
+VARIANTS = {
     # ASBench's copies paste the whole turned box, its empty corners as black triangles, label all
     # of it, turn by less and leave the jitter out: a box with dark corners rather than a scar.
     "asbench": {"jitter": 0.0, "max_degrees": 30.0, "corners": "black"},
@@ -30,15 +30,14 @@ class CutPasteScar(PerSample):
     None where it cannot be told from what it covers.
     """
 
-    title: ClassVar[str] = "CutPaste-Scar"
-    paper: ClassVar[str] = (
+    title = "CutPaste-Scar"
+    paper = (
         "Li, Sohn, Yoon and Pfister, CutPaste: Self-Supervised Learning for Anomaly Detection and "
         "Localization, CVPR 2021"
     )
-    url: ClassVar[str] = "https://arxiv.org/abs/2104.04015"
-    paradigm: ClassVar[Literal["hand-crafted", "generative"]] = "hand-crafted"
-    family: ClassVar[str] = "patch augmentation"
-    pixel_version: ClassVar[int] = 2
+    url = "https://arxiv.org/abs/2104.04015"
+    family = "patch augmentation"
+    pixel_version = 2
 
     width_low: float = parameter(2 / 256, "Smallest width, as a share of the shorter side.")
     width_high: float = parameter(16 / 256, "Largest width, as a share of the shorter side.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from asbench.parameters import parameter
 from asbench.types import Canvas, Need, PerSample
 from synth_store.types import Sample, UserError
 
-VARIANTS: dict[str, dict[str, Any]] = {
+VARIANTS = {
     # ASBench's DeSTSeg pipeline: at most 8 cells per axis, so fewer and larger blobs, and an empty
     # mask in one draw of eight. Its MemSeg pipeline keeps the published range.
     "asbench": {"exponent_high": 3},
@@ -34,14 +33,13 @@ class Destseg(PerSample):
     ours: the paper's Fig. 7 asks which of the two serves better.
     """
 
-    title: ClassVar[str] = "DeSTSeg"
-    paper: ClassVar[str] = (
+    title = "DeSTSeg"
+    paper = (
         "Zhang, Li, Li, Huang, Shan and Chen, DeSTSeg: Segmentation Guided Denoising "
         "Student-Teacher for Anomaly Detection, CVPR 2023"
     )
-    url: ClassVar[str] = "https://arxiv.org/abs/2211.11317"
-    paradigm: ClassVar[Literal["hand-crafted", "generative"]] = "hand-crafted"
-    family: ClassVar[str] = "random shape noise"
+    url = "https://arxiv.org/abs/2211.11317"
+    family = "random shape noise"
 
     beta_low: float = parameter(0.0, "Smallest weight of the normal image inside the mask.")
     beta_high: float = parameter(0.8, "Largest weight of the normal image inside the mask.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from asbench.parameters import parameter
 from asbench.types import Canvas, Need, PerSample
 from synth_store.types import Sample, UserError
 
-VARIANTS: dict[str, dict[str, Any]] = {
+VARIANTS = {
     # ASBench's DeSTSeg pipeline built the texture augmenter and did not apply it; its DRAEM
     # pipeline agrees with the original.
     "asbench-destseg": {"augmented": False},
@@ -35,14 +34,13 @@ class Draem(PerSample):
     ours: the paper's Fig. 7 asks which of the two serves better.
     """
 
-    title: ClassVar[str] = "DRAEM"
-    paper: ClassVar[str] = (
+    title = "DRAEM"
+    paper = (
         "Zavrtanik, Kristan and Skocaj, DRAEM - A Discriminatively Trained Reconstruction "
         "Embedding for Surface Anomaly Detection, ICCV 2021"
     )
-    url: ClassVar[str] = "https://arxiv.org/abs/2108.07610"
-    paradigm: ClassVar[Literal["hand-crafted", "generative"]] = "hand-crafted"
-    family: ClassVar[str] = "random shape noise"
+    url = "https://arxiv.org/abs/2108.07610"
+    family = "random shape noise"
 
     beta_low: float = parameter(0.0, "Smallest weight of the normal image inside the mask.")
     beta_high: float = parameter(0.8, "Largest weight of the normal image inside the mask.")

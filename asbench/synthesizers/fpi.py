@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -14,7 +14,7 @@ from asbench.parameters import parameter
 from asbench.types import Canvas, Need, PerSample
 from synth_store.types import Image, Mask, Sample, UserError
 
-VARIANTS: dict[str, dict[str, Any]] = {
+VARIANTS = {
     # What ASBench calls FPI is one of the toy anomalies of FPI's test set, in two dimensions: no
     # second image, no interpolation, a disc made brighter or darker.
     "asbench": {"patch": "offset", "core": 0.5, "reach_high": 0.1},
@@ -41,14 +41,13 @@ class Fpi(PerSample):
     saturation hides a part. None where the blend changes nothing to be seen.
     """
 
-    title: ClassVar[str] = "FPI"
-    paper: ClassVar[str] = (
+    title = "FPI"
+    paper = (
         "Tan, Hou, Batten, Qiu and Kainz, Detecting Outliers with Foreign Patch Interpolation, "
         "MELBA 2022"
     )
-    url: ClassVar[str] = "https://arxiv.org/abs/2011.04197"
-    paradigm: ClassVar[Literal["hand-crafted", "generative"]] = "hand-crafted"
-    family: ClassVar[str] = "patch augmentation"
+    url = "https://arxiv.org/abs/2011.04197"
+    family = "patch augmentation"
 
     patch: Literal["foreign", "offset"] = parameter(
         "foreign", "A square of another normal image, or a disc made brighter or darker."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
 
 import cv2
 import numpy as np
@@ -13,15 +12,15 @@ from asbench.imaging.ifs import attractor, from_bank, thicken
 from asbench.imaging.masks import differs
 from asbench.imaging.patches import Size, paste, place, rotate
 from asbench.parameters import parameter
-from asbench.types import Canvas, Need, PerSample
+from asbench.types import Canvas, PerSample
 from synth_store.types import Image, Mask, Sample, UserError
 
-VARIANTS: dict[str, dict[str, Any]] = {
+VARIANTS = {
     "online": {"online": True},
     # ASBench never looks for the object, whatever the category.
     "asbench": {"object_mode": False},
 }
-CATEGORIES: dict[str, dict[str, Any]] = {
+CATEGORIES = {
     f"mvtec/{category}": {"object_mode": True}
     for category in ("capsule", "pill", "screw", "toothbrush", "zipper")
 }
@@ -50,15 +49,14 @@ class Fractal(PerSample):
     `fractal@online` draws a new system for every sample, at about six times the cost.
     """
 
-    title: ClassVar[str] = "FractalAD"
-    paper: ClassVar[str] = (
+    title = "FractalAD"
+    paper = (
         "Xia et al., FractalAD: A Simple Industrial Anomaly Detection Method Using Fractal Anomaly "
         "Generation and Backbone Knowledge Distillation, IJCNN 2024"
     )
-    url: ClassVar[str] = "https://arxiv.org/abs/2301.12739"
-    paradigm: ClassVar[Literal["hand-crafted", "generative"]] = "hand-crafted"
-    family: ClassVar[str] = "random shape noise"
-    needs: ClassVar[frozenset[Need]] = frozenset({"foreground"})
+    url = "https://arxiv.org/abs/2301.12739"
+    family = "random shape noise"
+    needs = frozenset({"foreground"})
 
     side_low: float = parameter(0.1, "Smallest square, as a share of the image's shorter side.")
     side_high: float = parameter(0.5, "Largest square, as a share of the image's shorter side.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -15,12 +15,12 @@ from asbench.parameters import parameter
 from asbench.types import Canvas, Need, PerSample
 from synth_store.types import Image, Mask, Sample, UserError
 
-VARIANTS: dict[str, dict[str, Any]] = {
+VARIANTS = {
     # ASBench's DRAEM and DeSTSeg pipelines: one threshold for every category of every data set, so
     # on dark backgrounds the background is taken for the object.
     "asbench": {"foreground": 1.0, "object_rule": "dark", "object_threshold": 100},
 }
-CATEGORIES: dict[str, dict[str, Any]] = {
+CATEGORIES = {
     "mvtec/capsule": {"object_rule": "dark", "object_threshold": 120},
     "mvtec/transistor": {"object_rule": "dark", "object_threshold": 90},
     "mvtec/bottle": {"object_rule": "dark", "object_threshold": 250},
@@ -57,15 +57,14 @@ class Memseg(PerSample):
     asks which of the two serves better.
     """
 
-    title: ClassVar[str] = "MemSeg"
-    paper: ClassVar[str] = (
+    title = "MemSeg"
+    paper = (
         "Yang, Wu and Feng, MemSeg: A Semi-Supervised Method for Image Surface Defect Detection "
         "Using Differences and Commonalities, Engineering Applications of Artificial Intelligence "
         "119, 2023"
     )
-    url: ClassVar[str] = "https://arxiv.org/abs/2205.00908"
-    paradigm: ClassVar[Literal["hand-crafted", "generative"]] = "hand-crafted"
-    family: ClassVar[str] = "random shape noise"
+    url = "https://arxiv.org/abs/2205.00908"
+    family = "random shape noise"
 
     opacity_low: float = parameter(0.15, "Smallest weight of the source inside the mask.")
     opacity_high: float = parameter(1.0, "Largest weight of the source inside the mask.")

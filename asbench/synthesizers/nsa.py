@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -22,7 +22,7 @@ from asbench.parameters import parameter
 from asbench.types import Canvas, Need, PerSample
 from synth_store.types import Image, Mask, Sample, UserError
 
-VARIANTS: dict[str, dict[str, Any]] = {
+VARIANTS = {
     # ASBench calls the function with its bare defaults, whatever the data set and category.
     "asbench": {
         "source": "same",
@@ -42,7 +42,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 BRIGHT = {"kind": "object", "objects": "background", "background": 200.0, "contrast": 60.0}
 DARK = {"kind": "object", "objects": "background", "background": 20.0, "contrast": 20.0}
 ANYWHERE = {"kind": "object", "objects": "none"}
-CATEGORIES: dict[str, dict[str, Any]] = {
+CATEGORIES = {
     "mvtec/bottle": BRIGHT | {"min_object": 0.7},
     "mvtec/cable": ANYWHERE | {"height_low": 0.05, "width_low": 0.05},
     "mvtec/capsule": BRIGHT | {"height_high": 0.15, "min_object": 0.7},
@@ -110,14 +110,13 @@ class Nsa(PerSample):
     nothing.
     """
 
-    title: ClassVar[str] = "NSA"
-    paper: ClassVar[str] = (
+    title = "NSA"
+    paper = (
         "Schlueter, Tan, Hou and Kainz, Natural Synthetic Anomalies for Self-Supervised Anomaly "
         "Detection and Localization, ECCV 2022"
     )
-    url: ClassVar[str] = "https://arxiv.org/abs/2109.15222"
-    paradigm: ClassVar[Literal["hand-crafted", "generative"]] = "hand-crafted"
-    family: ClassVar[str] = "random shape noise"
+    url = "https://arxiv.org/abs/2109.15222"
+    family = "random shape noise"
 
     source: Literal["another", "same"] = parameter(
         "another", "The image that patches are cut from: another normal, or the same one."

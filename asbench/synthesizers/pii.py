@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
 
 import cv2
 import numpy as np
@@ -12,7 +11,7 @@ from asbench.imaging.foreign import changed, draw_centre, draw_reach, square
 from asbench.imaging.masks import visible
 from asbench.imaging.poisson import blend, to_bytes, weighted_mixed_gradients
 from asbench.parameters import parameter
-from asbench.types import Canvas, Need, PerSample
+from asbench.types import Canvas, PerSample
 from synth_store.types import Sample, UserError
 
 
@@ -35,15 +34,14 @@ class Pii(PerSample):
     nothing is to be seen.
     """
 
-    title: ClassVar[str] = "PII"
-    paper: ClassVar[str] = (
+    title = "PII"
+    paper = (
         "Tan, Hou, Day, Simpson, Rueckert and Kainz, Detecting Outliers with Poisson Image "
         "Interpolation, MICCAI 2021"
     )
-    url: ClassVar[str] = "https://arxiv.org/abs/2107.02622"
-    paradigm: ClassVar[Literal["hand-crafted", "generative"]] = "hand-crafted"
-    family: ClassVar[str] = "patch augmentation"
-    needs: ClassVar[frozenset[Need]] = frozenset({"another"})
+    url = "https://arxiv.org/abs/2107.02622"
+    family = "patch augmentation"
+    needs = frozenset({"another"})
 
     core: float = parameter(0.8, "Share of each side, in the middle, where the centre may lie.")
     reach_low: float = parameter(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -14,7 +14,7 @@ from asbench.parameters import parameter
 from asbench.types import Canvas, PerSample
 from synth_store.types import Mask, Sample, UserError
 
-VARIANTS: dict[str, dict[str, Any]] = {
+VARIANTS = {
     # What the unofficial code fills with: 0 after normalising to -1..1.
     "grey": {"fill": "grey"},
     # Nearer to a defect: the third of the cells of one window of a sixteenth of the image.
@@ -39,14 +39,13 @@ class Riad(PerSample):
     None where black cells change nothing to be seen, as on a black background.
     """
 
-    title: ClassVar[str] = "RIAD"
-    paper: ClassVar[str] = (
+    title = "RIAD"
+    paper = (
         "Zavrtanik, Kristan and Skocaj, Reconstruction by Inpainting for Visual Anomaly "
         "Detection, Pattern Recognition 112, 2021"
     )
-    url: ClassVar[str] = "https://doi.org/10.1016/j.patcog.2020.107706"
-    paradigm: ClassVar[Literal["hand-crafted", "generative"]] = "hand-crafted"
-    family: ClassVar[str] = "patch augmentation"
+    url = "https://doi.org/10.1016/j.patcog.2020.107706"
+    family = "patch augmentation"
 
     sides: tuple[float, ...] = parameter(
         (2 / 256, 4 / 256, 8 / 256, 16 / 256),

@@ -22,7 +22,11 @@ REFUSED = [
     ("qqq", 2, ["No command 'qqq'", "asbench --help"]),
     (f"{GENERATE} --method dream", 1, ["method 'dream' is unknown", "did you mean draem"]),
     (f"{GENERATE} --method qqq", 1, ["method 'qqq' is unknown", "choose from", "cutpaste"]),
-    (f"{GENERATE} --method draem@qqq", 1, ["draem@qqq is unknown", "draem@asbench-destseg"]),
+    (
+        f"{GENERATE} --method draem@qqq",
+        1,
+        ["method 'draem' has no variant 'qqq'", "draem@asbench-destseg"],
+    ),
     (f"{GENERATE} --method ,", 2, ["--method", "empty name"]),
     (
         "generate --dataset dmo --method draem",
@@ -61,7 +65,7 @@ REFUSED = [
         1,
         ["no parameter 'depth'", "width, seg_width, lr"],
     ),
-    (f"{TRAIN} --mix draem --set width=wide", 1, ["width='wide'", "must be int"]),
+    (f"{TRAIN} --mix draem --set width=wide", 1, ["width='wide'", "is not a whole number"]),
     (f"{TRAIN} --mix draem:half", 1, ["the weight 'half' of draem is not a number", "draem:0.5"]),
     (
         f"{TRAIN} --mix draem:0",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
@@ -13,22 +12,12 @@ from asbench import plugins
 from asbench.datasets.dtd import Dtd
 from asbench.types import Dataset
 from synth_store.types import UserError
-
-
-def write(path: Path, colour: tuple[int, int, int], size: tuple[int, int] = (24, 30)) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rgb = np.broadcast_to(np.array(colour, np.uint8), (*size, 3))
-    assert cv2.imwrite(str(path), rgb[..., ::-1].copy())
+from tests import trees
 
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    write(tmp_path / "images/woven/woven_0002.jpg", (0, 0, 255))
-    write(tmp_path / "images/banded/banded_0001.jpg", (255, 0, 0), (40, 20))
-    write(tmp_path / "images/banded/._banded_0001.jpg", (0, 0, 0))
-    write(tmp_path / "images/.hidden/a.jpg", (0, 0, 0))
-    write(tmp_path / "images/banded/thumb.png", (0, 0, 0))
-    (tmp_path / "labels").mkdir()
+    trees.dtd(tmp_path)
     return tmp_path
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import pickle
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -14,32 +12,17 @@ import pytest
 
 from asbench.datasets import mtd
 from asbench.datasets.mtd import Mtd
+from asbench.testing import DatasetContract
+from asbench.types import Dataset
 from synth_store.types import UserError
+from tests import trees
 
 LIST = Path(mtd.__file__).with_name("mtd_test_normals.txt")
 
 
-def write(path: Path, pixels: np.ndarray[Any, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    PIL.Image.fromarray(pixels).save(path)
-
-
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """The true layout: grey, sides differ, masks soft, one Uneven mask all zero, README beside."""
-    rng = np.random.default_rng(0)
-    for stem in [*LIST.read_text().split(), *(f"exp6_num_{i}" for i in range(7))]:
-        tile = rng.integers(0, 256, (12, 10), dtype=np.uint8)
-        write(tmp_path / "MT_Free" / "Imgs" / f"{stem}.jpg", tile)
-        write(tmp_path / "MT_Free" / "Imgs" / f"{stem}.png", tile * 0)
-    for defect in ("Blowhole", "Break", "Crack", "Fray", "Uneven"):
-        for i in range(4):
-            folder, stem = tmp_path / f"MT_{defect}" / "Imgs", f"exp{i}_num_{i}"
-            write(folder / f"{stem}.jpg", rng.integers(0, 256, (12, 10 + i), dtype=np.uint8))
-            soft = np.tile(np.linspace(0, 255, 10 + i).astype(np.uint8), (12, 1))
-            write(folder / f"{stem}.png", soft * 0 if (defect, i) == ("Uneven", 3) else soft)
-            (folder / f"._{stem}.png").write_bytes(b"left by another system")
-    (tmp_path / "README.md").write_text("As the authors ship it.")
+    trees.mtd(tmp_path)
     return tmp_path
 
 
@@ -55,13 +38,10 @@ def test_the_split_labels_and_types_come_from_folders_and_the_list(root: Path) -
     )
     types = Counter(i.defect for i in data.test("tile") if i.label)
     assert types == dict.fromkeys(["blowhole", "break", "crack", "fray", "uneven"], 4)
-    ids = [i.id for i in data.items("tile")]
-    assert ids == sorted(ids)
     few = [i.id for i in data.items("tile") if i.few_shot]
     assert few == [
         f"MT_{d}/Imgs/exp0_num_0.jpg" for d in ("Blowhole", "Break", "Crack", "Fray", "Uneven")
     ]
-    assert pickle.loads(pickle.dumps(data)).items("tile") == data.items("tile")
 
 
 def test_masks_are_cut_above_127_and_an_unmarked_one_is_no_mask(root: Path) -> None:
@@ -109,7 +89,7 @@ def test_what_the_layout_lacks_is_named(root: Path) -> None:
 def test_a_mask_of_another_size_is_refused(root: Path) -> None:
     data = Mtd(root)
     item = next(i for i in data.items("tile") if i.defect == "fray")
-    write(root / item.id.replace(".jpg", ".png"), np.zeros((3, 4), np.uint8))
+    trees.save(root / item.id.replace(".jpg", ".png"), np.zeros((3, 4), np.uint8))
     with pytest.raises(UserError, match=r"exp0_num_0\.png is 4 x 3 pixels, .* is 10 x 12"):
         data.mask(item)
 
@@ -146,9 +126,17 @@ def tiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for k in range(1, 7):
             kind = defect if k < 5 else "Free"
             stem = f"exp{k}_num_{1000 * tile + 20 * k}"
-            write(tmp_path / f"MT_{kind}" / "Imgs" / f"{stem}.jpg", pixels)
-            write(tmp_path / f"MT_{kind}" / "Imgs" / f"{stem}.png", pixels)
+            trees.save(tmp_path / f"MT_{kind}" / "Imgs" / f"{stem}.jpg", pixels)
+            trees.save(tmp_path / f"MT_{kind}" / "Imgs" / f"{stem}.png", pixels)
     return tmp_path
+
+
+class TestGroups(DatasetContract):
+    lowest_third = False  # marks go to whole groups
+
+    @pytest.fixture
+    def dataset(self, tiles: Path) -> Dataset:
+        return Mtd(tiles, grouped=True)
 
 
 def test_the_grouped_split_puts_every_tile_on_one_side(tiles: Path) -> None:
@@ -171,7 +159,7 @@ def test_few_shot_marks_go_to_whole_groups(tiles: Path, monkeypatch: pytest.Monk
         for k in range(1, 7):
             for ending in ("jpg", "png"):
                 stem = f"exp{k}_num_{1000 * tile + k}"
-                write(tiles / "MT_Crack" / "Imgs" / f"{stem}.{ending}", pixels)
+                trees.save(tiles / "MT_Crack" / "Imgs" / f"{stem}.{ending}", pixels)
     with pytest.raises(UserError, match=r"holds 324 images, not the 300 of the whole set"):
         Mtd(tiles, grouped=True).items("tile")
     monkeypatch.setattr(mtd, "_WHOLE", 324)

@@ -1,21 +1,23 @@
 import pytest
 import torch
 
-from asbench.detectors import Parameter, build, parameters, resolve
+from asbench.detectors import build, resolve
 from asbench.detectors.draem import VARIANTS, Draem
+from asbench.parameters import parameters
 from synth_store.types import UserError
 
 SMALL = {"width": 2, "seg_width": 2}
 
 
-def test_parameters_come_from_the_signature():
-    assert parameters(Draem) == (
-        Parameter("width", int, 128),
-        Parameter("seg_width", int, 64),
-        Parameter("lr", float, 1e-4),
-        Parameter("joint", bool, True),
-        Parameter("window", int, 21),
-    )
+def test_parameters_come_from_the_fields():
+    assert [p[:3] for p in parameters(Draem)] == [
+        ("width", int, 128),
+        ("seg_width", int, 64),
+        ("lr", float, 1e-4),
+        ("joint", bool, True),
+        ("window", int, 21),
+    ]
+    assert all(p.doc.endswith(".") for p in parameters(Draem))
 
 
 def test_settings_overrule_the_variant_and_the_variant_the_defaults():
@@ -38,12 +40,12 @@ def test_every_variant_can_be_built():
         ("dream", {}, "did you mean draem"),
         ("draem@small", {}, "choose from draem, draem@tiny"),
         ("draem", {"widht": 3}, "choose from width, seg_width, lr"),
-        ("draem", {"width": "3.5"}, "must be int"),
-        ("draem", {"width": "true"}, "must be int"),
-        ("draem", {"width": "wide"}, "must be int"),
-        ("draem", {"width": True}, "must be int"),
-        ("draem", {"width": 3.5}, "must be int"),
-        ("draem", {"lr": "fast"}, "must be float"),
+        ("draem", {"width": "3.5"}, "is not a whole number"),
+        ("draem", {"width": "true"}, "is not a whole number"),
+        ("draem", {"width": "wide"}, "is not a whole number"),
+        ("draem", {"width": True}, "is not a whole number"),
+        ("draem", {"width": 3.5}, "is not a whole number"),
+        ("draem", {"lr": "fast"}, "is not a number"),
     ],
 )
 def test_refusals_name_the_choices(name, settings, says):

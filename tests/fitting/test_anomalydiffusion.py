@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from asbench.fitting.images import large, noise, small
-from asbench.fitting.testing import LearnedContract, draw_learned, fit_model, subjects_of
 from asbench.generation.fitted import fit_parameters
 from asbench.generation.real import few_shot
 from asbench.nets.latent import from_scratch
@@ -28,6 +27,7 @@ from asbench.synthesizers.anomalydiffusion.networks import (
     pasted,
 )
 from asbench.testing import material
+from asbench.testing.learned import LearnedContract, draw_learned, fit_model, subjects_of
 from asbench.types import Dataset, Item, Subject, mark_few_shot
 from synth_store import Geometry, UserError, address_rng
 from tests.toydiffusion import ANOMALYDIFFUSION as TOY

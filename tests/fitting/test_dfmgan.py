@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 from asbench.fitting.loop import Fitting
-from asbench.fitting.testing import LearnedContract, defects, draw_learned, fit_model, subjects_of
 from asbench.nets.seeds import private_rng
 from asbench.synthesizers import resolve
 from asbench.synthesizers.dfmgan import VARIANTS, Dfmgan
 from asbench.synthesizers.dfmgan.networks import DfmganModel, Gated
 from asbench.synthesizers.dfmgan.steps import SEEKING_FLOOR, DefectSteps, average, seeking
 from asbench.testing import digest, material
+from asbench.testing.learned import LearnedContract, defects, draw_learned, fit_model, subjects_of
 from asbench.types import Subject
 from synth_store import Sample, UserError, address_rng
 

@@ -14,13 +14,13 @@ from diffusers import DDPMScheduler
 from torch import Tensor
 
 from asbench.fitting.images import noise, small
-from asbench.fitting.testing import LearnedContract, draw_learned, fit_model, subjects_of
 from asbench.generation.fitted import fit_parameters
 from asbench.nets.seeds import private_rng
 from asbench.synthesizers import resolve
 from asbench.synthesizers.realnet import VARIANTS, Realnet
 from asbench.synthesizers.realnet.networks import RealnetModel
 from asbench.testing import material
+from asbench.testing.learned import LearnedContract, draw_learned, fit_model, subjects_of
 from asbench.types import Subject
 from synth_store import address_rng
 from tests.toynets import REALNET as TOY

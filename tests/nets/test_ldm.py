@@ -18,7 +18,6 @@ from diffusers.pipelines.latent_diffusion.pipeline_latent_diffusion import (
 from safetensors.torch import load_file
 from transformers import BertTokenizer
 
-from asbench.fitting.testing import draw_learned, fit_model, subjects_of
 from asbench.fitting.weights import find_weights
 from asbench.nets.ldm import load_ldm
 from asbench.nets.seeds import private_rng
@@ -26,6 +25,7 @@ from asbench.synthesizers.anomalydiffusion import LDM, Anomalydiffusion
 from asbench.synthesizers.anomalydiffusion.networks import AnomalydiffusionModel
 from asbench.synthesizers.anomalydiffusion.prompt import TEMPLATES, TextPrompt
 from asbench.testing import material
+from asbench.testing.learned import draw_learned, fit_model, subjects_of
 from synth_store import UserError
 
 LENGTH, DIM = 12, 16

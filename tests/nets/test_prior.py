@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asbench.fitting.images import small
-from asbench.fitting.testing import defects
 from asbench.nets.latent import ANOMALY, MASK, from_scratch
 from asbench.nets.prior import MOST, Prior, draw_anomaly, draw_shape
 from asbench.nets.seeds import address_generator, private_rng, seed_rng
 from asbench.synthesizers.anomalydiffusion import Anomalydiffusion
 from asbench.testing import material
+from asbench.testing.learned import defects
 from asbench.types import Subject
 from synth_store import address_rng
 from tests.toydiffusion import ANOMALYDIFFUSION

@@ -314,7 +314,7 @@ def test_a_record_comes_back_as_it_was_written(cell: Cell, tmp_path: Path) -> No
 
 def test_hours_are_measured_where_runs_stand_and_else_guessed(cell: Cell) -> None:
     other = replace(cell, training=replace(cell.training, seed=1, steps=100))
-    unknown = replace(cell, training=replace(cell.training, detector="theirs"))
+    unknown = replace(cell, training=replace(cell.training, detector="patchcore"))  # makes no guess
     guessed, nothing = estimate.times([cell, other, unknown], [], gpu=False)
     assert (guessed.runs, guessed.steps, guessed.source) == (2, 112, "guessed")
     assert guessed.seconds == pytest.approx(112 * 8 * 0.09 / 64)

@@ -12,7 +12,8 @@ import pytest
 from asbench.imaging.masks import LEVELS
 from asbench.synthesizers import resolve
 from asbench.synthesizers.compose import SHAPES, UNSEEN, VARIANTS, Compose
-from asbench.testing import SynthesizerContract, check_sample, digest, draw, material
+from asbench.testing import SynthesizerContract, digest, draw, material
+from asbench.testing.synthesizers import check_sample
 from asbench.types import Synthesizer
 from synth_store.types import Sample, UserError
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from asbench.synthesizers import resolve
-from asbench.testing import SynthesizerContract, hand_crafted
+from asbench.testing import SynthesizerContract
+from asbench.testing.synthesizers import hand_crafted
 from asbench.types import Synthesizer
 
 

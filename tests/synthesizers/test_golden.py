@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from asbench.testing import hand_crafted
+from asbench.testing.synthesizers import hand_crafted
 from tests import golden
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from asbench import plugins, synthesizers
-from asbench.parameters import parameter
-from asbench.synthesizers import own_name, parameters, resolve, variants
+from asbench.parameters import parameter, parameters
+from asbench.synthesizers import own_name, resolve, variants
 from asbench.synthesizers.cutout import Cutout
 from asbench.synthesizers.draem import Draem
 from asbench.types import Canvas, PerSample

@@ -18,7 +18,6 @@ class Dash(PerSample):
     title = "Dash"
     paper = "No paper: a test of plugins"
     url = "https://github.com/M-3LAB/ASBench"
-    paradigm = "hand-crafted"
     family = "patch augmentation"
 
     length: float = parameter(0.3, "Length of the bar, as a share of the image's width.")

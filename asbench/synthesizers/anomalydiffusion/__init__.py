@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from asbench.parameters import parameter
 from asbench.types import LearnedSynthesizer, PretrainedFile
@@ -34,7 +34,7 @@ LDM_NETWORKS: dict[str, Any] = {
 }
 """The networks that the published weights are of."""
 
-VARIANTS: dict[str, dict[str, Any]] = {
+VARIANTS = {
     "mid-scratch": {
         "weights": "none",
         "side": 128,
@@ -112,16 +112,16 @@ class Anomalydiffusion(LearnedSynthesizer):
     their evaluation scores too. Crops are taken of images at the store's size, not at 512 pixels.
     """
 
-    title: ClassVar[str] = "AnomalyDiffusion"
-    paper: ClassVar[str] = (
+    title = "AnomalyDiffusion"
+    paper = (
         "Hu, Zhang, Yi, Du, Chen, Liu, Wang and Wang, AnomalyDiffusion: Few-Shot Anomaly Image "
         "Generation with Diffusion Model, AAAI 2024"
     )
-    url: ClassVar[str] = "https://arxiv.org/abs/2312.05767"
-    family: ClassVar[str] = "diffusion-based"
-    generates: ClassVar[bool] = True
-    joint: ClassVar[bool] = True
-    learns_from: ClassVar[Literal["normals", "few-shot defects"]] = "few-shot defects"
+    url = "https://arxiv.org/abs/2312.05767"
+    family = "diffusion-based"
+    generates = True
+    joint = True
+    learns_from = "few-shot defects"
 
     weights: Literal["ldm", "none"] = parameter(
         "ldm", "What is frozen: CompVis's text-to-image model, or one fitted from nothing."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
 from asbench.parameters import parameter
 from asbench.types import LearnedSynthesizer
@@ -14,7 +14,7 @@ from synth_store.types import UserError
 if TYPE_CHECKING:
     from asbench.fitting.contract import LearnedModel
 
-VARIANTS: dict[str, dict[str, Any]] = {
+VARIANTS = {
     # For one GPU and a day: 1000 and 150 thousand images.
     "mid": {
         "side": 128,
@@ -70,17 +70,17 @@ class Dfmgan(LearnedSynthesizer):
     all of them.
     """
 
-    title: ClassVar[str] = "DFMGAN"
-    paper: ClassVar[str] = (
+    title = "DFMGAN"
+    paper = (
         "Duan, Hong, Niu and Zhang, Few-Shot Defect Image Generation via Defect-Aware Feature "
         "Manipulation, AAAI 2023"
     )
-    url: ClassVar[str] = "https://arxiv.org/abs/2303.02389"
-    family: ClassVar[str] = "GAN-based"
-    generates: ClassVar[bool] = True
-    pixel_version: ClassVar[int] = 2
-    encoding: ClassVar[Literal["residual", "plain"]] = "residual"
-    learns_from: ClassVar[Literal["normals", "few-shot defects"]] = "few-shot defects"
+    url = "https://arxiv.org/abs/2303.02389"
+    family = "GAN-based"
+    generates = True
+    pixel_version = 2
+    encoding = "residual"
+    learns_from = "few-shot defects"
 
     side: int = parameter(256, "Side of the network's images, in pixels.")
     gate: int = parameter(64, "Side of the first level with defect features, in pixels.")

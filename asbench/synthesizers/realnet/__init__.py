@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -36,7 +36,7 @@ ADM_UNET: dict[str, Any] = {
 }
 """The network that the published weights are of."""
 
-VARIANTS: dict[str, dict[str, Any]] = {
+VARIANTS = {
     # ASBench's DRAEM pipeline: one foreground for every category (grey <= 100), so on dark
     # backgrounds the background is taken for the object. The images are RealNet's own.
     "asbench": {"object_rule": "dark", "object_threshold": 100},
@@ -97,7 +97,7 @@ _BLUE: dict[str, Any] = {"object_rule": "otsu", "object_channel": "blue", "objec
 
 # Steps: the authors' chosen epochs, each of ceil(normals / 20) passes of 20 images, by 3 passes a
 # step: 240 of MVTec's 3629 normals, 120 of VisA's 8659, 825 of MPDD's 888, 375 of BTAD's 1799.
-CATEGORIES: dict[str, dict[str, Any]] = {
+CATEGORIES = {
     **_settings(
         "mvtec",
         14_560,
@@ -163,16 +163,16 @@ class Realnet(LearnedSynthesizer):
     BTAD, and by the automatic rule elsewhere.
     """
 
-    title: ClassVar[str] = "RealNet"
-    paper: ClassVar[str] = (
+    title = "RealNet"
+    paper = (
         "Zhang, Xu and Zhou, RealNet: A Feature Selection Network with Realistic Synthetic Anomaly "
         "for Anomaly Detection, CVPR 2024"
     )
-    url: ClassVar[str] = "https://arxiv.org/abs/2403.05897"
-    family: ClassVar[str] = "diffusion-based"
-    local: ClassVar[bool] = True
-    encoding: ClassVar[Literal["residual", "plain"]] = "residual"
-    joint: ClassVar[bool] = True
+    url = "https://arxiv.org/abs/2403.05897"
+    family = "diffusion-based"
+    local = True
+    encoding = "residual"
+    joint = True
 
     weights: Literal["adm256", "none"] = parameter(
         "adm256", "What the network starts from: OpenAI's ADM, or nothing."

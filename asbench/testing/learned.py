@@ -1,11 +1,5 @@
-"""The contract of learned synthesizers as tests that any author can run on a method of their own.
+"""The contract of learned synthesizers: fitted a handful of times, on images of 32 pixels.
 
-    from asbench.learned.testing import LearnedContract
-
-    class TestMine(LearnedContract):
-        synthesizer = Mine(side=32, steps=6)
-
-Give it a network of an instant: it is fitted a handful of times, on generated images of 32 pixels.
 What the stage and the commands make of a method is tested beside them, once for all.
 """
 
@@ -26,15 +20,8 @@ from asbench.fitting.contract import LearnedModel, load_kept, save_kept
 from asbench.generation.fitted import Evaluated
 from asbench.generation.render import in_batches
 from asbench.nets.seeds import address_seed, private_rng, seed_rng
-from asbench.testing import (
-    Kind,
-    check_description,
-    check_sample,
-    digest,
-    every_array,
-    global_chance,
-    material,
-)
+from asbench.testing.generated import Kind, digest, every_array, global_chance, material
+from asbench.testing.synthesizers import check_description, check_sample
 from asbench.types import Canvas, Defect, LearnedSynthesizer, Material, Subject
 from synth_store.rng import address_rng
 from synth_store.types import Sample
@@ -47,28 +34,28 @@ KINDS: tuple[Kind, ...] = ("texture", "object")
 
 def defects(given: Material, count: int = 4) -> tuple[Defect, ...]:
     """Return generated defects of two kinds: bright and dark discs on the material's normals."""
-    found = []
+    drawn = []
     for index in range(count):
         rng = address_rng("testing", "defect", given.category, index)
         image = given.normals[index % len(given.normals)].copy()
-        drawn = np.zeros(image.shape[:2], np.uint8)
+        disc = np.zeros(image.shape[:2], np.uint8)
         x, y = (int(c) for c in rng.integers(SIDE // 4, SIDE - SIDE // 4, 2))
-        cv2.circle(drawn, (x, y), int(rng.integers(3, 7)), 1, -1)
-        mask = drawn.astype(np.bool_)
+        cv2.circle(disc, (x, y), int(rng.integers(3, 7)), 1, -1)
+        mask = disc.astype(np.bool_)
         kind = ("bright", "dark")[index % 2]
         image[mask] = 235 if kind == "bright" else 20
-        found.append(Defect(f"{kind}/{index}", kind, image, mask))
-    return tuple(found)
+        drawn.append(Defect(f"{kind}/{index}", kind, image, mask))
+    return tuple(drawn)
 
 
 def subjects_of(synthesizer: LearnedSynthesizer) -> tuple[Subject, ...]:
     """Return what a method may be fitted on: generated, at 32x32."""
-    found = []
+    subjects = []
     for kind in KINDS if synthesizer.joint else KINDS[:1]:
         given = material(SIDE, SIDE, kind)
         few = defects(given) if synthesizer.learns_from == "few-shot defects" else ()
-        found.append(Subject(kind, given.normals, given.foregrounds, few))
-    return tuple(found)
+        subjects.append(Subject(kind, given.normals, given.foregrounds, few))
+    return tuple(subjects)
 
 
 def fit_model(
@@ -117,10 +104,13 @@ def _equal(first: LearnedModel, second: LearnedModel) -> bool:
 
 
 class LearnedContract:
-    """Tests of what every learned method promises; give it a `synthesizer`."""
+    """Tests of what every learned method promises; give it a `synthesizer`, as small as it can be.
+
+    class TestMine(LearnedContract):
+        synthesizer = Mine(side=32, steps=6)
+    """
 
     synthesizer: LearnedSynthesizer
-    """The method, as small as it can be."""
     _fitted: tuple[LearnedModel, loop.Fitting]
 
     @pytest.fixture
@@ -201,8 +191,8 @@ class LearnedContract:
         given = material(SIDE, SIDE, KINDS[0])
         whole = draw_learned(model, batch, list(range(2 * batch)), given)
         some = [batch + 1, 2, 0] if batch > 2 else [batch]
-        found = draw_learned(model, batch, some, given)
-        assert digest(found) == digest([whole[i] for i in some])
+        drawn = draw_learned(model, batch, some, given)
+        assert digest(drawn) == digest([whole[i] for i in some])
         assert digest(draw_learned(model, batch, some[:1], given)) == digest([whole[some[0]]])
 
     def test_leaves_material_and_global_chance_alone(
