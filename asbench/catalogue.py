@@ -39,9 +39,7 @@ def known_datasets() -> list[KnownDataset]:
         found.append(
             KnownDataset(
                 name=name,
-                variants=tuple(
-                    f"{name}@{v}" for v in sorted(plugins.table(datasets.__name__, name))
-                ),
+                variants=tuple(f"{name}@{variant}" for variant in variants),
                 categories=categories,
                 files=files,
                 about=re.split(r"\.?\n|[(:,]", module.__doc__ or "")[0].strip(),
