@@ -29,7 +29,7 @@ def row_of(table: ResultTable, **wanted: Any) -> ResultRow:
 
 
 def test_mean_and_spread_are_numpys(plain: list[Run]) -> None:
-    row = row_of(tables.results_table(plain), mix={"fractal": 1.0}, ratio=0.5)
+    row = row_of(tables.results_table(plain), mix=Mix.of({"fractal": 1.0}), ratio=0.5)
     runs = [r for r in plain if r.decides["mix"] == {"fractal": 1.0} and r.decides["ratio"] == 0.5]
     for metric in METRICS:
         values = [run.metrics["full"][metric] for run in runs]
