@@ -106,11 +106,13 @@ Number = Annotated[float, NullIsNaN()]
 class Keyed:
     """Marks a mapping from text that has these keys and no others.
 
-    keys: the type of each may be said too; absent: what keys that may be missing count as.
+    keys: the type of each may be said too; absent: what keys that may be missing count as;
+    optional: keys that may be missing, and then are.
     """
 
     keys: Sequence[str] | Mapping[str, Any]
     absent: Mapping[str, Any] = field(default_factory=dict)
+    optional: Sequence[str] = ()
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -124,7 +126,8 @@ class Keyed:
             inner = handler.generate_schema(kind)
             if key in self.absent:
                 inner = core_schema.with_default_schema(inner, default=self.absent[key])
-            held[key] = core_schema.typed_dict_field(inner, required=key not in self.absent)
+            required = key not in self.absent and key not in self.optional
+            held[key] = core_schema.typed_dict_field(inner, required=required)
         rules = core_schema.CoreConfig(strict=True, extra_fields_behavior="forbid")
         return core_schema.typed_dict_schema(held, config=rules)
 

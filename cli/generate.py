@@ -33,6 +33,7 @@ def command(asked: GenerateSettings, workers: int | None, scheduler: str | None)
     from asbench.grid import engines
     from asbench.types import REAL
     from cli import console
+    from synth_store import Mix
 
     begun: dict[str, int] = {}
     start = time.perf_counter()
@@ -87,6 +88,6 @@ def command(asked: GenerateSettings, workers: int | None, scheduler: str | None)
             "train",
             **here,
             synth_seed=options.unless(asked.seed, 0),
-            mix=",".join(f"{m}:{1 / len(methods):.3g}" for m in methods),
+            mix=Mix.parse(",".join(methods)),
         ),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -54,12 +54,27 @@ class Mix:
         total = sum(weights.values())
         return cls(tuple(sorted((name, value / total) for name, value in weights.items())))
 
+    @classmethod
+    def of(cls, weights: Mapping[str, float]) -> Self:
+        """Return the mix of weights by method, as records have them: a third is taken for 1/3."""
+        shares = {name: Fraction(w).limit_denominator(10**6) for name, w in weights.items()}
+        total = sum(shares.values())
+        return cls(tuple(sorted((name, share / total) for name, share in shares.items())))
+
     @property
     def names(self) -> tuple[str, ...]:
         """The methods, sorted."""
         return tuple(name for name, _ in self.shares)
 
+    @property
+    def title(self) -> str:
+        """The mix in words: `draem + fractal`, `0.7 draem + 0.3 fractal`, `normals only`."""
+        if len({share for _, share in self.shares}) > 1:
+            return " + ".join(f"{float(share):.3g} {name}" for name, share in self.shares)
+        return " + ".join(self.names) or "normals only"
+
     def __str__(self) -> str:
+        """Return the mix as it is typed, `draem:0.5,fractal:0.5`; `parse` reads it."""
         return ",".join(f"{name}:{_decimal(share)}" for name, share in self.shares)
 
 

@@ -123,12 +123,12 @@ class StoreData(LightningDataModule):  # type: ignore[misc]
     @property
     def name(self) -> str:
         """The data set's name: of anomalib's folders."""
-        return self.plan.decides["dataset"]
+        return str(self.plan.decides["dataset"])
 
     @property
     def category(self) -> str:
         """The category: of anomalib's folders."""
-        return self.plan.decides["category"]
+        return str(self.plan.decides["category"])
 
     def train_dataloader(self) -> DataLoader[Triple]:
         """Return the stream, whole batches of `Triple`s on the CPU."""

@@ -197,4 +197,4 @@ def _refuse_small(store: SynthStore, sets: Mapping[str, StoredSet]) -> None:
 
 
 def _method(run: Run) -> str:
-    return next(iter(run.decides["mix"]))
+    return str(next(iter(run.decides["mix"])))

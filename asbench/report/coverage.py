@@ -9,7 +9,7 @@ from typing import Any
 
 from asbench.quality.record import Quality
 from asbench.report.paper.comparison import listed
-from asbench.report.paper.scores import Expected, title
+from asbench.report.paper.scores import Expected
 from asbench.report.paper.sheet import Entry, Sheet
 from asbench.results import BEST_ON_TEST, Run
 from asbench.study.record import Cell, Record, SetNeeded, standing
@@ -171,7 +171,7 @@ def boxes(cells: Iterable[Cell]) -> tuple[Box, ...]:
             (c.dataset,),
             (c.category,),
             (c.detector,),
-            (_mix(c),),
+            (c.training.mixture.title,),
             (c.ratio,),
             (c.training.pool,),
             (c.training.synth_seed,),
@@ -195,16 +195,6 @@ def _joined(members: Sequence[Box], axis: str) -> Box:
     values = dict.fromkeys(value for member in members for value in getattr(member, axis))
     both: dict[str, Any] = {axis: tuple(values), "runs": sum(member.runs for member in members)}
     return replace(members[0], **both)
-
-
-def _mix(cell: Cell) -> str:
-    shares = cell.training.mixture.shares
-    if not shares:
-        return title("")
-    told = " + ".join(name for name, _ in shares)
-    if len({share for _, share in shares}) == 1:
-        return told
-    return f"{told} ({' '.join(f'{float(share):.2g}' for _, share in shares)})"
 
 
 def _in_words(box: Box) -> tuple[str, ...]:

@@ -13,7 +13,8 @@ from typing import Any
 import pandas as pd
 
 from asbench.results import BEST_ON_TEST, METRICS, Run, Subset, frame, subset_for
-from asbench.results.frame import complete, context, means, mix_text
+from asbench.results.frame import complete, context, means
+from synth_store import Mix
 
 TITLES = {
     "image_auroc": "Image AUROC",
@@ -58,19 +59,19 @@ class ResultRow:
 
     @property
     def dataset(self) -> str:
-        return self.runs[0].decides["dataset"]
+        return str(self.runs[0].decides["dataset"])
 
     @property
     def detector(self) -> str:
-        return self.runs[0].decides["detector"]
+        return str(self.runs[0].decides["detector"])
 
     @property
-    def mix(self) -> Mapping[str, float]:
-        return self.runs[0].decides["mix"]
+    def mix(self) -> Mix:
+        return Mix.of(self.runs[0].decides["mix"])
 
     @property
     def ratio(self) -> float:
-        return self.runs[0].decides["ratio"]
+        return float(self.runs[0].decides["ratio"])
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -79,7 +80,7 @@ class ResultRow:
 
     @property
     def synth_seed(self) -> int:
-        return self.runs[0].decides["synth_seed"]
+        return int(self.runs[0].decides["synth_seed"])
 
     @property
     def saw_defects(self) -> int:
@@ -88,7 +89,7 @@ class ResultRow:
 
     @property
     def selected_on_test(self) -> bool:
-        return self.runs[0].decides["select"] == BEST_ON_TEST
+        return bool(self.runs[0].decides["select"] == BEST_ON_TEST)
 
     @property
     def reduced(self) -> bool:
@@ -157,15 +158,6 @@ def results_table(runs: Sequence[Run]) -> ResultTable:
     return ResultTable(subset, tuple(sorted(_told_apart(rows), key=_order)), scores)
 
 
-def mix_title(mix: Mapping[str, float]) -> str:
-    """Return a mix in words: `draem + fractal`, `0.7 draem + 0.3 fractal`, `normals only`."""
-    if not mix:
-        return "normals only"
-    if len(set(mix.values())) == 1:
-        return " + ".join(sorted(mix))
-    return " + ".join(f"{mix[name]:g} {name}" for name in sorted(mix))
-
-
 def percent(cell: SeedMean) -> str:
     """Return `91.3 ± 0.4`, `91.3` for one seed, or a dash; in percent."""
     if math.isnan(cell.mean):
@@ -198,7 +190,7 @@ def csv_text(table: ResultTable) -> str:
     for row in table.rows:
         values = [v for m in METRICS for v in (row.cells[m].mean, row.cells[m].sd)]
         lines.writerow(
-            [row.dataset, row.category, row.detector, mix_text(row.mix), repr(float(row.ratio))]
+            [row.dataset, row.category, row.detector, str(row.mix), repr(float(row.ratio))]
             + ["; ".join(f"{k}={v}" for k, v in row.settings.items()), table.subset]
             + [" ".join(map(str, row.seeds)), row.synth_seed, row.saw_defects]
             + [row.runs[0].decides["select"], " ".join(run.id for run in row.runs)]
@@ -232,7 +224,7 @@ def notes(table: ResultTable) -> list[str]:
         f"In per cent, on the {SUBSET_TITLES[table.subset]}; mean ± standard deviation (n − 1)."
     ]
     if table.subset == "held_out":
-        seen = sorted({mix_title(r.mix) for r in rows if r.saw_defects})
+        seen = sorted({r.mix.title for r in rows if r.saw_defects})
         said.append(
             f"Training with {', '.join(seen)} saw real defects, so every row is scored on the "
             "held-out test set, without the few-shot third of the defects."
@@ -320,7 +312,7 @@ def _told_apart(rows: Sequence[ResultRow]) -> list[ResultRow]:
     """Return the rows, those of the same names with the settings in which they differ."""
     same: defaultdict[tuple[Any, ...], list[ResultRow]] = defaultdict(list)
     for row in rows:
-        same[(*row.block, mix_text(row.mix), row.ratio)].append(row)
+        same[(*row.block, str(row.mix), row.ratio)].append(row)
     told = []
     for alike in same.values():
         flat = [_flat(row.runs[0].decides) for row in alike]
@@ -350,7 +342,7 @@ def _flat(decides: Mapping[str, Any]) -> dict[str, Any]:
 
 def _order(row: ResultRow) -> tuple[Any, ...]:
     place = (row.dataset, row.categories > 1, row.category, row.detector)
-    data = (len(row.mix), mix_text(row.mix), row.ratio)
+    data = (len(row.mix.names), str(row.mix), row.ratio)
     return (*place, *data, row.selected_on_test, sorted(row.settings.items()))
 
 
@@ -358,7 +350,7 @@ def _names(row: ResultRow) -> list[str]:
     told = "".join(f", {k} {v}" for k, v in row.settings.items())
     marks = ", selected on test" if row.selected_on_test else ""
     seen = f", saw {row.saw_defects} defects" if row.saw_defects else ""
-    mix = f"{mix_title(row.mix)}{told}{marks}{seen}"
+    mix = f"{row.mix.title}{told}{marks}{seen}"
     return [row.dataset, row.category, row.detector, mix, f"{row.ratio:g}"]
 
 

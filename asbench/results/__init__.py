@@ -8,7 +8,6 @@ from asbench.results.images import read_table as read_table
 from asbench.results.images import write_gallery as write_gallery
 from asbench.results.images import write_rows as write_rows
 from asbench.results.images import write_table as write_table
-from asbench.results.run import BEST_ON_TEST as BEST_ON_TEST
 from asbench.results.run import METRICS as METRICS
 from asbench.results.run import SCHEMA as SCHEMA
 from asbench.results.run import SUBSETS as SUBSETS
@@ -28,3 +27,4 @@ from asbench.results.run import runs as runs
 from asbench.results.run import save as save
 from asbench.results.run import subset_for as subset_for
 from asbench.results.run import unfinished as unfinished
+from asbench.settings import BEST_ON_TEST as BEST_ON_TEST

@@ -11,7 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from asbench.data import published
-from asbench.results.run import BEST_ON_TEST, METRICS, Run, Subset, subset_for
+from asbench.results.run import METRICS, Run, Subset, subset_for
+from asbench.settings import BEST_ON_TEST, TrainSettings, settings_of
+from synth_store import Mix
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,6 +44,13 @@ _DEFAULTS: Mapping[str, Any] = {
     "caveats": (),
 }
 """The columns that every table of results has, and what stands there unless a record says else."""
+_HOW = [
+    one.name
+    for one in settings_of(TrainSettings)
+    if one.decides and (one.study in ("detectors", "protocol") or one.name == "pool")
+    if one.name not in ("steps", "select")  # said in other words
+]
+"""The settings of how a run was trained, beside its place in the grid."""
 _COUNTS = ("pool", "select_every")
 """Whole numbers that some runs have not."""
 _NESTED = ("parameters", "sets")
@@ -89,11 +98,6 @@ def from_records(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
         name: object if default == () else type(default) for name, default in _DEFAULTS.items()
     }
     return table.astype(kinds | {name: "Int64" for name in _COUNTS if name in table})
-
-
-def mix_text(mix: Mapping[str, float]) -> str:
-    """Return a mix as the command line takes it: `draem:0.5,fractal:0.5`."""
-    return ",".join(f"{name}:{mix[name]:g}" for name in sorted(mix))
 
 
 def context(run: Run, *but: str) -> str:
@@ -144,7 +148,7 @@ def _of_mix(mix: Mapping[str, float]) -> dict[str, Any]:
     names, whole = sorted(mix), math.fsum(mix.values())
     shares = [mix[name] / whole for name in names]
     return {
-        "mix": mix_text(mix),
+        "mix": str(Mix.of(mix)),
         "methods": " + ".join(names),
         "parts": len(names),
         "shares": " ".join(f"{s:.2g}" for s in shares) if len(set(mix.values())) > 1 else "",
@@ -161,7 +165,8 @@ def _record(run: Run, subset: Subset) -> dict[str, Any]:
     settings = {
         "steps": "published" if as_published else d["steps"] // max(parts, 1),
         "steps mode": run.steps_mode,
-        **{k: d[k] for k in ("batch", "pool", "ratio_mode", "precision", "geometry")},
+        **{name: d[name] for name in _HOW},
+        "geometry": d["geometry"],
         **d["parameters"],
     }
     return {

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from typing_extensions import TypedDict  # before Python 3.12, pydantic takes no other
+from types import UnionType
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from asbench.documents import Keyed, Number, RecordFolder, record_id
+from asbench.settings import Setting, TrainSettings, settings_of
 from synth_store.types import UserError
 
 SCHEMA = 1
@@ -25,48 +25,42 @@ Scores = Annotated[Mapping[Subset, Annotated[Mapping[str, Number], Keyed(METRICS
 """One value in 0..1 per subset and metric of `METRICS`; NaN where undefined, never left out."""
 Reasons = Mapping[Subset, Mapping[str, str]]
 """Per subset and metric, why a score is NaN."""
-BEST_ON_TEST = "best-on-test"
+_DIGESTS: Mapping[str, Any] = {
+    **dict.fromkeys(("geometry", "normals", "test"), str),
+    "sets": Mapping[str, str],
+    "parameters": Mapping[str, Any],
+    "weights": str | None,
+}
 
 
-class _AlwaysDecides(TypedDict):
-    dataset: str
-    category: str
-    geometry: str
-    normals: str
-    test: str
-    mix: Mapping[str, float]
-    sets: Mapping[str, str]
-    ratio: float
-    ratio_mode: str
-    pool: int | None
-    detector: str
-    parameters: Mapping[str, Any]
-    steps: int
-    batch: int
-    precision: str
-    weights: str | None
-    seed: int
-    synth_seed: int
-    select: str
+def _settled(setting: Setting) -> Any:
+    """Return the type of a setting that decides a run: nothing is left open but the whole pool."""
+    if setting.name == "mix":
+        return Mapping[str, float]
+    if setting.name == "pool" or get_origin(setting.type) is not UnionType:
+        return setting.type
+    return get_args(setting.type)[0]
 
 
-class Decides(_AlwaysDecides, total=False):
-    """Everything that decides a run's outcome, so everything its id is made of.
+Decides = Annotated[
+    Mapping[str, Any],
+    Keyed(
+        {one.name: _settled(one) for one in settings_of(TrainSettings) if one.decides} | _DIGESTS,
+        optional=("select_every",),
+    ),
+]
+"""Everything that decides a run's outcome, so everything its id is made of.
 
-    normals, test, sets, weights: digests; mix: method to weight, empty at ratio 0; pool: samples
-    read of every set, None for all; select: `last` or `best-on-test`, and only with the latter
-    select_every: steps between two looks at the test set.
-    """
-
-    select_every: int
+The settings of `TrainSettings` that decide, all settled: mix is method to weight, empty at ratio 0,
+and select_every stands where `select` is `best-on-test` only. Beside them the digests of normals,
+test images, sets by method and pretrained weights, the geometry, and the detector's parameters.
+"""
 
 
 def last_of(decides: Decides) -> Decides:
     """Return what decides the run of the same training whose last checkpoint counts."""
-    last = decides.copy()
-    last["select"] = "last"
-    last.pop("select_every", None)
-    return last
+    kept = {name: value for name, value in decides.items() if name != "select_every"}
+    return kept | {"select": "last"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 
@@ -78,7 +78,7 @@ class Plan:
     @property
     def decides(self) -> Decides:
         """All that decides the outcome."""
-        return cast(Decides, {**self.training.decides(), **self.digests})
+        return {**self.training.decides(), **self.digests}
 
     @property
     def id(self) -> str:

@@ -60,4 +60,4 @@ def test_trainings_of_two_lengths_or_shares_are_all_counted() -> None:
     cells = [cell(), cell(steps=2), cell(mix="draem:0.75,fractal:0.25")]
     one, other = sorted(boxes(cells), key=lambda box: -box.runs)[0], boxes(cells)
     assert sum(box.runs for box in other) == 3
-    assert one.mixes == ("draem", "draem + fractal (0.75 0.25)")
+    assert one.mixes == ("draem", "0.75 draem + 0.25 fractal")

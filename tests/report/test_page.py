@@ -221,7 +221,7 @@ def test_figures_are_alike_and_parse(plain: list[Run]) -> None:
         assert "currentColor" in svg
         assert "#01" not in svg
     assert len(ids) == len(set(ids))
-    mean = next(r for r in rows if r.mix == {"fractal": 1.0} and r.ratio == 0.25).cells["pixel_ap"]
+    mean = next(r for r in rows if str(r.mix) == "fractal:1" and r.ratio == 0.25).cells["pixel_ap"]
     assert f"fractal {100 * mean.mean:.1f}; mean of singles" in drawn[1]
 
 

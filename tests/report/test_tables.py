@@ -17,7 +17,7 @@ from asbench.report import tables
 from asbench.report.page import figures
 from asbench.report.tables import ResultRow, ResultTable
 from asbench.results import METRICS, Run
-from asbench.results.frame import mix_text
+from synth_store import Mix
 
 Make = Callable[..., Run]
 
@@ -29,7 +29,7 @@ def row_of(table: ResultTable, **wanted: Any) -> ResultRow:
 
 
 def test_mean_and_spread_are_numpys(plain: list[Run]) -> None:
-    row = row_of(tables.results_table(plain), mix={"fractal": 1.0}, ratio=0.5)
+    row = row_of(tables.results_table(plain), mix=Mix.of({"fractal": 1.0}), ratio=0.5)
     runs = [r for r in plain if r.decides["mix"] == {"fractal": 1.0} and r.decides["ratio"] == 0.5]
     for metric in METRICS:
         values = [run.metrics["full"][metric] for run in runs]
@@ -75,7 +75,7 @@ def test_one_run_that_saw_defects_turns_every_row_to_held_out(
     few = dataclasses.replace(made_up(mix={"real": 1.0}), saw_defects=7)
     table = tables.results_table([*plain, few])
     assert table.subset == "held_out"
-    row = row_of(table, mix={"draem": 1.0}, ratio=0.5)
+    row = row_of(table, mix=Mix.of({"draem": 1.0}), ratio=0.5)
     runs = [r for r in plain if r.decides["mix"] == {"draem": 1.0} and r.decides["ratio"] == 0.5]
     assert row.cells["pro"].values == tuple(r.metrics["held_out"]["pro"] for r in runs)
     assert "saw 7 defects" in tables.markdown(table)
@@ -168,7 +168,7 @@ def test_csv_holds_every_digit(plain: list[Run]) -> None:
     for line, row in zip(lines, table.rows, strict=True):
         assert float(line["image_ap_mean"]) == row.cells["image_ap"].mean
         assert line["runs"].split() == [run.id for run in row.runs]
-        assert line["mix"] == mix_text(row.mix)
+        assert line["mix"] == str(row.mix)
         assert (line["image_ap_sd"] == "") == (len(row.seeds) == 1)
 
 
@@ -190,8 +190,8 @@ def test_latex_escapes_and_balances(made_up: Make) -> None:
     ],
 )
 def test_mixes_in_words(mix: dict[str, float], title: str, text: str) -> None:
-    assert tables.mix_title(mix) == title
-    assert mix_text(mix) == text
+    assert Mix.of(mix).title == title
+    assert str(Mix.of(mix)) == text
 
 
 def test_curves_join_rows_that_differ_in_the_ratio_alone(plain: list[Run], made_up: Make) -> None:
@@ -199,7 +199,7 @@ def test_curves_join_rows_that_differ_in_the_ratio_alone(plain: list[Run], made_
     curves = figures.with_ratios(table.rows)
     assert [tuple(row.ratio for row in curve) for curve in curves] == [(0.0, 0.25, 0.5, 0.75)] * 3
     assert {row.runs[0].decides["steps"] for curve in curves for row in curve} == {300}
-    assert figures.with_ratios([row_of(table, mix={}, ratio=0.0)]) == []
+    assert figures.with_ratios([row_of(table, mix=Mix.of({}), ratio=0.0)]) == []
 
 
 def test_a_mixture_needs_its_singles_at_equal_settings_and_sets(made_up: Make) -> None:
@@ -210,7 +210,7 @@ def test_a_mixture_needs_its_singles_at_equal_settings_and_sets(made_up: Make) -
         return figures.mixtures(tables.results_table(runs).rows)
 
     (mixture,) = found(draem, fractal, mixed)
-    assert [dict(row.mix) for row in mixture.singles] == [{"draem": 1.0}, {"fractal": 1.0}]
+    assert [str(row.mix) for row in mixture.singles] == ["draem:1", "fractal:1"]
     assert found(draem, mixed) == []
     assert found(draem, made_up(mix={"fractal": 1.0}, ratio=0.25), mixed) == []
     assert found(draem, made_up(mix={"fractal": 1.0}, steps=1), mixed) == []

@@ -27,7 +27,11 @@ def test_a_run_becomes_a_row() -> None:
     table = results.frame([run], "held_out")
     row = table.iloc[0]
     assert (row["run"], row["dataset"], row["category"]) == (run.id, "demo", "weave")
-    assert (row["mix"], row["methods"], row["parts"]) == ("draem:3,fractal:1", "draem + fractal", 2)
+    assert (row["mix"], row["methods"], row["parts"]) == (
+        "draem:0.75,fractal:0.25",
+        "draem + fractal",
+        2,
+    )
     assert row["shares"] == "0.75 0.25"
     assert {m: row[m] for m in METRICS} == run.metrics["held_out"]
     assert row["reduced"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import matplotlib as mpl
 
 from asbench.report.drawing import INK, SERIES, Curve, as_svg, curves, lanes, new_axes, style
-from asbench.report.tables import TITLES, ResultRow, mix_title
+from asbench.report.tables import TITLES, ResultRow
 from asbench.results import Run
 from asbench.results.frame import context
 
@@ -32,7 +32,7 @@ def with_ratios(rows: Iterable[ResultRow]) -> list[tuple[ResultRow, ...]]:
     by_mix: defaultdict[str, list[ResultRow]] = defaultdict(list)
     none: dict[str, ResultRow] = {}
     for row in rows:
-        if row.mix:
+        if row.mix.names:
             by_mix[context(row.runs[0], "ratio")].append(row)
         else:
             none[context(row.runs[0], "ratio", "mix", "sets")] = row
@@ -50,14 +50,14 @@ def mixtures(rows: Sequence[ResultRow]) -> list[Mixture]:
     singles = {
         (context(r.runs[0], "mix", "sets"), *r.runs[0].decides["sets"].items()): r
         for r in rows
-        if len(r.mix) == 1
+        if len(r.mix.names) == 1
     }
     complete = []
     for row in rows:
-        if len(row.mix) < 2:
+        if len(row.mix.names) < 2:
             continue
         settings, sets = context(row.runs[0], "mix", "sets"), row.runs[0].decides["sets"]
-        parts = [singles.get((settings, (name, sets[name]))) for name in sorted(row.mix)]
+        parts = [singles.get((settings, (name, sets[name]))) for name in row.mix.names]
         whole = tuple(part for part in parts if part)
         if len(whole) == len(parts):
             complete.append(Mixture(row, whole))
@@ -150,7 +150,7 @@ def _lines(mixture: Mixture, metric: str) -> list[tuple[str, str, float, list[fl
 
 def _named(rows: Sequence[ResultRow]) -> str:
     """Return what tells a curve or a line from others: its mix, settings and how it was chosen."""
-    row = max(rows, key=lambda row: (len(row.mix), len(row.settings)))
+    row = max(rows, key=lambda row: (len(row.mix.names), len(row.settings)))
     told = [f"{name} {value}" for name, value in row.settings.items()]
     told += ["selected on test"] if row.selected_on_test else []
-    return ", ".join([mix_title(row.mix), *told])
+    return ", ".join([row.mix.title, *told])

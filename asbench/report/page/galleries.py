@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from asbench.report.page import overlays
-from asbench.report.tables import ResultRow, ResultTable, mix_title
+from asbench.report.tables import ResultRow, ResultTable
 from asbench.results import Gallery, ImageRow, Run, read_gallery, read_table
 
 
@@ -144,7 +144,7 @@ def _tile(seen: _Seen) -> Tile:
     if threshold is not None:
         verdict = "flagged" if seen.line.score >= threshold.value else "passed"
     layer = _text(overlays.heat_layer(map_, seen.low, seen.high, mask))
-    mix = mix_title(seen.row.mix)
+    mix = seen.row.mix.title
     return Tile(seen.run, mix, layer, seen.line.score, verdict, seen.low, seen.high)
 
 

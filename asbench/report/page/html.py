@@ -23,7 +23,7 @@ from asbench.report.page.sections import Plot
 from asbench.report.paper.relations import QualityByMethod
 from asbench.report.tables import ResultRow, ResultTable
 from asbench.results import METRICS, SUBSETS, Run
-from asbench.results.frame import mix_text
+from synth_store import Mix
 from synth_store.types import UserError
 
 _PLOTTED = ("image_auroc", "pixel_ap")
@@ -103,7 +103,7 @@ def page(
     environment.filters |= {
         "percent": _percent,
         "number": _number,
-        "mix": tables.mix_title,
+        "mix": _mix,
         "duration": _duration,
         "lacking": sections.lacking,
     }
@@ -147,7 +147,7 @@ def _in_short(table: ResultTable) -> ResultTable:
 def _what_was_run(runs: Sequence[Run], table: ResultTable) -> str:
     decides = [run.decides for run in runs]
     places = sorted({(d["dataset"], d["category"]) for d in decides})
-    mixes = {mix_text(d["mix"]): d["mix"] for d in decides}
+    mixes = {str(Mix.of(d["mix"])): d["mix"] for d in decides}
     sources = sorted({name for mix in mixes.values() for name in mix})
     mixed = sum(len(mix) > 1 for mix in mixes.values())
     detectors = sorted({d["detector"] for d in decides})
@@ -286,6 +286,10 @@ def data_uri(data: bytes) -> str:
     """Return PNG or WebP bytes as a `data:` address."""
     kind = "webp" if data[8:12] == b"WEBP" else "png"
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def _mix(weights: Mapping[str, float]) -> str:
+    return Mix.of(weights).title
 
 
 def _resource(name: str) -> str:

@@ -16,9 +16,10 @@ from pathlib import Path
 
 from asbench.report.page.galleries import Scene, Tile
 from asbench.report.paper.scores import plain
-from asbench.report.tables import ResultRow, ResultTable, mix_title
+from asbench.report.tables import ResultRow, ResultTable
 from asbench.results import Run, read_table
 from asbench.results.frame import context
+from synth_store import Mix
 
 Rule = Callable[[Sequence[float]], float]
 """How far the pixel APs of one image, in the order of the runs, satisfy a rule; reversed if < 0."""
@@ -80,7 +81,7 @@ def _comparisons(rows: Sequence[ResultRow]) -> Iterator[tuple[str, str, Rule, li
     for members in groups.values():
         ratios: defaultdict[float, dict[tuple[str, ...], Run]] = defaultdict(dict)
         for row in members:
-            ratios[row.ratio][tuple(sorted(map(plain, row.mix)))] = row.runs[0]
+            ratios[row.ratio][tuple(sorted(map(plain, row.mix.names)))] = row.runs[0]
         for runs in ratios.values():
             if ("draem",) in runs and ("memseg",) in runs:
                 text = f"draem beats memseg by more than {WIN:g} of the image’s pixel AP"
@@ -153,7 +154,7 @@ def _choose(
         key=lambda p: (-margins[p.scene.id], p.scene.id),
     )
     d = runs[0].decides
-    names = " against ".join(dict.fromkeys(f"{mix_title(r.decides['mix'])}" for r in runs))
+    names = " against ".join(dict.fromkeys(f"{Mix.of(r.decides['mix']).title}" for r in runs))
     return Choice(
         name=name,
         paper=paper,
