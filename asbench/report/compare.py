@@ -14,7 +14,7 @@ from asbench import results
 from asbench.quality.statistics import Interval, bootstrap, signed_rank
 from asbench.report.paper.blocks import ENOUGH
 from asbench.results import BEST_ON_TEST, METRICS, Run, Subset, subset_for
-from asbench.results.frame import context, mix_text
+from asbench.results.frame import context
 from asbench.settings import RUNS
 from synth_store import Mix, UserError
 from synth_store.rng import address_rng
@@ -92,7 +92,10 @@ def compare(
     ]
     pairs = [pair for pair in pairs if not math.isnan(pair[1] + pair[2])]
     if not pairs:
-        there = "; ".join(sorted({mix_text(run.decides["mix"]) for run in known})) or "none"
+        there = (
+            "; ".join(sorted({str(Mix.of(r.decides["mix"])) for r in known if r.decides["mix"]}))
+            or "none"
+        )
         raise UserError(
             f"no two finished runs differ in nothing but {first} and {second}. There are runs on: "
             f"{there}. Train what is missing with the same detector, ratio, steps and seeds."
@@ -115,11 +118,11 @@ def compare(
 
 def _of_mix(runs: Sequence[Run], text: str) -> Mapping[tuple[str, int], Run]:
     """Return the runs on a mixture, by all that decides them but the mixture."""
-    mix = {name: float(share) for name, share in Mix.parse(text).shares}
+    mix = Mix.parse(text)
     return {
         (context(run, "mix", "sets"), run.decides["seed"]): run
         for run in runs
-        if dict(run.decides["mix"]) == mix
+        if Mix.of(run.decides["mix"]) == mix
     }
 
 
