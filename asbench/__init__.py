@@ -9,27 +9,44 @@ run.predict("photo.png").score
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from asbench.public import lazily
 
 if TYPE_CHECKING:
+    from asbench import report as report
+    from asbench import study as study
     from asbench.datasets import open_dataset as open_dataset
+    from asbench.evaluation.evaluate import evaluate as evaluate
+    from asbench.evaluation.predict_files import predict as predict
     from asbench.evaluation.trained import Trained as Trained
     from asbench.generation.fit import fit as fit
     from asbench.generation.generate import generate as generate
+    from asbench.generation.preview import preview as preview
+    from asbench.mend import SynthStore as SynthStore
+    from asbench.quality.correlate import correlate as correlate
+    from asbench.quality.cross_evaluation import cross as cross
     from asbench.quality.measure import measure as measure
+    from asbench.report.compare import compare as compare
     from asbench.training.torch_dataset import StoreDataset as StoreDataset
     from asbench.training.train import train as train
-    from synth_store import SynthStore as SynthStore
 
 _HOME = {
-    "SynthStore": "synth_store",
     "StoreDataset": "asbench.training.torch_dataset",
+    "SynthStore": "asbench.mend",  # so that its refusals name the command to type
     "Trained": "asbench.evaluation.trained",
+    "compare": "asbench.report.compare",
+    "correlate": "asbench.quality.correlate",
+    "cross": "asbench.quality.cross_evaluation",
+    "evaluate": "asbench.evaluation.evaluate",
     "fit": "asbench.generation.fit",
     "generate": "asbench.generation.generate",
     "measure": "asbench.quality.measure",
     "open_dataset": "asbench.datasets",
+    "predict": "asbench.evaluation.predict_files",
+    "preview": "asbench.generation.preview",
+    "report": "asbench.report",
+    "study": "asbench.study",
     "train": "asbench.training.train",
 }
 
@@ -37,16 +54,19 @@ __all__ = [
     "StoreDataset",
     "SynthStore",
     "Trained",
+    "compare",
+    "correlate",
+    "cross",
+    "evaluate",
     "fit",
     "generate",
     "measure",
     "open_dataset",
+    "predict",
+    "preview",
+    "report",
+    "study",
     "train",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first asked for: `import asbench` alone costs nothing."""
-    if name not in _HOME:
-        raise AttributeError(f"module 'asbench' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOME[name]), name)
+__getattr__ = lazily(__name__, _HOME)

@@ -65,7 +65,7 @@ def json_text(value: Any, *, ascii_only: bool = False) -> str:
     return json.dumps(plain, indent=1, allow_nan=False, ensure_ascii=ascii_only) + "\n"
 
 
-def damaged(path: Place, what: object, again: str) -> UserError:
+def damaged(path: Path | Place, what: object, again: str) -> UserError:
     """Return what to say of a file that cannot be read; again: how to have it anew."""
     if isinstance(what, KeyError):
         what = f"no {what}"
@@ -173,7 +173,7 @@ class RecordFile(Generic[R]):
             raise damaged(path, error, self.again) from error
         return self.parse(data, path)
 
-    def parse(self, data: str | bytes, path: Place) -> R:
+    def parse(self, data: str | bytes, path: Path | Place) -> R:
         """Return the record in what was read from `path`; raises UserError as `read` does."""
         from pydantic import ValidationError
 
@@ -208,7 +208,7 @@ class RecordFile(Generic[R]):
         made = make_dataclass(self.kind.__name__, columns, kw_only=True, namespace=rules)
         return TypeAdapter(made)
 
-    def _refusal(self, path: Place, errors: Sequence[ErrorDetails]) -> UserError:
+    def _refusal(self, path: Path | Place, errors: Sequence[ErrorDetails]) -> UserError:
         """Return what to say of the worst of pydantic's errors: another schema, unknown keys."""
         for error in errors:
             if error["loc"] == ("schema",) and type(error["input"]) is int:

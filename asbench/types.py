@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, TypeVar
 
 import numpy as np
 
+from asbench import mend as mend  # from here on refusals of the store name what to type
 from asbench.parameters import parameter
 from synth_store.types import Image, Mask, Sample, UserError
 

@@ -18,8 +18,6 @@ Example: two of the paper's metrics against image AUROC, as a file
   asbench correlate --score ssim:real:whole,fid:real:whole --csv correlation.csv
 """
 DASH = "–"
-BIASED = ("fid", "is", "effective_number")
-"""Scores that change with the number of samples."""
 
 
 @click.command("correlate", epilog=EPILOG)
@@ -63,32 +61,30 @@ def command(
     Only runs on a single method count, averaged over seeds, detectors and categories that all
     methods share. Intervals are bootstrapped; p values are corrected for every row of the output.
     """
-    from asbench import results
-    from asbench.documents import into_place
-    from asbench.quality import quality_vs_detection, record
+    from asbench import correlate
     from cli import console
 
-    rows = quality_vs_detection.correlate_runs(
-        record.rows(quality),
-        results.runs(runs),
+    rows = correlate(
+        scores or None,
         target=target,
-        scores=scores or None,
         datasets=dataset or None,
         detectors=detector or None,
         ratio=ratio,
         least=least,
         seed=seed,
+        runs=runs,
+        quality=quality,
+        csv=csv,
     )
     show(rows)
     if csv is not None:
-        text = quality_vs_detection.csv_text(rows)
-        into_place(csv, text)
         console.say(str(csv))
     console.next_step(console.command("asbench", "cross", runs=options.unless(runs, options.RUNS)))
 
 
 def show(rows: list[Correlated]) -> None:
     """Print the rows, a table for each data set, then what they rest on."""
+    from asbench.quality.correlate import notes
     from cli import console
 
     for dataset in dict.fromkeys(row.dataset for row in rows):
@@ -109,29 +105,9 @@ def show(rows: list[Correlated]) -> None:
                 _number(two.holm, ".3g"),
             )
         console.out.print(table)
-    for sentence in _notes(rows):
+    for sentence in notes(rows):
         console.say(sentence)
 
 
 def _number(value: float, form: str) -> str:
     return format(value, form) if value == value else DASH
-
-
-def _notes(rows: list[Correlated]) -> dict[str, None]:
-    """Return what the rows rest on, a sentence each."""
-    first = rows[0]
-    tests = f"p corrected by Holm over {first.family} tests" if first.family else "nothing tested"
-    said = dict.fromkeys([f"On the {first.subset.replace('_', '-')} test images; {tests}"])
-    said |= dict.fromkeys(f"not tested: {row.result.reason}" for row in rows if row.result.reason)
-    for row in rows:
-        seeds = ", ".join(map(str, row.seeds))
-        over = f"{', '.join(row.detectors)}; {', '.join(row.categories)}; training seeds {seeds}"
-        said[f"{row.dataset}: means over {over}"] = None
-        for method, why in row.left_out.items():
-            said[f"{row.dataset}: {method} left out: {why}"] = None
-        if len(set(row.counts)) > 1 and row.score.startswith(BIASED):
-            said[
-                f"{row.dataset}: {min(row.counts)} to {max(row.counts)} samples were measured: "
-                f"{', '.join(BIASED)} depend on how many, and do not compare"
-            ] = None
-    return said

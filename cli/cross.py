@@ -53,11 +53,9 @@ def command(
     real defect plays a part, except in the column of true scores that the prediction is held
     against.
     """
-    from asbench import results
-    from asbench.quality import cross_matrix
-    from asbench.quality.cross_evaluation import cross
+    from asbench import cross
+    from asbench.quality.cross_matrix import matrices_in
     from cli import console
-    from synth_store import UserError
 
     with console.progress() as bars:
         rows = cross(
@@ -72,13 +70,7 @@ def command(
             progress=bars,
             notify=console.say,
         )
-    found = cross_matrix.matrices(rows, results.runs(runs), metric=metric, target=metric)
-    if not found:
-        raise UserError(
-            "no setting and category was run with all of these methods, so their rows cannot be "
-            "compared: keep one detector with --detector, or train what is missing."
-        )
-    for matrix in found:
+    for matrix in matrices_in(rows, runs, metric):
         show(matrix)
     console.say(f"\n{len(rows)} rows: {quality}")
     console.next_step(

@@ -23,40 +23,19 @@ def command() -> None:
 def list_() -> None:
     """List the data sets known by name, where their files are or are missing, their licences."""
     import os
-    import re
 
-    from asbench import plugins
-    from asbench.datasets import READERS
+    from asbench.catalogue import known_datasets
     from cli import console
 
     shown = console.table("data set", "cat.", "files", "what it is", "licence", right=("cat.",))
-    for name in plugins.names("asbench.datasets"):
-        module = plugins.module("asbench.datasets", name)
-        origin = getattr(module, "SOURCE", None)
-        variants = (f"{name}@{v}" for v in sorted(plugins.table("asbench.datasets", name)))
-        categories, files = ("", "any path") if name in READERS else _here(name)
-        what = re.split(r"\.?\n|[(:,]", module.__doc__ or "")[0].strip()
-        licence = origin.licence.partition(":")[0] if origin else "-"
-        shown.add_row(", ".join((name, *variants)), categories, files, what, licence)
+    for one in known_datasets():
+        categories = "" if one.categories is None else str(one.categories)
+        names = ", ".join((one.name, *one.variants))
+        shown.add_row(names, categories, one.files, one.about, one.licence)
     console.out.print(shown)
     if not os.environ.get("ASBENCH_DATA"):
         console.say("\nASBENCH_DATA is not set: it names the folder in which data sets lie.")
     console.next_step("asbench data fetch visa", "asbench data check ./photos")
-
-
-def _here(name: str) -> tuple[str, str]:
-    """Return how many categories of a named data set are here, and where its files lie."""
-    import os
-
-    from asbench import open_dataset
-    from synth_store.types import UserError
-
-    try:
-        data = open_dataset(name)
-        return str(len(data.categories())), str(getattr(data, "root", "none needed"))
-    except UserError:
-        place = os.path.join(os.environ.get("ASBENCH_DATA", ""), name)
-        return "", f"{place} is not {name}" if os.path.isdir(place) else "missing"
 
 
 @command.command(
@@ -123,16 +102,17 @@ def check(path: str, name: str | None) -> None:
     counted = ("train", "test normal", "anomalous", "masks", "sizes")
     shown = console.table("category", *counted, right=counted)
     for category in report.categories:
-        images = sum(d.images for d in category.defects.values())
-        masks = sum(d.masks for d in category.defects.values())
         sizes = "-"
         if category.heights is not None and category.widths is not None:
             sizes = f"{category.heights[0]}-{category.heights[1]} x "
             sizes += f"{category.widths[0]}-{category.widths[1]}"
-        counts = [str(n) for n in (category.train, category.test_normal, images, masks)]
+        counts = [
+            str(n)
+            for n in (category.train, category.test_normal, category.anomalous, category.masks)
+        ]
         shown.add_row(category.category, *counts, sizes)
-        for defect, found in category.defects.items():
-            shown.add_row(f"  {defect}", "", "", str(found.images), str(found.masks), "")
+        for defect, of in category.defects.items():
+            shown.add_row(f"  {defect}", "", "", str(of.images), str(of.masks), "")
     console.out.print(shown)
     for problem in report.problems:
         console.say(f"{problem.severity}: {problem.path}: {problem.reason}")
@@ -140,10 +120,9 @@ def check(path: str, name: str | None) -> None:
         console.say(f"differs from the paper's Table 3: {difference}")
     if report.differences == ():
         console.say("counts and sizes are those of the paper's Table 3")
-    unusable = sum(p.severity == "unusable" for p in report.problems)
-    warnings = len(report.problems) - unusable
-    console.say(f"\n{unusable} files cannot be used, {warnings} warnings")
-    if unusable:
+    warnings = len(report.problems) - report.unusable
+    console.say(f"\n{report.unusable} files cannot be used, {warnings} warnings")
+    if report.unusable:
         console.next_step("mend or remove the files named above, then check again")
         raise click.exceptions.Exit(1)
     console.next_step(

@@ -20,19 +20,19 @@ def command(folder: Path) -> None:
     Needs no data, no download and no GPU. The results are those of a reduced network on small
     images: they show how the parts work together, and are not to be held against papers.
     """
+    from asbench import report
     from asbench.demo import SIZE, demo
-    from asbench.imaging.contact_sheet import sheets
-    from asbench.report.page import html
     from cli import console
 
     start = time.perf_counter()
     with console.progress() as bars:
         trained = demo(folder, progress=bars)
-    page = html.write(
+    page = report.write(
         folder / "runs",
         folder / "report.html",
-        sheets=sheets(folder / "store", [t.run for t in trained]),
-    )
+        store=folder / "store",
+        quality=folder / "quality",
+    ).page
     heads = ("image AUROC", "pixel AUROC", "pixel AP", "PRO")
     names = ("image_auroc", "pixel_auroc", "pixel_ap", "pro")
     shown = console.table("trained on", *heads, right=heads)

@@ -34,13 +34,9 @@ def command(run: Path, form: str | None, output: Path | None) -> None:
     """
     from asbench import Trained
     from cli import console
-    from synth_store.types import UserError
 
-    path = output if output is not None else run / f"model.{form or 'onnx'}"
-    if form is not None and path.suffix != f".{form}":
-        raise UserError(f"--output {path} does not end in .{form}, which --format asks for.")
-    written = Trained(run, "cpu").export(path)
-    console.say(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+    written = Trained(run, "cpu").export(output, form=form)
+    console.say(f"{written.path}: {written.path.stat().st_size / 1e6:.1f} MB")
     console.say(
         f"read again and compared with the run on {written.images} images: maps and scores differ "
         f"by at most {written.difference:.1g}"

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING
 
 import click
-
-if TYPE_CHECKING:
-    from asbench.types import Synthesizer
 
 NOT_YET = ("Con-GAN", "Defect-GAN", "DefectDiffu", "AdaBLDM")
 """Methods of the paper's Table 2 that are not there yet."""
@@ -19,43 +15,20 @@ def command() -> None:
     """The anomaly synthesizers and their parameters."""
 
 
-def _class(name: str) -> type[Synthesizer]:
-    from asbench import plugins
-    from asbench.types import Synthesizer
-
-    return plugins.load("asbench.synthesizers", name, Synthesizer)
-
-
-def _needs(cls: type[Synthesizer]) -> str:
-    """Say what a method needs beside the normals, in a few words."""
-    from asbench.types import LearnedSynthesizer
-
-    needs = ", ".join(sorted(cls().needs))
-    if not issubclass(cls, LearnedSynthesizer):
-        return needs or "normals only"
-    return ", ".join(filter(None, [f"a fit on {cls.learns_from}", needs]))
-
-
 @command.command("list", epilog="\b\nExample:\n  asbench methods list\n")
 def list_() -> None:
     """List the methods by paradigm and family, with what each needs."""
-    from asbench import plugins
+    from asbench.catalogue import families, method_class, needs
     from asbench.synthesizers import variants
     from cli import console
 
-    families: dict[tuple[str, str], list[str]] = {}
-    for name in plugins.names("asbench.synthesizers"):
-        cls = _class(name)
-        families.setdefault((cls.paradigm, cls.family), []).append(name)
-    order = sorted(families, key=lambda f: (f[0] != "hand-crafted", f[1] == "composition", f))
-    for paradigm, family in order:
+    for (paradigm, family), names in families().items():
         console.say(f"\n{paradigm}, {family}")
         shown = console.table("  method", "needs", "variants")
         shown.show_header = False
-        for name in families[paradigm, family]:
-            needs = _needs(_class(name))
+        for name in names:
             others = " ".join(f"@{v}" for v in variants(name))
-            shown.add_row(f"  {name}", needs, others)
+            shown.add_row(f"  {name}", needs(method_class(name)), others)
         console.out.print(shown)
     console.say("\nreal, in place of a method: the data set's few-shot defects themselves")
     console.say(f"\nNot there yet: {', '.join(NOT_YET)}.")
@@ -67,17 +40,18 @@ def list_() -> None:
 def show(name: str) -> None:
     """Show what a method does, its paper, cost and parameters."""
     from asbench import plugins
+    from asbench.catalogue import method_class, needs
     from asbench.generation.cost import CATEGORY, measure
     from asbench.parameters import parameters
     from asbench.synthesizers import resolve
     from asbench.types import LearnedSynthesizer, PerSample
     from cli import console
 
-    cls = _class(name)
+    cls = method_class(name)
     module = plugins.module("asbench.synthesizers", name)
     console.say(f"{cls.title} ({cls.paradigm}, {cls.family})\n{cls.paper}\n{cls.url}\n")
     console.say(inspect.cleandoc(cls.__doc__ or module.__doc__ or ""))
-    console.say(f"\nneeds: {_needs(cls)}")
+    console.say(f"\nneeds: {needs(cls)}")
     console.say(f"local: {'yes' if cls.local else 'no'} (equal to the normal outside of its mask)")
     shown_on = resolve(name, dataset="demo", category=CATEGORY)
     if isinstance(shown_on, PerSample):

@@ -31,28 +31,23 @@ def command(run: Path, images: tuple[Path, ...], out: Path, device: str | None) 
     and none was used. A file that cannot be used is named and stops no other; the exit status is
     then 1.
     """
-    from asbench import Trained
-    from asbench.evaluation.predict_files import TABLE, predict_files
+    from asbench import predict
     from cli import console
 
-    trained = Trained(run, device)
     with console.progress() as bars:
-        rows, unusable = predict_files(
-            trained, images, out, lambda done, total: bars("predicting", done, total)
-        )
-    if rows:
+        said = predict(run, images, out, device=device, progress=bars)
+    if said.rows:
         shown = console.table("image", "score", "verdict", right=("score", "verdict"))
         verdicts = {True: "anomalous", False: "normal", None: "no threshold"}
-        for row in rows[:SHOWN]:
+        for row in said.rows[:SHOWN]:
             shown.add_row(row.image, f"{row.score:.4f}", verdicts[row.anomalous])
         console.out.print(shown)
-        if len(rows) > SHOWN:
-            console.say(f"... and {len(rows) - SHOWN} more in {out / TABLE}")
-        threshold = trained.run.threshold
-        if threshold is not None:
-            console.say(f"threshold {threshold.value:.4f}: {threshold.rule}")
+        if len(said.rows) > SHOWN:
+            console.say(f"... and {len(said.rows) - SHOWN} more in {said.table}")
+        if said.threshold is not None:
+            console.say(f"threshold {said.threshold.value:.4f}: {said.threshold.rule}")
         console.next_step(f"look at the heat maps in {out}")
-    for error in unusable:
+    for error in said.unusable:
         click.echo(f"error: {error}", err=True)
-    if unusable:
+    if said.unusable:
         raise click.exceptions.Exit(1)

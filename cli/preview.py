@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from cli import options
-
-if TYPE_CHECKING:
-    from asbench.types import Dataset
 
 EPILOG = """
 \b
@@ -78,53 +74,42 @@ def command(
     With --foreground no method is drawn, but the normals with the object found on each, as methods
     that keep to it use it; where none was found they take the whole image.
     """
-    from asbench import open_dataset
-    from asbench.documents import into_place
-    from asbench.generation.fitted import fitted_methods
-    from asbench.generation.generate import samples_of
-    from asbench.imaging.contact_sheet import Band, contact_sheet, png
-    from asbench.synthesizers import hand_crafted
+    from asbench import preview
     from cli import console
 
     if bool(method) == foreground:
         raise click.UsageError("Give --method NAME, or --foreground without one.")
-    data = open_dataset(dataset, name=name)
     place = {
         "store": options.unless(store, options.STORE),
         "dataset": options.unless(dataset, "demo"),
         "name": name,
         "category": category,
     }
+    with console.progress() as bars:
+        drawn = preview(
+            dataset,
+            method or None,
+            category=category,
+            n=count,
+            seed=seed,
+            store=store,
+            textures=textures,
+            fits=fits,
+            name=name,
+            same_normals=same_normals,
+            compact=compact,
+            side=side,
+            out=out,
+            progress=bars,
+            notify=console.say,
+        )
+    names = list(drawn.stored)
     if foreground:
-        categories = [category] if category else list(data.categories())
-        _foregrounds(data, categories, count, store, side, compact, out)
+        console.say(f"{out}: {len(names)} categories, up to {count} normals each")
         console.next_step(console.command("asbench", "preview", **place, method="memseg,nsa"))
         return
-    chosen = category or data.categories()[0]
-    every = hand_crafted() + fitted_methods(fits, data.name, chosen)
-    methods = every if "all" in method else list(method)
-    bands, found = [], {}
-    with console.progress() as bars:
-        for done, one in enumerate(methods, 1):
-            samples, stored = samples_of(
-                store,
-                data,
-                one,
-                chosen,
-                range(count),
-                seed=seed,
-                textures=textures,
-                same_normals=same_normals,
-                fits=fits,
-            )
-            found[one] = stored
-            note = "" if stored or same_normals else ", not stored"
-            bands.append(Band(f"{one} on {data.name}/{chosen}, seed {seed}{note}", samples))
-            bars("drawing", done, len(methods))
-    picture = png(contact_sheet(bands, side=side, compact=compact))
-    into_place(out, picture)
-    console.say(f"{out}: {len(bands)} methods, {count} samples each")
-    missing = [one for one, stored in found.items() if not stored]
+    console.say(f"{out}: {len(names)} methods, {count} samples each")
+    missing = [one for one, stored in drawn.stored.items() if not stored]
     if missing:
         console.next_step(
             console.command(
@@ -137,35 +122,7 @@ def command(
             )
         )
         return
-    mix = ",".join(f"{one}:{1 / len(methods):.3g}" for one in methods)
+    mix = ",".join(f"{one}:{1 / len(names):.3g}" for one in names)
     console.next_step(
         console.command("asbench", "train", **place, synth_seed=options.unless(seed, 0), mix=mix)
     )
-
-
-def _foregrounds(
-    data: Dataset,
-    categories: list[str],
-    count: int,
-    store: str,
-    side: int,
-    compact: bool,
-    out: Path,
-) -> None:
-    """Draw normals with their objects, and say where none was found."""
-    from asbench.documents import into_place
-    from asbench.imaging.contact_sheet import Band, foreground_sheet, foregrounds, png
-    from cli import console
-
-    bands = []
-    for category in categories:
-        samples, stored = foregrounds(store, data, category, count)
-        found = sum(not s.mask.all() for s in samples)
-        place = f"{data.name}/{category}"
-        bands.append(Band(f"{place}: object on {found} of {len(samples)}", samples))
-        rest = "" if found == len(samples) else "; elsewhere the whole image counts as the object"
-        source = "stored" if stored else "not stored"
-        console.say(f"{place}: object found on {found} of {len(samples)} normals ({source}){rest}")
-    picture = png(foreground_sheet(bands, side=side, compact=compact))
-    into_place(out, picture)
-    console.say(f"{out}: {len(bands)} categories, up to {count} normals each")

@@ -38,12 +38,13 @@ def command(
     around their borders, and what the masks themselves say. A name with an @ is a stand-in: the
     same formula over other features. What is measured already is not measured again.
     """
+    from asbench import SynthStore
     from asbench.datasets import open_dataset
     from asbench.documents import into_place
     from asbench.quality import record
     from asbench.quality.measure import Meter
     from cli import console
-    from synth_store import SynthStore, UserError
+    from synth_store.types import UserError
 
     data = open_dataset(asked.dataset, name=asked.name)
     opened, seed = SynthStore.open(asked.store), asked.seed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, Literal
 
 import click
 from click.core import ParameterSource
@@ -67,81 +68,32 @@ def command(
     tables: Path | None,
     figures: Path | None,
     no_images: bool,
-    compare: str | None,
+    compare: Literal["paper"] | None,
 ) -> None:
     """Write one self-contained HTML page of all runs: results, plots, galleries, provenance."""
-    from asbench import results
-    from asbench.documents import into_place
-    from asbench.imaging import contact_sheet
-    from asbench.quality import quality_vs_detection
-    from asbench.quality import record as qualities
-    from asbench.report import coverage
-    from asbench.report import tables as own_tables
-    from asbench.report.page import html, studies
-    from asbench.report.paper import files
-    from asbench.study import record
+    from asbench import report
     from cli import console
-    from synth_store import SynthStore
 
-    asked, said = None, None
+    # Where a study is named, what nobody typed is in its folder.
+    typed = click.get_current_context().get_parameter_source
+    places: dict[str, Any] = {"runs": runs, "store": store, "quality": quality, "out": out}
     if study is not None:
-        said = record.read(study)
-        runs, store, quality, out = _in_folder(study)
-    found, measured = results.runs(runs), qualities.rows(quality)
-    if said is not None:
-        asked = coverage.asked(said, found, measured)
-        found, measured = coverage.own(said, found), coverage.own_quality(said, measured)
-    kept = quality_vs_detection.latest(measured)
-    if len(kept) < len(measured):
-        console.say(f"{len(measured) - len(kept)} sets measured otherwise than the latest left out")
-    scores = quality_vs_detection.by_method(kept)
-    pictures = not no_images and SynthStore.stands_at(store)
-    page = html.write(
-        runs,
-        out,
-        sheets=contact_sheet.sheets(store, found) if pictures else {},
-        runs=found,
-        quality=scores,
-        asked=asked,
-        compare=compare == "paper",
+        places = {k: v for k, v in places.items() if typed(k) is ParameterSource.COMMANDLINE}
+    written = report.write(
+        study=study,
+        markdown=markdown,
+        latex=latex,
+        csv=csv,
+        tables=tables,
+        figures=figures,
         images=not no_images,
+        compare=compare,
+        notify=console.say,
+        **places,
     )
-    table = own_tables.results_table(found)
-    texts = (
-        (markdown, own_tables.markdown),
-        (latex, own_tables.latex),
-        (csv, own_tables.csv_text),
-    )
-    for path, render in texts:
-        if path is not None:
-            into_place(path, render(table))
-            console.say(str(path))
-    grid = studies.grid_of(table.scores, asked)
-    if tables is not None:
-        paper = compare == "paper"
-        for path in files.write(grid, tables, quality=scores, compare=paper, asked=asked):
-            console.say(str(path))
-    if figures is not None:
-        for path in files.write_figures(grid, figures, scores):
-            console.say(str(path))
-    if asked is not None:
-        console.say(asked.told)
-    console.say(f"{len(found)} runs: {page}")
-    console.next_step(f"open {page} in a browser")
-
-
-def _in_folder(study: Path) -> tuple[Path, str, Path, Path]:
-    """Return runs, store, quality and page: in the study's folder, unless they are named."""
-    context = click.get_current_context()
-
-    def place(name: str, file: str) -> str:
-        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            return str(context.params[name])
-        return str(study / file)
-
-    return (
-        Path(place("runs", "runs")),
-        place("store", "store"),
-        Path(place("quality", "quality")),
-        Path(place("out", "report.html")),
-    )
+    for path in written.files:
+        console.say(str(path))
+    if written.study:
+        console.say(written.study)
+    console.say(f"{written.runs} runs: {written.page}")
+    console.next_step(f"open {written.page} in a browser")

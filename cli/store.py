@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -36,32 +37,21 @@ def _next(store: str, *lines: tuple[str, ...]) -> None:
 @options.store
 def ls(addresses: tuple[str, ...], store: str) -> None:
     """List sets with their samples, size on disk and digest."""
+    from asbench import SynthStore
     from cli import console
-    from synth_store import SynthStore
-    from synth_store.metadata import read_attributes
-    from synth_store.selection import bytes_on_disk, select
+    from synth_store.selection import bytes_on_disk, contents
 
     opened = SynthStore.open(store)
     shown = console.table("set", "samples", "size", right=("samples", "size"))
     shown.add_column("digest")
-    sets = select(opened, addresses)
-    if not addresses:
-        for dataset, category in opened.stored_normals():
-            normals = opened.normals(dataset, category)
-            size = _size(bytes_on_disk(normals.folder))
-            digest = normals.digest[:12]
-            shown.add_row(f"{dataset}/normal/{category}", str(len(normals)), size, digest)
-    for key, category in sets:
-        folder = opened.folder(key, category)
-        attributes = read_attributes(folder)
-        count, target = attributes["count"], attributes["target"]
-        samples = str(count) if attributes["complete"] else f"{count} of {target}"
-        digest = str(attributes["digest"] or "")[:12]
-        shown.add_row(f"{key}/{category}", samples, _size(bytes_on_disk(folder)), digest)
+    entries = contents(opened, addresses)
+    for one in entries:
+        samples = str(one.count) if one.count == one.target else f"{one.count} of {one.target}"
+        shown.add_row(one.address, samples, _size(one.size), str(one.digest or "")[:12])
     console.say(f"{store}: {opened.geometry}, {_size(bytes_on_disk(opened.root))}")
     console.out.print(shown)
-    infos = [("store", "info", str(key)) for key, _ in sets[:1]]
-    _next(store, *infos, ("store", "verify"))
+    sets = [one.address.rpartition("/")[0] for one in entries if "/normal/" not in one.address]
+    _next(store, *(("store", "info", key) for key in sets[:1]), ("store", "verify"))
 
 
 @command.command(
@@ -73,16 +63,14 @@ def ls(addresses: tuple[str, ...], store: str) -> None:
 @options.store
 def info(addresses: tuple[str, ...], store: str) -> None:
     """Show everything recorded of sets: parameters, encoding, versions, digests."""
+    from asbench import SynthStore
     from cli import console
-    from synth_store import SynthStore
-    from synth_store.metadata import read_attributes
     from synth_store.selection import select
 
     opened = SynthStore.open(store)
-    sets = select(opened, addresses)
-    for key, category in sets:
+    for key, category in select(opened, addresses):
         console.say(f"{key}/{category}")
-        for name, value in sorted(read_attributes(opened.folder(key, category)).items()):
+        for name, value in sorted(opened.attributes(key, category).items()):
             console.say(f"  {name}: {value}")
     _next(store, ("store", "verify", *addresses))
 
@@ -109,9 +97,9 @@ def verify(
 
     The exit status is 1 if there is any.
     """
+    from asbench import SynthStore
     from asbench.generation import verify
     from cli import console
-    from synth_store import SynthStore
 
     opened = SynthStore.open(store)
     with console.progress() as bars:
@@ -145,29 +133,14 @@ def verify(
 @click.option("--dry-run", is_flag=True, help="Say what would go, and leave it.")
 def rm(addresses: tuple[str, ...], store: str, dry_run: bool) -> None:
     """Remove sets; a data set's bare name removes its normals as well."""
+    from asbench import SynthStore
     from cli import console
-    from synth_store import SynthStore
-    from synth_store.removal import remove_dataset, remove_set
-    from synth_store.selection import bytes_on_disk, select
-    from synth_store.types import UserError
+    from synth_store.removal import remove
 
-    opened = SynthStore.open(store)
-    whole = sorted({d for d, _ in opened.stored_normals()} & set(addresses))
-    rest = [a for a in addresses if a not in whole]
-    if any(a.strip("/").split("/")[1:2] == ["normal"] for a in rest):
-        raise UserError("normals are removed with their data set: asbench store rm DATASET.")
-    sets = [(k, c) for k, c in select(opened, rest) if k.dataset not in whole] if rest else []
     said = "would remove" if dry_run else "removed"
-    for dataset in whole:
-        size = _size(bytes_on_disk(opened.root / dataset))
-        if not dry_run:
-            remove_dataset(opened, dataset)
-        console.say(f"{said} {dataset} with its normals ({size})")
-    for key, category in sets:
-        size = _size(bytes_on_disk(opened.folder(key, category)))
-        if not dry_run:
-            remove_set(opened, key, category)
-        console.say(f"{said} {key}/{category} ({size})")
+    for gone in remove(SynthStore.open(store), addresses, dry_run=dry_run):
+        normals = " with its normals" if gone.whole else ""
+        console.say(f"{said} {gone.address}{normals} ({_size(gone.size)})")
     _next(store, ("store", "rm", *addresses) if dry_run else ("store", "ls"))
 
 
@@ -186,14 +159,13 @@ def copy(source: str, target: str, addresses: tuple[str, ...], replace: bool) ->
     What is there already is not copied again, so a copy that was cut off continues, and a set that
     has grown grows there. All that is written is read back and compared.
     """
+    from asbench import SynthStore
     from cli import console
-    from synth_store import SynthStore
     from synth_store.copying import copy_store
-    from synth_store.places import place
 
     opened = SynthStore.open(source)
     with console.progress() as bars:
-        copied = copy_store(opened, place(target), addresses, replace=replace, progress=bars)
+        copied = copy_store(opened, target, addresses, replace=replace, progress=bars)
     for one in copied:
         said = "stands there" if one.stood else f"{_size(one.sent)} written"
         console.say(f"{one.address}: {one.samples} images, {said}")
@@ -218,33 +190,21 @@ def copy(source: str, target: str, addresses: tuple[str, ...], replace: bool) ->
     help="PNG files as MVTec AD lays them out, or one Zarr group a category.",
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Where to write.")
-def export(key: str, store: str, category: tuple[str, ...], form: str, out: Path) -> None:
+def export(
+    key: str, store: str, category: tuple[str, ...], form: Literal["mvtec", "zarr"], out: Path
+) -> None:
     """Write a set as a folder of PNG files (mvtec) or as a plain Zarr that xarray opens (zarr)."""
-    from asbench.generation.export_set import export_folder, export_zarr
+    from asbench import SynthStore
+    from asbench.generation.export_set import export_set
     from cli import console
-    from synth_store import StoreKey, SynthStore
-    from synth_store.selection import select
-    from synth_store.types import UserError
 
     opened = SynthStore.open(store)
-    named = StoreKey.parse(key)
-    there = [c for _, c in select(opened, (key,))]
-    for one in category:
-        if one not in there:
-            raise UserError(f"{key} has no category {one!r}: choose from {', '.join(there)}.")
     with console.progress() as bars:
-        for one in category or there:
-            stored = opened.read(named, one)
-
-            def report(done: int, total: int, what: str = f"{key}/{one}") -> None:
-                bars(what, done, total)
-
-            if form == "mvtec":
-                place = export_folder(stored, out, report)
-            else:
-                place = export_zarr(stored, out / f"{one}.zarr", report)
-            console.say(f"{key}/{one}: {stored.count} samples in {place}")
+        for one in export_set(
+            opened, key, out, categories=category or None, form=form, progress=bars
+        ):
+            console.say(f"{key}/{one.category}: {one.count} samples in {one.place}")
     if form == "mvtec":
         console.next_step(f"look at {out}")
     else:
-        console.next_step(f"in Python: xarray.open_zarr({str(place)!r}, consolidated=False)")
+        console.next_step(f"in Python: xarray.open_zarr({str(one.place)!r}, consolidated=False)")

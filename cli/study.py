@@ -10,9 +10,9 @@ import click
 from cli import options
 
 if TYPE_CHECKING:
+    from asbench.study.folder import StudyFolder
     from asbench.study.plan import StudyPlan
     from asbench.study.record import Record
-    from asbench.study.spec import Study
 
 STUDY = click.argument("study", metavar="STUDY")
 folder = click.option(
@@ -40,13 +40,6 @@ def command() -> None:
 
     STUDY is a YAML file, or one that ships with ASBench: `asbench study ls`.
     """
-
-
-def _places(
-    study: Study, folder: Path | None, store: str | None, runs: Path | None
-) -> tuple[Path, str, Path]:
-    folder = folder if folder is not None else Path(study.name)
-    return folder, store or str(folder / "store"), runs or folder / "runs"
 
 
 @command.command(
@@ -91,15 +84,13 @@ def plan(study: str, folder: Path | None, store: str | None, runs: Path | None, 
 
     Nothing is written. Exit status 1 if the file has faults, all of which are named.
     """
-    from asbench.study import plan as planning
-    from asbench.study import spec
+    from asbench.study import open
     from cli import console
 
-    read = spec.read(study)
-    planned = planning.plan(read)
-    _, at_store, at_runs = _places(read, folder, store, runs)
+    opened = open(study, folder, store=store, runs=runs)
+    planned = opened.plan()
     _show_runs(planned)
-    _show_costs(planned, at_store, at_runs, gpus)
+    _show_costs(planned, opened, gpus)
     _show_quality(planned)
     _show_absent(planned)
     planned.refuse_faults()
@@ -124,17 +115,16 @@ def _show_runs(planned: StudyPlan) -> None:
     console.out.print(shown)
 
 
-def _show_costs(planned: StudyPlan, store: str, runs: Path, gpus: int) -> None:
+def _show_costs(planned: StudyPlan, opened: StudyFolder, gpus: int) -> None:
     from asbench import results
     from asbench.study import estimate
     from cli import console
     from synth_store.places import place
-    from synth_store.remote import RemotePath
 
     heads = ("runs", "steps", "hours")
     shown = console.table("detector", *heads, right=heads)
     shown.add_column("source")
-    known = results.runs(runs) if runs.is_dir() else []
+    known = results.runs(opened.runs) if opened.runs.is_dir() else []
     costs = estimate.times(planned.cells, known, gpu=gpus > 0)
     for cost in costs:
         hours = "?" if cost.seconds is None else f"{cost.seconds / 3600:.1f}"
@@ -146,8 +136,8 @@ def _show_costs(planned: StudyPlan, store: str, runs: Path, gpus: int) -> None:
     console.say(
         f"about {whole:,.1f} hours on {on}, rendering and quality not counted; --gpus 1 for a GPU's"
     )
-    written = place(store)
-    free = estimate.free(runs if isinstance(written, RemotePath) else written)
+    written = place(opened.store)
+    free = estimate.free(written if isinstance(written, Path) else opened.runs)
     needed = estimate.disk(planned, planned.cells)
     console.say(
         f"about {needed.total / 1e9:.2f} GB: store {needed.store / 1e9:.2f}, runs "
@@ -245,29 +235,22 @@ def run(
     continues. Exit status 1 if anything failed.
     """
     from asbench.grid import engines
-    from asbench.study import run as running
-    from asbench.study import spec
+    from asbench.study import open
     from asbench.types import Interrupted
     from cli import console
     from cli.main import INTERRUPTED
     from cli.stopping import Stopping
 
-    read = spec.read(study)
-    place, at_store, at_runs = _places(read, folder, store, runs)
+    opened = open(study, folder, store=store, runs=runs)
     stopping = Stopping("stopping when the trainings at hand are saved")
     with (
         engines.engine(workers=workers, scheduler=scheduler, slurm=slurm, gpus=gpus) as engine,
         console.progress(fleeting=True) as bars,
     ):
-        console.say(f"{read.name} in {place}, on {engine}")
         try:
             with stopping:
-                found = running.run(
-                    read,
-                    place,
-                    store=at_store,
-                    runs=at_runs,
-                    engine=engine,
+                found = opened.run(
+                    workers=engine,
                     retries=retries,
                     available=available,
                     progress=bars,
@@ -277,8 +260,10 @@ def run(
         except Interrupted as interrupted:
             click.echo(str(interrupted), err=True)
             raise click.exceptions.Exit(INTERRUPTED) from None
-    _show_record(found, place)
-    console.next_step(console.command("asbench", "report", study=place, runs=runs, store=store))
+    _show_record(found, opened.folder)
+    console.next_step(
+        console.command("asbench", "report", study=opened.folder, runs=runs, store=store)
+    )
     if found.failed or (found.quality is not None and found.quality.failed):
         raise click.exceptions.Exit(1)
 

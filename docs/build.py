@@ -19,16 +19,30 @@ import click
 
 import asbench
 import synth_store
-from asbench import datasets, detectors, plugins, synthesizers, testing, types
+from asbench import (
+    catalogue,
+    datasets,
+    detectors,
+    plugins,
+    report,
+    study,
+    synthesizers,
+    testing,
+    types,
+)
 from asbench import parameters as parameter_module
-from asbench.evaluation import trained
+from asbench.data import check, fetch
+from asbench.evaluation import evaluate, predict_files, trained
 from asbench.files import records
 from asbench.fitting import contract as learned_model
+from asbench.generation import export_set, preview, verify
 from asbench.nets import detector as detector_contract
 from asbench.parameters import Parameter
 from asbench.parameters import parameters as parameters_of
+from asbench.report import compare
 from cli.main import asbench as command_line
 from docs.python_api import describe, prose
+from synth_store import copying, errors, removal, selection
 
 FOLDER = Path(__file__).parent / "reference"
 NOTICE = "<!-- Written by `make docs` from the code. Change the code, not this page. -->"
@@ -270,15 +284,85 @@ def python() -> str:
         (
             "asbench",
             asbench,
-            [n for n in asbench.__all__ if n not in stores],
-            "What `import asbench` offers, beside `SynthStore`, which is `synth_store`'s.",
+            [
+                n
+                for n in asbench.__all__
+                if n not in stores and not inspect.ismodule(getattr(asbench, n))
+            ],
+            "What `import asbench` offers, beside the packages `report` and `study` below, and "
+            "`SynthStore`, which is `synth_store`'s.",
         ),
-        ("asbench.evaluation.trained", trained, ("Prediction",), "What `predict` returns."),
+        ("asbench.evaluation.trained", trained, ("Prediction",), "What a run's `predict` returns."),
+        ("asbench.evaluation.evaluate", evaluate, ("Evaluation",), "What `evaluate` returns."),
+        (
+            "asbench.evaluation.predict_files",
+            predict_files,
+            ("Predictions", "Row"),
+            "What `predict` returns.",
+        ),
+        ("asbench.generation.preview", preview, ("Preview",), "What `preview` returns."),
+        ("asbench.report", report, report.__all__[::-1], "Reports: `from asbench import report`."),
+        (
+            "asbench.report.compare",
+            compare,
+            ("PairedComparison", "Block"),
+            "What `compare` returns.",
+        ),
+        (
+            "asbench.study",
+            study,
+            ("open", "shipped", "StudyFolder"),
+            "Studies: `from asbench import study`.",
+        ),
         (
             "synth_store",
             synth_store,
             sorted(stores),
             "The store alone: needs neither torch nor asbench.",
+        ),
+        (
+            "asbench.generation.verify",
+            verify,
+            ("verify", "Verification"),
+            "What `asbench store verify` does.",
+        ),
+        (
+            "asbench.generation.export_set",
+            export_set,
+            ("export_set", "Exported"),
+            "What `asbench store export` does.",
+        ),
+        (
+            "synth_store.selection",
+            selection,
+            ("contents", "StoreEntry"),
+            "What `asbench store ls` shows.",
+        ),
+        ("synth_store.removal", removal, ("remove", "Removed"), "What `asbench store rm` does."),
+        (
+            "synth_store.copying",
+            copying,
+            ("copy_store", "Copied"),
+            "What `asbench store copy` does.",
+        ),
+        (
+            "asbench.data.check",
+            check,
+            ("check", "Report", "CategoryReport", "Defects", "Problem"),
+            "What `asbench data check` does.",
+        ),
+        ("asbench.data.fetch", fetch, ("fetch",), "What `asbench data fetch` does."),
+        (
+            "asbench.catalogue",
+            catalogue,
+            ("known_datasets", "KnownDataset", "families"),
+            "What `asbench data list` and `asbench methods list` show.",
+        ),
+        (
+            "synth_store.errors",
+            errors,
+            [e.__name__ for e in (errors.Refusal, *errors.Refusal.__subclasses__())],
+            "What a store refuses, in data: each is a `StoreError`.",
         ),
         (
             "asbench.types",

@@ -8,21 +8,20 @@ samples is computed before that last step; so whatever stops a copy, the same ca
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
 from synth_store.digest import combine, image_digest, sample_digest
+from synth_store.errors import DamagedSource, NormalsAtTarget, PixelsAtTarget
 from synth_store.fetching import ahead
 from synth_store.identity import refuse_other_identity, refuse_other_versions
-from synth_store.metadata import Json, attributes_in, encode, group, locked, write_atomically
-from synth_store.places import Place, below, files
+from synth_store.metadata import Json, attributes_in, encode, group
+from synth_store.places import Place, below, place
 from synth_store.reader import Normals, ShardedArray, StoredSet
-from synth_store.remote import RemotePath
 from synth_store.selection import select
 from synth_store.store import SynthStore
 from synth_store.types import StoreError
@@ -46,7 +45,7 @@ class Copied:
 
 def copy_store(
     source: SynthStore,
-    to: Place,
+    to: Path | Place | str,
     addresses: Sequence[str] = (),
     *,
     replace: bool = False,
@@ -62,7 +61,7 @@ def copy_store(
     """
     sets = [(key, c) for key, c in select(source, addresses) if source.count(key, c)]
     drawn_on = sorted({(key.dataset, category) for key, category in sets})
-    target = _opened(source, to)
+    target = _opened(source, place(to))
     copied = []
     for dataset, category in drawn_on if addresses else source.stored_normals():
         normals = source.normals(dataset, category)
@@ -81,11 +80,11 @@ def _opened(source: SynthStore, to: Place) -> SynthStore:
     """Open the store to copy into, or make an empty one of the source's geometry."""
     if source.root == to:
         raise StoreError(f"{to} cannot be copied to itself: name another place.")
-    if isinstance(to, Path):
-        target = SynthStore.create(to, None if SynthStore.stands_at(to) else source.geometry)
-    else:
+    if to.remote:
         _create(to / "zarr.json", (source.root / "zarr.json").read_bytes())
         target = SynthStore.open(to)
+    else:
+        target = SynthStore.create(to, None if SynthStore.stands_at(to) else source.geometry)
     if target.geometry != source.geometry:
         raise StoreError(
             f"the store at {to} holds {target.geometry} images, that at {source.root} "
@@ -118,21 +117,18 @@ class _Copying:
         if not replace and self._refuse_other(before):
             return Copied(self.address, count, 0, stood=True)
         if replace and there is not None:
-            _remove(self.folder / "zarr.json")
+            (self.folder / "zarr.json").remove()
             there = None
         begun = self._begin(there)
         digest = self._shards(None if replace else before)
         if digest != self.source.attributes["digest"]:
-            raise StoreError(
-                f"{self.source.folder} is damaged: its samples do not match the recorded digest. "
-                "See what is with `asbench store verify`."
-            )
+            raise DamagedSource(self.source.folder)
         if _bytes(self.source.folder / "zarr.json") != mine:
             raise self._changed(self.source.folder)
-        with _guarded(self.root):
+        with self.root.locked():
             if _bytes(self.folder / "zarr.json") != begun:
                 raise self._changed(self.folder)
-            _write(self.folder / "zarr.json", mine)
+            (self.folder / "zarr.json").write(mine)
         return Copied(self.address, count, sum(self.sent), stood=False)
 
     def _known(self, there: bytes | None) -> Json:
@@ -151,11 +147,7 @@ class _Copying:
             refuse_other_versions(self.address, before["versions"], here["versions"])
             return bool(before["count"] > len(self.source))
         if before["digest"] != here["digest"]:
-            raise StoreError(
-                f"{self.folder} holds other normals than {self.source.folder}: give one of the "
-                "two folders of images its own name with --name, or overwrite those that are "
-                "copied to with --replace."
-            )
+            raise NormalsAtTarget(self.folder, self.source.folder)
         return False
 
     def _begin(self, there: bytes | None) -> bytes | None:
@@ -163,9 +155,10 @@ class _Copying:
         if there is None:  # what else is there an interrupted replacement left
             numbers = range(-(-len(self.source) // self.source.image.capacity))
             wanted = {call.args[-1] for n in numbers for call in self._calls(n)}
-            for path, _ in list(files(self.folder)):
+            there_now: list[tuple[Place, int]] = list(self.folder.files())
+            for path, _ in there_now:
                 if path not in wanted:
-                    _remove(path)
+                    path.remove()
         for above in _groups(self.root, self.folder):
             _create(above / "zarr.json", encode(group()))
         if there is not None or isinstance(self.source, Normals):
@@ -196,14 +189,11 @@ class _Copying:
             if combine(foregrounds) != recorded:
                 raise StoreError(f"{self.source.foreground.folder} is damaged: verify the store.")
         elif before and before["count"] and combine(digests[: before["count"]]) != before["digest"]:
-            raise StoreError(
-                f"{self.folder} holds other pixels than {self.source.folder} under one identity: "
-                "overwrite them with --replace."
-            )
+            raise PixelsAtTarget(self.folder, self.source.folder)
         for path in self._metadata():
             data = self.source.folder.joinpath(*below(path, self.folder)).read_bytes()
             if _bytes(path) != data:
-                _write(path, data)
+                path.write(data)
         return combine(digests)
 
     def _say(self, done: int) -> None:
@@ -239,7 +229,7 @@ class _Copying:
         data = read()
         if _bytes(to) == data:
             return
-        _write(to, data)
+        to.write(data)
         self.sent.append(len(data))
         if _bytes(to) != data:
             raise StoreError(f"{to} is not what was written to it: copy again.")
@@ -260,7 +250,7 @@ def _digest(array: ShardedArray, index: int) -> bytes:
 
 def _groups(root: Place, folder: Place) -> list[Place]:
     """Return the folders between a store's root and a category's."""
-    parts = PurePosixPath(*below(folder, root)).parts
+    parts = below(folder, root)
     return [root.joinpath(*parts[:depth]) for depth in range(1, len(parts))]
 
 
@@ -271,40 +261,10 @@ def _bytes(path: Place) -> bytes | None:
         return None
 
 
-@contextmanager
-def _guarded(root: Place) -> Iterator[None]:
-    """Hold a folder's lock; on an object store, where there is none, nothing is held."""
-    if isinstance(root, RemotePath):
-        yield
-    else:
-        with locked(root):
-            yield
-
-
-def _write(path: Place, data: bytes) -> None:
-    if isinstance(path, RemotePath):
-        path.write_bytes(data)
-    else:
-        write_atomically(path, data)
-
-
 def _create(path: Place, data: bytes) -> bytes:
     """Write a file unless there is one; return what it then holds."""
     found = _bytes(path)
     if found is None:
-        if isinstance(path, RemotePath):
-            path.create(data)
-        else:
-            write_atomically(path, data, keep=True)
+        path.create(data)
         found = path.read_bytes()
     return found
-
-
-def _remove(path: Place) -> None:
-    if isinstance(path, RemotePath):
-        path.remove()
-        return
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        raise StoreError(f"cannot remove {path}: {error.strerror or error}.") from error

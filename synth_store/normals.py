@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from synth_store.digest import combine, image_digest
+from synth_store.errors import OtherNormals
 from synth_store.metadata import (
     encode,
     group,
-    locked,
-    remove_abandoned,
-    write_atomically,
     write_if_other,
     write_parents,
 )
 from synth_store.places import writable
 from synth_store.reader import Normals, image_array, mask_array, write_array
-from synth_store.remote import RemotePath
 from synth_store.shards import encode_chunk, encode_shard
 from synth_store.store import SynthStore
-from synth_store.types import Image, Mask, StoreError
+from synth_store.types import Image, Mask
 
 SHARD = 256
 
@@ -36,7 +32,7 @@ def write_normals(
 ) -> Normals:
     """Store a category's normals with their foregrounds; `attributes` are kept beside them.
 
-    The group's metadata comes last: without it there are no normals. Raises StoreError if
+    The group's metadata comes last: without it there are no normals. Raises OtherNormals if
     others stand there already (their digest differs), and leaves those as they are.
     """
     folder = store.normals_folder(dataset, category)
@@ -44,24 +40,19 @@ def write_normals(
         stored = store.normals(dataset, category)
         digest = combine(image_digest(image) for image, _ in images)
         if digest != stored.digest:
-            raise StoreError(
-                f"{dataset}/{category} in the store at {store.root} has other normals "
-                f"({len(stored)}, digest {stored.digest[:12]}) than these ({len(ids)}, digest "
-                f"{digest[:12]}): give this folder its own name with --name, or remove the old "
-                f"with `{shlex.join(['asbench', 'store', 'rm', '--store', str(store.root)])} "
-                f"{dataset}`."
-            )
-        if isinstance(store.root, RemotePath):  # its stamp is that of the files it was made from
+            there, given = (len(stored), stored.digest), (len(ids), digest)
+            raise OtherNormals(store.root, dataset, category, there, given)
+        if store.remote:  # its stamp is that of the files it was made from
             return stored
         kept = {**stored.attributes, **attributes}
-        with locked(store.root):
+        with store.root.locked():
             write_if_other(folder / "zarr.json", encode(group(kept)))
         return store.normals(dataset, category)
     folder = writable(folder)
     capacity, digests, foreground_digests = SHARD, [], []
     image_out = image_array(folder, "image", capacity, store.geometry)
     mask_out = mask_array(folder, "foreground", capacity, store.geometry)
-    remove_abandoned(folder)
+    folder.remove_abandoned()
     for number, part in enumerate(batched(images, capacity)):
         for image, foreground in part:
             if image.shape != image_out.shape or foreground.shape != mask_out.shape:
@@ -69,12 +60,12 @@ def write_normals(
             digests.append(image_digest(image))
             foreground_digests.append(image_digest(foreground))
         masks = [encode_chunk(foreground) for _, foreground in part]
-        write_atomically(mask_out.path(number), encode_shard(masks, capacity))
+        mask_out.path(number).write(encode_shard(masks, capacity))
         chunks = [encode_chunk(image) for image, _ in part]
-        write_atomically(image_out.path(number), encode_shard(chunks, capacity))
+        image_out.path(number).write(encode_shard(chunks, capacity))
     if len(digests) != len(ids):
         raise ValueError(f"{len(ids)} ids for {len(digests)} images of {dataset}/{category}")
-    with locked(store.root):
+    with store.root.locked():
         write_parents(store.root, folder)
         for array in (image_out, mask_out):
             write_array(array, len(ids))
@@ -86,7 +77,7 @@ def write_normals(
             "digest": combine(digests),
             "foreground_digest": combine(foreground_digests),
         }
-        write_atomically(folder / "zarr.json", encode(group(kept)))
+        (folder / "zarr.json").write(encode(group(kept)))
     return store.normals(dataset, category)
 
 

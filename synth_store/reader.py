@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from synth_store import fetching
+from synth_store.errors import DrawnOnOthers
 from synth_store.metadata import Json, encode, read_attributes, write_if_other
 from synth_store.places import Place
 from synth_store.remote import RemotePath
@@ -213,10 +214,8 @@ class StoredSet:
         self.clean = clean if generated else None
         self._sources: dict[int, Vector] = {}
         if self.attributes["normals"] != normals.digest:
-            raise StoreError(
-                f"{key}/{category} was drawn on other normals ({self.attributes['normals'][:12]}) "
-                f"than the store holds ({normals.digest[:12]}): generate it anew with --replace."
-            )
+            drawn_on = self.attributes["normals"]
+            raise DrawnOnOthers(f"{key}/{category}", drawn_on, normals.digest)
 
     def __len__(self) -> int:
         return self.count
@@ -318,7 +317,7 @@ def stretches(wanted: Sequence[tuple[Normals | StoredSet, int]]) -> Iterator[Str
         for of, count in wanted
         for start in range(0, count, of.image.capacity)
     ]
-    if any(isinstance(of.folder, RemotePath) for of, _ in wanted):
+    if any(of.folder.remote for of, _ in wanted):
         calls = (of.requests(samples.start // of.image.capacity) for of, samples in found)
         yield from fetching.ahead(zip(found, calls, strict=True))
     else:
@@ -327,11 +326,7 @@ def stretches(wanted: Sequence[tuple[Normals | StoredSet, int]]) -> Iterator[Str
 
 def fetch(wanted: Iterable[tuple[Normals | StoredSet, int]]) -> None:
     """Fetch the shards of these samples, several at once; does nothing for those in a folder."""
-    shards = {
-        (of, index // of.image.capacity)
-        for of, index in wanted
-        if isinstance(of.folder, RemotePath)
-    }
+    shards = {(of, index // of.image.capacity) for of, index in wanted if of.folder.remote}
     if shards:
         calls = [call for of, number in shards for call in of.requests(number)]
         deque(fetching.ahead([(None, calls)]), maxlen=0)

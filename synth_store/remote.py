@@ -7,14 +7,15 @@ a FileNotFoundError where nothing is there, and otherwise a StoreError with the 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Hashable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import PurePosixPath
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
+from synth_store.errors import MissingPackage
 from synth_store.types import StoreError
 
 SCHEME = "s3://"
@@ -24,6 +25,8 @@ _TOP = PurePosixPath()
 @dataclass(frozen=True, slots=True, order=True)
 class RemotePath:
     """A key below a store's URL. Pickles as its name: every process has its own connections."""
+
+    remote: ClassVar[bool] = True
 
     store: str
     """`s3://bucket/prefix`, without a slash at its end."""
@@ -70,16 +73,16 @@ class RemotePath:
 
     def exists(self) -> bool:
         """Say whether there is an object of this name."""
-        return bool(self.e_tag())
+        return self.state() is not None
 
-    def e_tag(self) -> str:
-        """Return what changes with the object's bytes; an empty text where there is none."""
+    def state(self) -> Hashable | None:
+        """Return what is another when the object was written anew; None where there is none."""
         client = _client(self.store)
         try:
             with self._failing("read"):
                 found = client.head(str(self.path))
         except FileNotFoundError:
-            return ""
+            return None
         return str(found["e_tag"] or found["last_modified"])
 
     def read_bytes(self) -> bytes:
@@ -88,7 +91,7 @@ class RemotePath:
         with self._failing("read"):
             return bytes(client.get(str(self.path)).bytes())
 
-    def write_bytes(self, data: bytes) -> None:
+    def write(self, data: bytes) -> None:
         """Put the whole object in one request: who reads meanwhile reads the old or the new."""
         client = _client(self.store)
         with self._failing("write"):
@@ -107,6 +110,10 @@ class RemotePath:
         client = _client(self.store)
         with self._failing("remove"), suppress(FileNotFoundError):
             client.delete(str(self.path))
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Hold nothing: an object store has no locks."""
+        return nullcontext()
 
     def files(self) -> Iterator[tuple[Self, int]]:
         """Yield every object below with its size in bytes: one request for each thousand."""
@@ -177,9 +184,7 @@ def _this_process() -> int:
     try:
         import obstore as obstore
     except ImportError as error:
-        raise StoreError(
-            "a store on an object store needs the package obstore: pip install 'asbench[cloud]'."
-        ) from error
+        raise MissingPackage("obstore") from error
     process = os.getpid()
     if not _began:
         _began.append(process)

@@ -3,12 +3,51 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from synth_store.metadata import locked
+from synth_store.errors import NormalsByThemselves
+from synth_store.local import LocalPath
 from synth_store.places import writable
+from synth_store.selection import bytes_on_disk, select
 from synth_store.store import SynthStore
 from synth_store.types import StoreError, StoreKey, check_name
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """A set's category that is gone, or a whole data set with its normals; size: its bytes."""
+
+    address: str
+    size: int
+    whole: bool
+
+
+def remove(
+    store: SynthStore, addresses: Sequence[str], *, dry_run: bool = False
+) -> Iterator[Removed]:
+    """Remove the sets below the addresses, yielding each once it is gone.
+
+    A data set's bare name removes its normals as well. dry_run: say what would go, and leave it.
+    Raises StoreError, before anything goes, for an address with nothing below it and for normals.
+    """
+    datasets = sorted({dataset for dataset, _ in store.stored_normals()} & set(addresses))
+    rest = [address for address in addresses if address not in datasets]
+    for address in rest:
+        if address.strip("/").split("/")[1:2] == ["normal"]:
+            raise NormalsByThemselves(address)
+    sets = select(store, rest) if rest else []
+    for dataset in datasets:
+        size = bytes_on_disk(store.root / dataset)
+        if not dry_run:
+            remove_dataset(store, dataset)
+        yield Removed(dataset, size, whole=True)
+    for key, category in sets:
+        if key.dataset not in datasets:
+            size = bytes_on_disk(store.folder(key, category))
+            if not dry_run:
+                remove_set(store, key, category)
+            yield Removed(f"{key}/{category}", size, whole=False)
 
 
 def remove_set(store: SynthStore, key: StoreKey, category: str) -> None:
@@ -20,7 +59,7 @@ def remove_set(store: SynthStore, key: StoreKey, category: str) -> None:
     if not store.has(key, category):
         raise StoreError(f"{key}/{category} is not in the store at {store.root}.")
     root = writable(store.root)
-    with locked(root):
+    with root.locked():
         _remove(root, writable(store.folder(key, category)))
 
 
@@ -33,7 +72,7 @@ def remove_dataset(store: SynthStore, dataset: str) -> None:
     folder = root / check_name(dataset, "data set")
     if not folder.is_dir():
         raise StoreError(f"{dataset} is not in the store at {store.root}.")
-    with locked(root):
+    with root.locked():
         for key, category in store.sets():
             if key.dataset == dataset:
                 _remove(root, writable(store.folder(key, category)))
@@ -44,7 +83,7 @@ def remove_dataset(store: SynthStore, dataset: str) -> None:
             _remove(root, folder)
 
 
-def _remove(root: Path, folder: Path) -> None:
+def _remove(root: LocalPath, folder: LocalPath) -> None:
     """Remove a folder, then every group above it that holds nothing else."""
     try:
         (folder / "zarr.json").unlink(missing_ok=True)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
+from synth_store.errors import MoreThanHeld
 from synth_store.fetching import held
-from synth_store.places import Place, copy_back_line, files
+from synth_store.places import Place
 from synth_store.reader import Normals, StoredSet
 from synth_store.remote import RemotePath
 from synth_store.store import SynthStore
@@ -32,21 +34,49 @@ def select(store: SynthStore, addresses: Iterable[str] = ()) -> list[tuple[Store
     return [found for found in every if found in chosen or not asked]
 
 
+@dataclass(frozen=True, slots=True)
+class StoreEntry:
+    """One category of a set, or of a data set's normals.
+
+    count: samples that may be read, of the `target` intended; size: bytes of its files; digest: of
+    its pixels, None where none is finished.
+    """
+
+    address: str
+    count: int
+    target: int
+    size: int
+    digest: str | None
+
+
+def contents(store: SynthStore, addresses: Sequence[str] = ()) -> list[StoreEntry]:
+    """Return the sets below the addresses; for none all that is stored, normals first.
+
+    Raises StoreError for an address with nothing below it.
+    """
+    sets, entries = select(store, addresses), []
+    for dataset, category in () if addresses else store.stored_normals():
+        normals = store.normals(dataset, category)
+        address, size = f"{dataset}/normal/{category}", bytes_on_disk(normals.folder)
+        entries.append(StoreEntry(address, len(normals), len(normals), size, normals.digest))
+    for key, category in sets:
+        stored, size = store.attributes(key, category), bytes_on_disk(store.folder(key, category))
+        numbers = stored["count"], stored["target"], size, stored["digest"]
+        entries.append(StoreEntry(f"{key}/{category}", *numbers))
+    return entries
+
+
 def bytes_on_disk(folder: Place) -> int:
     """Return how many bytes the files below a folder hold."""
-    return sum(size for _, size in files(folder))
+    return sum(size for _, size in folder.files())
 
 
 def refuse_refetching(read: Sequence[Normals | StoredSet]) -> None:
-    """Raise StoreError where random reading would fetch the same shards again and again.
+    """Raise MoreThanHeld where random reading would fetch the same shards again and again.
 
     That is where those on an object store hold more bytes together than a process keeps.
     """
     folders = [of.folder for of in read if isinstance(of.folder, RemotePath)]
     size = sum(bytes_on_disk(folder) for folder in folders)
     if size > held.bound:
-        raise StoreError(
-            f"{folders[0].store} holds {size / 1e9:.1f} GB of this category, and a process holds "
-            f"{held.bound / 1e9:.1f} GB of an object store: bring it to a disk with "
-            f"`{copy_back_line(folders[0])}`, and name that with --store."
-        )
+        raise MoreThanHeld(folders[0].store, size, held.bound)

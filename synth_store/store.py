@@ -10,31 +10,38 @@ of this at once, on one key too. On an object store (`s3://bucket/prefix`) a sto
 
 from __future__ import annotations
 
-import shlex
 import shutil
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
 from synth_store.digest import combine, sample_digests
+from synth_store.errors import (
+    ChangedSamples,
+    MissingNormals,
+    MissingSamples,
+    MissingSet,
+    NoStore,
+    OtherFormat,
+    OtherGeometry,
+    UnfinishedSet,
+)
 from synth_store.identity import refuse_other_identity, refuse_other_versions
 from synth_store.metadata import (
     VERSION,
     Json,
     encode,
     group,
-    locked,
     read_attributes,
-    remove_abandoned,
-    write_atomically,
     write_if_other,
     write_parents,
 )
-from synth_store.places import Place, below, copy_line, place, state, writable
+from synth_store.places import Place, below, place, writable
 from synth_store.reader import (
     Normals,
     ShardedArray,
@@ -44,7 +51,6 @@ from synth_store.reader import (
     read_vector,
     write_array,
 )
-from synth_store.remote import RemotePath
 from synth_store.shards import encode_chunk, encode_shard, vector_metadata
 from synth_store.types import (
     Geometry,
@@ -77,49 +83,44 @@ class SynthStore:
     root: Place
     geometry: Geometry
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "root", place(self.root))
+
+    @property
+    def remote(self) -> bool:
+        """Whether it is on an object store, where it is read and not written."""
+        return self.root.remote
+
     @classmethod
-    def open(cls, root: Place | str, geometry: Geometry | None = None) -> Self:
+    def open(cls, root: Path | Place | str, geometry: Geometry | None = None) -> Self:
         """Open a store; raises StoreError if none is there or its geometry or version differs.
 
         root: a folder, or `s3://bucket/prefix` for a store that is read from there.
         """
         root = place(root)
         if not cls.stands_at(root):
-            if isinstance(root, RemotePath):
-                line = copy_line(root)
-                raise StoreError(f"there is no store at {root}: copy one there with `{line}`.")
-            raise StoreError(
-                f"there is no store at {root}: make one with "
-                f"`{shlex.join(['asbench', 'generate', '--store', str(root)])} --method draem`."
-            )
+            raise NoStore(root)
         attributes = read_attributes(root)
         if attributes.get("version") != VERSION:
-            raise StoreError(
-                f"the store at {root} has format version {attributes.get('version')}; "
-                f"this release reads version {VERSION}. Install the release that wrote it, or name "
-                "another store with --store."
-            )
+            raise OtherFormat(root, attributes.get("version"), VERSION)
         stored = Geometry(**attributes["geometry"])
         if geometry is not None and geometry != stored:
-            raise StoreError(
-                f"the store at {root} holds {stored} images, not {geometry}: one store has one "
-                "geometry. Leave the size out, or name another store with --store."
-            )
+            raise OtherGeometry(root, stored, geometry)
         return cls(root, stored)
 
     @staticmethod
-    def stands_at(root: Place | str) -> bool:
+    def stands_at(root: Path | Place | str) -> bool:
         """Say whether there is a store at a place."""
         return (place(root) / "zarr.json").exists()
 
     @classmethod
-    def create(cls, root: Place | str, geometry: Geometry | None = None) -> Self:
+    def create(cls, root: Path | Place | str, geometry: Geometry | None = None) -> Self:
         """Open the store at `root`, or make an empty one (256x256 unless `geometry` says else).
 
         One on an object store is opened where it stands, and refused where it does not.
         """
         root = place(root)
-        if isinstance(root, RemotePath) and cls.stands_at(root):
+        if root.remote and cls.stands_at(root):
             return cls.open(root, geometry)
         root = writable(root)
         try:
@@ -128,7 +129,7 @@ class SynthStore:
             raise StoreError(f"cannot make a store at {root}: {error.strerror}.") from error
         if not (root / "zarr.json").exists():
             attributes = {"version": VERSION, "geometry": asdict(geometry or Geometry())}
-            write_atomically(root / "zarr.json", encode(group(attributes)), keep=True)
+            (root / "zarr.json").create(encode(group(attributes)))
         return cls.open(root, geometry)
 
     # --- normals ---------------------------------------------------------------------------------
@@ -145,13 +146,10 @@ class SynthStore:
     def normals(self, dataset: str, category: str) -> Normals:
         """Return the stored normals of a category; raises StoreError if there are none."""
         folder = self.normals_folder(dataset, category)
-        found = state(folder / "zarr.json")
-        if found is None:
-            raise StoreError(
-                f"the store at {self.root} holds no normals of {dataset}/{category}: run "
-                f"`asbench generate --dataset {dataset} --category {category}`."
-            )
-        return _normals(folder, self.geometry, found)
+        state = (folder / "zarr.json").state()
+        if state is None:
+            raise MissingNormals(self.root, dataset, category)
+        return _normals(folder, self.geometry, state)
 
     # --- sets ------------------------------------------------------------------------------------
 
@@ -163,10 +161,14 @@ class SynthStore:
         """Say whether the set was created, finished or not."""
         return (self.folder(key, category) / "zarr.json").exists()
 
+    def attributes(self, key: StoreKey, category: str) -> Json:
+        """Return all that is recorded of a set, finished or not."""
+        return read_attributes(self.folder(key, category))
+
     def count(self, key: StoreKey, category: str) -> int:
         """Return how many finished samples of a set may be read; 0 for one that was only begun."""
-        found: int = read_attributes(self.folder(key, category))["count"]
-        return found
+        count: int = self.attributes(key, category)["count"]
+        return count
 
     def create_set(
         self,
@@ -191,13 +193,13 @@ class SynthStore:
         part in the pixels. `replace` removes what is there first. On an object store a set of that
         identity that stands whole is found, and anything else is refused.
         """
-        if isinstance(self.root, RemotePath) and not replace and self.has(key, category):
-            stored = read_attributes(self.folder(key, category))
+        if self.remote and not replace and self.has(key, category):
+            stored = self.attributes(key, category)
             refuse_other_identity(f"{key}/{category}", stored, identity)
             if count <= stored["count"]:
                 return []
         folder = writable(self.folder(key, category))
-        with locked(self.root):
+        with self.root.locked():
             # Shards without their metadata (a replacement killed halfway) belong to no set.
             if folder.exists() and (replace or not self.has(key, category)):
                 shutil.rmtree(folder)
@@ -224,7 +226,7 @@ class SynthStore:
                     "complete": False,
                 }
             write_parents(self.root, folder)
-            remove_abandoned(folder)
+            folder.remove_abandoned()
             for array in self._arrays(folder, attributes):
                 write_array(array, attributes["target"])
             vector = vector_metadata(attributes["target"], attributes["shard"])
@@ -289,13 +291,13 @@ class SynthStore:
             vector[:kept] = read_vector(path, capacity)[:kept]
         vector[kept : kept + len(sources)] = sources
         shards = {name: encode_shard(chunks[name], capacity) for name in arrays}
-        with locked(self.root):
+        with self.root.locked():
             if self._present(folder, attributes, job.number) >= kept + len(samples):
                 return
-            write_atomically(path, encode_chunk(vector))
+            path.write(encode_chunk(vector))
             for name in ("mask", "clean", "image"):
                 if name in shards:
-                    write_atomically(arrays[name].path(job.number), shards[name])
+                    arrays[name].path(job.number).write(shards[name])
 
     def finish(self, key: StoreKey, category: str, count: int, *, threads: int = 1) -> StoredSet:
         """Read the first `count` samples back, on so many threads; record their number and digest.
@@ -303,75 +305,37 @@ class SynthStore:
         Raises StoreError if any is missing or damaged, or if samples that were recorded before
         are others now. Never lowers the recorded count.
         """
-        if isinstance(self.root, RemotePath) and count <= self.count(key, category):
+        if self.remote and count <= self.count(key, category):
             return self.read(key, category)
         folder = writable(self.folder(key, category))
         left = self.missing(key, category, count)
         if left:
-            raise StoreError(
-                f"{key}/{category} lacks {sum(j.stop - j.start for j in left)} of {count} samples: "
-                "run the same `asbench generate` again to render them."
-            )
+            lacking = sum(job.stop - job.start for job in left)
+            raise MissingSamples(f"{key}/{category}", lacking, count)
         count = max(count, read_attributes(folder)["count"])
         digests = sample_digests(self._reader(key, category), count, threads)
-        with locked(self.root):
+        with self.root.locked():
             attributes = read_attributes(folder)
             before: int = attributes["count"]
             if 0 < before <= count and combine(digests[:before]) != attributes["digest"]:
-                raise StoreError(
-                    f"{folder} is damaged: its first {before} samples are not those recorded when "
-                    "they were finished: render all of it anew with --replace."
-                )
+                raise ChangedSamples(folder, before)
             if count >= before:
                 attributes |= {
                     "count": count,
                     "digest": combine(digests),
                     "complete": count == attributes["target"],
                 }
-                write_atomically(folder / "zarr.json", encode(group(attributes)))
+                (folder / "zarr.json").write(encode(group(attributes)))
         return self.read(key, category)
 
     def read(self, key: StoreKey, category: str) -> StoredSet:
         """Return a set for reading; raises StoreError if it is absent or holds nothing yet."""
         if not self.has(key, category):
-            raise StoreError(
-                f"{key}/{category} is not in the store at {self.root}: make it with "
-                f"`{self.generate_line(key, category)}`."
-            )
-        found = self._reader(key, category)
-        if not found.count:
-            raise StoreError(
-                f"{key}/{category} was begun but not finished (0 of {found.attributes['target']} "
-                f"samples): finish it with `{self.generate_line(key, category)}`."
-            )
-        return found
-
-    def generate_line(
-        self,
-        key: StoreKey,
-        category: str,
-        origin: Sequence[str] | None = None,
-        count: int | None = None,
-    ) -> str:
-        """Return the command that makes a set, or the rest of one that was begun.
-
-        origin: the options that name its data set, where they are more than `--dataset` and its
-        key: a folder of images has a path. count: how many samples, where not those intended. A
-        set that was begun remembers the options it was made with. For a store on an object store
-        the line makes it in a folder and copies that there.
-        """
-        options: list[str] = []
-        if self.has(key, category):
-            begun = read_attributes(self.folder(key, category))
-            options = list(begun["record"].get("options", []))
-            origin = origin or begun["record"].get("origin")
-            count = count or begun["target"]
-        copied = isinstance(self.root, RemotePath)
-        words = ["asbench", "generate", *([] if copied else ["--store", str(self.root)])]
-        words += origin if origin is not None else ["--dataset", key.dataset]
-        words += ["--category", category, "--method", key.method, *options, "--seed", str(key.seed)]
-        line = shlex.join([*words, *([] if count is None else ["-n", str(count)])])
-        return f"{line} && {copy_line(self.root)}" if isinstance(self.root, RemotePath) else line
+            raise MissingSet(self, key, category)
+        stored = self._reader(key, category)
+        if not stored.count:
+            raise UnfinishedSet(self, key, category, 0, stored.attributes["target"])
+        return stored
 
     def sets(self) -> list[tuple[StoreKey, str]]:
         """Return the key and category of every set, sorted; unfinished ones too."""

@@ -9,8 +9,9 @@ import numpy as np
 
 from synth_store import fetching
 from synth_store.digest import combine, image_digest, sample_digest
+from synth_store.errors import UnfinishedSet
 from synth_store.metadata import encode, group, read_attributes
-from synth_store.places import Place, below, files, writable
+from synth_store.places import Place, below, writable
 from synth_store.reader import ShardedArray
 from synth_store.shards import shard_metadata, vector_metadata
 from synth_store.store import SynthStore
@@ -44,7 +45,7 @@ def verify_store(store: SynthStore) -> list[Fault]:
             faults.append(Fault(path, "missing"))
         elif path.read_bytes() != encode(group()):
             faults.append(Fault(path, "not the empty group it should be"))
-    for path in sorted(path for path, _ in files(store.root)):
+    for path in sorted(path for path, _ in store.root.files()):
         mine = any(folder in path.parents for folder in owned)
         if path not in known and not mine:
             faults.append(Fault(path, "not part of the store"))
@@ -116,8 +117,8 @@ def verify_set(
     if len(digests) == stored.count and combine(digests) != stored.digest:
         faults.append(Fault(folder, "its pixels do not match the recorded digest"))
     if not attributes["complete"]:
-        text = f"unfinished: {stored.count} of {attributes['target']} samples"
-        faults.append(Fault(folder, f"{text}; run `{store.generate_line(key, category)}`"))
+        unfinished = UnfinishedSet(store, key, category, stored.count, attributes["target"])
+        faults.append(Fault(folder, str(unfinished)))
     return faults + list(_strangers(folder, {a.folder.name for a in arrays} | {"source"}))
 
 
@@ -154,7 +155,7 @@ def _file_faults(path: Place, expected: bytes) -> list[Fault]:
 
 def _strangers(folder: Place, arrays: set[str]) -> Iterator[Fault]:
     """Yield the files in a category's folder that are neither its metadata nor its chunks."""
-    for path in sorted(path for path, _ in files(folder)):
+    for path in sorted(path for path, _ in folder.files()):
         parts = below(path, folder)
         metadata = parts == ("zarr.json",) or (parts[0] in arrays and parts[1:] == ("zarr.json",))
         chunk = (

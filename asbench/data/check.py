@@ -72,6 +72,16 @@ class CategoryReport:
     widths: tuple[int, int] | None
     modes: Mapping[str, int]
 
+    @property
+    def anomalous(self) -> int:
+        """Test images of any defect."""
+        return sum(defect.images for defect in self.defects.values())
+
+    @property
+    def masks(self) -> int:
+        """Those of them that have a mask that can be used."""
+        return sum(defect.masks for defect in self.defects.values())
+
 
 @dataclass(frozen=True)
 class Report:
@@ -88,9 +98,14 @@ class Report:
     differences: tuple[str, ...] | None
 
     @property
+    def unusable(self) -> int:
+        """How many files cannot be used; warnings do not count."""
+        return sum(p.severity == "unusable" for p in self.problems)
+
+    @property
     def usable(self) -> bool:
-        """Whether every file can be used; warnings do not count."""
-        return all(p.severity == "warning" for p in self.problems)
+        """Whether every file can be used."""
+        return not self.unusable
 
 
 def check(
@@ -221,9 +236,7 @@ def _summary(category: str, findings: list[_Finding]) -> CategoryReport:
 
 def _measured(report: CategoryReport) -> Measured:
     """Return a category's counts, and the smallest and largest side of its images."""
-    counts = Counts(
-        report.train, report.test_normal, sum(d.images for d in report.defects.values())
-    )
+    counts = Counts(report.train, report.test_normal, report.anomalous)
     sides = [*(report.heights or ()), *(report.widths or ())]
     return Measured(counts, (min(sides), max(sides)) if sides else None)
 

@@ -74,7 +74,7 @@ class TestScores:
         return mask if mask is not None and mask.any() else None
 
 
-class Evaluation(TypedDict):
+class SubsetScores(TypedDict):
     """The metrics of one test set: in [0, 1], or NaN with the reason under the metric's name.
 
     counts: images `normal`, `anomalous`, `with_mask`, `without_mask` (the last two make up the
@@ -90,7 +90,7 @@ class Evaluation(TypedDict):
     reasons: dict[str, str]
 
 
-def evaluate(scores: TestScores) -> dict[str, Evaluation]:
+def evaluate(scores: TestScores) -> dict[str, SubsetScores]:
     """Return the metrics of the `full` test set and of the `held_out` one (no few-shot images).
 
     Image metrics use every image of the set; pixel metrics its normals and those anomalous images
@@ -125,7 +125,7 @@ def _pixel_ap(scores: TestScores, index: int) -> float:
     return per_image_ap(scores.maps[index], truth)
 
 
-def _evaluate(scores: TestScores, chosen: Sequence[int]) -> Evaluation:
+def _evaluate(scores: TestScores, chosen: Sequence[int]) -> SubsetScores:
     labels = np.array([scores.labels[i] for i in chosen], np.int64)
     masked = [(i, truth) for i in chosen if (truth := scores.truth(i)) is not None]
     image = image_metrics(scores.scores[list(chosen)], labels)
@@ -134,7 +134,7 @@ def _evaluate(scores: TestScores, chosen: Sequence[int]) -> Evaluation:
 
     anomalous = int(labels.sum())
     normal = len(labels) - anomalous
-    return Evaluation(
+    return SubsetScores(
         image_auroc=image.auroc,
         image_ap=image.ap,
         pixel_auroc=pixel.auroc,

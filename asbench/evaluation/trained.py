@@ -100,8 +100,11 @@ class Trained:
             anomalous=None if threshold is None else score >= threshold.value,
         )
 
-    def export(self, path: Path | str) -> Export:
+    def export(self, path: Path | str | None = None, *, form: str | None = None) -> Export:
         """Write the detector as one file that runs without ASBench: `.onnx` or `.pt2`.
+
+        path: None for `model.onnx` in the run's folder; form: `onnx` or `pt2`, where the path does
+        not say it, or is to be held to it.
 
         It takes uint8 (N, H, W, 3), RGB, at `geometry`, and returns the anomaly maps, float32
         (N, H, W), and the scores, float32 (N,). It is read again and compared with this run before
@@ -110,4 +113,7 @@ class Trained:
         """
         from asbench.evaluation.export_model import export
 
-        return export(self, Path(path))
+        target = Path(path) if path is not None else self.folder / f"model.{form or 'onnx'}"
+        if form is not None and target.suffix != f".{form}":
+            raise UserError(f"{target} does not end in .{form}, which --format asks for.")
+        return export(self, target)

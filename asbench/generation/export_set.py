@@ -2,21 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import zarr
 
 from asbench.files.images import read_image, write_png
-from synth_store import Normals, StoredSet, UserError
+from asbench.progress import Progress, quiet
+from synth_store import Normals, StoredSet, StoreKey, SynthStore, UserError
+from synth_store.selection import select
 
-Progress = Callable[[int, int], None]
+Counted = Callable[[int, int], None]
 SLAB = 64
 """Samples written to a plain Zarr at once: one chunk."""
 
 
-def export_folder(stored: StoredSet, out: Path, progress: Progress | None = None) -> Path:
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """One category of a set that was written: how many samples, and where."""
+
+    category: str
+    count: int
+    place: Path
+
+
+def export_set(
+    store: SynthStore,
+    key: StoreKey | str,
+    out: Path | str,
+    *,
+    categories: Sequence[str] | None = None,
+    form: Literal["mvtec", "zarr"] = "mvtec",
+    progress: Progress = quiet,
+) -> Iterator[Exported]:
+    """Write a set for other tools, yielding each category once it is written.
+
+    out: a folder; form: PNG files as MVTec AD lays them out, or one plain Zarr group a category,
+    `<out>/<category>.zarr`; categories: None for all. Raises StoreError where there is no such set,
+    UserError for an unknown category and where something stands already.
+    """
+    named = key if isinstance(key, StoreKey) else StoreKey.parse(key)
+    there = [category for _, category in select(store, (str(named),))]
+    for category in categories or ():
+        if category not in there:
+            raise UserError(
+                f"{named} has no category {category!r}: choose from {', '.join(there)}."
+            )
+    for category in categories or there:
+        stored, what = store.read(named, category), f"{named}/{category}"
+
+        def report(done: int, total: int, what: str = what) -> None:
+            progress(what, done, total)
+
+        if form == "mvtec":
+            place = export_folder(stored, Path(out), report)
+        else:
+            place = export_zarr(stored, Path(out) / f"{category}.zarr", report)
+        yield Exported(category, stored.count, place)
+
+
+def export_folder(stored: StoredSet, out: Path, progress: Counted | None = None) -> Path:
     """Write a set as MVTec AD lays out a category; returns the category's folder.
 
     The normals become `train/good`, the anomalies `test/<method>` with 8-bit grey masks in
@@ -57,7 +105,7 @@ STORAGE = ("arithmetic", "complete", "encoding", "kind", "shard", "target")
 """What a set records of how the store keeps it: untrue of a decoded copy."""
 
 
-def export_zarr(stored: StoredSet, out: Path, progress: Progress | None = None) -> Path:
+def export_zarr(stored: StoredSet, out: Path, progress: Counted | None = None) -> Path:
     """Write a set as one plain Zarr group: image, clean, mask and source, decoded.
 
     `xarray.open_zarr(out, consolidated=False)` opens it. The group gets its name when it is whole:

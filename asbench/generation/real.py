@@ -12,10 +12,10 @@ from asbench.generation.plan import LIBRARIES
 from asbench.grid import processes
 from asbench.imaging.geometry import fit, fit_mask
 from asbench.imaging.restoring import RESTORED_VERSION, likest, restored, thumbnails
+from asbench.mend import regenerate_command
 from asbench.progress import Progress, quiet
 from asbench.types import REAL, Dataset, Item
 from synth_store import Geometry, Normals, Sample, StoredSet, StoreError, StoreKey, SynthStore
-from synth_store.metadata import read_attributes
 from synth_store.types import Image, Mask, UserError
 
 
@@ -118,12 +118,12 @@ def ensure_real(
         "restored": RESTORED_VERSION,
     }
     if store.has(key, category) and not replace:
-        there = read_attributes(store.folder(key, category))
+        there = store.attributes(key, category)
         if any(there.get(part) != value for part, value in identity.items()):
             raise StoreError(
                 f"{key}/{category} in the store at {store.root} holds other defects than the "
                 f"few-shot third of {name} now. Write it anew with\n"
-                f"  {store.generate_line(key, category, origin)} --replace\n"
+                f"  {regenerate_command(store, key, category, origin)} --replace\n"
                 "and with --replace the sets that used its masks."
             )
     what, count = f"{key}/{category}", len(defects.items)

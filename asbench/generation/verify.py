@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from asbench.generation.recompute import Recomputed, recompute
+from asbench.mend import regenerate_command
 from asbench.progress import Progress, quiet
 from asbench.settings import FITS
 from asbench.types import REAL
@@ -74,7 +75,7 @@ def _verify(
     address = f"{key}/{category}"
     faults = verify_set(store, key, category, _Adding(address, progress))
     if faults:
-        found.mend.append(store.generate_line(key, category))
+        found.mend.append(regenerate_command(store, key, category))
         if discard:
             found.discarded[address] = discard_damaged(store, key, category)
     elif count and key.method != REAL:  # no method renders what was photographed

@@ -16,6 +16,7 @@ from asbench.evaluation.metrics import image_metrics, pixel_metrics
 from asbench.evaluation.predict import predict
 from asbench.evaluation.testset import order_by_hash
 from asbench.evaluation.trained import Trained
+from asbench.mend import regenerate_command
 from asbench.progress import Notify, Progress, quiet, silent
 from asbench.quality import cross_matrix
 from asbench.quality.cross_matrix import CROSS_VERSION, CrossDecides, Crossed
@@ -50,7 +51,7 @@ def cross(
         out: folder of the rows, `<out>/<id>/cross.json`; those that stand are not scored again.
         notify: told which runs were left out, and why.
 
-    Returns the rows, of which `asbench.quality.cross_matrix.matrices` makes the matrix. Raises
+    Returns the rows, of which `asbench.quality.cross_matrix.matrices_in` makes the matrix. Raises
     UserError where fewer than two methods have runs, and for sets too small to have kept anything
     back.
     """
@@ -187,7 +188,7 @@ def _score(
 def _refuse_small(store: SynthStore, sets: Mapping[str, StoredSet]) -> None:
     for stored in sets.values():
         if not kept_back(stored.count):
-            line = store.generate_line(stored.key, stored.category, count=100)
+            line = regenerate_command(store, stored.key, stored.category, count=100)
             raise UserError(
                 f"{stored.key}/{stored.category} has {stored.count} samples, of which none is kept "
                 f"back from training: ten or more are needed. Make more with\n  {line}\n"

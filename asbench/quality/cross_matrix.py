@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from typing_extensions import TypedDict
 
+from asbench import results
 from asbench.documents import Number, RecordFolder, record_id
 from asbench.quality.quality_vs_detection import detection, mean_by_method, shared
 from asbench.quality.statistics import (
@@ -127,6 +129,22 @@ def matrices(
         for dataset, members in sorted(by_dataset.items())
     ]
     return [matrix for matrix in built if matrix is not None]
+
+
+def matrices_in(
+    crossed: Iterable[Crossed], runs: Path | str, metric: str = "image_auroc"
+) -> list[Matrix]:
+    """Return the matrices of rows and the runs in a folder, against the true values of the metric.
+
+    Raises UserError where no data set has one.
+    """
+    found = matrices(crossed, results.runs(Path(runs)), metric=metric, target=metric)
+    if not found:
+        raise UserError(
+            "no setting and category was run with all of these methods, so their rows cannot be "
+            "compared: keep one detector with --detector, or train what is missing."
+        )
+    return found
 
 
 def _matrix(

@@ -18,6 +18,7 @@ import torch
 from asbench.data.set_record import record_of
 from asbench.datasets import open_dataset
 from asbench.evaluation.testset import TestSet
+from asbench.mend import regenerate_command
 from asbench.nets.device import find_device
 from asbench.quality import distributions, record
 from asbench.quality.arrays import Masks, Pixels, as_arrays, digest_of
@@ -92,7 +93,7 @@ class Meter:
         if stored.count < 2:
             raise UserError(
                 f"{key}/{self.category} has one sample, and a set has two or more: make more with "
-                f"`{self.store.generate_line(key, self.category, count=self.n)}`."
+                f"`{regenerate_command(self.store, key, self.category, count=self.n)}`."
             )
         return Decides(
             version=record.QUALITY_VERSION,

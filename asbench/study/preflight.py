@@ -9,7 +9,6 @@ from asbench.study import estimate
 from asbench.study.plan import StudyPlan
 from synth_store import StoreError, SynthStore, UserError
 from synth_store.places import Place
-from synth_store.remote import RemotePath
 
 
 def refuse(planned: StudyPlan, store: Place, runs: Path, *, available: bool) -> None:
@@ -44,7 +43,7 @@ def _disk_faults(planned: StudyPlan, store: Place, runs: Path) -> Iterator[str]:
     """Yield what does not fit; what stands already is not counted off: it may be another's."""
     needed = estimate.disk(planned, planned.present)
     for where, size in ((store, needed.store), (runs, needed.runs + needed.weights)):
-        if isinstance(where, RemotePath):  # nothing is written there
+        if not isinstance(where, Path):  # nothing is written there
             continue
         free = estimate.free(where)
         if size > free:

@@ -17,6 +17,7 @@ from asbench.generation.generate import prepare
 from asbench.generation.plan import SetPlan
 from asbench.generation.render import render_job
 from asbench.grid import engines
+from asbench.mend import regenerate_command
 from asbench.nets.pretrained import NETWORKS
 from asbench.progress import Notify, Progress, quiet, silent
 from asbench.quality import record as qualities
@@ -45,8 +46,7 @@ from asbench.study.session import Session
 from asbench.study.spec import Study
 from asbench.types import Interrupted, LearnedSynthesizer
 from synth_store import Normals, StoreError, StoreKey, SynthStore, UserError
-from synth_store.places import absolute
-from synth_store.remote import RemotePath
+from synth_store.places import absolute, writable
 
 VARIABLES = ("ASBENCH_DATA", "ASBENCH_WEIGHTS")
 
@@ -99,7 +99,7 @@ def run(
 def _run(planned: StudyPlan, place: Place, session: Session) -> Record:
     """Run what was planned, phase by phase, and write down what became of it."""
     opened = SynthStore.create(place.store, planned.study.geometry)
-    session.engine.check_sees(place.folder if isinstance(place.store, RemotePath) else place.store)
+    session.engine.check_sees(place.folder if opened.remote else writable(opened.root))
     work = _Work(planned, place, opened, session)
     work.look()
     # So that a report made meanwhile knows what is still to come.
@@ -155,7 +155,7 @@ class _Work:
 
     def fits(self) -> None:
         """Fit the learned methods that are not fitted yet; none where all sets are only read."""
-        if isinstance(self.store.root, RemotePath):
+        if self.store.remote:
             return
         jobs = dict.fromkeys(
             self._fit_job(one)
@@ -208,11 +208,11 @@ class _Work:
         """
         study, origin = self.plan.study, self._origin(one.dataset)
         learned = isinstance(self.plan.methods[one.method], LearnedSynthesizer)
-        if learned and isinstance(self.store.root, RemotePath):
+        if learned and self.store.remote:
             key = StoreKey(one.dataset, one.method, one.seed)
             found = self.store.read(key, one.category)
             if len(found) < study.samples:
-                line = self.store.generate_line(key, one.category, count=study.samples)
+                line = regenerate_command(self.store, key, one.category, count=study.samples)
                 raise StoreError(f"{one} has {len(found)} of {study.samples} samples: run `{line}`")
             return None
         settings = study.variants.get(one.method)

@@ -9,6 +9,7 @@ from fractions import Fraction
 from asbench import plugins
 from asbench.data.set_record import record_of
 from asbench.data.validation_part import KEPT_BACK_AT_MOST, kept_back
+from asbench.mend import regenerate_command
 from asbench.types import REAL, Item
 from synth_store import (
     BernoulliSchedule,
@@ -59,7 +60,7 @@ class Sources:
                     f"{stored.key}/{stored.category} was made from {len(other)} real defects that "
                     f"are not in the few-shot third now ({', '.join(other[:3])}"
                     f"{', ...' if len(other) > 3 else ''}): the data set has changed. Make it anew "
-                    f"with\n  {store.generate_line(stored.key, stored.category)} --replace"
+                    f"with\n  {regenerate_command(store, stored.key, stored.category)} --replace"
                 )
 
     def kept_back(self) -> list[tuple[StoredSet, range]]:
@@ -118,7 +119,7 @@ def find_sources(
             if name != REAL:
                 plugins.check("asbench.synthesizers", name)
         lines = "\n".join(
-            f"  {store.generate_line(_key(dataset, name, seed), category, origin)}"
+            f"  {regenerate_command(store, _key(dataset, name, seed), category, origin)}"
             for name in missing
         )
         raise StoreError(
@@ -152,7 +153,7 @@ def _trained(
     if pool is not None and pool > at_hand:
         # Taking what is there would call two points of a scaling study different that are not.
         count = pool + KEPT_BACK_AT_MOST
-        line = store.generate_line(stored.key, stored.category, origin, count)
+        line = regenerate_command(store, stored.key, stored.category, origin, count)
         raise UserError(
             f"pool {pool} is more than {stored.key}/{stored.category} can give: {at_hand} of its "
             f"{stored.count} samples may train, the last {stored.count - at_hand} are kept back "

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from asbench import mend as mend  # refusals of the store name what to type
 from synth_store import StoreKey, SynthStore
 
 

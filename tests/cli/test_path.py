@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import xarray
 
+from asbench.mend import regenerate_command
 from asbench.synthesizers.cutout import VARIANTS
 from synth_store import StoreKey, SynthStore
 from tests.cli.conftest import QUICK, Run, complete, photograph, start, tree
@@ -252,7 +253,7 @@ def test_an_own_parameter_set_that_starts_from_one_that_ships(run: Run, place: P
     store, key = SynthStore.open("asbench-store"), StoreKey("photos", "cutout@cifar-black", 0)
     stored = store.read(key, "bolt")
     assert stored.attributes["parameters"] == VARIANTS["cifar"] | {"fill": "black"}
-    again = run(store.generate_line(key, "bolt").removeprefix("asbench "))
+    again = run(regenerate_command(store, key, "bolt").removeprefix("asbench "))
     assert again.status == 0
     assert "0 samples rendered" in again.out
 

@@ -10,9 +10,9 @@ import xarray as xr
 
 from asbench.datasets.folder import Folder
 from asbench.files.images import read_header
-from asbench.generation.export_set import export_folder, export_zarr
+from asbench.generation.export_set import Exported, export_folder, export_set, export_zarr
 from synth_store import Geometry, StoredSet, StoreKey, SynthStore, UserError
-from tests.synth_store.making import CATEGORY, add_normals, generate
+from tests.synth_store.making import CATEGORY, KEY, add_normals, generate
 
 
 @pytest.fixture(params=[False, True], ids=["residual", "generated"])
@@ -40,6 +40,21 @@ def test_an_exported_folder_is_a_data_set(stored: StoredSet, tmp_path: Path) -> 
     masks = sorted((folder / "ground_truth" / "boxes@wide").iterdir())
     assert [m.name for m in masks] == [f"{i:04d}_mask.png" for i in range(7)]
     assert {read_header(m)[2] for m in masks} == {"L"}
+
+
+def test_a_whole_set_category_by_category(tmp_path: Path) -> None:
+    store, out = SynthStore.create(tmp_path / "store", Geometry(32, 32)), tmp_path / "out"
+    for category in ("nut", "tile"):
+        generate(store, 3, category=category)
+    seen: list[tuple[str, int, int]] = []
+    written = list(export_set(store, "toy/boxes/0", out, progress=lambda *step: seen.append(step)))
+    assert written == [Exported(c, 3, out / c) for c in ("nut", "tile")]
+    assert seen[-1] == ("toy/boxes/0/tile", 3, 3)
+    (one,) = export_set(store, KEY, tmp_path / "zarr", categories=["nut"], form="zarr")
+    assert one.place == tmp_path / "zarr" / "nut.zarr"
+    assert len(xr.open_zarr(one.place, consolidated=False).sample) == 3
+    with pytest.raises(UserError, match=r"no category 'bolt': choose from nut, tile\."):
+        list(export_set(store, KEY, out, categories=["bolt"]))
 
 
 def test_several_methods_share_their_normals(tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def test_interrupted_it_lets_the_jobs_at_hand_end(tmp_path: Path) -> None:
     child = started(
         f"""
         from pathlib import Path
-        from asbench import grid
+        from asbench.grid import engines
         from tests.jobs import slow
         try:
             list(engines.run(slow, [(Path({str(folder)!r}), i) for i in range(12)], 2))

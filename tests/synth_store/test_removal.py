@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from synth_store import StoreError, StoreKey, SynthStore
-from synth_store.removal import remove_dataset, remove_set
-from synth_store.selection import bytes_on_disk, select
+from synth_store.errors import NormalsByThemselves
+from synth_store.removal import Removed, remove, remove_dataset, remove_set
+from synth_store.selection import StoreEntry, bytes_on_disk, contents, select
 from tests.synth_store.making import CATEGORY, KEY, SMALL, faults, generate, tree
 
 OTHER = StoreKey("toy", "boxes", 1)
@@ -37,6 +38,34 @@ def test_a_data_set_goes_with_its_normals_and_no_other(store: SynthStore) -> Non
     assert tree(store.root) == before
     remove_dataset(store, "toy")
     assert list(tree(store.root)) == ["zarr.json"]
+
+
+def test_what_is_named_goes_and_is_told_as_it_goes(store: SynthStore) -> None:
+    generate(store, 3, key=OTHER)
+    generate(store, 3, key=StoreKey("toys", "boxes", 0))
+    before = tree(store.root)
+    sizes = {entry.address: entry.size for entry in contents(store)}
+    whole = Removed("toys", bytes_on_disk(store.root / "toys"), whole=True)
+    one = Removed(f"{OTHER}/{CATEGORY}", sizes[f"{OTHER}/{CATEGORY}"], whole=False)
+    assert list(remove(store, ["toys", str(OTHER)], dry_run=True)) == [whole, one]
+    for named in (["toy/boxes/1", "toys/normal/tile"], ["toy/boxes/1", "nothing"]):
+        with pytest.raises(StoreError):
+            next(remove(store, named))
+    with pytest.raises(NormalsByThemselves, match="normals are removed with their data set"):
+        next(remove(store, ["toys/normal/tile"]))
+    assert tree(store.root) == before
+    assert list(remove(store, ["toys", "toys/boxes", str(OTHER)])) == [whole, one]
+    assert [str(key) for key, _ in store.sets()] == [str(KEY)]
+
+
+def test_contents_are_normals_then_sets_with_what_they_hold(store: SynthStore) -> None:
+    made = store.read(KEY, CATEGORY)
+    normals = made.normals
+    size = bytes_on_disk(store.folder(KEY, CATEGORY))
+    boxes = StoreEntry(f"{KEY}/{CATEGORY}", 5, 5, size, made.digest)
+    tile = StoreEntry("toy/normal/tile", 6, 6, bytes_on_disk(normals.folder), normals.digest)
+    assert contents(store) == [tile, boxes]
+    assert contents(store, ["toy/boxes"]) == [boxes]
 
 
 def test_a_removal_killed_halfway_leaves_no_set(

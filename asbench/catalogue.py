@@ -1,0 +1,82 @@
+"""What is known here by name: the synthesizers by family, the data sets with their files."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+
+import asbench.datasets as datasets
+from asbench import plugins, synthesizers
+from asbench.types import LearnedSynthesizer, Synthesizer
+from synth_store.types import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class KnownDataset:
+    """A data set known by name. variants: whole names; about, licence: in few words.
+
+    categories: how many are here, None where its files are not or where any path will do; files:
+    where they lie, or what is there instead.
+    """
+
+    name: str
+    variants: tuple[str, ...]
+    categories: int | None
+    files: str
+    about: str
+    licence: str
+
+
+def known_datasets() -> list[KnownDataset]:
+    """Return the data sets known by name, sorted, with those of other packages."""
+    found = []
+    for name in plugins.names(datasets.__name__):
+        module = plugins.module(datasets.__name__, name)
+        source = getattr(module, "SOURCE", None)
+        variants = sorted(plugins.table(datasets.__name__, name))
+        categories, files = (None, "any path") if name in datasets.READERS else _here(name)
+        found.append(
+            KnownDataset(
+                name=name,
+                variants=tuple(f"{name}@{variant}" for variant in variants),
+                categories=categories,
+                files=files,
+                about=re.split(r"\.?\n|[(:,]", module.__doc__ or "")[0].strip(),
+                licence=source.licence.partition(":")[0] if source else "-",
+            )
+        )
+    return found
+
+
+def _here(name: str) -> tuple[int | None, str]:
+    """Return how many categories of a named data set are here, and where its files lie."""
+    try:
+        data = datasets.open_dataset(name)
+        return len(data.categories()), str(getattr(data, "root", "none needed"))
+    except UserError:
+        place = os.path.join(os.environ.get("ASBENCH_DATA", ""), name)
+        return None, f"{place} is not {name}" if os.path.isdir(place) else "missing"
+
+
+def method_class(name: str) -> type[Synthesizer]:
+    """Return the class of a method, variant or not; raises UserError with the nearest names."""
+    return plugins.load(synthesizers.PACKAGE, name, Synthesizer)
+
+
+def families() -> dict[tuple[str, str], list[str]]:
+    """Return the methods by paradigm and family: those made by hand first, compositions last."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for name in plugins.names(synthesizers.PACKAGE):
+        cls = method_class(name)
+        found.setdefault((cls.paradigm, cls.family), []).append(name)
+    order = sorted(found, key=lambda f: (f[0] != "hand-crafted", f[1] == "composition", f))
+    return {family: found[family] for family in order}
+
+
+def needs(cls: type[Synthesizer]) -> str:
+    """Say what a method needs beside the normals, in a few words."""
+    listed = ", ".join(sorted(cls().needs))
+    if not issubclass(cls, LearnedSynthesizer):
+        return listed or "normals only"
+    return ", ".join(filter(None, [f"a fit on {cls.learns_from}", listed]))

@@ -1,0 +1,118 @@
+"""A finished run scored on test images again: those of its own data set, or another's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from asbench.datasets import open_dataset
+from asbench.evaluation.parity import flavour_of, parity_scores
+from asbench.evaluation.score import evaluate as metrics_of
+from asbench.evaluation.score import table
+from asbench.evaluation.testset import TestSet, only_metrics
+from asbench.evaluation.trained import Trained
+from asbench.progress import Progress, quiet
+from asbench.results import SUBSETS, ImageRow, Parity, Scores, Subset, add_parity, write_rows
+from asbench.types import Dataset
+from synth_store.types import UserError
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a run scored on a category's test images.
+
+    metrics: by subset (`full`, and `held_out` without the few-shot third of the defects) and name;
+    counts, reasons: by subset, as in a run's record; rows: one per image, in the test set's order;
+    parity: what the detector's published code would say of the same maps, None unless asked for;
+    recorded: whether it stands in the run's record now; saw_defects: real defects that training
+    saw, of the data set that the run was trained on.
+    """
+
+    run: str
+    dataset: str
+    category: str
+    metrics: Scores
+    counts: Mapping[Subset, Mapping[str, int]]
+    reasons: Mapping[Subset, Mapping[str, str]]
+    rows: tuple[ImageRow, ...]
+    parity: Parity | None
+    recorded: bool
+    saw_defects: int
+
+    @property
+    def undefined(self) -> tuple[str, ...]:
+        """Why values are NaN, each reason once."""
+        told = [*self.reasons.values(), *(self.parity.reasons.values() if self.parity else ())]
+        return tuple(dict.fromkeys(reason for of in told for reason in of.values()))
+
+
+def evaluate(
+    run: Trained | Path | str,
+    dataset: str | Path | None = None,
+    category: str | None = None,
+    *,
+    name: str | None = None,
+    device: str | None = None,
+    parity: bool = False,
+    csv: Path | str | None = None,
+    progress: Progress = quiet,
+) -> Evaluation:
+    """Score a finished run on test images: its own data set's, or another's.
+
+    Args:
+        run: the run, or its folder.
+        dataset: a name or the path of a folder; None for the run's own. name: as for `generate`.
+        category: None for the run's own, or the data set's only one.
+        device: where the folder is given; None for CUDA where there is one.
+        parity: also score as the detector's published code does; that is written into the run's
+            record if the test images are those that the run was scored on.
+        csv: a file for `rows`, a line per image.
+
+    Raises UserError where there is no such run, data set or category, for test images that cannot
+    be used or show no anomaly, and for a detector without published code to score as.
+    """
+    trained = run if isinstance(run, Trained) else Trained(run, device)
+    decides = trained.run.decides
+    data = open_dataset(dataset or decides["dataset"], name=name)
+    chosen = _chosen(data, category, decides["category"])
+    flavour = flavour_of(type(trained.detector), trained.geometry) if parity else None
+    test = TestSet(data, data.test(chosen), trained.geometry)
+    test.refuse_without_anomalies()
+    test.refuse_unusable()
+    scores = test.scores(
+        trained.detector, trained.device, lambda done, total: progress("scoring", done, total)
+    )
+    scored = metrics_of(scores)
+    published = None if flavour is None else parity_scores(flavour, scores, test.greys())
+    recorded = published is not None and test.digest() == decides["test"]
+    if published is not None and recorded:
+        add_parity(trained.folder, published)
+    rows = table(scores)
+    if csv is not None:
+        write_rows(Path(csv), rows)
+    return Evaluation(
+        run=trained.id,
+        dataset=data.name,
+        category=chosen,
+        metrics=only_metrics(scored),
+        counts={subset: scored[subset]["counts"] for subset in SUBSETS},
+        reasons={subset: scored[subset]["reasons"] for subset in SUBSETS},
+        rows=tuple(rows),
+        parity=published,
+        recorded=recorded,
+        saw_defects=trained.run.saw_defects,
+    )
+
+
+def _chosen(data: Dataset, category: str | None, own: str) -> str:
+    """Return the category that is meant; raises UserError where that cannot be known."""
+    known = data.categories()
+    if category is not None:
+        return category
+    if own in known or len(known) == 1:
+        return own if own in known else known[0]
+    raise UserError(
+        f"{data.name} has no category {own!r}, which the run was trained on: name one of "
+        f"{', '.join(known)} with --category."
+    )

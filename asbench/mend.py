@@ -1,0 +1,105 @@
+"""What to type where a store refuses: the one place that turns its data into commands.
+
+Importing this module ends the text of every refusal, wherever it is read, with what mends it.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from asbench.settings import STORE
+from synth_store import StoreKey, errors
+from synth_store import SynthStore as SynthStore
+
+
+def regenerate_command(
+    store: SynthStore,
+    key: StoreKey,
+    category: str,
+    origin: Sequence[str] | None = None,
+    count: int | None = None,
+) -> str:
+    """Return the command that makes a set, or the rest of one that was begun.
+
+    origin: the options that name its data set, where they are more than `--dataset` and its key: a
+    folder of images has a path. count: how many samples, where not those intended. A set that was
+    begun remembers the options it was made with. For a store on an object store the command makes
+    it in a folder and copies that there.
+    """
+    options: list[str] = []
+    if store.has(key, category):
+        begun = store.attributes(key, category)
+        options = list(begun["record"].get("options", []))
+        origin = origin or begun["record"].get("origin")
+        count = count or begun["target"]
+    words = ["asbench", "generate", *([] if store.remote else ["--store", str(store.root)])]
+    words += origin if origin is not None else ["--dataset", key.dataset]
+    words += ["--category", category, "--method", key.method, *options, "--seed", str(key.seed)]
+    line = shlex.join([*words, *([] if count is None else ["-n", str(count)])])
+    return f"{line} && {_copy(STORE, str(store.root))}" if store.remote else line
+
+
+def _copy(source: str, target: str) -> str:
+    return shlex.join(["asbench", "store", "copy", source, target])
+
+
+def advice(refusal: errors.Refusal) -> str:
+    """Return the end of a refusal's text, from its punctuation on: what its reader may type."""
+    match refusal:
+        case errors.NoStore(root):
+            if root.remote:
+                return f": copy one there with `{_copy(STORE, str(root))}`."
+            line = shlex.join(["asbench", "generate", "--store", str(root)])
+            return f": make one with `{line} --method draem`."
+        case errors.OtherFormat():
+            return ". Install the release that wrote it, or name another store with --store."
+        case errors.OtherGeometry():
+            return ". Leave the size out, or name another store with --store."
+        case errors.MissingNormals(_, dataset, category):
+            return f": run `asbench generate --dataset {dataset} --category {category}`."
+        case errors.OtherNormals(root, dataset):
+            line = shlex.join(["asbench", "store", "rm", "--store", str(root)])
+            return (
+                ": give this folder its own name with --name, or remove the old with "
+                f"`{line} {dataset}`."
+            )
+        case errors.MissingSet(store, key, category):
+            return f": make it with `{regenerate_command(store, key, category)}`."
+        case errors.UnfinishedSet(store, key, category):
+            return f": finish it with `{regenerate_command(store, key, category)}`."
+        case errors.NormalsByThemselves():
+            return ": asbench store rm DATASET."
+        case errors.MissingSamples():
+            return ": run the same `asbench generate` again to render them."
+        case errors.DrawnOnOthers():
+            return ": generate it anew with --replace."
+        case errors.OtherIdentity():
+            return (
+                ": name this parameter set with --variant, choose another --seed, or overwrite "
+                "what is stored with --replace."
+            )
+        case errors.OtherVersions():
+            return ": install those versions, or render all of it anew with --replace."
+        case errors.ChangedSamples():
+            return ": render all of it anew with --replace."
+        case errors.DamagedSource():
+            return ". See what is with `asbench store verify`."
+        case errors.NormalsAtTarget():
+            return (
+                ": give one of the two folders of images its own name with --name, or overwrite "
+                "those that are copied to with --replace."
+            )
+        case errors.PixelsAtTarget():
+            return ": overwrite them with --replace."
+        case errors.ReadOnly(url):
+            return f": write to a folder, then copy it there with `{_copy(STORE, url)}`."
+        case errors.MoreThanHeld(url):
+            line = _copy(url, STORE)
+            return f": bring it to a disk with `{line}`, and name that with --store."
+        case errors.MissingPackage():
+            return ": pip install 'asbench[cloud]'."
+    return ""
+
+
+errors.Refusal.advise = staticmethod(advice)

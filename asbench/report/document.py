@@ -1,0 +1,108 @@
+"""A report of runs: the page, and whatever tables and figures are asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from asbench import results
+from asbench.documents import into_place
+from asbench.imaging import contact_sheet
+from asbench.progress import Notify, silent
+from asbench.quality import quality_vs_detection
+from asbench.quality import record as qualities
+from asbench.report import coverage
+from asbench.report.page import html, studies
+from asbench.report.paper import files
+from asbench.report.tables import csv_text, results_table
+from asbench.report.tables import latex as latex_text
+from asbench.report.tables import markdown as markdown_text
+from asbench.settings import QUALITY, RUNS, STORE
+from asbench.study import record
+from synth_store import SynthStore
+
+
+@dataclass(frozen=True)
+class WrittenReport:
+    """What was written: the page of so many runs, and the other files in order.
+
+    study: how far the study's runs stand, in a sentence; empty where the runs are of none.
+    """
+
+    page: Path
+    runs: int
+    files: tuple[Path, ...]
+    study: str
+
+
+def write(
+    runs: Path | str | None = None,
+    out: Path | str | None = None,
+    *,
+    study: Path | str | None = None,
+    store: Path | str | None = None,
+    quality: Path | str | None = None,
+    markdown: Path | str | None = None,
+    latex: Path | str | None = None,
+    csv: Path | str | None = None,
+    tables: Path | str | None = None,
+    figures: Path | str | None = None,
+    images: bool = True,
+    compare: Literal["paper"] | None = None,
+    notify: Notify = silent,
+) -> WrittenReport:
+    """Write one self-contained HTML page of all runs: results, plots, galleries, provenance.
+
+    Args:
+        runs, out, store, quality: folder of the runs, the page, the store and the folder of what
+            was measured; by default `runs`, `report.html`, `asbench-store` and `quality`, and in
+            a study's folder `runs`, `report.html`, `store` and `quality`.
+        study: the folder of a study: only its runs are shown, and what is missing is named.
+        markdown, latex, csv: files for the table of results.
+        tables: a folder for the paper's tables 3 to 9 and the answers to its questions.
+        figures: a folder for the paper's figures 2 to 13 and ours, as SVG and PNG.
+        images: whether the page shows pictures of any data set.
+        compare: `paper` puts what it prints beside yours, on the page and in `tables`.
+        notify: told of what is left out.
+
+    Raises UserError where no run has finished or one is damaged, where the folder holds no study,
+    and where a file cannot be written.
+    """
+    within = Path() if study is None else Path(study)
+    root = within / RUNS if runs is None else Path(runs)
+    place = store if store is not None else STORE if study is None else within / "store"
+    said = None if study is None else record.read(within)
+    shown = results.runs(root)
+    measured = qualities.rows(within / QUALITY if quality is None else Path(quality))
+    asked = None
+    if said is not None:
+        asked = coverage.asked(said, shown, measured)
+        shown, measured = coverage.own(said, shown), coverage.own_quality(said, measured)
+    kept = quality_vs_detection.latest(measured)
+    if len(kept) < len(measured):
+        notify(f"{len(measured) - len(kept)} sets measured otherwise than the latest left out")
+    scores = quality_vs_detection.by_method(kept)
+    page = html.write(
+        root,
+        within / "report.html" if out is None else Path(out),
+        sheets=contact_sheet.sheets(place, shown) if images and SynthStore.stands_at(place) else {},
+        runs=shown,
+        quality=scores,
+        asked=asked,
+        compare=compare == "paper",
+        images=images,
+    )
+    table = results_table(shown)
+    written = []
+    for path, form in ((markdown, markdown_text), (latex, latex_text), (csv, csv_text)):
+        if path is not None:
+            into_place(Path(path), form(table))
+            written.append(Path(path))
+    grid = studies.grid_of(table.scores, asked)
+    if tables is not None:
+        beside = compare == "paper"
+        written += files.write(grid, Path(tables), quality=scores, compare=beside, asked=asked)
+    if figures is not None:
+        written += files.write_figures(grid, Path(figures), scores)
+    return WrittenReport(page, len(shown), tuple(written), "" if asked is None else asked.told)

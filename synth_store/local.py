@@ -1,0 +1,104 @@
+"""A place on this machine, in the words of pathlib and those that `RemotePath` has beside them.
+
+Files are written whole: under a temporary name, then renamed into place. What fails is a StoreError
+that names the place, when the disk is full or refuses.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import PosixPath
+from typing import ClassVar, Self
+
+from synth_store.types import StoreError
+
+
+class LocalPath(PosixPath):
+    """A folder or file of a store in a folder."""
+
+    __slots__ = ()
+    remote: ClassVar[bool] = False
+
+    def write(self, data: bytes) -> None:
+        """Put the whole file in place, in place of one that is there; leaves nothing else behind.
+
+        Who reads meanwhile reads the old or the new.
+        """
+        with self._complete(data) as temporary:
+            temporary.replace(self)
+
+    def create(self, data: bytes) -> None:
+        """Put the whole file unless there is one: of several who do at once, one does."""
+        with self._complete(data) as temporary, suppress(FileExistsError):
+            os.link(temporary, self)
+
+    def remove(self) -> None:
+        """Delete the file; does nothing where there is none."""
+        try:
+            self.unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"cannot remove {self}: {error.strerror or error}.") from error
+
+    def files(self) -> Iterator[tuple[Self, int]]:
+        """Yield every file below with its size in bytes."""
+        for path in self.rglob("*"):
+            if path.is_file():
+                yield path, path.stat().st_size
+
+    def state(self) -> Hashable | None:
+        """Return what is another when the file was written anew; None where there is none."""
+        try:
+            return self.stat().st_mtime_ns
+        except FileNotFoundError:
+            return None
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the lock of the store at this folder; the system releases it when a process dies.
+
+        Metadata is changed, and finished shards are put in place, under it; samples are rendered
+        and encoded outside of it, so it is never held for long.
+        """
+        try:
+            # No lock file of its own: Zarr tools that walk the store would warn of it.
+            file = (self / "zarr.json").open("r+b")
+        except OSError as error:
+            raise StoreError(f"cannot write to the store at {self}: {error.strerror}.") from error
+        with file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def remove_abandoned(self) -> None:
+        """Delete the temporary files that killed processes of this host left below the folder."""
+        for path in self.rglob(f".*.{socket.gethostname()}.*.partial"):
+            process = path.name.rsplit(".", 2)[1]
+            if process.isdecimal() and not _alive(int(process)):
+                path.unlink(missing_ok=True)
+
+    @contextmanager
+    def _complete(self, data: bytes) -> Iterator[Self]:
+        """Give a temporary file beside this one that holds the data; afterwards it is gone."""
+        temporary = self.with_name(f".{self.name}.{socket.gethostname()}.{os.getpid()}.partial")
+        try:
+            self.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                temporary.write_bytes(data)
+                yield temporary
+            finally:
+                temporary.unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"cannot write {self}: {error.strerror or error}.") from error
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
