@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from asbench.generation.fitted import FIT_FILE, FitIdentity, FitRecord
 from synth_store import StoreKey, SynthStore
 from tests.cli.conftest import QUICK, Run
 from tests.toydiffusion import ANOMALYDIFFUSION
@@ -59,9 +60,20 @@ def test_every_refusal_leads_on_to_the_next_command(run: Run, place: Path, monke
     )
 
     folder = Path("fits/photos/anomalydiffusion@tiny-scratch/0/bolt")
-    folder.mkdir(parents=True)
-    record = {"schema": 1, "identity": {"kinds": {"bolt": ["crack"]}, "parameters": {}}}
-    (folder / "fit.json").write_text(json.dumps(record))
+    identity = FitIdentity(
+        dataset="photos",
+        method="anomalydiffusion@tiny-scratch",
+        seed=0,
+        geometry="256x256 (stretch)",
+        parameters={},
+        pixel_version=1,
+        normals={"bolt": "0"},
+        kinds={"bolt": ["crack"]},
+        defects={"bolt": []},
+        defects_digest="0",
+        weights={},
+    )
+    FIT_FILE.write(FitRecord(identity, "0", {}, 1.0, "cpu", 1, {}, "2026-01-01"), folder)
     told = run(generate).err
     assert "anomalydiffusion@tiny-scratch is, so name that: `asbench generate" in told
     (again, _) = re.findall(r"`asbench ([^`]*)`", told)

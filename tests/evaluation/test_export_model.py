@@ -52,7 +52,7 @@ def finished(folder: Path, name: str) -> Trained:
                 tensor.add_(torch.rand(tensor.shape, generator=generator) * 0.1)
     folder.mkdir()
     save_weights(detector, folder / "model.safetensors")
-    decides = Decides(
+    decides: Decides = dict(
         dataset="toys",
         category="a",
         geometry=str(SIZE),

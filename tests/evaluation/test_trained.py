@@ -25,7 +25,7 @@ PADDED = Geometry(64, 32, "pad")
 
 
 def record(threshold: Threshold | None = None) -> Run:
-    decides = Decides(
+    decides: Decides = dict(
         dataset="toys",
         category="a",
         geometry=str(PADDED),
