@@ -6,40 +6,89 @@ import ast
 import dataclasses
 import difflib
 import inspect
+import textwrap
 import types
-from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+from collections.abc import Callable, Mapping
+from functools import partial, wraps
+from typing import (
+    Any,
+    Literal,
+    ParamSpec,
+    Protocol,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+P = ParamSpec("P")
+S = TypeVar("S")
+R = TypeVar("R")
+S_contra = TypeVar("S_contra", contravariant=True)
+R_co = TypeVar("R_co", covariant=True)
 
 
-def parameter(
-    default: Any, doc: str, *, rendering: bool = False, hash: bool | None = None, **more: Any
-) -> Any:
+def parameter(default: Any, doc: str, *, hash: bool | None = None, **more: Any) -> Any:
     """Return a dataclass field with its documentation: shown in help, by `methods show`, in docs.
 
-    rendering: of a learned method, that fitting does not see it, so parameter sets that differ in
-    it alone render from the same fit. All else decides what is fitted. hash: as of a dataclass's
-    field. more: what else the field's readers go by; `asbench.settings` says what of settings.
+    hash: as of a dataclass's field; more: what `Parameter` has beside.
     """
-    metadata = {"doc": doc, "rendering": rendering, **more}
-    return dataclasses.field(default=default, hash=hash, metadata=metadata)
+    return dataclasses.field(default=default, hash=hash, metadata={"doc": doc, **more})
 
 
-class Parameter(NamedTuple):
-    """One parameter of a class."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter of a plugin, or one of `asbench.settings`.
+
+    choices: the values that a literal takes. rendering: of a learned method, that fitting does not
+    see it, so parameter sets that differ in it alone render from the same fit.
+
+    Of settings: unset: what None, or nothing, stands for; least: the smallest whole number that
+    makes sense; flags: how the command line spells it, where not `--name`, empty where it has no
+    option; decides: whether a run's outcome, and so its id, depends on it; study: where a study
+    file says it: `detectors` for each of them, `protocol` for all trainings, `quality`, and `axis`
+    for one of which every value is run; plural: what it is called there, where not by its name;
+    none: the word for None there.
+    """
 
     name: str
     type: Any
     default: Any
     doc: str
+    choices: tuple[str, ...] = ()
     rendering: bool = False
-    """Of a learned method: whether fitting does not see it."""
+    unset: str = ""
+    least: int | None = None
+    flags: tuple[str, ...] | None = None
+    decides: bool = False
+    study: str = ""
+    plural: str = ""
+    none: str = ""
+
+    @property
+    def key(self) -> str:
+        """What a study file calls it."""
+        return self.plural or (self.flags[-1].lstrip("-") if self.flags else self.name)
+
+
+_READ: dict[type, tuple[Parameter, ...]] = {}
 
 
 def parameters(cls: type) -> tuple[Parameter, ...]:
-    """Return the parameters of a dataclass, in its order: the fields that have a default.
+    """Return the parameters of a dataclass in reading order: the fields that have a default.
 
-    Raises TypeError for a class that takes arguments but was not made a dataclass.
+    Those given by name alone come after the others, the class's own before its bases', and who
+    hears of the work last. Raises TypeError for a class that takes arguments but was not made a
+    dataclass.
     """
+    if cls not in _READ:
+        _READ[cls] = _read(cls)
+    return _READ[cls]
+
+
+def _read(cls: type) -> tuple[Parameter, ...]:
     own = vars(cls)
     if "__dataclass_fields__" not in own and (
         any(isinstance(value, dataclasses.Field) for value in own.values())
@@ -49,17 +98,27 @@ def parameters(cls: type) -> tuple[Parameter, ...]:
     if not dataclasses.is_dataclass(cls):
         return ()
     hints = get_type_hints(cls)
+    said_by = {name: n for n, c in enumerate(cls.__mro__) for name in inspect.get_annotations(c)}
+
+    def place(field: dataclasses.Field[Any]) -> tuple[bool, bool, int]:
+        by_name = field.kw_only is True
+        return by_name, field.metadata.get("flags") == (), said_by[field.name] if by_name else 0
+
     return tuple(
         Parameter(
             f.name,
             hints[f.name],
             f.default,
-            f.metadata.get("doc", ""),
-            bool(f.metadata.get("rendering")),
+            **{"doc": "", **f.metadata, "choices": _choices(hints[f.name])},
         )
-        for f in dataclasses.fields(cls)
+        for f in sorted(dataclasses.fields(cls), key=place)
         if f.init and f.default is not dataclasses.MISSING
     )
+
+
+def _choices(kind: Any) -> tuple[str, ...]:
+    options = (kind, *get_args(kind))
+    return tuple(c for o in options if get_origin(o) is Literal for c in get_args(o))
 
 
 def settle(what: str, cls: type, *changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -139,3 +198,42 @@ def _spell(wanted: Any) -> str:
     if get_origin(wanted) is tuple:
         return f"of the form {wanted}"
     return words.get(wanted, str(wanted))
+
+
+class OfSettings(Protocol[P, S_contra, R_co]):
+    """A function that takes settings one by one or, as `of`, all at once."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+    def of(self, settings: S_contra, /) -> R_co: ...
+
+
+def takes(cls: Callable[P, S]) -> Callable[[Callable[[S], R]], OfSettings[P, S, R]]:
+    """Give a function of settings the signature of the settings, and their sentences as its `Args`.
+
+    What type checkers and editors see of it is the constructor of `cls`; so does `help`.
+    """
+
+    def decorate(function: Callable[[S], R]) -> OfSettings[P, S, R]:
+        @wraps(function)
+        def called(*args: P.args, **kwargs: P.kwargs) -> R:
+            return function(cls(*args, **kwargs))
+
+        there = inspect.signature(cls).parameters
+        inner = [there[one.name] for one in parameters(cast(type[Any], cls))]
+        result = inspect.signature(function).return_annotation
+        called.__doc__ = f"{inspect.getdoc(function)}\n\n{_arguments(cast(type[Any], cls))}"
+        stage = cast(Any, called)
+        stage.__signature__ = inspect.Signature(inner, return_annotation=result)
+        stage.of = function
+        return cast(OfSettings[P, S, R], stage)
+
+    return decorate
+
+
+def _arguments(cls: type[Any]) -> str:
+    entries = (
+        f"{one.name}: {one.doc}{f' None: {one.unset}.' if one.unset else ''}"
+        for one in parameters(cls)
+    )
+    fill = partial(textwrap.fill, width=88, initial_indent=" " * 4, subsequent_indent=" " * 8)
+    return "\n".join(["Args:", *map(fill, entries)])

@@ -3,52 +3,23 @@
 A setting is a field with a default and a sentence. The signatures of `asbench.train` and its like,
 the options of the commands, the keys of a study file, what decides a run's id and the reference
 pages all come from here: a new one is a field, and the code that uses it.
-
-What a field says beside its default and its sentence (`asbench.parameters.parameter`):
-
-- unset: what None, or nothing, stands for.
-- least: the smallest whole number that makes sense.
-- flags: how the command line spells it, where not `--name`; empty where it has no option.
-- decides: whether a run's outcome, and so its id, depends on it.
-- study: where a study file says it: `detectors` for each of them, `protocol` for all trainings,
-  `quality`, and `axis` for one of which every value is run. It is called `plural` there, where it
-  has one, and `none` is the word for None.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
-from functools import partial, wraps
 from pathlib import Path
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Literal,
-    ParamSpec,
-    Protocol,
-    TypeVar,
-    cast,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
+from typing import TYPE_CHECKING, Any, Literal
 
-from asbench.parameters import parameter
+from asbench.parameters import parameter, parameters
 from asbench.progress import Notify, Progress, quiet, silent
 
-if TYPE_CHECKING:  # the command line reads settings for its help, and is to answer at once
+if TYPE_CHECKING:
     from asbench.grid.engines import Engine
     from synth_store import Mix
-
-P = ParamSpec("P")
-S = TypeVar("S", bound="Settings")
-R = TypeVar("R")
-S_contra = TypeVar("S_contra", contravariant=True)
-R_co = TypeVar("R_co", covariant=True)
+else:  # the command line reads settings for its help, and is to answer at once
+    Engine = Mix = Any
 
 BEST_ON_TEST = "best-on-test"
 STORE, RUNS, FITS, QUALITY = "asbench-store", "runs", "fits", "quality"
@@ -57,63 +28,6 @@ TEXTURES = "procedural"
 """The texture bank of methods that need one, unless another is named: drawn, not photographed."""
 SAMPLES = 500
 """Samples measured of a set, unless another number is given."""
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One field of settings, as those see it who offer, read or describe it.
-
-    choices: the values that a literal takes; the rest stands at the top of this file.
-    """
-
-    name: str
-    type: Any
-    choices: tuple[str, ...]
-    default: Any
-    doc: str
-    unset: str = ""
-    least: int | None = None
-    flags: tuple[str, ...] | None = None
-    decides: bool = False
-    study: str = ""
-    plural: str = ""
-    none: str = ""
-    rendering: bool = False
-
-    @property
-    def key(self) -> str:
-        """What a study file calls it."""
-        return self.plural or (self.flags[-1].lstrip("-") if self.flags else self.name)
-
-
-def settings_of(cls: type[Any]) -> tuple[Setting, ...]:
-    """Return a class's settings in reading order: what is asked first, who hears of it last."""
-    if cls not in _READ:
-        _READ[cls] = _read(cls)
-    return _READ[cls]
-
-
-_READ: dict[type[Any], tuple[Setting, ...]] = {}
-
-
-def _read(cls: type[Any]) -> tuple[Setting, ...]:
-    hints = get_type_hints(cls, localns={"Engine": Any, "Mix": Any})
-    said_by = {name: n for n, c in enumerate(cls.__mro__) for name in inspect.get_annotations(c)}
-
-    def place(field: dataclasses.Field[Any]) -> tuple[bool, bool, int]:
-        by_name = field.kw_only is True
-        return by_name, field.metadata.get("flags") == (), said_by[field.name] if by_name else 0
-
-    order = sorted(dataclasses.fields(cls), key=place)
-    return tuple(
-        Setting(f.name, hints[f.name], _choices(hints[f.name]), f.default, **f.metadata)
-        for f in order
-    )
-
-
-def _choices(kind: Any) -> tuple[str, ...]:
-    options = (kind, *get_args(kind))
-    return tuple(c for o in options if get_origin(o) is Literal for c in get_args(o))
 
 
 @dataclass(frozen=True)
@@ -135,7 +49,7 @@ class Settings:
     )
 
     def __post_init__(self) -> None:
-        for one in settings_of(type(self)):
+        for one in parameters(type(self)):
             value = getattr(self, one.name)
             if one.choices and value is not None and value not in one.choices:
                 from synth_store.types import UserError
@@ -282,7 +196,7 @@ class TrainSettings(Settings):
 
         `select_every` only where it is looked at.
         """
-        said = {one.name: getattr(self, one.name) for one in settings_of(type(self)) if one.decides}
+        said = {one.name: getattr(self, one.name) for one in parameters(type(self)) if one.decides}
         if self.select != BEST_ON_TEST:
             del said["select_every"]
         return said | {"mix": {method: float(share) for method, share in self.mixture.shares}}
@@ -407,42 +321,3 @@ class MeasureSettings(Settings):
     )
     out: Path | str = parameter(QUALITY, "Folder of what was measured.", flags=("--quality",))
     notify: Notify = parameter(silent, "Called with sentences worth reading.", flags=())
-
-
-class OfSettings(Protocol[P, S_contra, R_co]):
-    """A function that takes settings one by one or, as `of`, all at once."""
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
-    def of(self, settings: S_contra, /) -> R_co: ...
-
-
-def takes(cls: Callable[P, S]) -> Callable[[Callable[[S], R]], OfSettings[P, S, R]]:
-    """Give a function of settings the signature of the settings, and their sentences as its `Args`.
-
-    What type checkers and editors see of it is the constructor of `cls`; so does `help`.
-    """
-
-    def decorate(function: Callable[[S], R]) -> OfSettings[P, S, R]:
-        @wraps(function)
-        def called(*args: P.args, **kwargs: P.kwargs) -> R:
-            return function(cls(*args, **kwargs))
-
-        there = inspect.signature(cls).parameters
-        inner = [there[one.name] for one in settings_of(cast(type[Any], cls))]
-        result = inspect.signature(function).return_annotation
-        called.__doc__ = f"{inspect.getdoc(function)}\n\n{_arguments(cast(type[Any], cls))}"
-        stage = cast(Any, called)
-        stage.__signature__ = inspect.Signature(inner, return_annotation=result)
-        stage.of = function
-        return cast(OfSettings[P, S, R], stage)
-
-    return decorate
-
-
-def _arguments(cls: type[Any]) -> str:
-    entries = (
-        f"{one.name}: {one.doc}{f' None: {one.unset}.' if one.unset else ''}"
-        for one in settings_of(cls)
-    )
-    fill = partial(textwrap.fill, width=88, initial_indent=" " * 4, subsequent_indent=" " * 8)
-    return "\n".join(["Args:", *map(fill, entries)])

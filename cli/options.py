@@ -11,14 +11,8 @@ from typing import Any, TypeVar, get_args, get_origin
 import click
 from click.types import IntParamType
 
-from asbench.settings import (
-    GenerateSettings,
-    MeasureSettings,
-    Setting,
-    Settings,
-    TrainSettings,
-    settings_of,
-)
+from asbench.parameters import Parameter, parameters
+from asbench.settings import GenerateSettings, MeasureSettings, Settings, TrainSettings
 
 S = TypeVar("S", bound=Settings)
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -38,7 +32,7 @@ def of(
     what none of them stands for; required: those without a default here.
     """
     many = several or {}
-    offered = [one for one in settings_of(cls) if one.flags != ()]
+    offered = [one for one in parameters(cls) if one.flags != ()]
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         def called(**given: Any) -> Any:
@@ -58,12 +52,12 @@ def of(
 
 def one(cls: type[Settings], name: str, **changed: Any) -> Callable[[Command], Command]:
     """Return the option of a single setting, for commands that have few of them."""
-    (setting,) = (s for s in settings_of(cls) if s.name == name)
+    (setting,) = (s for s in parameters(cls) if s.name == name)
     return _option(setting, **changed)
 
 
 def _option(
-    one: Setting, *, many: bool = False, required: bool = False, **changed: Any
+    one: Parameter, *, many: bool = False, required: bool = False, **changed: Any
 ) -> Callable[[Command], Command]:
     flags = one.flags or (f"--{one.name.replace('_', '-')}",)
     said: dict[str, Any] = {"required": required, **_read(one, many)} | changed
@@ -80,7 +74,7 @@ def _option(
     return click.option(*flags, said.pop("called", one.name), **said)
 
 
-def _read(one: Setting, many: bool) -> dict[str, Any]:
+def _read(one: Parameter, many: bool) -> dict[str, Any]:
     """Return how click reads a setting's value from text."""
     kinds = get_args(one.type) if get_origin(one.type) is UnionType else (one.type,)
     if many and int in kinds:

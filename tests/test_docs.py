@@ -35,7 +35,8 @@ import asbench.demo
 from asbench.datasets import demo, procedural
 from asbench.generation.generate import generate
 from asbench.grid import engines
-from asbench.settings import GenerateSettings, TrainSettings, takes
+from asbench.parameters import takes
+from asbench.settings import GenerateSettings, TrainSettings
 from asbench.training.train import train
 from cli.main import asbench as command_line
 from cli.main import main

@@ -11,16 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 import asbench
-from asbench.parameters import parameter
-from asbench.settings import (
-    FitSettings,
-    GenerateSettings,
-    MeasureSettings,
-    Settings,
-    TrainSettings,
-    settings_of,
-    takes,
-)
+from asbench.parameters import parameter, parameters, takes
+from asbench.settings import FitSettings, GenerateSettings, MeasureSettings, Settings, TrainSettings
 from asbench.study import spec
 from cli import fit, generate, options, quality, train
 from synth_store import Mix, UserError
@@ -37,7 +29,7 @@ STAGES: tuple[tuple[type[Settings], Any, click.Command], ...] = (
 def test_every_setting_is_an_argument_and_an_option_with_its_sentence(
     cls: type[Settings], function: Any, command: click.Command
 ) -> None:
-    settings = {one.name: one for one in settings_of(cls)}
+    settings = {one.name: one for one in parameters(cls)}
     arguments = inspect.signature(function).parameters
     assert list(arguments) == list(settings)
     assert {name: a.default for name, a in arguments.items()} == {
@@ -103,7 +95,7 @@ def test_what_decides_an_outcome_knows_neither_places_nor_listeners() -> None:
 
 
 def test_a_study_says_settings_by_their_names() -> None:
-    said = {one.key for one in settings_of(TrainSettings) if one.study == "axis"}
+    said = {one.key for one in parameters(TrainSettings) if one.study == "axis"}
     assert said == {"mixes", "ratios", "pools", "seeds", "synth_seeds"} == set(spec.AXES[2:-1])
-    budget = {one.key for one in settings_of(TrainSettings) if one.study == "detectors"}
+    budget = {one.key for one in parameters(TrainSettings) if one.study == "detectors"}
     assert budget == {"steps", "batch", "precision", "set"}

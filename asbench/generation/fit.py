@@ -48,8 +48,9 @@ from asbench.generation.render import in_batches
 from asbench.imaging.contact_sheet import Band, contact_sheet, png
 from asbench.nets.device import find_device
 from asbench.nets.seeds import address_seed, private_rng, seed_rng
+from asbench.parameters import takes
 from asbench.progress import Progress
-from asbench.settings import FitSettings, takes
+from asbench.settings import FitSettings
 from asbench.synthesizers import own_name, resolve
 from asbench.types import (
     Canvas,

@@ -15,8 +15,9 @@ from asbench.generation.plan import SetPlan, plan_set
 from asbench.generation.real import ensure_real, few_shot, refuse_parameters
 from asbench.generation.render import material, render_job, render_samples, renderer_of
 from asbench.grid import engines, processes
+from asbench.parameters import takes
 from asbench.progress import Progress, quiet
-from asbench.settings import FITS, TEXTURES, GenerateSettings, takes
+from asbench.settings import FITS, TEXTURES, GenerateSettings
 from asbench.synthesizers import own_name, resolve
 from asbench.types import REAL, Dataset, LearnedSynthesizer
 from synth_store import Geometry, Sample, StoredSet, StoreKey, SynthStore, UserError

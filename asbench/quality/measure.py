@@ -20,13 +20,14 @@ from asbench.datasets import open_dataset
 from asbench.evaluation.testset import TestSet
 from asbench.mend import regenerate_command
 from asbench.nets.device import find_device
+from asbench.parameters import takes
 from asbench.quality import distributions, record
 from asbench.quality.arrays import Masks, Pixels, as_arrays, digest_of
 from asbench.quality.metrics import available, load_metrics
 from asbench.quality.record import REGIONS, Decides, Pairing, Quality, Region, Score
 from asbench.quality.references import BATCH, References, features, region_tensors, tensor
 from asbench.quality.regions import MaskStatistics
-from asbench.settings import MeasureSettings, takes
+from asbench.settings import MeasureSettings
 from asbench.types import REAL
 from synth_store import StoreKey, SynthStore, UserError
 

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from asbench.data import published
+from asbench.parameters import parameters
 from asbench.results.run import METRICS, Run, Subset, subset_for
-from asbench.settings import BEST_ON_TEST, TrainSettings, settings_of
+from asbench.settings import BEST_ON_TEST, TrainSettings
 from synth_store import Mix
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ _DEFAULTS: Mapping[str, Any] = {
 """The columns that every table of results has, and what stands there unless a record says else."""
 _HOW = [
     one.name
-    for one in settings_of(TrainSettings)
+    for one in parameters(TrainSettings)
     if one.decides and (one.study in ("detectors", "protocol") or one.name == "pool")
     if one.name not in ("steps", "select")  # said in other words
 ]

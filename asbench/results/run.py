@@ -13,7 +13,8 @@ from types import UnionType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from asbench.documents import Keyed, Number, RecordFolder, record_id
-from asbench.settings import Setting, TrainSettings, settings_of
+from asbench.parameters import Parameter, parameters
+from asbench.settings import TrainSettings
 from synth_store.types import UserError
 
 SCHEMA = 1
@@ -33,7 +34,7 @@ _DIGESTS: Mapping[str, Any] = {
 }
 
 
-def _settled(setting: Setting) -> Any:
+def _settled(setting: Parameter) -> Any:
     """Return the type of a setting that decides a run: nothing is left open but the whole pool."""
     if setting.name == "mix":
         return Mapping[str, float]
@@ -45,7 +46,7 @@ def _settled(setting: Setting) -> Any:
 Decides = Annotated[
     Mapping[str, Any],
     Keyed(
-        {one.name: _settled(one) for one in settings_of(TrainSettings) if one.decides} | _DIGESTS,
+        {one.name: _settled(one) for one in parameters(TrainSettings) if one.decides} | _DIGESTS,
         optional=("select_every",),
     ),
 ]

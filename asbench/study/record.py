@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from asbench.documents import Keyed, RecordFile
+from asbench.parameters import parameters
 from asbench.results import Run, Subset
-from asbench.settings import TrainSettings, settings_of
+from asbench.settings import TrainSettings
 from asbench.types import REAL
 from synth_store import UserError
 
@@ -189,7 +190,7 @@ class Record:
 
 _OF_CELL = [
     one
-    for one in settings_of(TrainSettings)
+    for one in parameters(TrainSettings)
     if one.study or one.name in ("dataset", "category", "detector")
 ]
 """The settings that a cell's row holds."""

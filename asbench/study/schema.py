@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, TypeVar, cast
 
-from asbench.settings import Setting
+from asbench.parameters import Parameter
 from synth_store import Mix, UserError
 from synth_store.types import check_category, check_name
 
@@ -89,7 +89,7 @@ def method_name(value: Any) -> str:
     return check_name(text(value), "method")
 
 
-def reader(setting: Setting) -> Callable[[Any], Any]:
+def reader(setting: Parameter) -> Callable[[Any], Any]:
     """Return what reads the values of a setting: raises UserError for what is none."""
     if setting.name in _READERS:
         read = _READERS[setting.name]

@@ -14,14 +14,8 @@ from typing import Any
 
 import yaml
 
-from asbench.settings import (
-    TEXTURES,
-    MeasureSettings,
-    Setting,
-    Settings,
-    TrainSettings,
-    settings_of,
-)
+from asbench.parameters import Parameter, parameters
+from asbench.settings import TEXTURES, MeasureSettings, Settings, TrainSettings
 from asbench.study import schema
 from asbench.study.schema import Reading
 from synth_store import Geometry, UserError
@@ -149,7 +143,7 @@ def _document(path: Path, text: str, seen: Sequence[Path]) -> tuple[dict[str, An
 
 AXES = (
     *("datasets", "detectors"),
-    *(one.key for one in settings_of(TrainSettings) if one.study == "axis"),
+    *(one.key for one in parameters(TrainSettings) if one.study == "axis"),
     "keep",
 )
 """What a part may say for itself."""
@@ -210,13 +204,13 @@ def _part(reading: Reading, name: str, own: Any, top: Mapping[str, Any]) -> Part
     )
 
 
-def _settings(cls: type[Settings], where: str) -> list[Setting]:
+def _settings(cls: type[Settings], where: str) -> list[Parameter]:
     """Return the settings that a study file says at one place."""
-    return [one for one in settings_of(cls) if one.study == where]
+    return [one for one in parameters(cls) if one.study == where]
 
 
 def _read(
-    reading: Reading, where: str, settings: Iterable[Setting], said: Mapping[str, Any]
+    reading: Reading, where: str, settings: Iterable[Parameter], said: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return, by the settings' own names, the values that a mapping of the file gives them."""
     return {

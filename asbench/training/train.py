@@ -30,8 +30,9 @@ from asbench.evaluation.trained import Trained
 from asbench.nets import checkpoint
 from asbench.nets.detector import Detector
 from asbench.nets.weights import save_weights
+from asbench.parameters import takes
 from asbench.results import BEST_ON_TEST, SUBSETS, Run, Scores, Selected, Threshold
-from asbench.settings import TrainSettings, takes
+from asbench.settings import TrainSettings
 from asbench.training.loop import Trajectory
 from asbench.training.loop import fit as fit_detector
 from asbench.training.plan import Plan, plan_run

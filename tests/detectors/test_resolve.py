@@ -10,7 +10,7 @@ SMALL = {"width": 2, "seg_width": 2}
 
 
 def test_parameters_come_from_the_fields():
-    assert [p[:3] for p in parameters(Draem)] == [
+    assert [(p.name, p.type, p.default) for p in parameters(Draem)] == [
         ("width", int, 128),
         ("seg_width", int, 64),
         ("lr", float, 1e-4),
