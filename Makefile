@@ -5,7 +5,7 @@ SETUP  := .venv/.installed
 UV     := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check format test bench docs golden clean
+.PHONY: help setup demo check format quick test bench docs golden clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -37,8 +37,12 @@ format: $(SETUP) ## rewrite the code in the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+quick: $(SETUP) ## a change's first answer, in under a minute: lint, and the tests not marked slow
+	$(BIN)/ruff check .
+	$(BIN)/pytest -q -n 2 --dist worksteal -m "not slow"
+
 test: $(SETUP) ## every test that needs no GPU and no downloaded data
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -n 2 --dist worksteal
 
 bench: $(SETUP) ## ratios against named baselines, measured in this run
 	$(BIN)/python -m tests.benchmarks

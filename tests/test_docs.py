@@ -43,6 +43,8 @@ from cli.main import main
 from docs import build
 from synth_store import Geometry, SynthStore
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 GENERATED = ROOT / "docs" / "reference"
 WRITTEN = [ROOT / "README.md", *(p for p in ROOT.glob("docs/**/*.md") if p.parent != GENERATED)]

@@ -19,6 +19,8 @@ from asbench import results
 from asbench.results import METRICS, SUBSETS, Gallery, ImageRow, Run, Threshold
 from synth_store.types import UserError
 
+pytestmark = pytest.mark.slow
+
 DECIDES: dict[str, Any] = {
     "dataset": "demo",
     "category": "weave",

@@ -14,6 +14,8 @@ import pytest
 
 from tests.cli.conftest import PROGRAM, ROOT, photograph
 
+pytestmark = pytest.mark.slow
+
 SOURCES = Path(__file__).parent / "third_party"
 Ran = subprocess.CompletedProcess[str]
 

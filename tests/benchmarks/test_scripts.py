@@ -18,6 +18,8 @@ from asbench.training import plan as planning
 from tests.benchmarks import cuda, cuda_mtd, learns
 from tests.toyset import Toys
 
+pytestmark = pytest.mark.slow
+
 DETECTORS = ("draem@tiny", "destseg@tiny-scratch", "memseg@tiny-scratch", "unet@tiny")
 
 

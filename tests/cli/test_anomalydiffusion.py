@@ -7,11 +7,14 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from asbench.generation.fitted import FIT_FILE, FitIdentity, FitRecord
 from synth_store import StoreKey, SynthStore
 from tests.cli.conftest import QUICK, Run
 from tests.toydiffusion import ANOMALYDIFFUSION
+
+pytestmark = pytest.mark.slow
 
 TOY = " ".join(
     f"--set {name}={str(value).replace(' ', '')}" for name, value in ANOMALYDIFFUSION.items()

@@ -15,6 +15,8 @@ from cli.main import INTERRUPTED
 from tests.cli.conftest import QUICK, Run
 from tests.toynets import REALNET
 
+pytestmark = pytest.mark.slow
+
 TOY = " ".join(f"--set {name}={str(value).replace(' ', '')}" for name, value in REALNET.items())
 OWN = f"--method realnet {TOY} --variant toy"
 FIT = f"fit --dataset photos {OWN}"

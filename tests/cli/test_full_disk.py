@@ -11,6 +11,8 @@ import safetensors
 
 from tests.cli.conftest import QUICK, Run, tree
 
+pytestmark = pytest.mark.slow
+
 TRAIN = f"train --dataset photos {QUICK}"
 GENERATE = "generate --dataset photos --workers 1"
 

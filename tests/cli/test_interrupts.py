@@ -8,8 +8,12 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from cli.main import INTERRUPTED
 from tests.cli.conftest import Run, complete, start, tree
+
+pytestmark = pytest.mark.slow
 
 STEPS = "--detector draem@tiny --batch 2 --set width=4 --set seg_width=4 --device cpu"
 

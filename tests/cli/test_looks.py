@@ -21,6 +21,8 @@ from cli import console
 from cli.main import SECTIONS, asbench
 from tests.cli.conftest import PROGRAM, QUICK, ROOT, Run, complete, start
 
+pytestmark = pytest.mark.slow
+
 
 def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     """Yield the path of every command and sub-command."""

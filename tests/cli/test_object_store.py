@@ -13,6 +13,8 @@ from synth_store import fetching, remote
 from tests.cli.conftest import QUICK, Run, tree
 from tests.synth_store.object_server import ObjectServer, serving
 
+pytestmark = pytest.mark.slow
+
 URL = "s3://shelf/store"
 TRAIN = f"train --dataset ./photos --category bolt --mix cutpaste --ratio 0.5 {QUICK}"
 

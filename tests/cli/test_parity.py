@@ -11,6 +11,8 @@ import pytest
 from asbench import results
 from tests.cli.conftest import QUICK, Run
 
+pytestmark = pytest.mark.slow
+
 DATA = "--dataset photos --mix draem,cutpaste"
 STEPS = QUICK.replace("--steps 2", "--steps 3")
 

@@ -17,6 +17,8 @@ from asbench.synthesizers.cutout import VARIANTS
 from synth_store import StoreKey, SynthStore
 from tests.cli.conftest import QUICK, Run, complete, photograph, start, tree
 
+pytestmark = pytest.mark.slow
+
 
 def test_from_photographs_to_a_report(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

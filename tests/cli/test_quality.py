@@ -8,6 +8,8 @@ import pytest
 
 from tests.cli.conftest import CATEGORIES, QUICK, Run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def no_weights(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,8 @@ import pytest
 from synth_store.metadata import encode, group, read_attributes
 from tests.cli.conftest import QUICK, Run, photograph, tree, write
 
+pytestmark = pytest.mark.slow
+
 TRAIN = f"train --dataset photos {QUICK}"
 GENERATE = "generate --dataset photos --workers 1"
 

@@ -11,6 +11,8 @@ import pytest
 
 from tests.cli.conftest import Run, photograph
 
+pytestmark = pytest.mark.slow
+
 MINE = """
 about: bolts at 32 pixels
 size: 32

@@ -12,6 +12,8 @@ import pytest
 
 from tests.cli.conftest import Run, photograph
 
+pytestmark = pytest.mark.slow
+
 MINE = """
 size: 32
 samples: 10

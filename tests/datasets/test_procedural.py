@@ -15,6 +15,8 @@ from asbench.types import Dataset
 from synth_store.rng import address_rng
 from synth_store.types import UserError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def bank() -> list[np.ndarray]:

@@ -12,6 +12,8 @@ from asbench.testing import DetectorContract
 from asbench.training.loop import fit
 from tests.squares import normals, squares
 
+pytestmark = pytest.mark.slow
+
 SMALL = {
     "draem": ("draem", {"width": 4, "seg_width": 8, "lr": 3e-3}),
     "unet": ("unet", {"width": 4, "lr": 3e-3}),

@@ -18,6 +18,8 @@ from asbench.training.loop import fit
 from synth_store.types import UserError
 from tests.squares import normals, squares
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"width": 4, "pretrained": "none", "memory": 5}
 
 

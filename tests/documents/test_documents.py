@@ -29,6 +29,8 @@ from asbench.results import run
 from asbench.study import record as study
 from synth_store import UserError
 
+pytestmark = pytest.mark.slow
+
 FILES: dict[str, RecordFile[Any]] = {
     "run": run.RUNS,
     "quality": quality.QUALITIES,

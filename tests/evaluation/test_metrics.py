@@ -24,6 +24,8 @@ from asbench.evaluation.metrics import (
 )
 from synth_store.types import UserError
 
+pytestmark = pytest.mark.slow
+
 TOLERANCE = 1e-9
 KINDS = ("smooth", "tied", "saturated", "constant")
 

@@ -32,6 +32,8 @@ from asbench.types import Dataset, Item, Subject, mark_few_shot
 from synth_store import Geometry, UserError, address_rng
 from tests.toydiffusion import ANOMALYDIFFUSION as TOY
 
+pytestmark = pytest.mark.slow
+
 
 class TestContract(LearnedContract):
     synthesizer = Anomalydiffusion(**TOY)

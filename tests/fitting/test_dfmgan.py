@@ -23,6 +23,8 @@ from asbench.testing.learned import LearnedContract, defects, draw_learned, fit_
 from asbench.types import Subject
 from synth_store import Sample, UserError, address_rng
 
+pytestmark = pytest.mark.slow
+
 TOY: dict[str, Any] = {
     "side": 16,
     "gate": 8,

@@ -25,6 +25,8 @@ from asbench.types import Subject
 from synth_store import address_rng
 from tests.toynets import REALNET as TOY
 
+pytestmark = pytest.mark.slow
+
 
 class TestContract(LearnedContract):
     synthesizer = Realnet(**TOY)

@@ -32,6 +32,8 @@ from synth_store.types import Image, Mask
 from tests.toynets import REALNET as SETTINGS
 from tests.toyset import Toys
 
+pytestmark = pytest.mark.slow
+
 METHOD = "realnet@toy"
 
 

@@ -20,6 +20,8 @@ from asbench.types import Canvas, PerSample
 from synth_store import Sample, StoreError, StoreKey, SynthStore, UserError
 from tests.toyset import Toys
 
+pytestmark = pytest.mark.slow
+
 METHODS = ["cutout", "cutpaste@asbench"]
 
 

@@ -25,6 +25,8 @@ from synth_store.types import Image, Mask
 from tests.cli.conftest import photograph
 from tests.toyset import Toys
 
+pytestmark = pytest.mark.slow
+
 FEW = {"test/disc/0", "test/disc/1"}
 MASKED = {"settings": {"mask": "real", "source": "noise"}, "variant": "masked"}
 

@@ -17,6 +17,8 @@ from cli.main import main
 from synth_store import StoreKey, SynthStore, UserError
 from tests import clusters, jobs
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def scheduler() -> Iterator[str]:

@@ -21,6 +21,8 @@ from asbench.grid import engines, processes
 from synth_store import StoreKey, SynthStore, UserError
 from tests import jobs
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

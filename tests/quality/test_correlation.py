@@ -23,6 +23,8 @@ from asbench.quality.statistics import (
     off_diagonal_mean,
 )
 
+pytestmark = pytest.mark.slow
+
 X = np.array([0.31, 0.52, 0.11, 0.93, 0.47, 0.47, 0.82, 0.05, 0.66, 0.74, 0.21, 0.58])
 Y = np.array([0.81, 0.84, 0.79, 0.97, 0.90, 0.83, 0.88, 0.80, 0.85, 0.95, 0.86, 0.82])
 

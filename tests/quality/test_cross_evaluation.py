@@ -21,6 +21,8 @@ from asbench.training.train import train
 from synth_store import StoreKey, SynthStore, UserError
 from tests.toyset import Toys
 
+pytestmark = pytest.mark.slow
+
 Cross = Callable[..., Any]
 
 

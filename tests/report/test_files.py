@@ -18,6 +18,8 @@ from asbench.results.frame import from_records
 from cli.report import command
 from tests.report.full_grid import full_grid, quality
 
+pytestmark = pytest.mark.slow
+
 
 def test_every_table_in_three_forms(tmp_path: Path) -> None:
     grid = score_grid(full_grid())

@@ -24,6 +24,8 @@ from asbench.report.page import figures, html, overlays
 from asbench.results import METRICS, Run
 from synth_store.types import UserError
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., Run]
 Put = Callable[[Path, Run], Path]
 VOID = {"meta", "link", "img", "col", "br", "input"}

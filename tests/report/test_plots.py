@@ -35,6 +35,8 @@ from asbench.results import METRICS
 from synth_store.types import UserError
 from tests.report.full_grid import full_grid, quality
 
+pytestmark = pytest.mark.slow
+
 DEFAULTS = published.default_ratios()
 DATASETS = tuple(as_printed.DATASETS)
 DETECTORS = tuple(sorted(as_printed.DETECTORS))

@@ -18,6 +18,8 @@ from asbench.report.paper.tables import table4_best, table6
 from asbench.results import METRICS, Run
 from tests.report.full_grid import full_grid
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., Run]
 Put = Callable[[Path, Run], Path]
 

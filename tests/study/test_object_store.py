@@ -16,6 +16,8 @@ from synth_store.places import place
 from tests.study.conftest import TOY, Write
 from tests.synth_store.object_server import serving
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("obstore", reason="needs the extra: pip install 'asbench[cloud]'")
 
 URL = "s3://shelf/store"

@@ -19,6 +19,8 @@ from asbench.study.record import Cell, LeftOut, Record
 from synth_store import UserError
 from tests.study.conftest import Write
 
+pytestmark = pytest.mark.slow
+
 PAPER = {"base": 1776, "ratios": 2592, "without_anomalies": 148, "hybrids": 1628}
 
 

@@ -28,6 +28,8 @@ from tests import clusters
 from tests.cli.conftest import complete, photograph, start
 from tests.study.conftest import RUNS, SETS, TOY
 
+pytestmark = pytest.mark.slow
+
 HERE = engines.Pool(1)
 PARTS = ("bolt", "nut", "screw")
 

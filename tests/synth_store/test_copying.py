@@ -15,6 +15,8 @@ from synth_store.places import place
 from tests.synth_store.making import CATEGORY, KEY, SMALL, faults, generate, normal, tree
 from tests.synth_store.object_server import ObjectServer, serving
 
+pytestmark = pytest.mark.slow
+
 URL = "s3://shelf/some/store"
 AT = "shelf/some/store"
 OWN = StoreKey("toy", "dreams", 0)

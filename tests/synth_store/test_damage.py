@@ -17,6 +17,8 @@ from synth_store.reader import Foregrounds, Normals
 from synth_store.verify import discard_damaged, verify_normals, verify_set, verify_store
 from tests.synth_store.making import CATEGORY, KEY, SMALL, expected, faults, generate
 
+pytestmark = pytest.mark.slow
+
 OWN = StoreKey("toy", "dreams", 0)  # generated: its samples have their own clean images
 COUNT, SHARD = 10, 5
 HEADER = 7  # of a zstd frame of these sizes: magic number, descriptor, content size

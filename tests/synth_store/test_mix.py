@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from synth_store import Mix, Schedule, UserError
 
+pytestmark = pytest.mark.slow
+
 PROPORTIONS = st.fractions(0, 1, max_denominator=997)
 WEIGHTS = st.fractions(Fraction(1, 1000), 1000, max_denominator=1000)
 

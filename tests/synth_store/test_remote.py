@@ -25,6 +25,8 @@ from synth_store.verify import discard_damaged
 from tests.synth_store.making import CATEGORY, KEY, SMALL, faults, generate, normal
 from tests.synth_store.object_server import ObjectServer, serving
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("obstore", reason="needs the extra: pip install 'asbench[cloud]'")
 
 URL = "s3://shelf/some/store"

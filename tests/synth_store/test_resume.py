@@ -30,6 +30,8 @@ from tests.synth_store.making import (
     tree,
 )
 
+pytestmark = pytest.mark.slow
+
 SPAWN = get_context("spawn")
 
 

@@ -30,6 +30,8 @@ from tests.synth_store.making import (
     tree,
 )
 
+pytestmark = pytest.mark.slow
+
 KINDS = [("residual", False), ("plain", False), ("residual", True), ("plain", True)]
 
 

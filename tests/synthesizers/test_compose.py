@@ -17,6 +17,8 @@ from asbench.testing.synthesizers import check_sample
 from asbench.types import Synthesizer
 from synth_store.types import Sample, UserError
 
+pytestmark = pytest.mark.slow
+
 SOURCES = get_args(get_type_hints(Compose)["source"])
 CANVASES = [
     material(64, 64, "texture"),

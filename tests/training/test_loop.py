@@ -23,6 +23,8 @@ from asbench.nets.seeds import address_generator
 from asbench.training.loop import fit, stage_ends, stage_of
 from synth_store.types import UserError
 
+pytestmark = pytest.mark.slow
+
 
 class TwoStage(Detector):
     """A teacher leg with SGD, then a student leg with AdamW; dropout, a bank, two schedules."""

@@ -19,6 +19,8 @@ from synth_store import StoreKey, SynthStore
 from tests.benchmarks.learns import bytes_digest
 from tests.toyset import Toys
 
+pytestmark = pytest.mark.slow
+
 SMALL = {
     "destseg": ("destseg@tiny-scratch", {"width": 2}),
     "draem": ("draem@tiny", {"width": 2, "seg_width": 2}),

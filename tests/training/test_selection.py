@@ -30,6 +30,8 @@ from synth_store import UserError
 from synth_store.types import Mask
 from tests.toyset import Toys
 
+pytestmark = pytest.mark.slow
+
 SMALL: dict[str, Any] = {
     "detector": "unet@tiny",
     "settings": {"width": 2},

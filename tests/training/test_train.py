@@ -27,6 +27,8 @@ from synth_store import Geometry, Mix, StoreError, StoreKey, SynthStore, UserErr
 from synth_store.types import Mask
 from tests.toyset import Toys
 
+pytestmark = pytest.mark.slow
+
 MIX = "cutout:0.25,cutpaste@asbench:0.75"
 SMALL: dict[str, Any] = {
     "detector": "draem@tiny",
