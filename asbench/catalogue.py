@@ -30,13 +30,13 @@ class KnownDataset:
 
 def known_datasets() -> list[KnownDataset]:
     """Return the data sets known by name, sorted, with those of other packages."""
-    found = []
+    known = []
     for name in plugins.names(datasets.__name__):
         module = plugins.module(datasets.__name__, name)
         source = getattr(module, "SOURCE", None)
         variants = sorted(plugins.table(datasets.__name__, name))
         categories, files = (None, "any path") if name in datasets.READERS else _here(name)
-        found.append(
+        known.append(
             KnownDataset(
                 name=name,
                 variants=tuple(f"{name}@{variant}" for variant in variants),
@@ -46,7 +46,7 @@ def known_datasets() -> list[KnownDataset]:
                 licence=source.licence.partition(":")[0] if source else "-",
             )
         )
-    return found
+    return known
 
 
 def _here(name: str) -> tuple[int | None, str]:
@@ -66,12 +66,12 @@ def method_class(name: str) -> type[Synthesizer]:
 
 def families() -> dict[tuple[str, str], list[str]]:
     """Return the methods by paradigm and family: those made by hand first, compositions last."""
-    found: dict[tuple[str, str], list[str]] = {}
+    by_family: dict[tuple[str, str], list[str]] = {}
     for name in plugins.names(synthesizers.PACKAGE):
         cls = method_class(name)
-        found.setdefault((cls.paradigm, cls.family), []).append(name)
-    order = sorted(found, key=lambda f: (f[0] != "hand-crafted", f[1] == "composition", f))
-    return {family: found[family] for family in order}
+        by_family.setdefault((cls.paradigm, cls.family), []).append(name)
+    order = sorted(by_family, key=lambda f: (f[0] != "hand-crafted", f[1] == "composition", f))
+    return {family: by_family[family] for family in order}
 
 
 def needs(cls: type[Synthesizer]) -> str:

@@ -16,7 +16,7 @@ from asbench.parameters import parameter
 from synth_store.types import Image, Mask, Sample, UserError
 
 if TYPE_CHECKING:
-    from asbench.fitting.contract import LearnedModel
+    from torch import nn
 
 GOOD = "good"
 """The defect type of a normal image."""
@@ -313,8 +313,8 @@ class LearnedSynthesizer(Synthesizer):
     @abstractmethod
     def build(
         self, kinds: Mapping[str, tuple[str, ...]], pretrained: Mapping[str, Path]
-    ) -> LearnedModel:
-        """Return the networks, with fresh weights from torch's default generator.
+    ) -> nn.Module:
+        """Return the networks, a `LearnedModel`, with fresh weights from torch's default generator.
 
         kinds: the categories the model is for, each with its defect types (empty for methods that
         learn from normals). pretrained: where each of `pretrained` lies, by its name; to render,

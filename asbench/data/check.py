@@ -250,5 +250,5 @@ def _recognised(dataset: Dataset) -> str:
     for c in dataset.layout.categories:
         groups[c.layout].append(c.name)
     below = any(c.folder != dataset.root for c in dataset.layout.categories)
-    words = [f"{', '.join(found)}: {layout}" for layout, found in groups.items()]
+    words = [f"{', '.join(names)}: {layout}" for layout, names in groups.items()]
     return f"{'categories in sub-folders' if below else 'one category'}; {'; '.join(words)}"

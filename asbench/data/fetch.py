@@ -37,11 +37,11 @@ TIMEOUT = 60.0
 def source_of(name: str) -> DatasetSource:
     """Return where a data set comes from; raises UserError for one that needs no files."""
     plain = plugins.check(datasets.__name__, name)
-    found = getattr(plugins.module(datasets.__name__, plain), "SOURCE", None)
-    if not isinstance(found, DatasetSource):
+    source = getattr(plugins.module(datasets.__name__, plain), "SOURCE", None)
+    if not isinstance(source, DatasetSource):
         known = ", ".join(n for n in plugins.names(datasets.__name__) if _has_origin(n))
         raise UserError(f"data set {plain!r} has no files to fetch; those that have: {known}.")
-    return found
+    return source
 
 
 def _has_origin(name: str) -> bool:
@@ -133,10 +133,10 @@ def _compare(name: str, known: DatasetSource, archive: Path) -> None:
     if not archive.is_file():
         raise UserError(f"{archive} is no file: --archive takes the archive you downloaded.")
     algorithm, _, wanted = known.checksum.partition(":")
-    if wanted and (found := pooch.file_hash(str(archive), alg=algorithm)) != wanted:
+    if wanted and (digest := pooch.file_hash(str(archive), alg=algorithm)) != wanted:
         raise UserError(
-            f"{archive} is not the archive of {name}: its {algorithm} is {found}, not {wanted}. It "
-            f"may be cut short, or another release; get it again from {known.page}."
+            f"{archive} is not the archive of {name}: its {algorithm} is {digest}, not {wanted}. "
+            f"It may be cut short, or another release; get it again from {known.page}."
         )
 
 
@@ -147,7 +147,7 @@ def _download(
     file = known.url.rpartition("/")[2]
     pooch.get_logger().setLevel("WARNING")
     try:
-        found = pooch.retrieve(
+        archive = pooch.retrieve(
             known.url,
             known.checksum or None,
             fname=file,
@@ -165,7 +165,7 @@ def _download(
         ) from error
     finally:
         _tidy(folder)
-    return Path(found)
+    return Path(archive)
 
 
 class _Resuming:
@@ -269,13 +269,13 @@ def _dataset_folder(name: str, folder: Path, archive: Path) -> Path:
     """Return the folder that the data set's reader takes: this, or one at most two below it."""
     reasons = []
     below = (p for pattern in ("*", "*/*") for p in sorted(folder.glob(pattern)) if p.is_dir())
-    for found in (folder, *below):
+    for candidate in (folder, *below):
         try:
-            _read(name, found)
+            _read(name, candidate)
         except UserError as error:
             reasons.append(str(error).replace(str(folder), archive.name))
         else:
-            return found
+            return candidate
     raise UserError(f"{archive} does not hold {name}: {reasons[0]}")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from asbench.imaging.foreground import FOREGROUND_VERSION, foreground
-from asbench.imaging.geometry import fit
+from asbench.imaging.geometry import resize
 from asbench.progress import Progress, quiet
 from asbench.types import Dataset, Item
 from synth_store import Normals, SynthStore, UserError
@@ -41,10 +41,10 @@ def ensure_normals(
     def images() -> Iterator[tuple[Image, Mask]]:
         for done, item in enumerate(items):
             progress(f"normals of {dataset.name}/{category}", done, len(items))
-            image = fit(dataset.image(item), store.geometry)
-            found = foreground(image)
-            rules[found.rule] += 1
-            yield image, found.mask
+            image = resize(dataset.image(item), store.geometry)
+            estimate = foreground(image)
+            rules[estimate.rule] += 1
+            yield image, estimate.mask
         progress(f"normals of {dataset.name}/{category}", len(items), len(items))
 
     attributes: dict[str, Any] = {"stamp": stamp}
@@ -62,7 +62,7 @@ def _stamp(dataset: Dataset, items: tuple[Item, ...]) -> str:
     stamp = hashlib.sha256()
     for item in items:
         path = dataset.image_path(item)
-        found = path.stat() if path is not None else None
-        size, date = (found.st_size, found.st_mtime_ns) if found else (0, 0)
+        status = path.stat() if path is not None else None
+        size, date = (status.st_size, status.st_mtime_ns) if status else (0, 0)
         stamp.update(f"{item.id}\x1f{size}\x1f{date}\x1e".encode())
     return stamp.hexdigest()

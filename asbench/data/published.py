@@ -111,24 +111,24 @@ def differences(dataset: str, measured: Mapping[str, Measured]) -> tuple[str, ..
     printed = table3().get(plain)
     if printed is None:
         return None
-    found = [f"{plain} category {c} is missing" for c in categories(plain) if c not in measured]
+    sentences = [f"{plain} category {c} is missing" for c in categories(plain) if c not in measured]
     if len(measured) != printed.categories:
-        found.append(f"{len(measured)} categories here, {printed.categories} printed")
+        sentences.append(f"{len(measured)} categories here, {printed.categories} printed")
     total = sum((m.counts for m in measured.values()), Counts(0, 0, 0))
-    found += _numbers("in all", total, printed.counts, "printed", bool(variant))
+    sentences += _numbers("in all", total, printed.counts, "printed", bool(variant))
     if total != printed.counts:
         for name, counts in categories(plain).items():
             if name in measured:
                 here = measured[name].counts
-                found += _numbers(name, here, counts, "in the release", bool(variant))
+                sentences += _numbers(name, here, counts, "in the release", bool(variant))
     sides = [side for m in measured.values() if m.sides for side in m.sides]
     if sides and (min(sides), max(sides)) != printed.sides:
         smallest, largest = printed.sides
         note = f"; {printed.note}" if printed.note else ""
-        found.append(
+        sentences.append(
             f"sides of {min(sides)}-{max(sides)} pixels here, {smallest}-{largest} printed{note}"
         )
-    return tuple(found)
+    return tuple(sentences)
 
 
 def _numbers(what: str, here: Counts, there: Counts, where: str, own_split: bool) -> list[str]:

@@ -135,8 +135,8 @@ def _tarred(archive: Path) -> Iterator[_Member]:
                 kind = "link"
 
             def opened(info: tarfile.TarInfo = info) -> IO[bytes]:
-                found = file.extractfile(info)
-                assert found is not None, "a plain file"
-                return found
+                stream = file.extractfile(info)
+                assert stream is not None, "a plain file"
+                return stream
 
             yield _Member(info.name, info.size, kind, opened)

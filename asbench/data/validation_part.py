@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-KEPT_BACK = Fraction(1, 10)
-KEPT_BACK_AT_MOST = 50
+VALIDATION_SHARE = Fraction(1, 10)
+VALIDATION_MOST = 50
 """The last tenth of every set, at most 50 samples, is never trained on."""
 
 
-def kept_back(count: int) -> range:
+def validation_part(count: int) -> range:
     """Return which of a set's `count` samples are kept back: its last ones."""
-    return range(count - min(KEPT_BACK_AT_MOST, int(count * KEPT_BACK)), count)
+    return range(count - min(VALIDATION_MOST, int(count * VALIDATION_SHARE)), count)

@@ -175,25 +175,25 @@ def groups(ids: Iterable[str]) -> dict[str, int]:
     """
     numbers = {}
     for id_ in ids:
-        found = _STEM.fullmatch(Path(id_).stem)
-        if found is None:
+        match = _STEM.fullmatch(Path(id_).stem)
+        if match is None:
             raise UserError(
                 f"mtd@grouped: {id_} is not named expK_num_N as the authors' files are, and only "
                 "the name tells which images are of one tile. Use mtd."
             )
-        numbers[id_] = int(found[1])
+        numbers[id_] = int(match[1])
     ordered = sorted(numbers, key=lambda id_: (numbers[id_], id_))
-    found_groups: dict[str, int] = {}
+    group_of: dict[str, int] = {}
     group = 0
     for before, id_ in zip([*ordered[:1], *ordered], ordered, strict=False):
         group += numbers[id_] - numbers[before] > _GAP
-        found_groups[id_] = group
+        group_of[id_] = group
     by_number = {numbers[id_]: id_ for id_ in ordered}
     for first, again in _TAKEN_AGAIN:
         if first in by_number and again in by_number:
-            kept, joined = (found_groups[by_number[n]] for n in (first, again))
-            found_groups |= {i: kept for i, g in found_groups.items() if g == joined}
-    return found_groups
+            kept, joined = (group_of[by_number[n]] for n in (first, again))
+            group_of |= {i: kept for i, g in group_of.items() if g == joined}
+    return group_of
 
 
 def _grouped(items: Iterable[Item]) -> tuple[Item, ...]:

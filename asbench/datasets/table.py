@@ -76,7 +76,7 @@ class Table(RecordedDataset):
     @cached_property
     def _rows(self) -> dict[str, list[Record]]:
         """The rows by category, all of them checked."""
-        found: dict[str, list[Record]] = {}
+        by_category: dict[str, list[Record]] = {}
         seen: dict[tuple[str, str], str] = {}
         missing: list[str] = []
         for place, given in _given(self._path):
@@ -86,20 +86,20 @@ class Table(RecordedDataset):
                 raise UserError(f"{place}: image {item.id} stands in {other} already.")
             files = (record.image, record.mask)
             missing += [f"{place}: {file}" for file in files if file and not file.is_file()]
-            found.setdefault(item.category, []).append(record)
+            by_category.setdefault(item.category, []).append(record)
         if missing:
             raise UserError(
                 f"{self._path} names {len(missing)} files that are not there ({missing[0]}); paths "
                 f"are relative to {self.root}."
             )
-        for category, rows in found.items():
+        for category, rows in by_category.items():
             if not any(r.item.split == "train" for r in rows):
                 raise UserError(
                     f"{self._path}: category {category!r} has no row with split train and label 0."
                 )
-        if not found:
+        if not by_category:
             raise UserError(f"{self._path} has no rows.")
-        return found
+        return by_category
 
     def _read(self, place: str, given: Mapping[str, Any]) -> Record:
         texts = {c: _text(given, names) for c, names in NAMES.items()}

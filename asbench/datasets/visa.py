@@ -86,8 +86,8 @@ class Visa(RecordedDataset):
 
     def marked(self, mask: Path) -> Mask | None:
         """Return where a mask is not 0: bool (h, w); None if it is 0 everywhere."""
-        found = read_nonzero(mask)
-        return found if found.any() else None
+        nonzero = read_nonzero(mask)
+        return nonzero if nonzero.any() else None
 
     def _as_published(self, category: str, folder: Path) -> Iterator[Record]:
         rows = self._split[category]
@@ -109,7 +109,7 @@ class Visa(RecordedDataset):
         """The rows of the split by product; raises UserError for a table that is another one's."""
         path = self._base / "split_csv" / "1cls.csv"
         path = path if path.is_file() else _SPLIT
-        found = defaultdict(list)
+        by_product = defaultdict(list)
         with path.open(newline="", encoding="utf-8") as file:
             table = csv.DictReader(file)
             columns = ["object", "split", "label", "image", "mask"]
@@ -121,8 +121,8 @@ class Visa(RecordedDataset):
                         f"{path} line {table.line_num}: split {row['split']!r} with label "
                         f"{row['label']!r} is none of the split 1cls, which trains on normals only."
                     )
-                found[row["object"]].append(row)
-        return found
+                by_product[row["object"]].append(row)
+        return by_product
 
     @cached_property
     def _base(self) -> Path:

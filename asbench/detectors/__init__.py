@@ -42,7 +42,7 @@ def pretrained_of(
     """Return the weights a detector starts from at these parameters; None if from scratch.
 
     given: files by the network's name, before all other places. Their digest belongs to a run's id;
-    `build(...).load_backbone(found.tensors)` puts them in. Raises what `resolve` and
+    `build(...).load_backbone(pretrained.tensors)` puts them in. Raises what `resolve` and
     `find_pretrained` raise.
     """
     with torch.device("meta"):

@@ -245,10 +245,10 @@ class Memseg(Detector):
         was_training = self.extractor.training
         self.extractor.eval()
         with torch.no_grad():
-            found = [self.extractor(batch) for batch in batches]
+            features = [self.extractor(batch) for batch in batches]
         self.extractor.train(was_training)
         for level in LEVELS:
-            setattr(self, f"bank_{level}", torch.cat([levels[level] for levels in found]))
+            setattr(self, f"bank_{level}", torch.cat([levels[level] for levels in features]))
 
     def _remembered(self) -> list[nn.Module]:
         """The parts of the extractor that the memory's features come from."""

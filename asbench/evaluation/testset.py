@@ -17,7 +17,7 @@ from asbench.evaluation.parity import Grey
 from asbench.evaluation.predict import predict
 from asbench.evaluation.score import TestScores
 from asbench.files.images import read_grey
-from asbench.imaging.geometry import fit, fit_mask
+from asbench.imaging.geometry import fit_mask, resize
 from asbench.nets.detector import Detector
 from asbench.progress import Progress, quiet
 from asbench.types import Dataset, Item
@@ -80,7 +80,7 @@ class TestSet:
 
     def image(self, item: Item) -> Image:
         """Return an item's image: uint8 (H, W, 3)."""
-        return fit(self.data.image(item), self.geometry)
+        return resize(self.data.image(item), self.geometry)
 
     @cached_property
     def masks(self) -> list[Mask | None]:

@@ -14,7 +14,7 @@ from asbench import results
 from asbench.detectors import build
 from asbench.evaluation.predict import predict
 from asbench.files.images import read_image
-from asbench.imaging.geometry import fit, unfit
+from asbench.imaging.geometry import resize, unfit
 from asbench.nets.detector import Detector
 from asbench.nets.device import find_device
 from asbench.nets.weights import load_weights
@@ -91,7 +91,7 @@ class Trained:
         pixels = image if isinstance(image, np.ndarray) else read_image(Path(image))
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
             raise UserError(f"an image is uint8 (h, w, 3), not {pixels.dtype} {pixels.shape}.")
-        maps, scores = predict(self.detector, iter([fit(pixels, self.geometry)]), self.device)
+        maps, scores = predict(self.detector, iter([resize(pixels, self.geometry)]), self.device)
         score = float(scores[0])
         threshold = self.run.threshold
         return Prediction(

@@ -167,19 +167,19 @@ def image_files(paths: Iterable[Path]) -> list[Path]:
 
     Raises UserError for a path that is not there and where there is no image at all.
     """
-    found: list[Path] = []
+    files: list[Path] = []
     for path in paths:
         if path.is_dir():
             inside = (p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
-            found += sorted(p for p in inside if p.is_file() and not p.name.startswith("."))
+            files += sorted(p for p in inside if p.is_file() and not p.name.startswith("."))
         elif path.exists():
-            found.append(path)
+            files.append(path)
         else:
             raise UserError(f"{path} is not there: name image files, or a folder that holds some.")
-    if not found:
+    if not files:
         listed = ", ".join(map(str, paths))
         raise UserError(f"no images in {listed}: files must end in {', '.join(sorted(SUFFIXES))}.")
-    return found
+    return files
 
 
 def write_png(path: Path, image: Image) -> None:

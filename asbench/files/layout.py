@@ -300,20 +300,20 @@ class _Masks:
         """Return the mask of an image of a type; `alone`: its type is the only one."""
         defect, inner = image.parts[depth - 1].lower(), image.parts[depth:-1]
         places = [(defect, *inner), ("beside", *image.parts[:-1])] + [inner] * alone
-        found = [
+        masks = [
             path
             for place in places
             for stem in (image.stem, f"{image.stem}_mask")
             for path in self._by_key.get((place, stem), ())
         ]
-        if len(found) > 1:
+        if len(masks) > 1:
             raise UserError(
-                f"{self._folder / image} has {len(found)} masks: "
-                f"{', '.join(map(str, found))}. Keep one."
+                f"{self._folder / image} has {len(masks)} masks: "
+                f"{', '.join(map(str, masks))}. Keep one."
             )
-        for path in found:
+        for path in masks:
             self._unclaimed.pop(path, None)
-        return found[0].as_posix() if found else None
+        return masks[0].as_posix() if masks else None
 
     def unclaimed(self) -> list[PurePosixPath]:
         """Return the files of mask folders that belong to no image."""

@@ -78,9 +78,9 @@ class RecordedDataset(Dataset):
                     f"category {category!r} is not in {self.name} ({self.root}): "
                     f"choose from {', '.join(self.categories())}."
                 )
-            found = list(self.records(category))
+            records = list(self.records(category))
             self._lists[category] = _Listed(
-                mark_few_shot([r.item for r in found]), {r.item.id: r for r in found}
+                mark_few_shot([r.item for r in records]), {r.item.id: r for r in records}
             )
         return self._lists[category]
 
@@ -119,13 +119,13 @@ def subfolder(root: Path, wrapped: str) -> Path:
 def present(root: Path, known: Iterable[str], what: str, name: str) -> tuple[str, ...]:
     """Return the known categories that have a folder; raises UserError if none has."""
     names = tuple(known)
-    found = tuple(c for c in names if (root / c).is_dir())
-    if not found:
+    categories = tuple(c for c in names if (root / c).is_dir())
+    if not categories:
         raise UserError(
             f"no {what} in {root}: none of its categories {', '.join(names)} has a folder there. "
             f"`asbench data fetch {name}` says how to get it."
         )
-    return found
+    return categories
 
 
 def split_folders(
@@ -165,16 +165,16 @@ def images(folder: Path) -> dict[str, Path]:
 
     Empty for a folder that is not there. Raises UserError for two files of one stem.
     """
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
             continue
-        if path.stem in found:
+        if path.stem in paths:
             raise UserError(
-                f"{found[path.stem]} and {path.name} differ in their ending alone: keep one."
+                f"{paths[path.stem]} and {path.name} differ in their ending alone: keep one."
             )
-        found[path.stem] = path
-    return found
+        paths[path.stem] = path
+    return paths
 
 
 def require(name: str, missing: Iterable[str], folder: Path, what: str) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asbench.imaging.geometry import fit, fit_mask
+from asbench.imaging.geometry import fit_mask, resize
 from synth_store import Geometry
 from synth_store.types import Image, Mask
 
@@ -16,7 +16,7 @@ from synth_store.types import Image, Mask
 def small(images: Sequence[Image], side: int) -> Tensor:
     """Return images for a network: float32 (N, 3, side, side) in [-1, 1]."""
     frame = Geometry(side, side)
-    stacked = np.stack([fit(image, frame) for image in images])
+    stacked = np.stack([resize(image, frame) for image in images])
     return torch.from_numpy(stacked).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
@@ -31,7 +31,7 @@ def large(images: Tensor, height: int, width: int) -> list[Image]:
     """Return a network's images, float (N, 3, h, w) in [-1, 1], as uint8 (height, width, 3)."""
     levels = (images.float().cpu().clamp(-1, 1) * 127.5 + 127.5).round().to(torch.uint8)
     frame = Geometry(height, width)
-    return [fit(image, frame) for image in levels.permute(0, 2, 3, 1).numpy()]
+    return [resize(image, frame) for image in levels.permute(0, 2, 3, 1).numpy()]
 
 
 def large_masks(masks: Tensor, height: int, width: int) -> list[Mask]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from asbench.datasets import open_dataset
 from asbench.grid import processes
 from asbench.imaging.foreground import foreground
-from asbench.imaging.geometry import fit, fit_mask
+from asbench.imaging.geometry import fit_mask, resize
 from asbench.types import Canvas, Material, PerSample
 from synth_store import Geometry, address_rng
 
@@ -66,8 +66,8 @@ def cpu() -> str:
 def _material() -> Material:
     geometry = Geometry(256, 256)
     demo, bank = open_dataset("demo"), open_dataset("procedural")
-    normals = [fit(demo.image(item), geometry) for item in demo.train(CATEGORY)[:IMAGES]]
-    textures = [fit(bank.image(item), geometry) for item in bank.train("all")[:IMAGES]]
+    normals = [resize(demo.image(item), geometry) for item in demo.train(CATEGORY)[:IMAGES]]
+    textures = [resize(bank.image(item), geometry) for item in bank.train("all")[:IMAGES]]
     objects = [foreground(image).mask for image in normals]
     few = [item for item in demo.test(CATEGORY) if item.few_shot][:IMAGES]
     masks = [fit_mask(mask, geometry) for mask in map(demo.mask, few) if mask is not None]

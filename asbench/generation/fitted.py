@@ -116,12 +116,12 @@ def fit_folder(fits: Path | str, dataset: str, method: str, seed: int, label: st
 
 def fit_parameters(synthesizer: LearnedSynthesizer) -> dict[str, Any]:
     """Return the parameters that decide what is fitted, as JSON would read them back."""
-    found = {
+    parameters = {
         field.name: getattr(synthesizer, field.name)
         for field in fields(synthesizer)
         if not field.metadata.get("rendering")
     }
-    decoded: dict[str, Any] = json.loads(json.dumps(found))
+    decoded: dict[str, Any] = json.loads(json.dumps(parameters))
     return decoded
 
 
@@ -177,8 +177,8 @@ def fitted_methods(fits: Path | str, dataset: str, category: str, seed: int = 0)
 def _serving(fits: Path | str, dataset: str, method: str, category: str, seed: int) -> list[Fitted]:
     """Return the finished fits under a name that serve a category, its own first."""
     places = (fit_folder(fits, dataset, method, seed, label) for label in (category, ALL))
-    found = [read_fit(place) for place in places if (place / RECORD).exists()]
-    return [fitted for fitted in found if category in fitted.kinds]
+    finished = [read_fit(place) for place in places if (place / RECORD).exists()]
+    return [fitted for fitted in finished if category in fitted.kinds]
 
 
 def loading_of(
@@ -202,18 +202,18 @@ def loading_of(
                 "--replace."
             )
     absorbed = {file.name for file in synthesizer.pretrained if not file.rendering}
-    found = find_weights(
+    weights = find_weights(
         synthesizer.title,
         [file for file in synthesizer.pretrained if file.rendering],
         {name: path for name, path in (given or {}).items() if name not in absorbed},
     )
-    for name, path in found.items():
+    for name, path in weights.items():
         if content_digest(path) != fitted.record.identity["weights"].get(name):
             raise UserError(
                 f"{path} is not what {fitted.folder} was fitted with: name the file with "
                 f"--weights {name}=PATH, or fit again with --replace."
             )
-    return Loading(fitted.folder, fitted.digest, str(find_device(device)), tuple(found.items()))
+    return Loading(fitted.folder, fitted.digest, str(find_device(device)), tuple(weights.items()))
 
 
 def read_fit(folder: Path) -> Fitted:
@@ -231,13 +231,13 @@ def digest_of(weights: Path, pretrained: Mapping[str, str]) -> str:
 
 def versions() -> dict[str, str]:
     """Return the versions of the libraries that a learned pixel depends on, of those installed."""
-    found = {}
+    installed = {}
     for library in LIBRARIES:
         try:
-            found[library] = version(library)
+            installed[library] = version(library)
         except PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 @lru_cache(maxsize=1)
@@ -273,9 +273,14 @@ def networks(
     kinds: Mapping[str, tuple[str, ...]],
     pretrained: Mapping[str, Path],
 ) -> LearnedModel:
-    """Return a method's fresh networks; raises UserError where a library of theirs is missing."""
+    """Return a method's fresh networks.
+
+    Raises UserError where a library of theirs is missing, TypeError where they are no LearnedModel.
+    """
+    from asbench.fitting.contract import LearnedModel
+
     try:
-        return synthesizer.build(kinds, pretrained)
+        model = synthesizer.build(kinds, pretrained)
     except ModuleNotFoundError as error:
         library = (error.name or "").partition(".")[0]
         if library not in EXTRA:
@@ -284,6 +289,11 @@ def networks(
             f"{synthesizer.title} needs {library}, which is not installed: "
             "`pip install 'asbench[diffusion]'`."
         ) from error
+    if not isinstance(model, LearnedModel):
+        raise TypeError(
+            f"{synthesizer.title}: build returns {type(model).__name__}, not a LearnedModel."
+        )
+    return model
 
 
 class Evaluated:

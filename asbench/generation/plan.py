@@ -91,10 +91,10 @@ def plan_set(
 
 def library_versions(loading: Loading | None) -> dict[str, str]:
     """Return the versions under which pixels are made; for learned ones the kind of device too."""
-    found = {library: version(library) for library in LIBRARIES}
+    versions = {library: version(library) for library in LIBRARIES}
     if loading is not None:
-        found |= fitted_versions() | {"device": loading.device.partition(":")[0]}
-    return found
+        versions |= fitted_versions() | {"device": loading.device.partition(":")[0]}
+    return versions
 
 
 def identity(
@@ -107,7 +107,7 @@ def identity(
 ) -> Mapping[str, Any]:
     """Return everything that decides a set's pixels, beside its key and category."""
     normals = store.normals(key.dataset, category)
-    found: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "method": key.method,
         "parameters": asdict(synthesizer),
         "pixel_version": synthesizer.pixel_version,
@@ -116,16 +116,16 @@ def identity(
         "normals": normals.digest,
     }
     if "foreground" in synthesizer.needs:
-        found["foreground"] = normals.attributes["foreground_digest"]
+        facts["foreground"] = normals.attributes["foreground_digest"]
     if textures is not None:
         bank = store.normals(*textures.split("/"))
-        found["textures"] = {"name": textures, "digest": bank.digest}
+        facts["textures"] = {"name": textures, "digest": bank.digest}
     if fitted is not None:
-        found["fit"] = {"digest": fitted.digest, "seed": fitted.record.identity["seed"]}
+        facts["fit"] = {"digest": fitted.digest, "seed": fitted.record.identity["seed"]}
     if "defects" in synthesizer.needs:
         masks = Masks(store.read(StoreKey(key.dataset, REAL, 0), category))
-        found["defects"] = masks_identity(masks)
-    return found
+        facts["defects"] = masks_identity(masks)
+    return facts
 
 
 def masks_identity(masks: Indexed[Mask]) -> dict[str, Any]:

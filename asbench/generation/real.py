@@ -10,7 +10,7 @@ from typing import Any
 
 from asbench.generation.plan import LIBRARIES
 from asbench.grid import processes
-from asbench.imaging.geometry import fit, fit_mask
+from asbench.imaging.geometry import fit_mask, resize
 from asbench.imaging.restoring import RESTORED_VERSION, likest, restored, thumbnails
 from asbench.mend import regenerate_command
 from asbench.progress import Progress, quiet
@@ -36,7 +36,7 @@ class FewShot:
         mask = self.data.mask(item)
         if mask is None:
             raise ValueError(f"{item.id} has no mask")
-        return fit(self.data.image(item), geometry), fit_mask(mask, geometry)
+        return resize(self.data.image(item), geometry), fit_mask(mask, geometry)
 
     def samples(self, normals: Normals) -> Iterator[Sample]:
         """Yield them as samples, each with the clean image it might have had."""

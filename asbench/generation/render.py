@@ -181,12 +181,12 @@ def in_batches(
     for _, members in groupby(range(len(indices)), lambda k: indices[k] // batch):
         placed = {indices[k] % batch: k for k in members}
         some = next(iter(placed.values()))
-        found = renderer.render(
+        samples = renderer.render(
             [canvases[placed.get(place, some)] for place in range(batch)],
             [
                 rngs[placed[place]] if place in placed else np.random.default_rng(place)
                 for place in range(batch)
             ],
         )
-        drawn.update({k: found[place] for place, k in placed.items()})
+        drawn.update({k: samples[place] for place, k in placed.items()})
     return [drawn[k] for k in range(len(indices))]

@@ -51,22 +51,22 @@ def verify(
     if discard:
         writable(store.root)
     sets = select(store, asked)
-    found = Verification(len(sets), verify_store(store))
+    verification = Verification(len(sets), verify_store(store))
     datasets = {key.dataset for key, _ in sets}
     for dataset, category in store.stored_normals():
         if not asked or dataset in datasets:
             adding = _Adding(f"{dataset}/normal/{category}", progress)
-            found.faults += verify_normals(store, dataset, category, adding)
+            verification.faults += verify_normals(store, dataset, category, adding)
     for key, category in sets:
-        _verify(store, key, category, found, count, discard, fits, progress)
-    return found
+        _verify(store, key, category, verification, count, discard, fits, progress)
+    return verification
 
 
 def _verify(
     store: SynthStore,
     key: StoreKey,
     category: str,
-    found: Verification,
+    verification: Verification,
     count: int,
     discard: bool,
     fits: Path | str,
@@ -75,15 +75,15 @@ def _verify(
     address = f"{key}/{category}"
     faults = verify_set(store, key, category, _Adding(address, progress))
     if faults:
-        found.mend.append(regenerate_command(store, key, category))
+        verification.mend.append(regenerate_command(store, key, category))
         if discard:
-            found.discarded[address] = discard_damaged(store, key, category)
+            verification.discarded[address] = discard_damaged(store, key, category)
     elif count and key.method != REAL:  # no method renders what was photographed
         again = recompute(store, key, category, count, fits=fits)
-        found.again[address] = again
+        verification.again[address] = again
         folder = store.folder(key, category)
         faults = [Fault(folder, f"sample {i} differs when rendered anew") for i in again.different]
-    found.faults += faults
+    verification.faults += faults
 
 
 class _Adding:

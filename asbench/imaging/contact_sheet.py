@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
 from asbench.imaging.foreground import foreground
-from asbench.imaging.geometry import fit
+from asbench.imaging.geometry import resize
 from asbench.results import Run
 from asbench.types import Dataset
 from synth_store import Geometry, Sample, StoreKey, SynthStore
@@ -85,7 +85,7 @@ def foregrounds(
         shown = range(min(count, len(normals)))
         return [Sample(normals[i], objects[i]) for i in shown], True
     geometry = opened.geometry if there else Geometry()
-    images = [fit(data.image(item), geometry) for item in items]
+    images = [resize(data.image(item), geometry) for item in items]
     return [Sample(image, foreground(image).mask) for image in images], False
 
 
@@ -137,7 +137,7 @@ def sheets(store: Path | str, runs: Sequence[Run], *, count: int = 8) -> dict[st
         for r in runs
         for method in r.decides["sets"]
     }
-    present = [found for found in opened.sets() if found in wanted]
+    present = [pair for pair in opened.sets() if pair in wanted]
     drawn = {}
     for key, category in present:
         stored = opened.read(key, category)

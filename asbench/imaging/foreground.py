@@ -120,13 +120,13 @@ def histogram(
         plane = np.ascontiguousarray(image[..., planes[channel]])
     method = cv2.THRESH_OTSU if rule == "otsu" else cv2.THRESH_TRIANGLE
     polarity = cv2.THRESH_BINARY_INV if dark else cv2.THRESH_BINARY
-    _, found = cv2.threshold(plane, 0, 1, polarity + method)
+    _, mask = cv2.threshold(plane, 0, 1, polarity + method)
     for side, operation in ((close, cv2.MORPH_CLOSE), (opening, cv2.MORPH_OPEN)):
         scaled = round(side * min(plane.shape) / 256)
         if scaled > 1:
             square = cv2.getStructuringElement(cv2.MORPH_RECT, (scaled, scaled))
-            found = cv2.morphologyEx(found, operation, square)
-    return np.asarray(found, np.bool_)
+            mask = cv2.morphologyEx(mask, operation, square)
+    return np.asarray(mask, np.bool_)
 
 
 def _distance_to_border_colour(image: Image) -> npt.NDArray[np.uint8]:

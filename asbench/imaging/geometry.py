@@ -44,14 +44,14 @@ def placement(height: int, width: int, geometry: Geometry) -> Box:
     return Box((geometry.height - tall) // 2, (geometry.width - wide) // 2, tall, wide)
 
 
-def fit(image: Image, geometry: Geometry) -> Image:
+def resize(image: Image, geometry: Geometry) -> Image:
     """Return the image at `geometry`: uint8 (h, w, 3) to uint8 (H, W, 3).
 
     `pad` repeats the outermost pixels around the image.
     """
     height, width = image.shape[:2]
     box = placement(height, width, geometry)
-    resized = _resize(image, box.height, box.width)
+    resized = _interpolated(image, box.height, box.width)
     below = geometry.height - box.top - box.height
     right = geometry.width - box.left - box.width
     rows, columns = (box.top, below), (box.left, right)
@@ -72,7 +72,7 @@ def fit_mask(mask: Mask, geometry: Geometry) -> Mask:
     size = (box.width, box.height)
     resized = cv2.resize(levels, size, interpolation=cv2.INTER_NEAREST_EXACT) > 0
     if not resized.any() and mask.any():
-        resized = _resize(mask.astype(np.float32), box.height, box.width) > 0
+        resized = _interpolated(mask.astype(np.float32), box.height, box.width) > 0
     frame = np.zeros((geometry.height, geometry.width), bool)
     frame[box.inside] = resized
     return frame
@@ -94,7 +94,7 @@ def unfit(
     return resized
 
 
-def _resize(pixels: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[Any]:
+def _interpolated(pixels: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[Any]:
     """Shrink the axes that shrink by area, then enlarge the others linearly."""
     tall, wide = pixels.shape[:2]
     shrunk = min(tall, height), min(wide, width)

@@ -54,8 +54,8 @@ class LatentDiffusion(nn.Module):
 
     def encode(self, images: Tensor, noise: Tensor) -> Tensor:
         """Return the images' latents, drawn from the autoencoder's posterior by `noise`."""
-        found = self.coder.encode(images).latent_dist
-        latents: Tensor = (found.mean + found.std * noise) * self.scale
+        posterior = self.coder.encode(images).latent_dist
+        latents: Tensor = (posterior.mean + posterior.std * noise) * self.scale
         return latents
 
     def decode(self, latents: Tensor) -> Tensor:
@@ -110,7 +110,7 @@ def schedule(steps: int = TIMES // 2) -> Any:
 
     betas: 0.00085..0.012, linear in their roots. steps: 1..500.
     """
-    found: Any = DDIMScheduler(  # type: ignore[no-untyped-call]
+    scheduler: Any = DDIMScheduler(  # type: ignore[no-untyped-call]
         TIMES,
         0.00085,
         0.012,
@@ -120,8 +120,8 @@ def schedule(steps: int = TIMES // 2) -> Any:
         steps_offset=1,
         timestep_spacing="leading",
     )
-    found.set_timesteps(steps)
-    return found
+    scheduler.set_timesteps(steps)
+    return scheduler
 
 
 def noised(latents: Tensor, noise: Tensor, times: Tensor) -> Tensor:

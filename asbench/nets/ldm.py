@@ -98,15 +98,15 @@ def _fill(net: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
 
 
 def _renamed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    found = {}
+    renamed = {}
     for name, tensor in tensors.items():
         owner, _, end = name.rpartition(".")
         before, _, layer = owner.rpartition(".")
         if "attentions" in before and layer in OLD_NAMES:
             name = f"{before}.{OLD_NAMES[layer]}.{end}"
             tensor = tensor.reshape(tensor.shape[:2]) if end == "weight" else tensor
-        found[name] = tensor
-    return found
+        renamed[name] = tensor
+    return renamed
 
 
 def _bert(config: dict[str, Any]) -> Any:
@@ -146,9 +146,9 @@ def _refuse_unlike(folder: Path, side: int, coder: Any, unet: Any, text: Any) ->
         ("words' length of the U-Net", unet.config.cross_attention_dim, text.config.d_model),
         (f"pixels left over of a side of {side}", side % (factor << levels), 0),
     )
-    for what, found, wanted in facts:
-        if found != wanted:
-            raise UserError(f"{folder}: {what}: {found}, not {wanted}. {_whole(folder)}")
+    for what, actual, wanted in facts:
+        if actual != wanted:
+            raise UserError(f"{folder}: {what}: {actual}, not {wanted}. {_whole(folder)}")
 
 
 def _whole(folder: Path) -> str:

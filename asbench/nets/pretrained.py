@@ -158,12 +158,12 @@ def read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise UserError(f"weights {path} are missing: no such file.")
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
         raise UserError(f"{path} is not a readable file of weights: {error}") from error
-    if not isinstance(found, Mapping) or not all(isinstance(t, Tensor) for t in found.values()):
+    if not isinstance(tensors, Mapping) or not all(isinstance(t, Tensor) for t in tensors.values()):
         raise UserError(f"{path} does not hold named tensors: save a state_dict, not a module.")
-    return dict(found)
+    return dict(tensors)
 
 
 def standard(tensors: Mapping[str, Tensor], path: Path) -> tuple[dict[str, Tensor], bool]:
@@ -174,31 +174,31 @@ def standard(tensors: Mapping[str, Tensor], path: Path) -> tuple[dict[str, Tenso
     zero. Raises UserError for another network's tensors, shapes, or half a layer.
     """
     layout = _layout()
-    found: dict[str, Tensor] = {}
+    state: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         convolution = name.removesuffix(".bias")
         if f"{convolution}.weight" in layout and name not in layout and name != convolution:
-            found.update(_identity_norm(_norm_after(convolution), tensor))
+            state.update(_identity_norm(_norm_after(convolution), tensor))
         elif layer_of(name) != "fc":
-            found[name] = tensor
-    present = {layer_of(name) for name in found}
+            state[name] = tensor
+    present = {layer_of(name) for name in state}
     for name, expected in layout.items():
         if layer_of(name) in present and name.endswith("num_batches_tracked"):
-            found.setdefault(name, torch.zeros((), dtype=torch.int64))
-        if layer_of(name) in present and name not in found:
+            state.setdefault(name, torch.zeros((), dtype=torch.int64))
+        if layer_of(name) in present and name not in state:
             raise UserError(f"{path} is not a ResNet-18 of torchvision: it has no {name!r}.")
-        if name in found and found[name].shape != expected.shape:
+        if name in state and state[name].shape != expected.shape:
             raise UserError(
                 f"{path} is not a ResNet-18 of torchvision: {name!r} is "
-                f"{tuple(found[name].shape)}, not {tuple(expected.shape)}."
+                f"{tuple(state[name].shape)}, not {tuple(expected.shape)}."
             )
-    for name in found:
+    for name in state:
         if name not in layout:
             raise UserError(f"{path} is not a ResNet-18 of torchvision: it has {name!r}.")
-    if not found:
+    if not state:
         raise UserError(f"{path} holds no layer of a ResNet-18.")
-    norms = [name.removesuffix(".running_var") for name in found if name.endswith("running_var")]
-    return found, any(_is_identity(found, norm) for norm in norms)
+    norms = [name.removesuffix(".running_var") for name in state if name.endswith("running_var")]
+    return state, any(_is_identity(state, norm) for norm in norms)
 
 
 def _norm_after(convolution: str) -> str:
@@ -241,18 +241,18 @@ def _locate(needed: Backbone, given: Mapping[str, Path]) -> Path:
         folder = Path(base)
         if not folder.is_dir():
             raise UserError(f"ASBENCH_WEIGHTS names {base}, and there is no such folder.")
-        found = sorted(
+        files = sorted(
             path
             for path in folder.glob(f"{needed.network}*")
             if path.suffix in (".safetensors", ".pth")
         )
-        if len(found) > 1:
+        if len(files) > 1:
             raise UserError(
-                f"{folder} holds {' and '.join(path.name for path in found)}: choose one with "
-                f"--weights {needed.network}={found[0]}"
+                f"{folder} holds {' and '.join(path.name for path in files)}: choose one with "
+                f"--weights {needed.network}={files[0]}"
             )
-        if found:
-            return found[0]
+        if files:
+            return files[0]
     cached = Path(torch.hub.get_dir()) / "checkpoints" / PUBLISHED
     if cached.is_file():
         return cached

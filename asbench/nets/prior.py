@@ -56,10 +56,10 @@ class Prior:
             adam.zero_grad(set_to_none=True)
             shown, _ = self._batch(images, generator, real=REAL)
             shown = shown.to(self.model.device)
-            found = coder.encode(shown).latent_dist
-            noise = torch.randn(found.mean.shape, generator=generator).to(shown)
-            restored = coder.decode(found.mean + found.std * noise).sample
-            error, divergence = F.l1_loss(restored, shown), found.kl().mean()
+            posterior = coder.encode(shown).latent_dist
+            noise = torch.randn(posterior.mean.shape, generator=generator).to(shown)
+            restored = coder.decode(posterior.mean + posterior.std * noise).sample
+            error, divergence = F.l1_loss(restored, shown), posterior.kl().mean()
             (error + DIVERGENCE * divergence).backward()
             adam.step()
             return {"error": error.detach(), "divergence": divergence.detach()}

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asbench import results
-from asbench.data.validation_part import kept_back
+from asbench.data.validation_part import validation_part
 from asbench.evaluation.metrics import image_metrics, pixel_metrics
 from asbench.evaluation.predict import predict
 from asbench.evaluation.testset import order_by_hash
@@ -154,7 +154,7 @@ def _score(
 ) -> Crossed:
     """Score one run on the kept-back samples of every set."""
     chosen = sorted(order_by_hash(normals.ids)[: decides["negatives"]])
-    looked = [kept_back(stored.count) for stored in sets.values()]
+    looked = [validation_part(stored.count) for stored in sets.values()]
     total, done = len(chosen) + sum(map(len, looked)), 0
 
     def shown(images: Iterable[npt.NDArray[np.uint8]]) -> Iterator[npt.NDArray[np.uint8]]:
@@ -187,7 +187,7 @@ def _score(
 
 def _refuse_small(store: SynthStore, sets: Mapping[str, StoredSet]) -> None:
     for stored in sets.values():
-        if not kept_back(stored.count):
+        if not validation_part(stored.count):
             line = regenerate_command(store, stored.key, stored.category, count=100)
             raise UserError(
                 f"{stored.key}/{stored.category} has {stored.count} samples, of which none is kept "

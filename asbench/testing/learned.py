@@ -17,7 +17,7 @@ from torch import Tensor
 
 from asbench.fitting import loop
 from asbench.fitting.contract import LearnedModel, load_kept, save_kept
-from asbench.generation.fitted import Evaluated
+from asbench.generation.fitted import Evaluated, networks
 from asbench.generation.render import in_batches
 from asbench.nets.seeds import address_seed, private_rng, seed_rng
 from asbench.testing.generated import Kind, digest, every_array, global_chance, material
@@ -70,7 +70,7 @@ def fit_model(
     kinds = {s.category: tuple(sorted({d.kind for d in s.defects})) for s in subjects}
     with private_rng():
         seed_rng(address_seed("build", "testing", seed))
-        model = synthesizer.build(kinds, {})
+        model = networks(synthesizer, kinds, {})
         stages = model.stages(subjects)
     fitting = loop.fit(
         model,
@@ -175,7 +175,7 @@ class LearnedContract:
         save_kept(model, tmp_path / "weights.safetensors")
         kinds = {s.category: tuple(sorted({d.kind for d in s.defects})) for s in subjects}
         with private_rng():
-            again = self.synthesizer.build(kinds, {})
+            again = networks(self.synthesizer, kinds, {})
         load_kept(again, tmp_path / "weights.safetensors")
         given, some = material(SIDE, SIDE, KINDS[0]), list(range(self.synthesizer.batch))
         drawn = (

@@ -103,8 +103,8 @@ class SynthesizerContract:
         assert global_chance() == chance, "the method drew from a global generator"
 
     def test_most_canvases_get_an_anomaly(self, synthesizer: PerSample) -> None:
-        found = [s for s in draw(synthesizer, material(), self.count) if s is not None]
-        assert len(found) > self.count // 2
+        samples = [s for s in draw(synthesizer, material(), self.count) if s is not None]
+        assert len(samples) > self.count // 2
 
     @pytest.mark.parametrize("size", [(64, 64), (96, 160), (24, 24), (37, 51)])
     @pytest.mark.parametrize("kind", get_args(Kind))

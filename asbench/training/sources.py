@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from asbench import plugins
 from asbench.data.set_record import record_of
-from asbench.data.validation_part import KEPT_BACK_AT_MOST, kept_back
+from asbench.data.validation_part import VALIDATION_MOST, validation_part
 from asbench.mend import regenerate_command
 from asbench.types import REAL, Item
 from synth_store import (
@@ -63,9 +63,9 @@ class Sources:
                     f"with\n  {regenerate_command(store, stored.key, stored.category)} --replace"
                 )
 
-    def kept_back(self) -> list[tuple[StoredSet, range]]:
+    def validation_parts(self) -> list[tuple[StoredSet, range]]:
         """Return the samples of every set that no training sees: thresholds come from them."""
-        return [(s, kept_back(s.count)) for s in self.sets]
+        return [(s, validation_part(s.count)) for s in self.sets]
 
 
 def find_sources(
@@ -152,7 +152,7 @@ def _trained(
         )
     if pool is not None and pool > at_hand:
         # Taking what is there would call two points of a scaling study different that are not.
-        count = pool + KEPT_BACK_AT_MOST
+        count = pool + VALIDATION_MOST
         line = regenerate_command(store, stored.key, stored.category, origin, count)
         raise UserError(
             f"pool {pool} is more than {stored.key}/{stored.category} can give: {at_hand} of its "
@@ -165,4 +165,4 @@ def _trained(
 
 def trainable(count: int) -> int:
     """Return how many samples of a set of `count` may train."""
-    return kept_back(count).start
+    return validation_part(count).start

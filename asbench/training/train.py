@@ -230,7 +230,7 @@ def _threshold(
     if len(chosen) < len(normals):
         few = f"{len(chosen)} of {len(normals)} training normals, chosen by hash,"
     _, normal_scores = predict(model, (normals[i] for i in chosen), device)
-    kept = [(stored, index) for stored, part in sources.kept_back() for index in part]
+    kept = [(stored, index) for stored, part in sources.validation_parts() for index in part]
     if not kept:
         return Threshold(
             value=float(np.quantile(normal_scores, 0.995)),

@@ -13,7 +13,7 @@ from asbench.data import ingest
 from asbench.data.ingest import ensure_normals
 from asbench.datasets.folder import Folder
 from asbench.imaging.foreground import foreground
-from asbench.imaging.geometry import fit
+from asbench.imaging.geometry import resize
 from asbench.types import Item
 from synth_store import Geometry, StoreError, SynthStore, UserError
 from synth_store.reader import Foregrounds
@@ -30,7 +30,7 @@ def test_normals_are_fitted_and_stored_with_their_foregrounds(store: SynthStore)
     normals = ensure_normals(store, data, "a", lambda *done: seen.append(done))
     assert normals.ids == tuple(i.id for i in data.train("a"))
     for item, image, mask in zip(data.train("a"), normals, Foregrounds(normals), strict=True):
-        assert np.array_equal(image, fit(data.image(item), store.geometry))
+        assert np.array_equal(image, resize(data.image(item), store.geometry))
         assert np.array_equal(mask, foreground(image).mask)
     assert seen == [("normals of toys/a", i, 9) for i in range(10)]
     assert sum(normals.attributes["foreground"]["rules"].values()) == 9

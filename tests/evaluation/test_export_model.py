@@ -16,7 +16,7 @@ from asbench import results
 from asbench.detectors import build, resolve
 from asbench.evaluation import export_model
 from asbench.evaluation.trained import Trained
-from asbench.imaging.geometry import fit, unfit
+from asbench.imaging.geometry import resize, unfit
 from asbench.nets.weights import save_weights
 from asbench.results import METRICS, SUBSETS, Decides, Run, Threshold
 from synth_store import Geometry, UserError
@@ -136,7 +136,7 @@ def test_the_file_says_what_the_run_says(root: Path, name: str, form: str) -> No
     one, data = case(root, name, form), Toys()
     assert one.beside == [f"model.{form}"]
     photos = [data.image(item) for item in data.test("a")[:3]]
-    maps, scores = one.program(np.stack([fit(photo, SIZE) for photo in photos]))
+    maps, scores = one.program(np.stack([resize(photo, SIZE) for photo in photos]))
     assert (maps.shape, maps.dtype) == ((3, 64, 32), np.float32)
     assert (scores.shape, scores.dtype) == ((3,), np.float32)
     assert maps.std() > 0

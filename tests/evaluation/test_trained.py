@@ -14,7 +14,7 @@ from asbench.detectors import build
 from asbench.evaluation.predict import predict
 from asbench.evaluation.trained import Trained, find_device
 from asbench.files.images import write_png
-from asbench.imaging.geometry import fit, unfit
+from asbench.imaging.geometry import resize, unfit
 from asbench.nets.weights import save_weights
 from asbench.results import METRICS, SUBSETS, Decides, Run, Threshold
 from synth_store import Geometry, UserError
@@ -78,7 +78,7 @@ def test_an_image_of_another_size_gets_a_map_of_its_own(folder: Path) -> None:
     found = Trained(folder, "cpu").predict(IMAGE)
     assert found.map.shape == (48, 40)
     assert found.map.dtype == np.float32
-    maps, scores = predict(build("draem@tiny", 4, SETTINGS), fit(IMAGE, PADDED)[None], "cpu")
+    maps, scores = predict(build("draem@tiny", 4, SETTINGS), resize(IMAGE, PADDED)[None], "cpu")
     assert found.score == scores[0]  # of the stored weights, not of those the seed gives
     assert np.array_equal(found.map, unfit(maps[0], PADDED, 48, 40))
 

@@ -429,3 +429,20 @@ def test_a_missing_library_is_named_with_the_extra_that_brings_it() -> None:
         loading.networks(Lacking(), {}, {})
     with pytest.raises(ModuleNotFoundError):
         loading.networks(Lacking(library="asbench.learned.lacking"), {}, {})
+
+
+@dataclass(frozen=True)
+class Bare(LearnedSynthesizer):
+    """A method whose networks can be neither fitted nor asked to render."""
+
+    title: ClassVar[str] = "Bare"
+
+    def build(
+        self, kinds: Mapping[str, tuple[str, ...]], pretrained: Mapping[str, Path]
+    ) -> torch.nn.Module:
+        return torch.nn.Identity()
+
+
+def test_networks_that_are_no_learned_model_are_refused() -> None:
+    with pytest.raises(TypeError, match=r"^Bare: build returns Identity, not a LearnedModel"):
+        loading.networks(Bare(), {}, {})

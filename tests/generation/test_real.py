@@ -15,7 +15,7 @@ from asbench.generation.generate import generate, samples_of
 from asbench.generation.real import few_shot
 from asbench.generation.recompute import recompute
 from asbench.generation.verify import verify
-from asbench.imaging.geometry import fit, fit_mask
+from asbench.imaging.geometry import fit_mask, resize
 from asbench.training import plan as planning
 from asbench.training.train import train
 from asbench.types import REAL, Dataset, Item
@@ -88,7 +88,7 @@ def test_the_set_holds_the_few_shot_third_with_its_masks(tmp_path: Path, offer: 
     for name, sample in zip(stored.attributes["record"]["saw_defects"], stored, strict=True):
         geometry = stored.normals.geometry
         mask = fit_mask(Toys().mask(items[name]), geometry)  # type: ignore[arg-type]
-        assert np.array_equal(sample.image, fit(Toys().image(items[name]), geometry))
+        assert np.array_equal(sample.image, resize(Toys().image(items[name]), geometry))
         assert np.array_equal(sample.mask, mask)
         # The clean image shows no bright disc where the mask is.
         assert sample.clean is not None

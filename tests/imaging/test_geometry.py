@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asbench.imaging.geometry import fit, fit_mask, placement, unfit
+from asbench.imaging.geometry import fit_mask, placement, resize, unfit
 from synth_store.types import Geometry
 
 sides = st.integers(1, 90)
@@ -59,7 +59,7 @@ def test_masks_are_sampled_at_pixel_centres() -> None:
 
 def test_a_shrinking_axis_is_averaged_also_where_the_other_grows() -> None:
     image = np.random.default_rng(0).integers(0, 256, (64, 8, 3), dtype=np.uint8)
-    fitted = fit(image, Geometry(16, 32))
+    fitted = resize(image, Geometry(16, 32))
     means = image.reshape(16, 4, 8, 3).mean(1)
     centres = (np.arange(32) + 0.5) * 8 / 32 - 0.5
     grown = np.stack(
@@ -74,12 +74,12 @@ def test_a_shrinking_axis_is_averaged_also_where_the_other_grows() -> None:
 def test_the_own_size_changes_nothing() -> None:
     image = np.random.default_rng(0).integers(0, 256, (16, 24, 3), dtype=np.uint8)
     for geometry in (Geometry(16, 24), Geometry(16, 24, "pad")):
-        assert np.array_equal(fit(image, geometry), image)
+        assert np.array_equal(resize(image, geometry), image)
 
 
 def test_pad_keeps_the_aspect_and_repeats_the_border() -> None:
     image = np.random.default_rng(0).integers(0, 256, (16, 32, 3), dtype=np.uint8)
-    fitted = fit(image, Geometry(33, 32, "pad"))
+    fitted = resize(image, Geometry(33, 32, "pad"))
     assert np.array_equal(fitted[8:24], image)
     assert np.array_equal(fitted[:8], image[:1].repeat(8, 0))
     assert np.array_equal(fitted[24:], image[-1:].repeat(9, 0))
@@ -89,7 +89,7 @@ def test_pad_keeps_the_aspect_and_repeats_the_border() -> None:
 @given(sides, sides, geometries)
 def test_images_fit_and_maps_come_back(height: int, width: int, geometry: Geometry) -> None:
     image = np.full((height, width, 3), 77, np.uint8)
-    fitted = fit(image, geometry)
+    fitted = resize(image, geometry)
     assert fitted.dtype == np.uint8
     assert fitted.shape == (geometry.height, geometry.width, 3)
     assert np.array_equal(np.unique(fitted), [77])

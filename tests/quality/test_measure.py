@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from asbench.imaging.geometry import fit
+from asbench.imaging.geometry import resize
 from asbench.quality import distributions, record
 from asbench.quality import measure as stage
 from asbench.quality.feature_extractors import Histogram
@@ -77,7 +77,7 @@ def test_real_defects_are_the_held_out_ones_unless_told(
 
     own = features([s.image for s in samples])
     for real, chosen in (("held_out", [i for i in items if not i.few_shot]), ("full", items)):
-        others = features([fit(data.image(i), store.geometry) for i in chosen])
+        others = features([resize(data.image(i), store.geometry) for i in chosen])
         found = measured(real=real, metrics=["fid@histogram"]).score("fid@histogram:real:whole")
         assert found.against == len(chosen)
         assert found.value == pytest.approx(distributions.frechet_distance(own, others), rel=1e-5)

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import pytest
 
-from asbench.data.validation_part import KEPT_BACK_AT_MOST
+from asbench.data.validation_part import VALIDATION_MOST
 from asbench.training.sources import find_sources
 from synth_store import Mix, StoreError, StoreKey, SynthStore, UserError
 from tests.synth_store.making import CATEGORY, SMALL, add_normals, generate
@@ -96,19 +96,19 @@ def test_an_unfinished_set_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("count", "kept"), [(9, 0), (10, 1), (19, 1), (20, 2), (500, 50), (2000, KEPT_BACK_AT_MOST)]
+    ("count", "kept"), [(9, 0), (10, 1), (19, 1), (20, 2), (500, 50), (2000, VALIDATION_MOST)]
 )
 def test_the_last_tenth_is_kept_back(store, monkeypatch, count, kept):
     found = find(store, "alone")
     monkeypatch.setattr(found.sets[0], "count", count)
-    assert found.kept_back() == [(found.sets[0], range(count - kept, count))]
+    assert found.validation_parts() == [(found.sets[0], range(count - kept, count))]
 
 
 def test_a_pool_is_the_first_samples_of_every_set(store):
     assert find(store, "alone,both").sizes == (18, 18)
     assert find(store, "alone,both", pool=7).sizes == (7, 7)
     assert find(store, "alone", pool=18).sizes == (18,)
-    assert [list(part) for _, part in find(store, "alone", pool=7).kept_back()] == [[18, 19]]
+    assert [list(part) for _, part in find(store, "alone", pool=7).validation_parts()] == [[18, 19]]
 
 
 def test_a_pool_that_no_set_can_give_is_refused_with_the_line_that_grows_it(store):
@@ -125,7 +125,7 @@ def test_what_is_kept_back_never_trains(store):
     found = find(store, "alone:0.7,both:0.3")
     schedule = found.schedule(Fraction(9, 10), 6, seed=3)
     drawn = {(int(o), int(i)) for step in range(60) for o, i in pairs(schedule, step)}
-    kept = {(k, i) for k, (_, part) in enumerate(found.kept_back(), 1) for i in part}
+    kept = {(k, i) for k, (_, part) in enumerate(found.validation_parts(), 1) for i in part}
     assert len(kept) == 4
     assert not drawn & kept
     # and all the rest does
@@ -140,5 +140,5 @@ def pairs(schedule, step):
 def test_ratio_0_needs_neither_mix_nor_stored_set(tmp_path):
     found = find_sources(SynthStore.create(tmp_path, SMALL), "toy", CATEGORY, Mix(), 0, None)
     assert found.sets == ()
-    assert found.kept_back() == []
+    assert found.validation_parts() == []
     assert found.schedule(Fraction(0), 4, seed=0).counts(10) == [10]

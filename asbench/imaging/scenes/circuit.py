@@ -73,12 +73,12 @@ def pins() -> list[tuple[float, float, bool]]:
     """Return each pin's centre and whether it points up or down."""
     cx, cy, side = CHIP
     out = side / 2 + 6
-    found = []
+    centres = []
     for k in range(PINS):
         along = (k - (PINS - 1) / 2) * PIN_PITCH
-        found += [(cx + along, cy - out, True), (cx + along, cy + out, True)]
-        found += [(cx - out, cy + along, False), (cx + out, cy + along, False)]
-    return found
+        centres += [(cx + along, cy - out, True), (cx + along, cy + out, True)]
+        centres += [(cx - out, cy + along, False), (cx + out, cy + along, False)]
+    return centres
 
 
 def to_raster(points: npt.ArrayLike) -> npt.NDArray[np.int32]:

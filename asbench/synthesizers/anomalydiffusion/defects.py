@@ -51,8 +51,8 @@ def _turned(both: Tensor, degrees: int) -> Tensor:
 
 def _around(marked: Tensor, generator: torch.Generator) -> tuple[int, int]:
     """Draw an interval that contains all marked places of an axis, bool (s,)."""
-    found = marked.nonzero().flatten()
-    first, last = (int(found[0]), int(found[-1])) if len(found) else (0, len(marked) - 1)
+    places = marked.nonzero().flatten()
+    first, last = (int(places[0]), int(places[-1])) if len(places) else (0, len(marked) - 1)
     begin = int(torch.randint(first + 1, (), generator=generator))
     end = int(torch.randint(last + 1, len(marked) + 1, (), generator=generator))
     return begin, end

@@ -242,8 +242,8 @@ class AnomalydiffusionModel(LearnedModel):
     def cells(self, masks: Tensor) -> Tensor:
         """Return the latent's cells that masks cover: float (N, 1, h, w) of 0 and 1."""
         size = self.method.side // self.latent.factor
-        found = F.interpolate(masks, (size, size), mode="bilinear", align_corners=False)
-        return (found > 0.5).float()
+        coverage = F.interpolate(masks, (size, size), mode="bilinear", align_corners=False)
+        return (coverage > 0.5).float()
 
     @torch.no_grad()
     def sample_masks(self, pair: int, generator: torch.Generator) -> Tensor:

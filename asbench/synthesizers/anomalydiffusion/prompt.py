@@ -69,19 +69,19 @@ class TextPrompt(nn.Module):
         return list(range(at, min(at + count, self.length)))
 
     def _tokens(self, text: str) -> list[int]:
-        found = self.tokenizer(text, padding="max_length", truncation=True, max_length=self.length)[
+        ids = self.tokenizer(text, padding="max_length", truncation=True, max_length=self.length)[
             "input_ids"
         ]
-        return [int(token) for token in found]
+        return [int(token) for token in ids]
 
     def _embed(self, tokens: Sequence[int]) -> Tensor:
         table = self.encoder.model.embed_tokens
-        found: Tensor = table(torch.tensor(tokens, device=table.weight.device))
-        return found
+        embedded: Tensor = table(torch.tensor(tokens, device=table.weight.device))
+        return embedded
 
     def _encode(self, embedded: Tensor) -> Tensor:
-        found: Tensor = self.encoder(inputs_embeds=embedded, return_dict=True).last_hidden_state
-        return found
+        hidden: Tensor = self.encoder(inputs_embeds=embedded, return_dict=True).last_hidden_state
+        return hidden
 
 
 class SlotPrompt(nn.Module):

@@ -48,10 +48,10 @@ class ReweightedAttention:
         reweighting: Reweighting | None = None,
     ) -> Tensor:
         if reweighting is None or encoder_hidden_states is None:
-            found: Tensor = self.plain(
+            attention: Tensor = self.plain(
                 attn, hidden_states, encoder_hidden_states, attention_mask, temb
             )
-            return found
+            return attention
         query, key, value = (
             layer(x).unflatten(-1, (attn.heads, -1)).transpose(1, 2)
             for layer, x in (
@@ -98,5 +98,5 @@ def factors(x: Tensor, clean: Tensor, masks: Tensor) -> Tensor:
     distance = (masks * (x - clean)).square().mean(dim=1, keepdim=True).clamp_min(TINY)
     nearness = masks / distance
     share = nearness / nearness.sum(dim=(2, 3), keepdim=True).clamp_min(TINY)
-    found = (masks.sum(dim=(2, 3), keepdim=True) * share).clamp(1, LARGEST)
-    return found.where(masks > 0, torch.ones_like(found))
+    multipliers = (masks.sum(dim=(2, 3), keepdim=True) * share).clamp(1, LARGEST)
+    return multipliers.where(masks > 0, torch.ones_like(multipliers))

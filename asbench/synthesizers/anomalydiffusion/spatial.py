@@ -43,11 +43,11 @@ class SpatialEncoder(nn.Module):
 
     def forward(self, masks: Tensor) -> Tensor:
         x = self.stem(masks.expand(-1, 3, -1, -1) * 2 - 1)
-        found = []
+        features = []
         for stage in self.stages:
             x = stage(x)
-            found.append(x)
-        for lateral, finer in zip(self.lateral, (found[2], found[1]), strict=True):
+            features.append(x)
+        for lateral, finer in zip(self.lateral, (features[2], features[1]), strict=True):
             beside = lateral(finer)
             x = beside + F.interpolate(x, beside.shape[-2:], mode="bilinear", align_corners=False)
         return torch.stack([head(x) for head in self.heads], dim=1)

@@ -159,10 +159,10 @@ class DfmganModel(LearnedModel):
         self.critics()
         method = self.method
         normals = NormalSteps(self, subject)
-        found = [FitStage("normals", method.steps, normals.step, normals.optimizers)]
+        stages = [FitStage("normals", method.steps, normals.step, normals.optimizers)]
         for number, kind in enumerate(self.kinds):
             steps = DefectSteps(self, subject, number)
-            found.append(
+            stages.append(
                 FitStage(
                     f"{kind} defects",
                     method.defect_steps,
@@ -171,7 +171,7 @@ class DfmganModel(LearnedModel):
                     begin=steps.begin,
                 )
             )
-        return tuple(found)
+        return tuple(stages)
 
     def noises(self, count: int, sides: Sequence[int]) -> list[Tensor]:
         """Return noise maps for fitting, from torch's global generator of the device."""
@@ -226,10 +226,10 @@ class DfmganModel(LearnedModel):
             branch = self.branch(number)
             # All of the batch goes through each branch: bytes depend on how many do.
             gated = Gated(branch, branch.mapping(z_d), own_noises)
-            _, found = synthesis.through(rest, x, image, codes, noises, gated)
+            _, defective = synthesis.through(rest, x, image, codes, noises, gated)
             mine = torch.tensor([kind == number for kind in kinds], device=self.device)
             mine = mine[:, None, None, None]
-            images = torch.where(mine & gated.reached(), found, images)
+            images = torch.where(mine & gated.reached(), defective, images)
             masks = torch.where(mine, gated.values >= 0, masks)
         return images, cleans, masks
 

@@ -220,7 +220,7 @@ class DefectSteps(Steps):
         loss = F.softplus(-self.critic(self.seen(images, generator))).mean()
         matched = model.matcher(torch.cat([images, masks], dim=1))
         loss = loss + F.softplus(-matched).mean() + method.seeking * seeking(w_d, masks)
-        found = descend(self.adam, loss)
+        loss = descend(self.adam, loss)
         for critic in critics:
             critic.requires_grad_(True)
-        return found
+        return loss

@@ -91,9 +91,9 @@ def load_adm(net: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
     for name, shape in expected.items():
         there = tensors.get(name)
         if there is None or tuple(there.shape) != shape:
-            found = "missing" if there is None else str(tuple(there.shape))
+            actual = "missing" if there is None else str(tuple(there.shape))
             raise UserError(
-                f"{path} is not the ADM U-Net that is asked for: {name!r} is {found}, not {shape}."
+                f"{path} is not the ADM U-Net that is asked for: {name!r} is {actual}, not {shape}."
             )
     for name in tensors:
         if name not in expected and name != LABELS:

@@ -101,13 +101,13 @@ class RealnetModel(LearnedModel):
             chosen = [places[i] for i in drawn[part]]
             images = small([subject.normals[i] for subject, i in chosen], method.side)
             labels = torch.tensor([self.labels[subject.category] for subject, _ in chosen])
-            found = self.losses(
+            losses = self.losses(
                 images.to(self.device),
                 labels.to(self.device),
                 at[part].to(self.device),
                 fresh[part].to(self.device),
             )
-            shares = {name: loss.sum() / method.images for name, loss in found.items()}
+            shares = {name: loss.sum() / method.images for name, loss in losses.items()}
             torch.stack(list(shares.values())).sum().backward()  # type: ignore[no-untyped-call]
             sums = {name: sums[name] + share.detach() for name, share in shares.items()}
         nn.utils.clip_grad_norm_(self.moving.parameters(), CLIP)
