@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator, Mapping
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
@@ -45,6 +46,41 @@ def measure(asked: MeasureSettings) -> Quality:
     Raises UserError for what the caller can mend.
     """
     return Meter(asked).measure(asked.method, asked.seed)
+
+
+def measure_all(
+    asked: MeasureSettings, methods: Sequence[str] | None, categories: Sequence[str] | None
+) -> Iterator[list[Quality]]:
+    """Measure several sets of one seed, and yield what is measured category by category.
+
+    methods: None for all that are stored, real defects too; categories: None for all. A category
+    without a set is passed over. Raises what `measure` does, and UserError where no set is left.
+    """
+    data = open_dataset(asked.dataset, name=asked.name)
+    store, seed = SynthStore.open(asked.store), asked.seed
+    stored = [
+        (key.method, category)
+        for key, category in store.sets()
+        if key.dataset == data.name
+        and (key.seed == seed or key.method == REAL)
+        and store.count(key, category)
+    ]
+    wanted = {
+        category: methods or [method for method, c in stored if c == category]
+        for category in categories or data.categories()
+    }
+    if not any(wanted.values()):
+        line = shlex.join(
+            ["asbench", "generate", "--dataset", str(asked.dataset), "--method", "draem"]
+        )
+        raise UserError(
+            f"the store at {asked.store} holds no set of {data.name} with seed {seed}: make one "
+            f"with `{line}`."
+        )
+    for category, chosen in wanted.items():
+        if chosen:
+            meter = Meter(replace(asked, category=category))
+            yield [meter.measure(method, seed) for method in chosen]
 
 
 class Meter:

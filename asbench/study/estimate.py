@@ -16,8 +16,8 @@ from pathlib import Path
 
 import torch
 
-from asbench.detectors import build, protocol_of
 from asbench import results
+from asbench.detectors import build, protocol_of
 from asbench.results import Run
 from asbench.study.plan import StudyPlan
 from asbench.study.record import Cell
@@ -79,7 +79,7 @@ class Costs:
 def costs(plan: StudyPlan, store: Path | str, runs: Path, *, gpu: bool) -> Costs:
     """Return what all cells of a study will take; the runs that stand already say how long.
 
-    store: its folder, or an object store, whose bytes are not counted against any that are free.
+    store: its place. What is free on an object store nobody knows: then it is where the runs are.
     """
     known = results.runs(runs) if runs.is_dir() else []
     folder = place(store)
