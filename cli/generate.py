@@ -28,34 +28,25 @@ def command(asked: GenerateSettings, workers: int | None, scheduler: str | None)
     -n adds to the same set, and every detector trains from what was rendered once. With --scheduler
     the workers of a dask cluster render; they must see the store at the same path.
     """
-    from asbench import generate
     from asbench.data.set_record import record_of
+    from asbench.generation.generate import render_sets
     from asbench.grid import engines
-    from asbench.types import REAL
     from cli import console
     from synth_store import Mix
 
-    begun: dict[str, int] = {}
     start = time.perf_counter()
     with engines.engine(workers=workers, scheduler=scheduler) as engine, console.progress() as bars:
-
-        def progress(what: str, done: int, total: int) -> None:
-            begun.setdefault(what, done)
-            bars(what, done, total)
-
-        sets = generate.of(replace(asked, workers=engine, progress=progress))
+        rendered = render_sets(replace(asked, workers=engine, progress=bars))
     seconds = time.perf_counter() - start
     shown = console.table("set", "samples", "there before", right=("samples", "there before"))
     shown.add_column("digest")
-    rendered = 0
-    for stored in sets:
+    for stored, before, _ in rendered:
         address = f"{stored.key}/{stored.category}"
-        before = min(begun.get(address, 0), stored.count)
-        wanted = stored.count if stored.key.method == REAL else asked.n
-        rendered += max(0, wanted - before)
         shown.add_row(address, str(stored.count), str(before), str(stored.digest)[:12])
     console.out.print(shown)
-    console.say(f"\n{rendered} samples rendered in {seconds:.1f} s into {asked.store}")
+    new = sum(one.new for one in rendered)
+    console.say(f"\n{new} samples rendered in {seconds:.1f} s into {asked.store}")
+    sets = [one.stored for one in rendered]
     banks = {s.attributes["textures"]["name"] for s in sets if "textures" in s.attributes}
     if any(bank.startswith("procedural/") for bank in banks):
         console.say(

@@ -38,38 +38,21 @@ def command(
     around their borders, and what the masks themselves say. A name with an @ is a stand-in: the
     same formula over other features. What is measured already is not measured again.
     """
-    from asbench import SynthStore
-    from asbench.datasets import open_dataset
     from asbench.documents import into_place
     from asbench.quality import record
-    from asbench.quality.measure import Meter
+    from asbench.quality.measure import measure_all
     from cli import console
-    from synth_store.types import UserError
 
-    data = open_dataset(asked.dataset, name=asked.name)
-    opened, seed = SynthStore.open(asked.store), asked.seed
-    stored = [(k, c) for k, c in opened.sets() if k.dataset == data.name and opened.count(k, c)]
-    found: list[Quality] = []
-    for one in category or data.categories():
-        here = [k.method for k, c in stored if c == one and (k.seed == seed or k.method == "real")]
-        if not (method or here):
-            continue
-        with console.progress() as bars:
-            meter = Meter(replace(asked, category=one, progress=bars, notify=console.say))
-            measured = [meter.measure(m, seed) for m in method or here]
-        show(measured)
-        found += measured
-    if not found:
-        made = console.command("asbench", "generate", dataset=asked.dataset, method="draem")
-        raise UserError(
-            f"the store at {asked.store} holds no set of {data.name} with seed {seed}: make one "
-            f"with `{made}`."
-        )
+    measured: list[Quality] = []
+    with console.progress() as bars:
+        heard = replace(asked, progress=bars, notify=console.say)
+        for of_category in measure_all(heard, method, category):
+            show(of_category)
+            measured += of_category
     if csv is not None:
-        text = record.csv_text(found)
-        into_place(csv, text)
+        into_place(csv, record.csv_text(measured))
         console.say(str(csv))
-    console.say(f"{len(found)} sets: {asked.out}")
+    console.say(f"{len(measured)} sets: {asked.out}")
     quality = options.unless(asked.out, options.QUALITY)
     console.next_step(console.command("asbench", "correlate", quality=quality))
 

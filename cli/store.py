@@ -103,24 +103,24 @@ def verify(
 
     opened = SynthStore.open(store)
     with console.progress() as bars:
-        found = verify.verify(
+        verification = verify.verify(
             opened, addresses, count=recompute, discard=discard, fits=fits, progress=bars
         )
-    for address, gone in found.discarded.items():
+    for address, gone in verification.discarded.items():
         console.say(f"{address}: {gone} damaged shards deleted")
-    for address, again in found.again.items():
+    for address, again in verification.again.items():
         console.say(f"{address}: {again}")
         for change in again.versions:
             console.say(f"  {change}")
-    for fault in found.faults:
+    for fault in verification.faults:
         console.say(f"fault: {fault}")
-    console.say(f"{found.sets} sets verified, {len(found.faults)} faults")
-    if not found.faults:
+    console.say(f"{verification.sets} sets verified, {len(verification.faults)} faults")
+    if not verification.faults:
         _next(store, ("store", "ls"))
         return
-    if found.mend and discard:
-        console.next_step(*found.mend)
-    elif found.mend:
+    if verification.mend and discard:
+        console.next_step(*verification.mend)
+    elif verification.mend:
         _next(store, ("store", "verify", "--discard", *addresses))
     raise click.exceptions.Exit(1)
 

@@ -49,22 +49,23 @@ def command() -> None:
 )
 def ls() -> None:
     """List the studies that ship with ASBench, and those run below this folder."""
-    from asbench.study import record, spec
+    from asbench.study import record as records
+    from asbench.study import spec
     from cli import console
 
     shown = console.table("study", "about")
     for name in spec.shipped():
         shown.add_row(name, spec.read(name).about)
     console.out.print(shown)
-    begun = sorted(path.parent for path in Path().glob(f"*/{record.RECORD}"))
+    begun = sorted(path.parent for path in Path().glob(f"*/{records.RECORD}"))
     if begun:
         console.say("")
         heads = ("runs", "done", "failed", "left out")
         here = console.table("folder", "study", *heads, right=heads)
         for place in begun:
-            found = record.read(place)
-            counts = (found.cells, found.runs, found.failed, found.left_out)
-            here.add_row(str(place), found.name, *(str(len(c)) for c in counts))
+            record = records.read(place)
+            counts = (record.cells, record.runs, record.failed, record.left_out)
+            here.add_row(str(place), record.name, *(str(len(c)) for c in counts))
         console.out.print(here)
     console.next_step(console.command("asbench", "study", "plan", "demo"))
 
@@ -116,33 +117,28 @@ def _show_runs(planned: StudyPlan) -> None:
 
 
 def _show_costs(planned: StudyPlan, opened: StudyFolder, gpus: int) -> None:
-    from asbench import results
     from asbench.study import estimate
     from cli import console
-    from synth_store.places import place
 
     heads = ("runs", "steps", "hours")
     shown = console.table("detector", *heads, right=heads)
     shown.add_column("source")
-    known = results.runs(opened.runs) if opened.runs.is_dir() else []
-    costs = estimate.times(planned.cells, known, gpu=gpus > 0)
-    for cost in costs:
-        hours = "?" if cost.seconds is None else f"{cost.seconds / 3600:.1f}"
-        shown.add_row(cost.detector, str(cost.runs), str(cost.steps), hours, cost.source)
+    costs = estimate.costs(planned, opened.store, opened.runs, gpu=gpus > 0)
+    for one in costs.times:
+        hours = "?" if one.seconds is None else f"{one.seconds / 3600:.1f}"
+        shown.add_row(one.detector, str(one.runs), str(one.steps), hours, one.source)
     console.say("")
     console.out.print(shown)
-    whole = sum(cost.seconds or 0 for cost in costs) / 3600
     on = "one GPU" if gpus else "one core"
     console.say(
-        f"about {whole:,.1f} hours on {on}, rendering and quality not counted; --gpus 1 for a GPU's"
+        f"about {costs.seconds / 3600:,.1f} hours on {on}, rendering and quality not counted; "
+        "--gpus 1 for a GPU's"
     )
-    written = place(opened.store)
-    free = estimate.free(written if isinstance(written, Path) else opened.runs)
-    needed = estimate.disk(planned, planned.cells)
+    disk = costs.disk
     console.say(
-        f"about {needed.total / 1e9:.2f} GB: store {needed.store / 1e9:.2f}, runs "
-        f"{needed.runs / 1e9:.2f}, trained weights {needed.weights / 1e9:.2f}; "
-        f"{free / 1e9:.1f} GB free"
+        f"about {disk.total / 1e9:.2f} GB: store {disk.store / 1e9:.2f}, runs "
+        f"{disk.runs / 1e9:.2f}, trained weights {disk.weights / 1e9:.2f}; "
+        f"{costs.free / 1e9:.1f} GB free"
     )
 
 
@@ -249,7 +245,7 @@ def run(
     ):
         try:
             with stopping:
-                found = opened.run(
+                record = opened.run(
                     workers=engine,
                     retries=retries,
                     available=available,
@@ -260,37 +256,37 @@ def run(
         except Interrupted as interrupted:
             click.echo(str(interrupted), err=True)
             raise click.exceptions.Exit(INTERRUPTED) from None
-    _show_record(found, opened.folder)
+    _show_record(record, opened.folder)
     console.next_step(
         console.command("asbench", "report", study=opened.folder, runs=runs, store=store)
     )
-    if found.failed or (found.quality is not None and found.quality.failed):
+    if record.failed or (record.quality is not None and record.quality.failed):
         raise click.exceptions.Exit(1)
 
 
-def _show_record(found: Record, place: Path) -> None:
+def _show_record(record: Record, place: Path) -> None:
     from asbench.study.record import FAILURES
     from cli import console
 
     heads = ("runs", "done", "failed", "left out")
     shown = console.table("part", *heads, right=heads)
-    out = {one.cell for one in found.left_out}
-    for part in dict.fromkeys(cell.part for cell in found.cells):
-        own = [cell for cell in found.cells if cell.part == part]
-        counts = [sum(cell in some for cell in own) for some in (found.runs, found.failed, out)]
+    out = {one.cell for one in record.left_out}
+    for part in dict.fromkeys(cell.part for cell in record.cells):
+        own = [cell for cell in record.cells if cell.part == part]
+        counts = [sum(cell in some for cell in own) for some in (record.runs, record.failed, out)]
         shown.add_row(part, str(len(own)), *map(str, counts))
     console.out.print(shown)
-    quality = found.quality
+    quality = record.quality
     if quality is not None:
         console.say(f"quality: {len(quality.done)} of {len(quality.sets)} sets are measured")
-    if found.failed or (quality is not None and quality.failed):
+    if record.failed or (quality is not None and quality.failed):
         console.say(f"\nfailed: {place / FAILURES} says why; the same command tries again")
     if quality is not None and quality.left_out:
         console.say("\nnot measured, for want of:")
         for reason in dict.fromkeys(quality.left_out.values()):
             console.say(f"  {reason}")
-    if found.left_out:
-        reasons = dict.fromkeys(reason for one in found.left_out for reason in one.reasons)
+    if record.left_out:
+        reasons = dict.fromkeys(reason for one in record.left_out for reason in one.reasons)
         console.say("\nleft out, for want of:")
         for reason in reasons:
             console.say(f"  {reason}")

@@ -31,32 +31,17 @@ def command(training: TrainSettings, category: tuple[str, ...] | None, seed: lis
     not trained again. Ctrl-C saves and stops with exit status 130; the same command then continues
     to the same result.
     """
-    from asbench import open_dataset
-    from asbench.training.plan import Plan, plan_run
+    from asbench.training.plan import plan_all
     from asbench.training.train import execute
     from asbench.types import Interrupted
     from cli import console
     from cli.main import INTERRUPTED
     from cli.stopping import Stopping
 
-    known = open_dataset(training.dataset, name=training.name).categories()
-    chosen = known if "all" in (category or ()) else category or known[:1]
-    if not category and len(known) > 1:
-        console.say(f"category {known[0]} of {', '.join(known)} (--category all trains every one)")
-    if "@" in training.detector:
-        console.say(
-            f"{training.detector} is a reduced or changed network: not to be held against papers"
-        )
     stopping = Stopping()
     with console.progress() as bars:
         heard = replace(training, progress=bars, notify=console.say, stop=stopping.asked)
-        # Every run is settled before the first is trained, so that a refusal wastes no training.
-        plans: list[Plan] = []
-        for one in chosen:
-            plan = plan_run(replace(heard, category=one, seed=seed[0]))
-            plans += [plan.with_seed(another) for another in seed]
-        for plan in plans:
-            console.say(str(plan))
+        plans = plan_all(heard, category, seed)
         try:
             with stopping:
                 trained = [execute(plan) for plan in plans]

@@ -66,13 +66,13 @@ def copy_store(
     for dataset, category in drawn_on if addresses else source.stored_normals():
         normals = source.normals(dataset, category)
         folder = target.normals_folder(dataset, category)
-        found = _Copying(f"{dataset}/normal/{category}", normals, target.root, folder, progress)
-        copied.append(found.run(replace=replace))
+        copying = _Copying(f"{dataset}/normal/{category}", normals, target.root, folder, progress)
+        copied.append(copying.run(replace=replace))
     for key, category in sets:
         stored = source.read(key, category)
         folder = target.folder(key, category)
-        found = _Copying(f"{key}/{category}", stored, target.root, folder, progress)
-        copied.append(found.run(replace=replace))
+        copying = _Copying(f"{key}/{category}", stored, target.root, folder, progress)
+        copied.append(copying.run(replace=replace))
     return copied
 
 
@@ -203,8 +203,8 @@ class _Copying:
     def _arrays(self) -> list[ShardedArray]:
         if isinstance(self.source, Normals):
             return [self.source.image, self.source.foreground]
-        found = (self.source.mask, self.source.clean, self.source.image)
-        return [array for array in found if array is not None]
+        arrays = (self.source.mask, self.source.clean, self.source.image)
+        return [array for array in arrays if array is not None]
 
     def _metadata(self) -> list[Place]:
         """Return the metadata of the arrays, at the target."""
@@ -263,8 +263,8 @@ def _bytes(path: Place) -> bytes | None:
 
 def _create(path: Place, data: bytes) -> bytes:
     """Write a file unless there is one; return what it then holds."""
-    found = _bytes(path)
-    if found is None:
+    content = _bytes(path)
+    if content is None:
         path.create(data)
-        found = path.read_bytes()
-    return found
+        content = path.read_bytes()
+    return content

@@ -67,7 +67,7 @@ class FetchedShards:
 
     def _let_go(self, kept: Hashable, bound: int) -> None:
         """Let go of those least recently used, but of none still under way, until the rest fit."""
-        for key in [k for k, found in self._shards.items() if found.done() and k != kept]:
+        for key in [k for k, future in self._shards.items() if future.done() and k != kept]:
             if self._held <= bound:
                 return
             self._held -= len(self._shards.pop(key).result())

@@ -40,18 +40,18 @@ def read_attributes(folder: Place) -> Json:
     """Return the store's attributes of a group; raises StoreError if missing or damaged."""
     path = folder / "zarr.json"
     try:
-        found = path.read_bytes()
+        content = path.read_bytes()
     except FileNotFoundError:
         raise StoreError(f"{path} is missing.") from None
-    return attributes_in(found, path)
+    return attributes_in(content, path)
 
 
-def attributes_in(found: bytes, path: Place) -> Json:
+def attributes_in(content: bytes, path: Place) -> Json:
     """Return the store's attributes in the bytes of a group; raises StoreError if damaged."""
     try:
-        document = json.loads(found)
+        document = json.loads(content)
         attributes: Json = document["attributes"][ATTRIBUTES]
-        undamaged = encode(group(attributes)) == found
+        undamaged = encode(group(attributes)) == content
     except (ValueError, KeyError, TypeError):
         raise StoreError(f"{path} is damaged: it is not a group of this store.") from None
     if not undamaged:

@@ -312,16 +312,16 @@ def stretches(wanted: Sequence[tuple[Normals | StoredSet, int]]) -> Iterator[Str
     wanted: each with how many samples. From an object store the shards that come next are fetched
     meanwhile, several at once; what is yielded is at hand. Raises StoreError as reading does.
     """
-    found: list[Stretch] = [
+    by_shard: list[Stretch] = [
         (of, range(start, min(start + of.image.capacity, count)))
         for of, count in wanted
         for start in range(0, count, of.image.capacity)
     ]
     if any(of.folder.remote for of, _ in wanted):
-        calls = (of.requests(samples.start // of.image.capacity) for of, samples in found)
-        yield from fetching.ahead(zip(found, calls, strict=True))
+        calls = (of.requests(samples.start // of.image.capacity) for of, samples in by_shard)
+        yield from fetching.ahead(zip(by_shard, calls, strict=True))
     else:
-        yield from found
+        yield from by_shard
 
 
 def fetch(wanted: Iterable[tuple[Normals | StoredSet, int]]) -> None:

@@ -80,10 +80,10 @@ class RemotePath:
         client = _client(self.store)
         try:
             with self._failing("read"):
-                found = client.head(str(self.path))
+                head = client.head(str(self.path))
         except FileNotFoundError:
             return None
-        return str(found["e_tag"] or found["last_modified"])
+        return str(head["e_tag"] or head["last_modified"])
 
     def read_bytes(self) -> bytes:
         """Fetch the whole object; raises FileNotFoundError where there is none."""
@@ -120,16 +120,16 @@ class RemotePath:
         client = _client(self.store)
         with self._failing("list"):
             for some in client.list(str(self.path) if self.path.parts else None):
-                for found in some:
-                    yield type(self)(self.store, PurePosixPath(found["path"])), found["size"]
+                for entry in some:
+                    yield type(self)(self.store, PurePosixPath(entry["path"])), entry["size"]
 
     def glob(self, pattern: str) -> Iterator[Self]:
         """Yield the objects whose key below this one matches, part by part."""
         depth = len(PurePosixPath(pattern).parts)
-        for found, _ in self.files():
-            below = found.relative_to(self)
+        for path, _ in self.files():
+            below = path.relative_to(self)
             if len(below.parts) == depth and below.match(pattern):
-                yield found
+                yield path
 
     @contextmanager
     def _failing(self, what: str) -> Iterator[None]:

@@ -31,7 +31,7 @@ def select(store: SynthStore, addresses: Iterable[str] = ()) -> list[tuple[Store
                 f"{address} is not in the store at {store.root}, which holds {listed}."
             )
         chosen.update(below)
-    return [found for found in every if found in chosen or not asked]
+    return [stored for stored in every if stored in chosen or not asked]
 
 
 @dataclass(frozen=True, slots=True)

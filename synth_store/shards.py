@@ -57,10 +57,11 @@ def checked_frame(encoded: memoryview, where: str) -> memoryview:
         raise StoreError(f"{where} is damaged: {len(encoded)} bytes are no chunk.")
     frame, stored = encoded[:-4], int.from_bytes(encoded[-4:], "little")
     # As an array because google_crc32c takes no memoryview: so nothing is copied.
-    found = google_crc32c.value(np.frombuffer(frame, np.uint8))
-    if found != stored:
+    checksum = google_crc32c.value(np.frombuffer(frame, np.uint8))
+    if checksum != stored:
         raise StoreError(
-            f"{where} is damaged: its checksum is {found:#010x}, stored with it is {stored:#010x}."
+            f"{where} is damaged: its checksum is {checksum:#010x}, "
+            f"stored with it is {stored:#010x}."
         )
     return frame
 

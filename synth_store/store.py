@@ -339,12 +339,12 @@ class SynthStore:
 
     def sets(self) -> list[tuple[StoreKey, str]]:
         """Return the key and category of every set, sorted; unfinished ones too."""
-        found = []
+        sets = []
         for path in self.root.glob("*/*/*/*/zarr.json"):
             dataset, method, seed, category = below(path.parent, self.root)
             if method != "normal" and seed.isdecimal():
-                found.append((StoreKey(dataset, method, int(seed)), category))
-        return sorted(found, key=lambda f: (f[0].dataset, f[0].method, f[0].seed, f[1]))
+                sets.append((StoreKey(dataset, method, int(seed)), category))
+        return sorted(sets, key=lambda f: (f[0].dataset, f[0].method, f[0].seed, f[1]))
 
     def stored_normals(self) -> list[tuple[str, str]]:
         """Return data set and category of all stored normals, sorted."""

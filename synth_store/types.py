@@ -78,10 +78,10 @@ class Geometry:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read what `str` gives: `256x256 (stretch)`."""
-        found = re.fullmatch(r"(\d+)x(\d+) \((\w+)\)", text)
-        if found is None or found[3] not in ("stretch", "pad"):
+        match = re.fullmatch(r"(\d+)x(\d+) \((\w+)\)", text)
+        if match is None or match[3] not in ("stretch", "pad"):
             raise UserError(f"{text!r} is not a geometry such as '256x256 (stretch)'.")
-        return cls(int(found[1]), int(found[2]), "pad" if found[3] == "pad" else "stretch")
+        return cls(int(match[1]), int(match[2]), "pad" if match[3] == "pad" else "stretch")
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,8 @@ import pytest
 import asbench
 import asbench.demo
 from asbench.datasets import demo, procedural
-from asbench.generation.generate import generate
+from asbench.generation import generate as generation
+from asbench.generation.generate import render_sets
 from asbench.grid import engines
 from asbench.parameters import takes
 from asbench.settings import GenerateSettings, TrainSettings
@@ -139,9 +140,8 @@ def parse(words: list[str], *, whole: bool = True) -> None:
             raise click.UsageError(f"no option {option} in {' '.join(words)}")
 
 
-@takes(GenerateSettings)
-def small_generate(asked: GenerateSettings) -> Any:
-    return generate.of(replace(asked, n=min(asked.n, 16), size=32, workers=1))
+def small_render(asked: GenerateSettings) -> Any:
+    return render_sets(replace(asked, n=min(asked.n, 16), size=32, workers=1))
 
 
 @takes(TrainSettings)
@@ -163,8 +163,8 @@ def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         "ASBENCH_DATA", ""
     )  # so that it is given back as it was, whatever a page sets
     monkeypatch.delenv("ASBENCH_DATA")
+    monkeypatch.setattr(generation, "render_sets", small_render)
     for module in (asbench, asbench.demo):
-        monkeypatch.setattr(module, "generate", small_generate)
         monkeypatch.setattr(module, "train", small_train)
     SynthStore.create("asbench-store", Geometry(32, 32))  # before a page's first command makes it
     monkeypatch.setattr(engines, "cores", lambda: 1)

@@ -100,11 +100,11 @@ def export(trained: Trained, path: Path) -> Export:
     def write(part: Path) -> None:
         if form == ".onnx":
             _write_onnx(program, part, facts)
-            found = read_onnx(part)
+            reloaded = read_onnx(part)
         else:
             _write_pt2(program, part, facts)
-            found = read_pt2(part)
-        differences.append(_difference(found, images, wanted))
+            reloaded = read_pt2(part)
+        differences.append(_difference(reloaded, images, wanted))
         allowed = TOLERANCES[form] * max(1.0, float(np.abs(wanted[0]).max()))
         if not differences[-1] <= allowed:
             raise UserError(
@@ -209,12 +209,12 @@ def _images(trained: Trained) -> Pixels:
     return rng.integers(256, size=(2, geometry.height, geometry.width, 3), dtype=np.uint8)
 
 
-def _difference(found: Program, images: Pixels, wanted: tuple[Floats, Floats]) -> float:
+def _difference(program: Program, images: Pixels, wanted: tuple[Floats, Floats]) -> float:
     """Return the largest difference of a batch of all images and of the first alone."""
     gaps = [
         float(np.abs(got - expected[:count]).max())
         for count in (len(images), 1)
-        for got, expected in zip(found(images[:count]), wanted, strict=True)
+        for got, expected in zip(program(images[:count]), wanted, strict=True)
     ]
     return float(np.max(gaps))  # NaN if any is: Python's own max may lose it
 

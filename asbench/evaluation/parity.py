@@ -55,8 +55,8 @@ def bilinear(grey: Grey, size: tuple[int, int]) -> Levels:
 def bilinear_antialiased(grey: Grey, size: tuple[int, int]) -> Levels:
     """Return a mask at `size` (height, width) as tensors are resized, averaging what shrinks."""
     tensor = torch.from_numpy(grey.astype(np.float32) / 255)[None, None]
-    found = F.interpolate(tensor, size, mode="bilinear", align_corners=False, antialias=True)
-    return np.asarray(found[0, 0].numpy())
+    resized = F.interpolate(tensor, size, mode="bilinear", align_corners=False, antialias=True)
+    return np.asarray(resized[0, 0].numpy())
 
 
 def bicubic(grey: Grey, size: tuple[int, int]) -> Levels:
@@ -182,24 +182,24 @@ class _Truth:
     region: Mask
 
 
-def parity_scores(flavour: str, found: TestScores, greys: Iterable[Grey | None]) -> Parity:
+def parity_scores(flavour: str, scores: TestScores, greys: Iterable[Grey | None]) -> Parity:
     """Return a flavour's metrics of the `full` and the `held_out` test set.
 
-    greys: one per image of `found`, None where none is on record: a normal image then has no
+    greys: one per image of `scores`, None where none is on record: a normal image then has no
     anomalous pixel, and an anomalous one stays out of the pixel metrics.
     """
     way = FLAVOURS[flavour]
     truths = [
-        _truth(way, np.zeros((1, 1), np.uint8) if grey is None else grey, found.maps.shape[1:3])
+        _truth(way, np.zeros((1, 1), np.uint8) if grey is None else grey, scores.maps.shape[1:3])
         if label == 0 or grey is not None
         else None
-        for label, grey in zip(found.labels, greys, strict=True)
+        for label, grey in zip(scores.labels, greys, strict=True)
     ]
     chosen: dict[Subset, list[int]] = {
         "full": list(range(len(truths))),
-        "held_out": [i for i, few in enumerate(found.few_shot) if not few],
+        "held_out": [i for i, few in enumerate(scores.few_shot) if not few],
     }
-    scored = {s: _evaluate(way, found, truths, images) for s, images in chosen.items()}
+    scored = {s: _evaluate(way, scores, truths, images) for s, images in chosen.items()}
     return Parity(
         flavour=flavour,
         metrics={s: metrics for s, (metrics, _) in scored.items()},
@@ -213,10 +213,10 @@ def _truth(way: Flavour, grey: Grey, size: tuple[int, ...]) -> _Truth:
 
 
 def _evaluate(
-    way: Flavour, found: TestScores, truths: Sequence[_Truth | None], images: Sequence[int]
+    way: Flavour, scores: TestScores, truths: Sequence[_Truth | None], images: Sequence[int]
 ) -> tuple[dict[str, float], dict[str, str]]:
     """Return the metrics over some images, and why a NaN is one."""
-    labels = [found.labels[i] for i in images]
+    labels = [scores.labels[i] for i in images]
     if way.labels_from_masks:
         masks = [truths[i] for i in images]
         labels = [
@@ -224,8 +224,8 @@ def _evaluate(
             for label, truth in zip(labels, masks, strict=True)
         ]
     known = [(i, truth) for i in images if (truth := truths[i]) is not None]
-    maps = [found.maps[i] for i, _ in known]
-    image = image_metrics(found.scores[list(images)], labels)
+    maps = [scores.maps[i] for i, _ in known]
+    image = image_metrics(scores.scores[list(images)], labels)
     pixel = pixel_metrics(maps, [truth.positive for _, truth in known])
     regions = [truth.region for _, truth in known]
     pro = way.pro(maps, regions)

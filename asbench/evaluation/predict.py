@@ -41,9 +41,10 @@ def predict(
         for some in _batches(images, batch):
             check_size(some.shape[1:3], detector.stride)
             pixels = torch.from_numpy(some).to(device).permute(0, 3, 1, 2).float().div_(255)
-            found = detector.maps_and_scores(pixels.contiguous(memory_format=torch.channels_last))
-            maps.append(found[0].cpu().numpy())
-            scores.append(found[1].cpu().numpy())
+            pixels = pixels.contiguous(memory_format=torch.channels_last)
+            some_maps, some_scores = detector.maps_and_scores(pixels)
+            maps.append(some_maps.cpu().numpy())
+            scores.append(some_scores.cpu().numpy())
     if not maps:
         raise UserError("there is no image to score.")
     return np.concatenate(maps), np.concatenate(scores)

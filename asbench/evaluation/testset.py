@@ -85,8 +85,8 @@ class TestSet:
     @cached_property
     def masks(self) -> list[Mask | None]:
         """One mask per item, bool (H, W); None where none is on record."""
-        found = (self.data.mask(item) for item in self.items)
-        return [None if mask is None else fit_mask(mask, self.geometry) for mask in found]
+        masks = (self.data.mask(item) for item in self.items)
+        return [None if mask is None else fit_mask(mask, self.geometry) for mask in masks]
 
     def greys(self) -> Iterator[Grey | None]:
         """Yield every item's mask at its native size, soft edges and all; None where there is none.
@@ -130,18 +130,18 @@ class TestSet:
             masks=self.masks,
         )
 
-    def gallery(self, found: TestScores) -> results.Gallery:
+    def gallery(self, scores: TestScores) -> results.Gallery:
         """Return some defects and normals, chosen by a hash of their names."""
         order = order_by_hash([item.id for item in self.items])
         chosen = [i for i in order if self.items[i].label][:GALLERY_DEFECTS]
         chosen += [i for i in order if not self.items[i].label][:GALLERY_NORMALS]
         shape = (self.geometry.height, self.geometry.width)
-        masks = [found.masks[i] for i in chosen]
+        masks = [scores.masks[i] for i in chosen]
         return results.Gallery(
             ids=tuple(self.items[i].id for i in chosen),
             images=np.stack([self.image(self.items[i]) for i in chosen]),
             masks=np.stack([np.zeros(shape, np.bool_) if m is None else m for m in masks]),
-            maps=found.maps[chosen].astype(np.float16),
+            maps=scores.maps[chosen].astype(np.float16),
         )
 
 

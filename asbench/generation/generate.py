@@ -12,7 +12,7 @@ from asbench.data.ingest import ensure_normals
 from asbench.datasets import open_dataset, open_textures
 from asbench.generation.fitted import find_fit, loading_of
 from asbench.generation.plan import SetPlan, plan_set
-from asbench.generation.real import ensure_real, few_shot, refuse_parameters
+from asbench.generation.real import FewShot, ensure_real, few_shot, refuse_parameters
 from asbench.generation.render import material, render_job, render_samples, renderer_of
 from asbench.grid import engines, processes
 from asbench.parameters import takes
@@ -30,6 +30,19 @@ def generate(asked: GenerateSettings) -> list[StoredSet]:
     Returns the finished sets, method by method and category by category. Raises UserError for what
     the caller can mend; what was stored until then stays, and the same call continues.
     """
+    return [one.stored for one in render_sets(asked)]
+
+
+class RenderedSet(NamedTuple):
+    """A finished set: how many of its samples stood before, and how many are new."""
+
+    stored: StoredSet
+    before: int
+    new: int
+
+
+def render_sets(asked: GenerateSettings) -> list[RenderedSet]:
+    """Do what `generate` does, and say of each set how much of it was rendered."""
     workers, progress = asked.workers, asked.progress
     if isinstance(workers, int):
         engines.check(workers)
@@ -42,7 +55,10 @@ def generate(asked: GenerateSettings) -> list[StoredSet]:
     _render(list(plans.values()), workers, progress)
     threads = workers if isinstance(workers, int) else processes.cores()
     finished = {
-        at: opened.finish(p.key, p.category, p.count, threads=threads) for at, p in plans.items()
+        (m, c): RenderedSet(
+            opened.finish(p.key, c, p.count, threads=threads), p.count - p.left, p.left
+        )
+        for (m, c), p in plans.items()
     }
     return [real[c] if m == REAL else finished[m, c] for m, c in order]
 
@@ -58,7 +74,7 @@ class Prepared(NamedTuple):
     store: SynthStore
     order: tuple[tuple[str, str], ...]
     plans: Mapping[tuple[str, str], SetPlan]
-    real: Mapping[str, StoredSet]
+    real: Mapping[str, RenderedSet]
 
 
 def prepare(asked: GenerateSettings) -> Prepared:
@@ -102,7 +118,7 @@ def prepare(asked: GenerateSettings) -> Prepared:
     origin += ["--name", asked.name] if asked.name is not None else []
     again = asked.replace and REAL in methods
     real = {
-        c: ensure_real(opened, few, origin=origin, replace=again, progress=asked.progress)
+        c: _real(opened, few, origin=origin, replace=again, progress=asked.progress)
         for c, few in defects.items()
     }
     record = {"origin": origin, "options": _options(asked.settings, asked.textures)}
@@ -123,6 +139,15 @@ def prepare(asked: GenerateSettings) -> Prepared:
     }
     order = tuple((m, c) for m in methods for c in categories)
     return Prepared(opened, order, plans, real)
+
+
+def _real(store: SynthStore, defects: FewShot, *, replace: bool, **options: Any) -> RenderedSet:
+    """Return the stored real defects of a category, written unless they stand."""
+    key, category = StoreKey(defects.data.name, REAL, 0), defects.category
+    stands = store.has(key, category) and not replace
+    before = store.count(key, category) if stands else 0
+    stored = ensure_real(store, defects, replace=replace, **options)
+    return RenderedSet(stored, before, len(stored) - before)
 
 
 def _render(

@@ -74,9 +74,9 @@ def as_arrays(
         # Named by the set's digest too: a cache must not mistake a replaced set for this one.
         address = (store, key, category, start, size)
         name = f"read-{base.tokenize(str(store.root), *map(str, address[1:]), digest)}"
-        found = read(*address, dask_key_name=name)
+        arrays = read(*address, dask_key_name=name)
         for i, (form, kind) in enumerate(((shape, "u1"), (shape[:2], "?"), (shape, "u1"))):
-            parts[i].append(da.from_delayed(found[i], (size, *form), np.dtype(kind)))
+            parts[i].append(da.from_delayed(arrays[i], (size, *form), np.dtype(kind)))
     return Arrays(*(da.concatenate(some) for some in parts))
 
 

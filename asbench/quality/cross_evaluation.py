@@ -67,7 +67,7 @@ def cross(
     for run in chosen:
         d = run.decides
         groups[d["dataset"], d["category"], d["synth_seed"]].append(run)
-    found = []
+    rows = []
     for (dataset, category, synth_seed), members in sorted(groups.items()):
         methods = sorted({_method(run) for run in members})
         if len(methods) < 2:
@@ -84,13 +84,13 @@ def cross(
                 trained = Trained(root / run.id, device)
                 row = _score(trained, there, sets, normals, where, progress)
                 cross_matrix.save(row, Path(out))
-            found.append(row)
-    if not found:
+            rows.append(row)
+    if not rows:
         raise UserError(
             "there are no runs to cross: train on two methods or more, each alone, as in "
             "`asbench train --mix draem` and `asbench train --mix fractal`."
         )
-    return found
+    return rows
 
 
 def _wanted(

@@ -138,13 +138,13 @@ def matrices_in(
 
     Raises UserError where no data set has one.
     """
-    found = matrices(crossed, results.runs(Path(runs)), metric=metric, target=metric)
-    if not found:
+    comparable = matrices(crossed, results.runs(Path(runs)), metric=metric, target=metric)
+    if not comparable:
         raise UserError(
             "no setting and category was run with all of these methods, so their rows cannot be "
             "compared: keep one detector with --detector, or train what is missing."
         )
-    return found
+    return comparable
 
 
 def _matrix(

@@ -75,8 +75,8 @@ def directions(features: Floats, origin: Floats) -> Floats:
     """Return unit vectors (n, C) from `origin` (C,) to the features: what is new, not how much."""
     away = features - origin
     length = np.linalg.norm(away, axis=1, keepdims=True)
-    found: Floats = away / np.where(length > 0, length, 1)
-    return found
+    vectors: Floats = away / np.where(length > 0, length, 1)
+    return vectors
 
 
 def effective_number(vectors: Floats) -> float:
@@ -103,8 +103,8 @@ def mean_distance(vectors: Floats) -> float:
 def nearest_distances(features: Floats, references: Floats) -> Floats:
     """Return the Euclidean distance (n,) of every feature to the nearest of the references."""
     squares = (features**2).sum(1)[:, None] + (references**2).sum(1) - 2 * features @ references.T
-    found: Floats = np.sqrt(np.maximum(squares.min(axis=1), 0))
-    return found
+    distances: Floats = np.sqrt(np.maximum(squares.min(axis=1), 0))
+    return distances
 
 
 class _Given(nn.Module):

@@ -103,8 +103,8 @@ class Inception(Space):
 
     def logits(self, features: Tensor) -> Tensor:
         # Without its bias, as the published score has it.
-        found: Tensor = features @ self.net.fc.weight.T.to(features)
-        return found
+        logits: Tensor = features @ self.net.fc.weight.T.to(features)
+        return logits
 
 
 class Layer3(Space):

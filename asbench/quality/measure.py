@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator, Mapping
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
@@ -46,6 +47,41 @@ def measure(asked: MeasureSettings) -> Quality:
     Raises UserError for what the caller can mend.
     """
     return Meter(asked).measure(asked.method, asked.seed)
+
+
+def measure_all(
+    asked: MeasureSettings, methods: Sequence[str] | None, categories: Sequence[str] | None
+) -> Iterator[list[Quality]]:
+    """Measure several sets of one seed, and yield what is measured category by category.
+
+    methods: None for all that are stored, real defects too; categories: None for all. A category
+    without a set is passed over. Raises what `measure` does, and UserError where no set is left.
+    """
+    data = open_dataset(asked.dataset, name=asked.name)
+    store, seed = SynthStore.open(asked.store), asked.seed
+    stored = [
+        (key.method, category)
+        for key, category in store.sets()
+        if key.dataset == data.name
+        and (key.seed == seed or key.method == REAL)
+        and store.count(key, category)
+    ]
+    wanted = {
+        category: methods or [method for method, c in stored if c == category]
+        for category in categories or data.categories()
+    }
+    if not any(wanted.values()):
+        line = shlex.join(
+            ["asbench", "generate", "--dataset", str(asked.dataset), "--method", "draem"]
+        )
+        raise UserError(
+            f"the store at {asked.store} holds no set of {data.name} with seed {seed}: make one "
+            f"with `{line}`."
+        )
+    for category, chosen in wanted.items():
+        if chosen:
+            meter = Meter(replace(asked, category=category))
+            yield [meter.measure(method, seed) for method in chosen]
 
 
 class Meter:
@@ -146,20 +182,20 @@ class Meter:
         """Read the set once, block by block, and yield its scores."""
         count = min(self.n, self.store.read(key, self.category).count)
         masks, pairs = MaskStatistics(), _Pairs(self)
-        found: list[dict[str, dict[Region, Floats]]] = []
+        parts: list[dict[str, dict[Region, Floats]]] = []
         done = 0
         self.progress(f"{key}/{self.category}", done, count)
         for image, mask, clean in as_arrays(self.store, key, self.category, count, BATCH).blocks():
             masks.add(image, mask, clean)
             pairs.add(done, image, mask, clean)
-            found.append(features(self.loaded.spaces, image, mask, self.device))
+            parts.append(features(self.loaded.spaces, image, mask, self.device))
             done += len(image)
             self.progress(f"{key}/{self.category}", done, count)
         yield from masks.scores()
         yield from pairs.scores()
         own = {
-            name: {region: np.concatenate([part[name][region] for part in found]) for region in by}
-            for name, by in found[0].items()
+            name: {region: np.concatenate([part[name][region] for part in parts]) for region in by}
+            for name, by in parts[0].items()
         }
         yield from _distribution_scores(self, own)
         for name in self.loaded.spaces:
@@ -174,7 +210,7 @@ class _Pairs:
         self.metrics, self.device = meter.loaded.pairwise, meter.device
         self.references = meter.references
         self.against_real = bool(self.references.reference) and bool(self.metrics)
-        self.found: dict[tuple[str, Pairing, Region], list[Floats]] = {}
+        self.values: dict[tuple[str, Pairing, Region], list[Floats]] = {}
 
     def add(self, start: int, image: Pixels, mask: Masks, clean: Pixels) -> None:
         one = tensor(image, self.device).float() / 255
@@ -190,10 +226,10 @@ class _Pairs:
             two = tensor(other, self.device).float() / 255
             for name, metric in self.metrics.items():
                 for region, values in metric(one, two, where).items():
-                    self.found.setdefault((name, pairing, region), []).append(values.numpy())
+                    self.values.setdefault((name, pairing, region), []).append(values.numpy())
 
     def scores(self) -> Iterator[Score]:
-        for (name, pairing, region), parts in self.found.items():
+        for (name, pairing, region), parts in self.values.items():
             values = np.concatenate(parts)
             values = values[np.isfinite(values)]
             against = len(self.references.reference) if pairing == "real" else len(values)
@@ -298,11 +334,11 @@ def _nearest_scores(space: str, samples: Floats, references: References) -> Iter
             yield made(np.nan, len(samples), reason=NO_REAL)
         else:
             spaced = np.linspace(0, len(group) - 1, size).round().astype(int)
-            found = distributions.nearest_distances(samples, group[spaced])
-            yield made(float(found.mean()), len(samples), size, float(found.std()))
+            distances = distributions.nearest_distances(samples, group[spaced])
+            yield made(float(distances.mean()), len(samples), size, float(distances.std()))
 
 
 def _finite(rows: Floats) -> Floats:
     """Return the rows that are defined: those whose image has the region."""
-    found: Floats = rows[np.isfinite(rows).all(axis=1)]
-    return found
+    finite: Floats = rows[np.isfinite(rows).all(axis=1)]
+    return finite

@@ -61,10 +61,10 @@ class Loaded:
     @property
     def weights(self) -> dict[str, str]:
         """The digest of each network's weights, as far as they are used."""
-        found = {PAIRWISE[name]: metric.digest for name, metric in self.pairwise.items()}
+        digests = {PAIRWISE[name]: metric.digest for name, metric in self.pairwise.items()}
         # A network that serves both: what a space takes of it is as decisive.
-        found |= {SPACES[name]: space.digest for name, space in self.spaces.items()}
-        return {str(name): digest for name, digest in sorted(found.items(), key=str) if digest}
+        digests |= {SPACES[name]: space.digest for name, space in self.spaces.items()}
+        return {str(name): digest for name, digest in sorted(digests.items(), key=str) if digest}
 
     def digest_behind(self, score: str) -> str:
         """Return the digest of the weights behind a score's metric, empty where it has none.
@@ -88,7 +88,7 @@ class Loaded:
 
 def available(given: Mapping[str, Path] | None = None) -> dict[str, str]:
     """Return every metric with why it cannot be had on this machine: empty where it can."""
-    found = {}
+    reasons = {}
     for metric in METRICS:
         network, why = network_of(metric), ""
         if network is not None:
@@ -98,8 +98,8 @@ def available(given: Mapping[str, Path] | None = None) -> dict[str, str]:
                 why = str(error)
             else:
                 why = _without_package() if network == "inception" else ""
-        found[metric] = why
-    return found
+        reasons[metric] = why
+    return reasons
 
 
 def load_metrics(

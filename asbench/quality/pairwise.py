@@ -44,11 +44,11 @@ class Pairwise(ABC):
         a, b: float (B, 3, H, W) in [0, 1]; regions: bool (B, H, W), None for the whole image.
         """
         maps = [m.double() for m in self.maps(a, b)]
-        found: dict[Region, Tensor] = {}
+        values: dict[Region, Tensor] = {}
         for name, where in regions.items():
             each = [m.mean((2, 3)) if where is None else pooled(m, where) for m in maps]
-            found[name] = self.combine([mean.mean(1) for mean in each]).cpu()
-        return found
+            values[name] = self.combine([mean.mean(1) for mean in each]).cpu()
+        return values
 
 
 class Ssim(Pairwise):
@@ -57,11 +57,11 @@ class Ssim(Pairwise):
     def maps(self, a: Tensor, b: Tensor) -> list[Tensor]:
         from torchmetrics.functional.image import structural_similarity_index_measure
 
-        found = structural_similarity_index_measure(
+        similarity = structural_similarity_index_measure(
             a, b, data_range=1.0, reduction="none", return_full_image=True
         )
-        assert isinstance(found, tuple)
-        return [found[1]]
+        assert isinstance(similarity, tuple)
+        return [similarity[1]]
 
 
 class Psnr(Pairwise):
@@ -98,10 +98,10 @@ class Lpips(Pairwise):
         self.digest = weights_digest(self.model.state_dict())
 
     def maps(self, a: Tensor, b: Tensor) -> list[Tensor]:
-        found = [self.model.net(self.model.scaling_layer(2 * x - 1)) for x in (a, b)]
+        activations = [self.model.net(self.model.scaling_layer(2 * x - 1)) for x in (a, b)]
         return [
             head((_unit(one) - _unit(two)).square())
-            for head, one, two in zip(self.model.lins, *found, strict=True)
+            for head, one, two in zip(self.model.lins, *activations, strict=True)
         ]
 
 

@@ -58,8 +58,8 @@ class References:
     def masks(self) -> list[Mask]:
         """The mask of each, bool (H, W); all False where none is on record."""
         shape = (self.test.geometry.height, self.test.geometry.width)
-        found = [self.test.masks[place] for place in self._places]
-        return [np.zeros(shape, np.bool_) if mask is None else mask for mask in found]
+        masks = [self.test.masks[place] for place in self._places]
+        return [np.zeros(shape, np.bool_) if mask is None else mask for mask in masks]
 
     @property
     def reference(self) -> list[int]:
@@ -120,8 +120,8 @@ def features(
         rows = slice(start, start + BATCH)
         pixels, regions = tensor(images[rows], device), region_tensors(masks[rows], device)
         for name, space in spaces.items():
-            for region, found in space.features(pixels, regions).items():
-                parts[name][region].append(found)
+            for region, values in space.features(pixels, regions).items():
+                parts[name][region].append(values)
     return {
         name: {region: np.concatenate(some) for region, some in by.items() if some}
         for name, by in parts.items()

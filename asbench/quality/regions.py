@@ -32,8 +32,8 @@ def band(mask: Mask) -> Mask:
     radius = max(1, round(min(mask.shape) * BAND))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     marked = mask.astype(np.uint8)
-    found: Mask = cv2.dilate(marked, disc) != cv2.erode(marked, disc)
-    return found
+    border: Mask = cv2.dilate(marked, disc) != cv2.erode(marked, disc)
+    return border
 
 
 def bands(masks: Masks) -> Masks:
@@ -79,17 +79,17 @@ class MaskStatistics:
     def scores(self) -> list[Score]:
         """Return the statistics of all that was added."""
         n = len(self.areas)
-        found = [
+        scores = [
             _mean("mask_area", "self", "whole", self.areas, n),
             _mean("mask_regions", "self", "whole", self.regions, n),
             _mean("mask_distance", "self", "whole", self.distances, n),
         ]
         entropy = self._entropy()
         reason = "" if np.isfinite(entropy) else "no mask marks anything"
-        found.append(Score("mask_position", "self", "whole", entropy, n, reason=reason))
+        scores.append(Score("mask_position", "self", "whole", entropy, n, reason=reason))
         for (name, region), values in self.changes.items():
-            found.append(_mean(name, "clean", region, values))
-        return found
+            scores.append(_mean(name, "clean", region, values))
+        return scores
 
     def _add_change(self, image: Pixels, mask: Mask, clean: Pixels) -> None:
         change = cv2.absdiff(image, clean).mean(axis=2) / 255

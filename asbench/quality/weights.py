@@ -56,18 +56,18 @@ def find_weights(name: str, given: Mapping[str, Path] | None = None) -> Path:
     folder = Path(base) if base else None
     if folder is not None and not folder.is_dir():
         raise UserError(f"ASBENCH_WEIGHTS names {base}, and there is no such folder.")
-    found = [
+    files = [
         path
         for path in sorted(folder.iterdir() if folder else ())
         if path.name.startswith(network.begins) and path.suffix in (".safetensors", ".pth")
     ]
-    if len(found) > 1:
+    if len(files) > 1:
         raise UserError(
-            f"{folder} holds {' and '.join(path.name for path in found)}: choose one with "
-            f"--weights {name}={found[0]}"
+            f"{folder} holds {' and '.join(path.name for path in files)}: choose one with "
+            f"--weights {name}={files[0]}"
         )
-    if found:
-        return found[0]
+    if files:
+        return files[0]
     raise UserError(
         f"the weights of {name} are not on this machine: fetch {network.file} from {network.url} "
         f"and give it with --weights {name}=PATH, or put it into a folder and name that in "

@@ -64,10 +64,10 @@ HEAD = ("Runs", "Data set", "Category", "Detector", "Trained with", "Ratio", "Se
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Coverage:
     """A study as a report takes it.
 
-    count: runs that it asks for; found: those that there are; expected: all but what was left
+    count: runs that it asks for; standing: those that there are; expected: all but what was left
     out; gaps: of what is not there; others: runs of the folder that are not of the study;
     selected: whether its checkpoints were selected on the test set; quality: a sentence on what is
     measured and what is not, empty where nothing is asked for.
@@ -75,7 +75,7 @@ class Asked:
 
     name: str
     count: int
-    found: int
+    standing: int
     expected: tuple[Expected, ...]
     gaps: tuple[Gap, ...]
     others: int
@@ -85,7 +85,7 @@ class Asked:
     @property
     def told(self) -> str:
         """The study in a sentence."""
-        text = f"Study {self.name}: {self.found} of its {self.count} runs stand"
+        text = f"Study {self.name}: {self.standing} of its {self.count} runs stand"
         kinds = dict.fromkeys(gap.kind for gap in self.gaps)
         counts = {k: sum(gap.count for gap in self.gaps if gap.kind == k) for k in kinds}
         if counts:
@@ -108,7 +108,7 @@ class Asked:
         return Sheet("missing", name, ("Why", *HEAD), rows, notes)
 
 
-def asked(record: Record, runs: Sequence[Run], measured: Sequence[Quality] = ()) -> Asked:
+def coverage_of(record: Record, runs: Sequence[Run], measured: Sequence[Quality] = ()) -> Coverage:
     """Hold a study against the runs of its folder, and its quality against what is measured."""
     standing_runs = standing(record.cells, runs)
     reasons = {out.cell: (LEFT_OUT, "; ".join(out.reasons)) for out in record.left_out}
@@ -121,10 +121,10 @@ def asked(record: Record, runs: Sequence[Run], measured: Sequence[Quality] = ())
         by_reason[reasons.get(cell, why)].append(cell)
     order = (FAILED, LEFT_OUT, NOT_YET)
     gaps = [Gap(kind, why, boxes(cells)) for (kind, why), cells in by_reason.items()]
-    return Asked(
+    return Coverage(
         name=record.name,
         count=len(record.cells),
-        found=len(standing_runs),
+        standing=len(standing_runs),
         expected=tuple(
             dict.fromkeys(
                 _expected(c) for c in record.cells if c in standing_runs or c not in reasons

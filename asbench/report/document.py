@@ -12,7 +12,7 @@ from asbench.imaging import contact_sheet
 from asbench.progress import Notify, silent
 from asbench.quality import quality_vs_detection
 from asbench.quality import record as qualities
-from asbench.report import coverage
+from asbench.report.coverage import coverage_of, own, own_quality
 from asbench.report.page import html, studies
 from asbench.report.paper import files
 from asbench.report.tables import csv_text, results_table
@@ -75,10 +75,10 @@ def write(
     said = None if study is None else record.read(within)
     shown = results.runs(root)
     measured = qualities.rows(within / QUALITY if quality is None else Path(quality))
-    asked = None
+    coverage = None
     if said is not None:
-        asked = coverage.asked(said, shown, measured)
-        shown, measured = coverage.own(said, shown), coverage.own_quality(said, measured)
+        coverage = coverage_of(said, shown, measured)
+        shown, measured = own(said, shown), own_quality(said, measured)
     kept = quality_vs_detection.latest(measured)
     if len(kept) < len(measured):
         notify(f"{len(measured) - len(kept)} sets measured otherwise than the latest left out")
@@ -89,7 +89,7 @@ def write(
         sheets=contact_sheet.sheets(place, shown) if images and SynthStore.stands_at(place) else {},
         runs=shown,
         quality=scores,
-        asked=asked,
+        coverage=coverage,
         compare=compare == "paper",
         images=images,
     )
@@ -99,10 +99,14 @@ def write(
         if path is not None:
             into_place(Path(path), form(table))
             written.append(Path(path))
-    grid = studies.grid_of(table.scores, asked)
+    grid = studies.grid_of(table.scores, coverage)
     if tables is not None:
         beside = compare == "paper"
-        written += files.write(grid, Path(tables), quality=scores, compare=beside, asked=asked)
+        written += files.write(
+            grid, Path(tables), quality=scores, compare=beside, coverage=coverage
+        )
     if figures is not None:
         written += files.write_figures(grid, Path(figures), scores)
-    return WrittenReport(page, len(shown), tuple(written), "" if asked is None else asked.told)
+    return WrittenReport(
+        page, len(shown), tuple(written), "" if coverage is None else coverage.told
+    )

@@ -190,14 +190,14 @@ class Availability:
             for name, path in self.study.weights.items()
             if name in QUALITY_NETWORKS
         }
-        why = {name: found for name in asked if (found := available(given).get(name))}
+        why = {name: reason for name in asked if (reason := available(given).get(name))}
         alike = {text: [name for name in why if why[name] == text] for text in why.values()}
         return {name: Absence("quality", ", ".join(alike[why[name]]), why[name]) for name in why}
 
     def lacks(self, cell: Cell) -> tuple[Absence, ...]:
         """Return what a cell needs and is not here."""
         data = self.data(cell.dataset)
-        found = [data] if isinstance(data, Absence) else []
+        absences = [data] if isinstance(data, Absence) else []
         looked_up = [
             self._looked_up("weights", cell.detector, partial(self._weights, cell)),
         ]
@@ -206,7 +206,7 @@ class Availability:
             synthesizer = self.methods.get(method)
             if synthesizer is not None and "textures" in synthesizer.needs:
                 looked_up.append(self._looked_up("data", "textures", self._textures))
-        return (*found, *(absence for absence in looked_up if absence is not None))
+        return (*absences, *(absence for absence in looked_up if absence is not None))
 
     def _looked_up(
         self, kind: str, name: str, look: Callable[[], Absence | None]

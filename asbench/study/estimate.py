@@ -16,11 +16,13 @@ from pathlib import Path
 
 import torch
 
+from asbench import results
 from asbench.detectors import build, protocol_of
 from asbench.results import Run
 from asbench.study.plan import StudyPlan
 from asbench.study.record import Cell
 from synth_store import Geometry
+from synth_store.places import place
 
 PIXELS = 256 * 256
 SECONDS_A_SAMPLE = 0.003
@@ -60,6 +62,34 @@ class Time:
     source: str
 
 
+@dataclass(frozen=True)
+class Costs:
+    """What a study will take. free: bytes that there are where it will stand."""
+
+    times: tuple[Time, ...]
+    disk: Disk
+    free: int
+
+    @property
+    def seconds(self) -> float:
+        """Of all runs on one worker, as far as something is known of them."""
+        return sum(time.seconds or 0 for time in self.times)
+
+
+def costs(plan: StudyPlan, store: Path | str, runs: Path, *, gpu: bool) -> Costs:
+    """Return what all cells of a study will take; the runs that stand already say how long.
+
+    store: its place. What is free on an object store nobody knows: then it is where the runs are.
+    """
+    known = results.runs(runs) if runs.is_dir() else []
+    folder = place(store)
+    return Costs(
+        times=tuple(times(plan.cells, known, gpu=gpu)),
+        disk=disk(plan, plan.cells),
+        free=free(folder if isinstance(folder, Path) else runs),
+    )
+
+
 def disk(plan: StudyPlan, cells: Sequence[Cell]) -> Disk:
     """Return the bytes that these cells will add."""
     scale = _scale(plan.study.geometry)
@@ -89,7 +119,7 @@ def times(cells: Sequence[Cell], runs: Iterable[Run], *, gpu: bool) -> list[Time
         on_gpu = str(run.environment.get("device", "")).startswith("cuda")
         key = (d["detector"], d["geometry"], d["batch"], on_gpu)
         measured[key].append((run.seconds["train"] + run.seconds["score"]) / d["steps"])
-    found = []
+    by_detector = []
     for detector in dict.fromkeys(cell.detector for cell in cells):
         own = [cell for cell in cells if cell.detector == detector]
         seconds: list[float | None] = []
@@ -104,8 +134,8 @@ def times(cells: Sequence[Cell], runs: Iterable[Run], *, gpu: bool) -> list[Time
                 sources.add("guessed")
         whole = None if None in seconds else sum(s for s in seconds if s is not None)
         source = " and ".join(sorted(sources)) if whole is not None else "nothing is known"
-        found.append(Time(detector, len(own), sum(c.steps for c in own), whole, source))
-    return found
+        by_detector.append(Time(detector, len(own), sum(c.steps for c in own), whole, source))
+    return by_detector
 
 
 def free(folder: Path) -> int:

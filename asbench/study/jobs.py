@@ -276,14 +276,14 @@ def reporting(place: Place, job: str) -> Iterator[Progress]:
 
 def statuses(place: Place) -> list[tuple[str, int, int]]:
     """Return what running jobs say of themselves: what they do, how much of it, of how much."""
-    found = []
+    running = []
     for path in sorted(place.status.glob("*.json")):
         try:
             what, done, total = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):  # its job ended between the listing and the reading
             continue
-        found.append((str(what), int(done), int(total)))
-    return found
+        running.append((str(what), int(done), int(total)))
+    return running
 
 
 @contextmanager

@@ -73,14 +73,14 @@ def plan(study: Study) -> StudyPlan:
         for cell in _cells(here, part):
             cells.setdefault(cell, cell)
     unmeasurable = here.unmeasurable()
-    absent = {cell: found for cell in cells.values() if (found := here.lacks(cell))}
+    absent = {cell: absences for cell in cells.values() if (absences := here.lacks(cell))}
     return StudyPlan(
         study=study,
         cells=tuple(cells.values()),
         absent=absent,
         faults=tuple(dict.fromkeys(here.faults)),
         normals=here.normals,
-        methods={name: found for name, found in here.methods.items() if found is not None},
+        methods={name: method for name, method in here.methods.items() if method is not None},
         unmeasurable=unmeasurable,
     )
 

@@ -25,7 +25,7 @@ def refuse(planned: StudyPlan, store: Place, runs: Path, *, available: bool) -> 
         ]
         faults.append("--available leaves out the metrics of quality that cannot be had here.")
     if planned.absent and not available:
-        absences = dict.fromkeys(a for found in planned.absent.values() for a in found)
+        absences = dict.fromkeys(a for of_cell in planned.absent.values() for a in of_cell)
         faults += [f"not here: {absence}" for absence in absences]
         faults.append(
             f"{len(planned.absent)} of {len(planned.cells)} runs need what is not here: "

@@ -130,13 +130,13 @@ def standing(
         d = run.decides
         place = (d["dataset"], d["category"], d["detector"], d["seed"])
         by_place.setdefault(place, []).append(run)
-    found = {}
+    newest = {}
     for cell in cells:
         at = (cell.dataset, cell.category, cell.detector, cell.training.seed)
         for run in by_place.get(at, ()):
             if match(cell, run) and counts(cell, run):
-                found[cell] = run
-    return found
+                newest[cell] = run
+    return newest
 
 
 @dataclass(frozen=True)

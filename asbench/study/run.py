@@ -117,9 +117,9 @@ def _run(planned: StudyPlan, place: Place, session: Session) -> Record:
             "of others is saved: the same command continues."
         ) from None
     finally:
-        found = work.record()
-        record.write(found, place.folder)
-    return found
+        outcome = work.record()
+        record.write(outcome, place.folder)
+    return outcome
 
 
 @dataclass
@@ -210,10 +210,12 @@ class _Work:
         learned = isinstance(self.plan.methods[one.method], LearnedSynthesizer)
         if learned and self.store.remote:
             key = StoreKey(one.dataset, one.method, one.seed)
-            found = self.store.read(key, one.category)
-            if len(found) < study.samples:
+            stored = self.store.read(key, one.category)
+            if len(stored) < study.samples:
                 line = regenerate_command(self.store, key, one.category, count=study.samples)
-                raise StoreError(f"{one} has {len(found)} of {study.samples} samples: run `{line}`")
+                raise StoreError(
+                    f"{one} has {len(stored)} of {study.samples} samples: run `{line}`"
+                )
             return None
         settings = study.variants.get(one.method)
         plain, _, variant = one.method.partition("@")
@@ -348,8 +350,9 @@ class _Work:
 
     def _weights_of(self, method: str) -> tuple[tuple[str, str], ...]:
         """Return those of the study's weights that a method starts from."""
-        found = self.plan.methods[method]
-        names = {f.name for f in found.pretrained} if isinstance(found, LearnedSynthesizer) else ()
+        synthesizer = self.plan.methods[method]
+        files = synthesizer.pretrained if isinstance(synthesizer, LearnedSynthesizer) else ()
+        names = {file.name for file in files}
         given = self.plan.study.weights.items()
         return tuple(sorted((name, path) for name, path in given if name in names))
 
@@ -397,14 +400,14 @@ class _Work:
             return {}
         wanted = {one.stored: one for one in self.plan.sets(self.plan.present)}
         asked = (measure["n"], measure["real"], sorted(self.plan.metrics))
-        found = {}
+        measured = {}
         for quality in qualities.rows(self.place.quality):
             d = quality.decides
             one = wanted.get(SetNeeded(d["dataset"], d["category"], d["method"], d["seed"]))
             said = (d["n"], d["real"], sorted(d["metrics"]))
             if one is not None and said == asked and self._still_measured(one, quality):
-                found[one] = quality.id
-        return found
+                measured[one] = quality.id
+        return measured
 
     def _still_measured(self, one: SetNeeded, quality: Quality) -> bool:
         decides = quality.decides

@@ -34,13 +34,13 @@ class Reading:
         given = value if isinstance(value, list) else [value]
         if not given:
             self.faults.append(f"{where}: it is empty: leave it out, or name something.")
-        found: dict[Any, T] = {}
+        distinct: dict[Any, T] = {}
         for one in given:
             missing = cast(T, self)
             got = self.value(where, read, one, missing)
             if got is not missing:
-                found.setdefault(got, got)
-        return tuple(found.values())
+                distinct.setdefault(got, got)
+        return tuple(distinct.values())
 
     def known(self, where: str, given: Any, names: Iterable[str]) -> dict[str, Any]:
         """Return a mapping's entries whose names are known."""

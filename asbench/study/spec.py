@@ -248,12 +248,12 @@ def _datasets(reading: Reading, where: str, own: Any, top: Any) -> dict[str, dic
         if not whole:
             reading.faults.append(f"{where}: no data set is named: add `datasets: [demo]`.")
         return whole
-    found = _categories(reading, where, own)
+    chosen = _categories(reading, where, own)
     return {
         name: {c: n if n is not None else whole.get(name, {}).get(c) for c, n in some.items()}
         if some
         else whole.get(name, {})
-        for name, some in found.items()
+        for name, some in chosen.items()
     }
 
 
@@ -263,22 +263,22 @@ def _categories(reading: Reading, where: str, given: Any) -> dict[str, dict[str,
         given = dict.fromkeys(given if isinstance(given, list) else [given], "all")
     if given is not None and not isinstance(given, dict):
         reading.faults.append(f"{where}: {given!r} is not a list of data sets.")
-    found: dict[str, dict[str, int | None]] = {}
+    categories: dict[str, dict[str, int | None]] = {}
     for name, some in (given if isinstance(given, dict) else {}).items():
         key = reading.value(where, schema.dataset_name, name, "")
         at = f"{where}.{name}"
         if isinstance(some, dict):
-            found[key] = {
+            categories[key] = {
                 reading.value(at, schema.category, c, "?"): reading.value(
                     f"{at}.{c}", schema.count, n, 1
                 )
                 for c, n in some.items()
             }
         elif some in (None, "all"):
-            found[key] = {}
+            categories[key] = {}
         else:
-            found[key] = dict.fromkeys(reading.values(at, schema.category, some))
-    return {key: some for key, some in found.items() if key and "?" not in some}
+            categories[key] = dict.fromkeys(reading.values(at, schema.category, some))
+    return {key: some for key, some in categories.items() if key and "?" not in some}
 
 
 def _budgets(reading: Reading, where: str, own: Any, top: Any) -> tuple[Budget, ...]:
@@ -318,7 +318,7 @@ def _budgets(reading: Reading, where: str, own: Any, top: Any) -> tuple[Budget, 
 
 
 def _variants(reading: Reading, given: Any) -> dict[str, Mapping[str, Any]]:
-    found: dict[str, Mapping[str, Any]] = {}
+    variants: dict[str, Mapping[str, Any]] = {}
     for name, settings in given.items() if isinstance(given, dict) else ():
         if "@" not in str(name) or not isinstance(settings, dict) or not settings:
             reading.faults.append(
@@ -326,12 +326,12 @@ def _variants(reading: Reading, given: Any) -> dict[str, Mapping[str, Any]]:
                 "`nsa@three: {patches: 3}`."
             )
         else:
-            found[reading.value("variants", schema.method_name, name, "")] = settings
+            variants[reading.value("variants", schema.method_name, name, "")] = settings
     if given is not None and not isinstance(given, dict):
         reading.faults.append(
             f"variants: {given!r} is not of the form `nsa@three: {{patches: 3}}`."
         )
-    return {name: settings for name, settings in found.items() if name}
+    return {name: settings for name, settings in variants.items() if name}
 
 
 def _texts(reading: Reading, where: str, given: Any) -> dict[str, str]:

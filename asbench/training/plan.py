@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -52,9 +52,9 @@ class Learner:
     ) -> Learner:
         """Return a detector of ours; raises what `resolve` and `find_pretrained` raise."""
         check_networks(weights or {})
-        found, parameters = resolve(name, settings)
+        detector, parameters = resolve(name, settings)
         pretrained = pretrained_of(name, settings, weights)
-        return cls(name, protocol_of(name), found.stride, parameters, pretrained)
+        return cls(name, protocol_of(name), detector.stride, parameters, pretrained)
 
 
 @dataclass(frozen=True)
@@ -224,6 +224,33 @@ def plan_run(training: TrainSettings, learner: Learner | None = None) -> Plan:
         if training.select == BEST_ON_TEST:
             test.refuse_without_masks(protocol.select.metrics)
     return plan
+
+
+def plan_all(
+    training: TrainSettings, categories: Sequence[str] | None, seeds: Sequence[int]
+) -> list[Plan]:
+    """Settle every run of some categories and training seeds, category by category.
+
+    So a refusal of any of them wastes no training. categories: None takes the first, and `all`
+    among them every one. `training.notify` hears what was taken, and of each run what it will see.
+    Raises what `plan_run` raises.
+    """
+    known = open_dataset(training.dataset, name=training.name).categories()
+    if not categories and len(known) > 1:
+        training.notify(
+            f"category {known[0]} of {', '.join(known)} (--category all trains every one)"
+        )
+    if "@" in training.detector:
+        training.notify(
+            f"{training.detector} is a reduced or changed network: not to be held against papers"
+        )
+    plans: list[Plan] = []
+    for category in known if "all" in (categories or ()) else categories or known[:1]:
+        plan = plan_run(dataclasses.replace(training, category=category, seed=seeds[0]))
+        plans += [plan.with_seed(seed) for seed in seeds]
+    for plan in plans:
+        training.notify(str(plan))
+    return plans
 
 
 def _share(ratio: float) -> Fraction:

@@ -126,12 +126,12 @@ def find_sources(
             f"mix {mix} names {', '.join(missing)}, which the store at {store.root} does not hold "
             f"for {dataset}/{category} (set seed {seed}). Make what is missing with\n{lines}"
         )
-    found = Mix(tuple(sorted(shares)))
-    if len({name for name, _ in found.shares}) != len(found.shares):
-        raise UserError(f"mix {mix} comes down to one set twice ({found}): name each once.")
-    sets = tuple(store.read(_key(dataset, n, seed), category) for n in found.names)
+    stored_mix = Mix(tuple(sorted(shares)))
+    if len({name for name, _ in stored_mix.shares}) != len(stored_mix.shares):
+        raise UserError(f"mix {mix} comes down to one set twice ({stored_mix}): name each once.")
+    sets = tuple(store.read(_key(dataset, n, seed), category) for n in stored_mix.names)
     sizes = tuple(_trained(store, s, pool, origin) for s in sets)
-    return Sources(found, sets, sizes, tuple(resolved))
+    return Sources(stored_mix, sets, sizes, tuple(resolved))
 
 
 def _key(dataset: str, method: str, seed: int) -> StoreKey:

@@ -89,8 +89,8 @@ def execute(plan: Plan) -> Trained:
     what = f"{decides['detector']} on {decides['dataset']}/{decides['category']}"
     before = None
     if training.untrained:
-        found = test.scores(model, where, partial(progress, f"scoring untrained {what}"))
-        before = only_metrics(evaluate(found))
+        untrained = test.scores(model, where, partial(progress, f"scoring untrained {what}"))
+        before = only_metrics(evaluate(untrained))
 
     best, judged = None, protocol_of(decides["detector"]).select.metrics
     if decides["select"] == BEST_ON_TEST:
@@ -130,8 +130,8 @@ def _sum_on_test(
     plan: Plan, model: Detector, metrics: Sequence[str], progress: Callable[[int, int], None]
 ) -> float:
     """Return what published code maximises over checkpoints, on the full test set."""
-    found = only_metrics(evaluate(plan.test.scores(model, plan.device, progress)))["full"]
-    return math.fsum(found[metric] for metric in metrics)
+    scores = only_metrics(evaluate(plan.test.scores(model, plan.device, progress)))["full"]
+    return math.fsum(scores[metric] for metric in metrics)
 
 
 def record(
@@ -154,9 +154,9 @@ def record(
     """
     folder, where = plan.folder, plan.device
     start = perf_counter()
-    found = plan.test.scores(model, where, progress)
-    metrics = evaluate(found)
-    published = None if flavour is None else parity_scores(flavour, found, plan.test.greys())
+    scores = plan.test.scores(model, where, progress)
+    metrics = evaluate(scores)
+    published = None if flavour is None else parity_scores(flavour, scores, plan.test.greys())
     threshold = _threshold(model, plan.normals, plan.sources, where)
     scored = perf_counter() - start
     run = Run(
@@ -177,8 +177,8 @@ def record(
         parity=published,
     )
     save_weights(model, folder / "model.safetensors")
-    results.write_table(folder, table(found))
-    results.write_gallery(folder, plan.test.gallery(found))
+    results.write_table(folder, table(scores))
+    results.write_gallery(folder, plan.test.gallery(scores))
     results.save(run, folder)
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)
 
@@ -265,5 +265,5 @@ def _commit() -> str | None:
     if git is None or not (root / ".git").exists():  # another's repository may lie further up
         return None
     command = [git, "rev-parse", "--short", "HEAD"]
-    found = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-    return found.stdout.strip() or None
+    completed = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    return completed.stdout.strip() or None

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from asbench.generation import generate as stage
 from asbench.generation.generate import generate, samples_of
 from asbench.generation.recompute import recompute
 from asbench.generation.render import ATTEMPTS, render_job
+from asbench.settings import GenerateSettings
 from asbench.types import Canvas, PerSample
 from synth_store import Sample, StoreError, StoreKey, SynthStore, UserError
 from tests.toyset import Toys
@@ -42,6 +44,20 @@ def test_sets_come_method_by_method_and_category_by_category(tmp_path: Path) -> 
     assert found == [(m, c, 5) for m in METHODS for c in ("a", "b")]
     assert sets[0][0].image.shape == (32, 24, 3)
     assert len({s.digest for s in sets}) == 4
+
+
+def test_of_each_set_it_is_said_how_much_is_new(tmp_path: Path) -> None:
+    def counts(n: int, **changed: object) -> list[tuple[str, int, int, int]]:
+        asked = GenerateSettings("toys", ["cutout", "real"], category="a", n=n, store=tmp_path)
+        sets = stage.render_sets(replace(asked, size=32, workers=1, **changed))
+        return [(one.stored.key.method, len(one.stored), one.before, one.new) for one in sets]
+
+    (_, real, *_) = first = counts(5)[1]
+    assert counts(5) == [("cutout", 5, 5, 0), ("real", real, real, 0)]
+    assert first == ("real", real, 0, real)
+    assert counts(9)[0] == ("cutout", 9, 5, 4)
+    assert counts(3)[0] == ("cutout", 9, 3, 0)
+    assert counts(9, replace=True) == [("cutout", 9, 0, 9), first]
 
 
 def test_workers_play_no_part(tmp_path: Path) -> None:

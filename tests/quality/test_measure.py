@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from asbench.imaging.geometry import resize
 from asbench.quality import distributions, record
 from asbench.quality import measure as stage
 from asbench.quality.feature_extractors import Histogram
-from asbench.quality.measure import Meter, measure
+from asbench.quality.measure import Meter, measure, measure_all
 from asbench.quality.record import Quality
+from asbench.settings import MeasureSettings
 from asbench.types import Item
 from synth_store import StoreError, StoreKey, SynthStore, UserError
 from tests.toyset import Toys
@@ -202,3 +204,21 @@ def test_csv_has_a_line_a_score(quality: Quality) -> None:
     assert len(lines) == 1 + len(quality.scores)
     assert lines[0].startswith("id,dataset,category,method,seed,real,metric,pairing,region,value")
     assert "nan" not in record.csv_text([quality])
+
+
+def test_all_stored_sets_are_measured_category_by_category(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "open_dataset", lambda dataset, **_: Toys())
+    asked = MeasureSettings(
+        "toys", store=made, out=tmp_path, device="cpu", n=4, metrics=("fid@histogram",)
+    )
+    (of_a,) = measure_all(asked, None, None)  # of the toys only `a` is stored
+    assert {q.decides["category"] for q in of_a} == {"a"}
+    assert [q.decides["method"] for q in of_a] == ["cutout", "cutpaste", "real"]
+    chosen = measure_all(asked, ["cutpaste"], ["a"])
+    assert [[q.id for q in of_category] for of_category in chosen] == [[of_a[1].id]]
+    with pytest.raises(UserError, match=r"no set of toys with seed 0: make one with `asbench gen"):
+        next(measure_all(asked, None, ["b"]))
+    (real,) = measure_all(replace(asked, seed=3), None, None)
+    assert [q.decides["method"] for q in real] == ["real"]

@@ -328,6 +328,21 @@ def test_hours_are_measured_where_runs_stand_and_else_guessed(cell: Cell) -> Non
     assert estimate.times([cell], [run], gpu=True)[0].source == "guessed"
 
 
+def test_costs_are_of_all_runs_whether_or_not_a_folder_is_there(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "size: 32\ndatasets: {demo: [weave]}\ndetectors: [unet@tiny]\nmixes: cutout\n"
+    planned, asked = plan(write(text)), []
+    monkeypatch.setattr(estimate, "free", lambda folder: asked.append(folder) or 7)
+    store, runs = tmp_path / "store", tmp_path / "runs"
+    local = estimate.costs(planned, store, runs, gpu=False)
+    assert local.times == tuple(estimate.times(planned.cells, [], gpu=False))
+    assert local.seconds == sum(time.seconds or 0 for time in local.times) > 0
+    assert (local.disk, local.free) == (estimate.disk(planned, planned.cells), 7)
+    assert estimate.costs(planned, "s3://bucket/sets", runs, gpu=False) == local
+    assert asked == [store, runs]
+
+
 def test_too_little_disk_is_refused_before_anything_is_written(
     write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

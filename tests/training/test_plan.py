@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,8 @@ import pytest
 from asbench import results, train
 from asbench.generation.generate import generate
 from asbench.settings import TrainSettings
-from asbench.training.plan import plan_run
-from synth_store import UserError
+from asbench.training.plan import plan_all, plan_run
+from synth_store import StoreError, UserError
 from tests.toyset import Toys
 
 QUICK = {
@@ -110,3 +111,22 @@ def test_a_refused_plan_writes_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(UserError, match="a batch of 0 items"):
         plan_run(TrainSettings("toys", ratio=0, batch=0, store=tmp_path / "s", device="cpu"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_all_runs_are_settled_before_the_first(store: Path, tmp_path: Path) -> None:
+    told: list[str] = []
+    more = {"store": store, "runs": tmp_path / "runs", "steps": 4, **QUICK}
+    training = TrainSettings("toys", "cutout", notify=told.append, **more)
+    plans = plan_all(training, None, [0, 2])
+    singly = [plan_run(replace(training, category="a", seed=seed)).id for seed in (0, 2)]
+    assert [plan.id for plan in plans] == singly
+    assert told == [
+        "category a of a, b (--category all trains every one)",
+        "draem@tiny is a reduced or changed network: not to be held against papers",
+        *map(str, plans),
+    ]
+    assert [plan.id for plan in plan_all(training, ["a"], [2])] == singly[1:]
+    for categories in (["all"], ["a", "b"]):  # there is no set of b
+        with pytest.raises(StoreError, match="toys/b"):
+            plan_all(training, categories, [0])
+    assert not (tmp_path / "runs").exists()

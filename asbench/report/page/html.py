@@ -17,7 +17,7 @@ from markupsafe import Markup
 from asbench import results
 from asbench.documents import into_place
 from asbench.report import tables
-from asbench.report.coverage import HEAD, Asked
+from asbench.report.coverage import HEAD, Coverage
 from asbench.report.page import figures, galleries, overlays, qualitative, sections, studies
 from asbench.report.page.sections import Plot
 from asbench.report.paper.relations import QualityByMethod
@@ -49,16 +49,16 @@ def write(
     sheets: Mapping[str, bytes] | None = None,
     runs: Sequence[Run] | None = None,
     quality: QualityByMethod | None = None,
-    asked: Asked | None = None,
+    coverage: Coverage | None = None,
     compare: bool = False,
     images: bool = True,
 ) -> Path:
     """Write the page of finished runs under `runs_root` to `out`, and return `out`.
 
     sheets: contact sheets of the synthetic sets, name to PNG; runs: those that are shown, all by
-    default; quality: as `asbench.report.paper.relations` takes it; asked: the study that the runs
-    are of; compare: whether to set the paper's printed numbers beside ours; images: whether to show
-    test images. Equal inputs give equal bytes.
+    default; quality: as `asbench.report.paper.relations` takes it; coverage: of the study that the
+    runs are of; compare: whether to set the paper's printed numbers beside ours; images: whether to
+    show test images. Equal inputs give equal bytes.
     Raises UserError where no run has finished or one is damaged.
     """
     runs = results.runs(runs_root) if runs is None else runs
@@ -72,7 +72,7 @@ def write(
         runs_root,
         sheets or {},
         quality=quality,
-        asked=asked,
+        coverage=coverage,
         compare=compare,
         images=images,
     )
@@ -86,13 +86,13 @@ def page(
     sheets: Mapping[str, bytes],
     *,
     quality: QualityByMethod | None = None,
-    asked: Asked | None = None,
+    coverage: Coverage | None = None,
     compare: bool = False,
     images: bool = True,
 ) -> str:
     """Return the page as text; arguments as in `write`."""
     table = tables.results_table(runs)
-    grid = studies.grid_of(table.scores, asked)
+    grid = studies.grid_of(table.scores, coverage)
     many = len(runs) > MANY
     view = _in_short(table) if many else table
     within = galleries.places(table, MANY)
@@ -117,7 +117,7 @@ def page(
         table=view,
         many=many,
         study=studies.study(grid, quality, compare=compare),
-        asked=asked,
+        coverage=coverage,
         gap_head=HEAD,
         selected=grid.selected,
         blocks=_blocks(view),

@@ -143,9 +143,9 @@ def _choose(
         for scene, tile in kept[run.id]:
             by_id[scene.id].append((scene, tile))
     whole = [
-        Picked(found[0][0], tuple(t for _, t in found), tuple(a[i] for a in aps))
-        for i, found in by_id.items()
-        if len(found) == len(runs) and i in margins
+        Picked(pairs[0][0], tuple(t for _, t in pairs), tuple(a[i] for a in aps))
+        for i, pairs in by_id.items()
+        if len(pairs) == len(runs) and i in margins
     ]
     if not whole:
         return None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from asbench.report.coverage import Asked
+from asbench.report.coverage import Coverage
 from asbench.report.page import sections
 from asbench.report.page.sections import Plot, SheetShown
 from asbench.report.paper import questions
@@ -55,11 +55,11 @@ class Findings:
         return all(a.answer.verdict == "too few runs" for a in self.answers)
 
 
-def grid_of(scores: pd.DataFrame, asked: Asked | None = None) -> ScoreGrid:
-    """Return the grid of some scores; asked: the study that they are of, whose gaps it then has."""
-    if asked is None:
+def grid_of(scores: pd.DataFrame, coverage: Coverage | None = None) -> ScoreGrid:
+    """Return the grid of some scores, with the gaps of the study that they are of, if any."""
+    if coverage is None:
         return score_grid(scores)
-    return score_grid(scores, asked.expected, selected=asked.selected)
+    return score_grid(scores, coverage.expected, selected=coverage.selected)
 
 
 def study(

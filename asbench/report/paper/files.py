@@ -8,7 +8,7 @@ from pathlib import Path
 
 from asbench.data import published
 from asbench.documents import into_place
-from asbench.report.coverage import Asked
+from asbench.report.coverage import Coverage
 from asbench.report.drawing import Drawing
 from asbench.report.paper import hybrids, questions, sheet, tables
 from asbench.report.paper.comparison import marked
@@ -30,15 +30,15 @@ def sheets(
     quality: QualityByMethod | None = None,
     measured: Mapping[str, Mapping[str, published.Measured]] | None = None,
     compare: bool = False,
-    asked: Asked | None = None,
+    coverage: Coverage | None = None,
 ) -> list[Sheet]:
     """Return tables 3 to 9 and those of the mixtures, without the empty ones.
 
-    asked: the study that the scores are of, whose missing runs are listed with their reasons.
+    coverage: the study that the scores are of, whose missing runs are listed with their reasons.
     """
     shown = tables.tables(grid, quality=quality, measured=measured, compare=compare)
-    if asked is not None:
-        shown = [*(table for table in shown if table.name != "missing"), asked.sheet()]
+    if coverage is not None:
+        shown = [*(table for table in shown if table.name != "missing"), coverage.sheet()]
     shown += [marked(hybrids.hybrid_table(grid, metric), grid) for metric in tables.SHOWN]
     return [table for table in shown if table.rows]
 
@@ -50,16 +50,16 @@ def write(
     quality: QualityByMethod | None = None,
     measured: Mapping[str, Mapping[str, published.Measured]] | None = None,
     compare: bool = False,
-    asked: Asked | None = None,
+    coverage: Coverage | None = None,
 ) -> list[Path]:
     """Write every table in every form, and `questions.md`; return the files.
 
     Equal scores give equal bytes. Raises UserError where a file cannot be written.
     """
     answered = questions.answers(grid, quality)
-    tables = sheets(grid, quality=quality, measured=measured, compare=compare, asked=asked)
+    tables = sheets(grid, quality=quality, measured=measured, compare=compare, coverage=coverage)
     tables += [marked(replace(a.sheet, notes=a.notes), grid) for a in answered if a.sheet]
-    before = [asked.told, *asked.quality] if asked is not None else []
+    before = [coverage.told, *coverage.quality] if coverage is not None else []
     before += [SELECTED] if grid.selected else []
     told = "".join(f"{sentence}\n\n" for sentence in before)
     texts = {"questions.md": told + answers_text(answered)}
