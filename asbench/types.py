@@ -123,7 +123,8 @@ class Material:
 
     normals: uint8 (H, W, 3) images at the store's geometry; foregrounds: bool (H, W), one beside
     each normal; textures: uint8 (H, W, 3) images; defects: bool (H, W) masks of real defects, the
-    few-shot ones alone. Textures and defects are empty for methods that need none.
+    few-shot ones alone. Textures and defects are empty for methods that need none. grey: the
+    channels of all normals are equal; looked at for methods that keep to it (`keeps_grey`).
     """
 
     dataset: str
@@ -132,6 +133,7 @@ class Material:
     foregrounds: Indexed[Mask] = ()
     textures: Indexed[Image] = ()
     defects: Indexed[Mask] = ()
+    grey: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +246,11 @@ class Synthesizer(ABC):
         A class attribute where parameters play no part: `needs = frozenset({"textures"})`.
         """
         return frozenset()
+
+    @property
+    def keeps_grey(self) -> bool:
+        """Whether it makes grey what it would draw in colour where all normals are grey."""
+        return False
 
 
 class PerSample(Synthesizer):

@@ -36,6 +36,7 @@ from asbench.evaluation import evaluate, predict_files, trained
 from asbench.files import records
 from asbench.fitting import contract as learned_model
 from asbench.generation import export_set, preview, verify
+from asbench.imaging import colour
 from asbench.nets import detector as detector_contract
 from asbench.parameters import Parameter
 from asbench.parameters import parameters as parameters_of
@@ -381,6 +382,12 @@ def python() -> str:
                 "mark_few_shot",
             ),
             "What authors of synthesizers and data sets write to.",
+        ),
+        (
+            "asbench.imaging.colour",
+            colour,
+            ("Colouring", "grey"),
+            "What authors of methods that colour write to.",
         ),
         (
             "asbench.parameters",

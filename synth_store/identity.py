@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from synth_store.errors import OtherIdentity, OtherVersions
@@ -15,10 +15,24 @@ def refuse_other_identity(
     """Raise OtherIdentity, naming each difference, unless the stored set has this identity."""
     # Through JSON, as the stored one went: a tuple is the list it became.
     here = json.loads(json.dumps(dict(identity)))
-    names = sorted({*stored["identity"], *here})
-    other = {n: (stored.get(n), here.get(n)) for n in names if stored.get(n) != here.get(n)}
+    other = _differences(stored, here, {*stored["identity"], *here})
     if other:
         raise OtherIdentity(where, other)
+
+
+def _differences(
+    stored: Mapping[str, Any], here: Mapping[str, Any], names: Iterable[str]
+) -> dict[str, tuple[Any, Any]]:
+    """Return what differs by name: both values, and of two mappings only what differs in them."""
+    other: dict[str, tuple[Any, Any]] = {}
+    for name in sorted(names):
+        there, asked = stored.get(name), here.get(name)
+        if isinstance(there, dict) and isinstance(asked, dict):
+            inner = _differences(there, asked, {*there, *asked})
+            there, asked = ({n: pair[side] for n, pair in inner.items()} for side in (0, 1))
+        if there != asked:
+            other[name] = there, asked
+    return other
 
 
 def refuse_other_versions(

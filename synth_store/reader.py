@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -143,6 +143,16 @@ class Normals:
 
     def __iter__(self) -> Iterator[Image]:
         return (self[i] for i in range(len(self)))
+
+    @cached_property
+    def grey(self) -> bool:
+        """Whether the three channels of every image are equal. Nothing is kept of the pixels."""
+        image = np.empty(self.image.shape, np.uint8)
+        for index in range(len(self)):
+            self.image.read(index, image)
+            if (image[..., 1:] != image[..., :1]).any():
+                return False
+        return True
 
     def requests(self, number: int) -> list[Callable[[], object]]:
         """Return the calls that fetch all of a shard's images from an object store."""

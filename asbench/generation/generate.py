@@ -13,7 +13,7 @@ from asbench.datasets import open_dataset, open_textures
 from asbench.generation.fitted import find_fit, loading_of
 from asbench.generation.plan import SetPlan, plan_set
 from asbench.generation.real import FewShot, ensure_real, few_shot, refuse_parameters
-from asbench.generation.render import material, render_job, render_samples, renderer_of
+from asbench.generation.render import material, render_job, render_samples, renderer_of, stays_grey
 from asbench.grid import engines, processes
 from asbench.parameters import takes
 from asbench.progress import Progress, quiet
@@ -255,7 +255,8 @@ def samples_of(
         defects = "defects" in synthesizer.needs
         if defects:
             ensure_real(opened, few_shot(data, category))
-        offered = material(opened, data.name, category, bank, defects=defects)
+        grey = stays_grey(synthesizer, normals)
+        offered = material(opened, data.name, category, bank, defects=defects, grey=grey)
         renderer, batch = renderer_of(synthesizer, loading)
         samples, sources, _ = render_samples(
             renderer, offered, key, category, indices, batch=batch, same_normals=same_normals

@@ -12,7 +12,7 @@ from typing import Any
 from asbench.data.set_record import record_of
 from asbench.generation.fitted import Fitted, Loading
 from asbench.generation.fitted import versions as fitted_versions
-from asbench.generation.render import RenderJob
+from asbench.generation.render import RenderJob, stays_grey
 from asbench.types import REAL, Indexed, Synthesizer
 from synth_store import StoreKey, SynthStore
 from synth_store.digest import combine, image_digest
@@ -64,6 +64,7 @@ def plan_set(
         real = store.read(StoreKey(key.dataset, REAL, 0), category)
         seen += record_of(real).saw_defects
     textures = textures if "textures" in synthesizer.needs else None
+    grey = stays_grey(synthesizer, store.normals(key.dataset, category))
     jobs = store.create_set(
         key,
         category,
@@ -85,7 +86,10 @@ def plan_set(
         key,
         category,
         count,
-        tuple(RenderJob(root, key, category, j, synthesizer, textures, loading) for j in jobs),
+        tuple(
+            RenderJob(root, key, category, job, synthesizer, textures, grey, loading)
+            for job in jobs
+        ),
     )
 
 
@@ -105,11 +109,18 @@ def identity(
     textures: str | None,
     fitted: Fitted | None = None,
 ) -> Mapping[str, Any]:
-    """Return everything that decides a set's pixels, beside its key and category."""
+    """Return everything that decides a set's pixels, beside its key and category.
+
+    Of parameters `colour` stands there only where it made samples grey: elsewhere the pixels are
+    those of sets that were stored before it was one.
+    """
     normals = store.normals(key.dataset, category)
+    parameters = asdict(synthesizer)
+    if not stays_grey(synthesizer, normals):
+        parameters.pop("colour", None)
     facts: dict[str, Any] = {
         "method": key.method,
-        "parameters": asdict(synthesizer),
+        "parameters": parameters,
         "pixel_version": synthesizer.pixel_version,
         "encoding": synthesizer.encoding,
         "generated": synthesizer.generates,

@@ -61,6 +61,7 @@ def recompute(
         category,
         textures["name"] if textures else None,
         defects="defects" in synthesizer.needs,
+        grey=synthesizer.keeps_grey,
     )
     count = min(count, stored.count)
     rng = address_rng("recompute", str(key), category)

@@ -21,7 +21,7 @@ from asbench.types import (
     Renderer,
     Synthesizer,
 )
-from synth_store import Job, Sample, StoreKey, SynthStore, UserError, sample_rng
+from synth_store import Job, Normals, Sample, StoreKey, SynthStore, UserError, sample_rng
 from synth_store.reader import Foregrounds, Masks
 from synth_store.rng import source_index
 
@@ -40,6 +40,8 @@ class RenderJob:
     synthesizer: Synthesizer
     textures: str | None = None
     """`dataset/category` of the texture bank in the store."""
+    grey: bool = False
+    """The method keeps to grey, since all normals are."""
     loading: Loading | None = None
     """The fitted weights of a learned method."""
 
@@ -65,16 +67,27 @@ class Rendered:
 
 
 def material(
-    store: SynthStore, dataset: str, category: str, textures: str | None, *, defects: bool = False
+    store: SynthStore,
+    dataset: str,
+    category: str,
+    textures: str | None,
+    *,
+    defects: bool = False,
+    grey: bool = False,
 ) -> Material:
     """Return a category's material, read from the store as it is needed.
 
-    `defects`: with the masks of its stored real defects.
+    `defects`: with the masks of its stored real defects; `grey`: as `stays_grey` says.
     """
     normals = store.normals(dataset, category)
     bank = store.normals(*textures.split("/")) if textures is not None else ()
     masks = Masks(store.read(StoreKey(dataset, REAL, 0), category)) if defects else ()
-    return Material(dataset, category, normals, Foregrounds(normals), bank, masks)
+    return Material(dataset, category, normals, Foregrounds(normals), bank, masks, grey)
+
+
+def stays_grey(synthesizer: Synthesizer, normals: Normals) -> bool:
+    """Return whether a method that keeps to grey where all normals are does so on these."""
+    return synthesizer.keeps_grey and normals.grey
 
 
 def render_job(job: RenderJob) -> Rendered:
@@ -85,7 +98,9 @@ def render_job(job: RenderJob) -> Rendered:
     start = perf_counter()
     store = SynthStore.open(job.root)
     defects = "defects" in job.synthesizer.needs
-    offered = material(store, job.key.dataset, job.category, job.textures, defects=defects)
+    offered = material(
+        store, job.key.dataset, job.category, job.textures, defects=defects, grey=job.grey
+    )
     cpu = process_time()
     indices = range(job.job.start, job.job.stop)
     renderer, batch = renderer_of(job.synthesizer, job.loading)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from asbench import plugins
-from asbench.parameters import settle
+from asbench.parameters import parameters, settle
 from asbench.types import LearnedSynthesizer, Synthesizer
 from synth_store.types import UserError
 
@@ -71,10 +71,12 @@ def own_name(method: str, variant: str | None) -> str:
 def rebuild(name: str, stored: Mapping[str, Any]) -> Synthesizer:
     """Return a method with the parameters that a store or a fit recorded, as JSON has them.
 
-    Raises UserError for a parameter or a value that the method no longer takes.
+    A set whose record lacks `colour` shows what was drawn in its colours. Raises UserError for a
+    parameter or a value that the method no longer takes.
     """
     cls = plugins.load(PACKAGE, name, Synthesizer)
-    return cls(**settle(plugins.title(PACKAGE, name), cls, stored))
+    then = {"colour": "as-published"} if any(p.name == "colour" for p in parameters(cls)) else {}
+    return cls(**settle(plugins.title(PACKAGE, name), cls, then, stored))
 
 
 def _start(plain: str, variant: str) -> Mapping[str, Any]:

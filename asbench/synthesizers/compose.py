@@ -11,12 +11,13 @@ import numpy as np
 from asbench.imaging import overlay, poisson, regions
 from asbench.imaging.augment import augment, jitter
 from asbench.imaging.cells import shuffle_cells
+from asbench.imaging.colour import Colouring
 from asbench.imaging.foreign import Box
 from asbench.imaging.masks import differs
 from asbench.imaging.patches import elsewhere
 from asbench.imaging.perlin import draw_mask
 from asbench.parameters import parameter
-from asbench.types import Canvas, Need, PerSample
+from asbench.types import Canvas, Need
 from synth_store.types import Image, Mask, Sample, UserError
 
 SHAPES = ("perlin", "rectangle", "disc", "strip", "cells", "fractal", "real")
@@ -107,7 +108,7 @@ VARIANTS = {
 
 
 @dataclass(frozen=True)
-class Compose(PerSample):
+class Compose(Colouring):
     """Draw a mask, draw a source, blend the one into the image through the other.
 
     The published methods differ in three things at once: where the anomaly is, what is there, and
@@ -230,6 +231,10 @@ class Compose(PerSample):
             raise UserError(f"compose: max_degrees={self.max_degrees} must lie in 0..180.")
         if not 0 <= self.jitter <= 0.5:
             raise UserError(f"compose: jitter={self.jitter} must lie in 0..0.5.")
+
+    @property
+    def colours(self) -> bool:
+        return self.source in ("texture", "noise", "colour") or self.augmented
 
     @property
     def needs(self) -> frozenset[Need]:

@@ -8,9 +8,10 @@ from typing import Literal
 import cv2
 import numpy as np
 
+from asbench.imaging.colour import Colouring
 from asbench.imaging.masks import differs
 from asbench.parameters import parameter
-from asbench.types import Canvas, PerSample
+from asbench.types import Canvas
 from synth_store.types import Image, Mask, Sample, UserError
 
 VARIANTS = {
@@ -21,7 +22,7 @@ VARIANTS = {
 
 
 @dataclass(frozen=True)
-class Cutout(PerSample):
+class Cutout(Colouring):
     """Cover one square at a random place; the mask is the part of it inside the image.
 
     The paper regularises classifiers and has no anomalies, masks or setting for them: it blanks a
@@ -56,6 +57,10 @@ class Cutout(PerSample):
                 f"cutout: length_low={self.length_low} and length_high={self.length_high} must "
                 "satisfy 0 < length_low <= length_high <= 1 (shares of the shorter side)."
             )
+
+    @property
+    def colours(self) -> bool:
+        return self.fill == "random"
 
     def __call__(self, canvas: Canvas, rng: np.random.Generator) -> Sample | None:
         normal = canvas.normal

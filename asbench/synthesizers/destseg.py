@@ -6,20 +6,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from asbench.imaging.colour import Colouring
 from asbench.imaging.overlay import blend, check_parameters, draw_region, on_object
 from asbench.parameters import parameter
-from asbench.types import Canvas, Need, PerSample
+from asbench.types import Canvas, Need
 from synth_store.types import Sample, UserError
 
 VARIANTS = {
     # ASBench's DeSTSeg pipeline: at most 8 cells per axis, so fewer and larger blobs, and an empty
     # mask in one draw of eight. Its MemSeg pipeline keeps the published range.
-    "asbench": {"exponent_high": 3},
+    "asbench": {"exponent_high": 3, "colour": "as-published"},
+    # With its colours where the normals are grey, too: as published.
+    "coloured": {"colour": "as-published"},
 }
 
 
 @dataclass(frozen=True)
-class Destseg(PerSample):
+class Destseg(Colouring):
     """Replace the image by a texture inside a Perlin mask, up to a drawn opacity.
 
     DRAEM's synthesis without its texture augmentation: M = rotated Perlin noise above a threshold;

@@ -7,20 +7,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from asbench.imaging.augment import augment
+from asbench.imaging.colour import Colouring
 from asbench.imaging.overlay import blend, check_parameters, draw_region, on_object
 from asbench.parameters import parameter
-from asbench.types import Canvas, Need, PerSample
+from asbench.types import Canvas, Need
 from synth_store.types import Sample, UserError
 
 VARIANTS = {
     # ASBench's DeSTSeg pipeline built the texture augmenter and did not apply it; its DRAEM
     # pipeline agrees with the original.
-    "asbench-destseg": {"augmented": False},
+    "asbench-destseg": {"augmented": False, "colour": "as-published"},
+    # With its colours where the normals are grey, too: as published.
+    "coloured": {"colour": "as-published"},
 }
 
 
 @dataclass(frozen=True)
-class Draem(PerSample):
+class Draem(Colouring):
     """Replace the image by a texture inside a Perlin mask, up to a drawn opacity.
 
     A texture goes through three of ten colour and shape operations; M = rotated Perlin noise above

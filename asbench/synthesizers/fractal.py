@@ -8,17 +8,20 @@ import cv2
 import numpy as np
 
 from asbench.imaging.augment import jitter
+from asbench.imaging.colour import Colouring
 from asbench.imaging.ifs import attractor, from_bank, thicken
 from asbench.imaging.masks import differs
 from asbench.imaging.patches import Size, paste, place, rotate
 from asbench.parameters import parameter
-from asbench.types import Canvas, PerSample
+from asbench.types import Canvas
 from synth_store.types import Image, Mask, Sample, UserError
 
 VARIANTS = {
     "online": {"online": True},
     # ASBench never looks for the object, whatever the category.
-    "asbench": {"object_mode": False},
+    "asbench": {"object_mode": False, "colour": "as-published"},
+    # With its colours where the normals are grey, too: as published.
+    "coloured": {"colour": "as-published"},
 }
 CATEGORIES = {
     f"mvtec/{category}": {"object_mode": True}
@@ -31,7 +34,7 @@ SIZE_DRAWS = 20
 
 
 @dataclass(frozen=True)
-class Fractal(PerSample):
+class Fractal(Colouring):
     """Cut a square, change its colours, turn it, paste it elsewhere through a random fractal.
 
     The square (10..50 % of the shorter side) keeps to the image's central 80 %. Its colours change

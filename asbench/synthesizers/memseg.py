@@ -9,16 +9,24 @@ import numpy as np
 
 from asbench.imaging.augment import augment
 from asbench.imaging.cells import shuffle_cells
+from asbench.imaging.colour import Colouring
 from asbench.imaging.foreground import fixed
 from asbench.imaging.overlay import blend, check_parameters, draw_region, on_object
 from asbench.parameters import parameter
-from asbench.types import Canvas, Need, PerSample
+from asbench.types import Canvas, Need
 from synth_store.types import Image, Mask, Sample, UserError
 
 VARIANTS = {
     # ASBench's DRAEM and DeSTSeg pipelines: one threshold for every category of every data set, so
     # on dark backgrounds the background is taken for the object.
-    "asbench": {"foreground": 1.0, "object_rule": "dark", "object_threshold": 100},
+    "asbench": {
+        "foreground": 1.0,
+        "object_rule": "dark",
+        "object_threshold": 100,
+        "colour": "as-published",
+    },
+    # With its colours where the normals are grey, too: as published.
+    "coloured": {"colour": "as-published"},
 }
 CATEGORIES = {
     "mvtec/capsule": {"object_rule": "dark", "object_threshold": 120},
@@ -38,7 +46,7 @@ CATEGORIES = {
 
 
 @dataclass(frozen=True)
-class Memseg(PerSample):
+class Memseg(Colouring):
     """Blend a source into the image where a Perlin mask meets the object.
 
     M = rotated Perlin noise above a threshold, cut down to the object. By a fair coin the source S

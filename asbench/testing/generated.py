@@ -18,7 +18,9 @@ from synth_store.types import Image, Mask, Sample
 
 Kind = Literal["texture", "object", "grey", "constant", "background"]
 """texture: a coloured surface; object: a disc on a black background; grey: a texture of equal
-channels; constant: one colour everywhere; background: black, without any foreground."""
+channels; constant: one grey everywhere; background: black, without any foreground."""
+GREY: tuple[Kind, ...] = ("grey", "constant", "background")
+"""Kinds whose normals have equal channels."""
 
 
 def material(
@@ -45,7 +47,7 @@ def material(
     ]
     for array in (*images, *foregrounds, *textures, *defects):
         array.setflags(write=False)
-    return Material("testing", kind, images, foregrounds, textures, defects)
+    return Material("testing", kind, images, foregrounds, textures, defects, kind in GREY)
 
 
 def _blob(height: int, width: int, rng: np.random.Generator) -> Mask:

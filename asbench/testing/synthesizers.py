@@ -14,7 +14,7 @@ from asbench import plugins
 from asbench.imaging.masks import LEVELS
 from asbench.synthesizers import PACKAGE, variants
 from asbench.testing.generated import Kind, digest, draw, every_array, global_chance, material
-from asbench.types import Canvas, PerSample, Synthesizer
+from asbench.types import Canvas, Material, PerSample, Synthesizer
 from synth_store.rng import address_rng
 from synth_store.types import Image, Sample
 
@@ -63,6 +63,17 @@ def check_sample(synthesizer: Synthesizer, sample: Sample, normal: Image) -> Non
     if synthesizer.local:
         assert change[~sample.mask].max(initial=0) == 0, "changed outside the mask"
     assert not np.shares_memory(sample.image, normal), "the image is a view of the normal"
+
+
+def check_colour(synthesizer: Synthesizer, given: Material, sample: Sample) -> None:
+    """Assert that a sample on grey normals is grey, unless `colour` says as-published."""
+    if given.grey and getattr(synthesizer, "colour", "as-normals") == "as-normals":
+        coloured = int((sample.image != sample.image[..., :1]).any(axis=2).sum())
+        assert not coloured, (
+            f"{coloured} pixels are coloured, and all normals are grey: make it a `Colouring` "
+            "(asbench.imaging.colour); one that is to be coloured all the same has `colour: Colour "
+            '= parameter("as-published", MEANING)`'
+        )
 
 
 class SynthesizerContract:
@@ -120,3 +131,4 @@ class SynthesizerContract:
         for index, sample in enumerate(samples):
             if sample is not None:
                 check_sample(synthesizer, sample, given.normals[index % len(given.normals)])
+                check_colour(synthesizer, given, sample)

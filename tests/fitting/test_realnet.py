@@ -20,6 +20,7 @@ from asbench.synthesizers import resolve
 from asbench.synthesizers.realnet import VARIANTS, Realnet
 from asbench.synthesizers.realnet.networks import RealnetModel
 from asbench.testing import material
+from asbench.testing.generated import Kind
 from asbench.testing.learned import LearnedContract, draw_learned, fit_model, subjects_of
 from asbench.types import Subject
 from synth_store import address_rng
@@ -108,6 +109,22 @@ def test_without_strength_sampling_is_plain_ddpm(
             seen = output if variance == "learned" else output[:, :3]
             x = theirs.step(seen, t, x).prev_sample
     torch.testing.assert_close(sampled(model, 0.0, 2), x, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["grey", "background", "texture"])
+def test_on_grey_normals_it_draws_grey_unless_published(
+    learned: tuple[RealnetModel, Any], monkeypatch: pytest.MonkeyPatch, kind: Kind
+) -> None:
+    model, _ = learned
+    given, coloured = material(32, 32, kind), {}
+    monkeypatch.setattr(model, "labels", {kind: 0})
+    for colour in ("as-normals", "as-published"):
+        own = Realnet(**TOY | LEARNED | {"colour": colour, "object_rule": "whole image"})
+        monkeypatch.setattr(model, "method", own)
+        drawn = draw_learned(model, own.batch, list(range(8)), given)
+        coloured[colour] = sum(np.ptp(s.image, axis=2).any() for s in drawn if s is not None)
+    assert (coloured["as-normals"] == 0) == given.grey
+    assert coloured["as-published"] > 0
 
 
 def test_the_network_is_told_its_category(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

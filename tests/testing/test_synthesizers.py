@@ -57,6 +57,12 @@ class Silent(Faulty):
         return None
 
 
+class Red(Faulty):
+    def fault(self, sample: Sample, canvas: Canvas, rng: np.random.Generator) -> Sample:
+        sample.image[sample.mask] = 255, 0, 0
+        return sample
+
+
 @dataclass(frozen=True)
 class Undocumented(Cutout):
     size: int = 3
@@ -89,6 +95,15 @@ def test_an_unsound_sample_is_found(faulty: Cutout) -> None:
     test = "test_any_canvas_gives_a_sound_sample_or_none_in_time"
     assert holds(test, Cutout(), kind="texture", size=(64, 64))
     assert not holds(test, faulty, kind="texture", size=(64, 64))
+
+
+def test_colours_on_grey_are_found_where_a_method_does_not_declare_them() -> None:
+    test = "test_any_canvas_gives_a_sound_sample_or_none_in_time"
+    declared: list[Red] = [Red(fill="random"), Red(colour="as-published")]
+    for kind in ("grey", "constant"):
+        assert not holds(test, Red(), kind=kind, size=(64, 64))
+        assert all(holds(test, red, kind=kind, size=(64, 64)) for red in declared)
+    assert holds(test, Red(), kind="texture", size=(64, 64))
 
 
 def test_material_is_read_only_and_a_function_of_its_arguments() -> None:

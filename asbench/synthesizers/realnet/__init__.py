@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
+from asbench.imaging.colour import MEANING, Colour
 from asbench.imaging.foreground import fixed, histogram
 from asbench.imaging.overlay import check_parameters, draw_region
 from asbench.parameters import parameter
@@ -39,7 +40,9 @@ ADM_UNET: dict[str, Any] = {
 VARIANTS = {
     # ASBench's DRAEM pipeline: one foreground for every category (grey <= 100), so on dark
     # backgrounds the background is taken for the object. The images are RealNet's own.
-    "asbench": {"object_rule": "dark", "object_threshold": 100},
+    "asbench": {"object_rule": "dark", "object_threshold": 100, "colour": "as-published"},
+    # With its colours where the normals are grey, too: as published.
+    "coloured": {"colour": "as-published"},
     "full-scratch": {"weights": "none"},
     "mid-scratch": {
         "weights": "none",
@@ -254,6 +257,8 @@ class Realnet(LearnedSynthesizer):
         0, "Then specks up to this many 256ths of the side are removed.", rendering=True
     )
 
+    colour: Colour = parameter("as-normals", MEANING, rendering=True)
+
     def __post_init__(self) -> None:
         self._check_network()
         self._check_fitting()
@@ -321,6 +326,10 @@ class Realnet(LearnedSynthesizer):
     @property
     def needs(self) -> frozenset[Need]:
         return frozenset({"foreground"} if self.object_rule == "automatic" else ())
+
+    @property
+    def keeps_grey(self) -> bool:
+        return self.colour == "as-normals"
 
     @property
     def pretrained(self) -> tuple[PretrainedFile, ...]:

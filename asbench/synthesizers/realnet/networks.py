@@ -14,6 +14,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from asbench.fitting.contract import FitStage, LearnedModel
 from asbench.fitting.images import large, noise, small
+from asbench.imaging.colour import as_normals
 from asbench.imaging.overlay import blend
 from asbench.nets.diffusion import TIMES, back_step, chain, noised, variance_bound
 from asbench.nets.pretrained import read
@@ -21,7 +22,6 @@ from asbench.nets.schedules import warm_up_and_cosine
 from asbench.synthesizers.realnet.adm import adm_unet, load_adm
 from asbench.types import Canvas, Subject
 from synth_store import Sample
-from synth_store.types import Image
 
 if TYPE_CHECKING:
     from asbench.synthesizers.realnet import Realnet
@@ -167,8 +167,11 @@ class RealnetModel(LearnedModel):
         sources = large(drawn, height, width)
         samples: list[Sample | None] = []
         for canvas, where, source in zip(canvases, placed, sources, strict=True):
-            image: Image | None = None
+            sample: Sample | None = None
             if where is not None:
                 image = blend(canvas.normal, source, where.mask, 1 - where.opacity)
-            samples.append(None if image is None or where is None else Sample(image, where.mask))
+                sample = None if image is None else Sample(image, where.mask)
+            if sample is not None and method.keeps_grey:
+                sample = as_normals(sample, canvas)
+            samples.append(sample)
         return samples
