@@ -10,7 +10,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Set by whoever runs the tests side by side; the command line folds its tables by it.
 os.environ.pop("COLUMNS", None)
 
-from hypothesis import HealthCheck, settings  # noqa: E402  (after the variables above)
+from hypothesis import HealthCheck, settings
 
 # Seconds are measured in tests/benchmarks: a busy machine is no fault of what is tested.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
