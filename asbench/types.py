@@ -81,6 +81,11 @@ class Dataset(ABC):
         """Return the item's mask file; None where there is none."""
         return None
 
+    def mask_paths(self, item: Item) -> tuple[Path, ...]:
+        """Return the files of all parts of the item's mask, `mask_path` the first of them."""
+        path = self.mask_path(item)
+        return () if path is None else (path,)
+
     def train(self, category: str) -> tuple[Item, ...]:
         """Return the normals that may be trained and synthesized on."""
         return tuple(i for i in self.items(category) if i.split == "train")

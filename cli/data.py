@@ -114,8 +114,11 @@ def check(path: str, name: str | None) -> None:
         for defect, of in category.defects.items():
             shown.add_row(f"  {defect}", "", "", str(of.images), str(of.masks), "")
     console.out.print(shown)
-    for problem in report.problems:
-        console.say(f"{problem.severity}: {problem.path}: {problem.reason}")
+    for line in report.folded:
+        console.say(line)
+    for category in report.categories:
+        if category.unscored:
+            console.say(f"note: {category.category} {category.unscored}")
     for difference in report.differences or ():
         console.say(f"differs from the paper's Table 3: {difference}")
     if report.differences == ():

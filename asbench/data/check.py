@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,9 +16,14 @@ from typing import Literal, NamedTuple, Protocol, runtime_checkable
 from asbench.data.published import Counts, Measured, differences
 from asbench.datasets import open_dataset
 from asbench.datasets.folder import Folder
-from asbench.files.images import FileError, read_header
+from asbench.datasets.table import Table
+from asbench.files.images import FileError, read_header, read_turn
+from asbench.files.masks import CODES, read_marked
+from asbench.files.names import shown
 from asbench.types import Dataset, Item
 from synth_store.types import UserError
+
+_EXAMPLES = 3
 
 
 @runtime_checkable
@@ -31,6 +37,9 @@ class OnDisk(Protocol):
 
     def mask_path(self, item: Item) -> Path | None:
         """Return the item's mask file, if there is one."""
+
+    def mask_paths(self, item: Item) -> tuple[Path, ...]:
+        """Return the files of all parts of the item's mask."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +91,19 @@ class CategoryReport:
         """Those of them that have a mask that can be used."""
         return sum(defect.masks for defect in self.defects.values())
 
+    @property
+    def unscored(self) -> str:
+        """What of the category cannot be scored, as a sentence; empty where all can."""
+        if not self.test_normal + self.anomalous:
+            return "has no test images: nothing can be scored, and no detector trained."
+        if not self.anomalous:
+            return "has no anomalous test images: nothing can be scored."
+        if not self.test_normal:
+            return "has no normal test images: no AUROC can be computed. Put some in test/good."
+        if not self.masks:
+            return "has no usable masks: image metrics alone can be computed, none of pixels."
+        return ""
+
 
 @dataclass(frozen=True)
 class Report:
@@ -96,6 +118,23 @@ class Report:
     categories: tuple[CategoryReport, ...]
     problems: tuple[Problem, ...]
     differences: tuple[str, ...] | None
+
+    @property
+    def folded(self) -> tuple[str, ...]:
+        """The problems as lines: each unusable file, and of warnings of one kind three examples.
+
+        Of one kind are those that differ in names and numbers alone.
+        """
+        kinds: dict[tuple[str, ...], list[Problem]] = defaultdict(list)
+        for p in self.problems:
+            words = (w for w in p.reason.split() if not re.search(r"[\d/\\]|\.\w", w))
+            kinds[(p.path,) if p.severity == "unusable" else tuple(words)].append(p)
+        lines: list[str] = []
+        for problems in kinds.values():
+            lines += [f"{p.severity}: {p.path}: {p.reason}" for p in problems[:_EXAMPLES]]
+            if len(problems) > _EXAMPLES:
+                lines.append(f"  ... {len(problems)} files in all: {problems[0].reason}")
+        return tuple(lines)
 
     @property
     def unusable(self) -> int:
@@ -133,7 +172,7 @@ def check(
     if isinstance(dataset, Folder):
         layout = dataset.layout
         left_over = [*layout.left_over, *(x for c in layout.categories for x in c.left_over)]
-        problems += [Problem(str(path), "warning", reason) for path, reason in left_over]
+        problems += [Problem(shown(path), "warning", reason) for path, reason in left_over]
     summaries = tuple(
         _summary(c, [f for f in findings if f.item.category == c]) for c in dataset.categories()
     )
@@ -162,7 +201,8 @@ class _Finding(NamedTuple):
 def _inspect(dataset: Dataset, item: Item) -> _Finding:
     """Read one image, and its mask if it is anomalous."""
     on_disk = dataset if isinstance(dataset, OnDisk) else None
-    path = str(on_disk.image_path(item)) if on_disk else f"{item.category}/{item.id}"
+    file = on_disk.image_path(item) if on_disk else None
+    path = shown(file) if file else f"{item.category}/{item.id}"
     problems: list[Problem] = []
     mask: Literal["none", "masks", "empty", "missing", "unusable"] = "none"
     try:
@@ -170,29 +210,38 @@ def _inspect(dataset: Dataset, item: Item) -> _Finding:
     except UserError as error:
         refused = (_problem(error, path),)
         return _Finding(item, path, None, None, None, "unusable" if item.label else "none", refused)
+    if file and read_turn(file) is not None:
+        reason = "is turned as its camera noted (EXIF), and its mask with it."
+        problems.append(Problem(path, "warning", reason))
     if item.label:
-        file = on_disk.mask_path(item) if on_disk else None
+        parts = on_disk.mask_paths(item) if on_disk else ()
+        where = shown(parts[0]) if parts else path
         try:
             marked = dataset.mask(item)
         except UserError as error:
             mask = "unusable"
-            problems.append(_problem(error, str(file or path)))
+            problems.append(_problem(error, where))
         else:
             mask = "masks" if marked is not None and marked.any() else "missing"
-            if mask == "missing" and (file or marked is not None):
+            if mask == "missing" and (parts or marked is not None):
                 mask = "empty"
                 reason = "marks nothing: its image counts as anomalous, its pixels are not scored."
-                problems.append(Problem(str(file or path), "warning", reason))
+                problems.append(Problem(where, "warning", reason))
+            if isinstance(dataset, Folder | Table):
+                codes = [(shown(part), read_marked(part).code) for part in parts]
+                problems += [Problem(p, "warning", CODES[c]) for p, c in codes if c in CODES]
+                if marked is not None and marked.all():
+                    problems.append(Problem(where, "warning", "marks the whole image."))
     digest = hashlib.blake2b(image.tobytes(), digest_size=16)
     digest.update(str(image.shape).encode())
-    mode = read_header(on_disk.image_path(item)).mode if on_disk else "RGB"
+    mode = read_header(file).mode if file else "RGB"
     height, width = image.shape[:2]
     return _Finding(item, path, (height, width), mode, digest.digest(), mask, tuple(problems))
 
 
 def _problem(error: UserError, path: str) -> Problem:
     if isinstance(error, FileError):
-        return Problem(str(error.path), "unusable", error.reason)
+        return Problem(shown(error.path), "unusable", error.reason)
     return Problem(path, "unusable", str(error))
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from asbench.files.images import read_turn
 from asbench.imaging.foreground import FOREGROUND_VERSION, foreground
 from asbench.imaging.geometry import resize
 from asbench.progress import Progress, quiet
@@ -57,12 +58,14 @@ def ensure_normals(
 def _stamp(dataset: Dataset, items: tuple[Item, ...]) -> str:
     """Return a digest of names, sizes and dates: cheap, and enough to notice other photographs.
 
-    Without dates, bitmaps taken anew under the same names would pass: all have one size.
+    Without dates, bitmaps taken anew under the same names would pass: all have one size. Where EXIF
+    turns an image, that too: stores made when it was not obeyed hold it as the camera lay.
     """
     stamp = hashlib.sha256()
     for item in items:
         path = dataset.image_path(item)
         status = path.stat() if path is not None else None
         size, date = (status.st_size, status.st_mtime_ns) if status else (0, 0)
-        stamp.update(f"{item.id}\x1f{size}\x1f{date}\x1e".encode())
+        turn = f"\x1f{int(turned)}" if path and (turned := read_turn(path)) is not None else ""
+        stamp.update(f"{item.id}\x1f{size}\x1f{date}{turn}\x1e".encode())
     return stamp.hexdigest()

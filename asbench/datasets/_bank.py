@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from asbench.files.images import image_files, read_image
+from asbench.files.images import SUFFIXES, read_image
+from asbench.files.names import shown
+from asbench.files.walk import walk
 from asbench.types import Dataset, Item
 from synth_store.types import Image, Mask, UserError, check_name
 
@@ -17,7 +19,7 @@ from synth_store.types import Image, Mask, UserError, check_name
 class Bank(Dataset):
     """Every image below `root`, whatever the folders say, as normals of the one category `all`.
 
-    Ids are paths relative to `root`; files and folders whose names begin with a dot are skipped.
+    Ids are paths relative to `root`; links and what is passed over are as for `walk`.
     Raises UserError where there is no image.
     """
 
@@ -26,12 +28,14 @@ class Bank(Dataset):
 
     def __post_init__(self) -> None:
         check_name(self.name, "data set")
-        image_files([self.root])
+        if not self._files:
+            endings = ", ".join(sorted(SUFFIXES))
+            raise UserError(f"no images in {shown(self.root)}: files must end in {endings}.")
 
     @cached_property
-    def _files(self) -> list[str]:
-        below = (p.relative_to(self.root) for p in image_files([self.root]))
-        return sorted(p.as_posix() for p in below if not any(s.startswith(".") for s in p.parts))
+    def _files(self) -> dict[str, Path]:
+        """The files by id."""
+        return {shown(path.relative_to(self.root).as_posix()): path for path in walk(self.root)}
 
     def categories(self) -> tuple[str, ...]:
         return ("all",)
@@ -42,10 +46,10 @@ class Bank(Dataset):
         return tuple(Item(file, "all", "train", 0) for file in self._files)
 
     def image(self, item: Item) -> Image:
-        return read_image(self.root / item.id)
+        return read_image(self.image_path(item))
 
     def mask(self, item: Item) -> Mask:
         return np.zeros(self.image(item).shape[:2], np.bool_)
 
     def image_path(self, item: Item) -> Path:
-        return self.root / item.id
+        return self._files[item.id]

@@ -1,15 +1,20 @@
 """Photographs of your own: what a folder holds is recognised from the names of its sub-folders.
 
-Accepted, with `ok` or `normal` in place of `good`, folder names in any letter case:
+Accepted, with `ok`, `normal`, `pass` or `0` (beside `1`) in place of `good`, folder names in any
+letter case:
 
 - `CATEGORY/train/good/*`, `CATEGORY/test/good/*`, `CATEGORY/test/DEFECT/*`, with masks, where there
-  are any, in `CATEGORY/ground_truth/DEFECT/STEM.png` or `STEM_mask.png` (the MVTec layout);
+  are any, in `CATEGORY/ground_truth/DEFECT/STEM.png` or `STEM_mask.png` (the MVTec layout), or
+  several in a folder `STEM/` (MVTec LOCO);
 - the same without `CATEGORY`, directly in the folder;
+- `rgb/` and `gt/` inside each class (MVTec 3D-AD; `xyz/` is passed over);
+- images directly in `train` and `test`, with a mask `STEM_GT.png` beside each, which tells what is
+  defective (KolektorSDD2);
 - `good/*` beside one folder per defect type (`bad/*`, `scratch/*`), split by a fixed rule;
 - photographs of good parts directly in the folder: they train, and nothing is tested.
 
 Masks may also lie beside their images as `STEM_mask.png`. Class folders may have sub-folders.
-Hidden files are passed over.
+What masks mark is told by `asbench.files.masks`, what is passed over by `asbench.files.walk`.
 """
 
 from __future__ import annotations
@@ -20,9 +25,11 @@ from functools import cached_property
 from pathlib import Path
 
 from asbench.files.layout import Layout, folder_name, recognise, slug
+from asbench.files.masks import any_marked
+from asbench.files.names import shown
 from asbench.files.records import Record, RecordedDataset
 from asbench.types import GOOD, Item
-from synth_store.types import check_name
+from synth_store.types import Mask, check_name
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,12 @@ class Folder(RecordedDataset):
         """Yield a category's images; ids are paths relative to its folder."""
         (chosen,) = (c for c in self.layout.categories if c.name == category)
         for place in chosen.places:
-            item = Item(place.path, category, place.split, int(place.defect != GOOD), place.defect)
-            mask = chosen.folder / place.mask if place.mask else None
-            yield Record(item, chosen.folder / place.path, mask)
+            label, defect = int(place.defect != GOOD), shown(place.defect)
+            item = Item(shown(place.path), category, place.split, label, defect)
+            masks = tuple(chosen.folder / path for path in place.masks)
+            mask = masks[0] if masks else None
+            yield Record(item, chosen.folder / place.path, mask, masks[1:])
+
+    def marked(self, mask: Path) -> Mask | None:
+        """Return what a mask file marks, however it is coded: bool (h, w), None for nothing."""
+        return any_marked(mask)

@@ -2,9 +2,10 @@
 
 One row per image. Columns, with the names that are read too, any order, others passed over:
 
-- `image_path` (`img_path`, `image`): relative to the table's folder, or absolute;
-- `label` (`label_index`, `anomaly`): 0, normal, good or ok; 1, anomalous, anomaly, abnormal,
-  defective, bad, ko or ng;
+- `image_path` (`img_path`, `image`, `path`, `filename`): relative to the table's folder, or
+  absolute;
+- `label` (`label_index`, `anomaly`): 0, 0.0, normal, good, ok or pass; 1, 1.0, anomalous, anomaly,
+  abnormal, defective, defect, bad, ko, ng or fail;
 - `split`: train or test; anomalous images are for test only;
 - `mask_path` (`mask`), optional: empty where there is none;
 - `category` (`cls_name`, `object`), optional: one category without it;
@@ -19,18 +20,20 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
+from asbench.files.masks import any_marked
+from asbench.files.names import on_disk
 from asbench.files.records import Record, RecordedDataset
 from asbench.types import GOOD, Item
-from synth_store.types import UserError, check_category, check_name
+from synth_store.types import Mask, UserError, check_category, check_name
 
 NAMES = {
-    "image": ("image_path", "img_path", "image"),
+    "image": ("image_path", "img_path", "image", "path", "filename"),
     "label": ("label_index", "anomaly", "label"),
     "split": ("split",),
     "mask": ("mask_path", "mask"),
@@ -38,8 +41,12 @@ NAMES = {
     "defect": ("defect", "defect_type", "specie_name"),
 }
 """The columns of a row, and the names each may have, the first that is there counting."""
-_LABELS = dict.fromkeys(("0", "normal", "good", "ok", "false"), 0) | dict.fromkeys(
-    ("1", "anomalous", "anomaly", "abnormal", "defective", "bad", "ko", "ng", "true"), 1
+_LABELS = dict.fromkeys(("0", "normal", "good", "ok", "pass", "false", "0.0"), 0) | dict.fromkeys(
+    (
+        *("1", "anomalous", "anomaly", "abnormal", "defective", "defect", "bad", "ko", "ng"),
+        *("fail", "true", "1.0"),
+    ),
+    1,
 )
 _NOTHING = ("", "none", "nan", "null")
 
@@ -60,6 +67,10 @@ class Table(RecordedDataset):
 
     def __post_init__(self) -> None:
         check_name(self.name, "data set")
+
+    def marked(self, mask: Path) -> Mask | None:
+        """Return what a mask file marks, however it is coded: bool (h, w), None for nothing."""
+        return any_marked(mask)
 
     def categories(self) -> tuple[str, ...]:
         """Return the categories, sorted."""
@@ -122,11 +133,12 @@ class Table(RecordedDataset):
             raise UserError(f"{place}: {error}") from error
         id_ = PurePosixPath(texts["image"].replace("\\", "/")).as_posix()
         defect = (texts["defect"] or "anomaly") if label else GOOD
-        mask = self.root / texts["mask"].replace("\\", "/") if label and texts["mask"] else None
+        masked = label and texts["mask"]
+        mask = on_disk(self.root / texts["mask"].replace("\\", "/")) if masked else None
         if label and defect == GOOD:
             raise UserError(f"{place} is anomalous, but its defect type is {GOOD!r}.")
         item = Item(id_, category, split, label, defect)
-        return Record(item, self.root / id_, mask)
+        return Record(item, on_disk(self.root / id_), mask)
 
     def _label(self, place: str, text: str) -> int:
         if text.lower() not in _LABELS:
@@ -162,7 +174,11 @@ def _given(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
         raise UserError(f"{path} is not UTF-8: save it as that.") from error
     match path.suffix.lower():
         case ".csv":
-            lines = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+            first = text.partition("\n")[0]
+            # spreadsheets write what their language leaves free of the decimal comma
+            delimiter = max(",;\t", key=first.count)
+            lines = csv.DictReader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
+            _refuse_headless(path, lines.fieldnames or ())
             try:
                 for row in lines:
                     place = f"{path} line {lines.line_num}"
@@ -178,6 +194,16 @@ def _given(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
                     yield place, _object(place, _parsed(place, line))
         case _:
             yield from _meta(path, _parsed(str(path), text))
+
+
+def _refuse_headless(path: Path, columns: Sequence[str]) -> None:
+    """Raise UserError where the first line is a row of images, and names no column."""
+    known = {name for names in NAMES.values() for name in names}
+    if columns and not known & {*columns}:
+        raise UserError(
+            f"{path} line 1 names no column that is known ({', '.join(columns)}): give the table a "
+            f"first line such as image_path,label,split."
+        )
 
 
 def _meta(path: Path, splits: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:

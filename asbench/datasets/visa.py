@@ -80,7 +80,7 @@ class Visa(RecordedDataset):
         if (folder / "Data").is_dir():
             yield from self._as_published(category, folder)
             return
-        for item, image, mask in split_folders(self.name, category, folder):
+        for item, image, mask, _ in split_folders(self.name, category, folder):
             defect = ANOMALY if item.label else GOOD
             yield Record(Item(item.id, category, item.split, item.label, defect), image, mask)
 

@@ -61,7 +61,7 @@ class TestSet:
         whole = hashlib.sha256()
         for item in self.items:
             whole.update(f"{item.id}\x1f{item.label}\x1f{item.defect}\x1f{item.few_shot}".encode())
-            paths = (self.data.image_path(item), self.data.mask_path(item))
+            paths = (self.data.image_path(item), *(self.data.mask_paths(item) or (None,)))
             for path in paths:
                 content = version("asbench").encode() if path is None else path.read_bytes()
                 whole.update(hashlib.sha256(content).digest())
@@ -98,7 +98,8 @@ class TestSet:
             mask, path = self.data.mask(item), self.data.mask_path(item)
             grey = None if path is None else read_grey(path)
             marked = np.False_ if mask is None else mask
-            if grey is not None and ((grey > 127) == marked).all():
+            same = grey is not None and (mask is None or grey.shape == mask.shape)
+            if grey is not None and same and ((grey > 127) == marked).all():
                 yield grey
             else:
                 yield None if mask is None else mask.astype(np.uint8) * 255

@@ -1,9 +1,8 @@
 """Image and mask files to arrays: 8 bits, three channels, whole, or a refusal that says why.
 
-The orientation that a camera notes in EXIF is ignored, as the loaders of the field do: masks are
-drawn on the pixels as stored, and a rotated image would no longer lie under its mask. (The tag of
-the same name in a TIFF is part of that format, and obeyed.) Pixels come from Pillow alone, within
-1.2 of OpenCV's time and equal to its results.
+An image stands as its camera noted in EXIF, as OpenCV and every viewer show it; `read_turn` says
+what was turned, so that a mask drawn on the pixels as stored can be turned alike. Pixels come from
+Pillow alone, within 1.2 of OpenCV's time and equal to its results.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ import numpy.typing as npt
 import PIL.Image
 import PIL.ImageFile
 
+from asbench.files.names import shown
 from synth_store.types import Image, Mask, UserError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
@@ -25,6 +25,17 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 _MODES = frozenset({"1", "L", "P", "RGB"})
+_TURNS = {
+    2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
+    3: PIL.Image.Transpose.ROTATE_180,
+    4: PIL.Image.Transpose.FLIP_TOP_BOTTOM,
+    5: PIL.Image.Transpose.TRANSPOSE,
+    6: PIL.Image.Transpose.ROTATE_270,
+    7: PIL.Image.Transpose.TRANSVERSE,
+    8: PIL.Image.Transpose.ROTATE_90,
+}
+"""What each value of EXIF's tag Orientation asks for; 1 and all else for nothing."""
+_ASIDE = frozenset({_TURNS[value] for value in (5, 6, 7, 8)})
 
 
 class FileError(UserError):
@@ -36,11 +47,14 @@ class FileError(UserError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"{self.path} {self.reason}"
+        return f"{shown(self.path)} {self.reason}"
 
 
 class Header(NamedTuple):
-    """What a file says of itself: size in pixels and Pillow's mode (`RGB`, `L`, `P` or `1`)."""
+    """What a file says of itself: size in pixels and Pillow's mode (`RGB`, `L`, `P` or `1`).
+
+    The size is that of the image as it stands, after EXIF.
+    """
 
     height: int
     width: int
@@ -77,16 +91,42 @@ def read_nonzero(path: Path) -> Mask:
     For masks that hold class numbers. Raises FileError as `read_image` does.
     """
     with _open(path) as file:
-        with _refusing_damage(path):
-            file.load()
-        values = np.asarray(file)
+        values = np.asarray(_upright(path, file))
         return np.asarray(values.any(2) if values.ndim == 3 else values != 0)
 
 
-def read_header(path: Path) -> Header:
-    """Return size and mode without decoding pixels. Raises FileError for what the header shows."""
+def read_coded(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Return a mask's colours and its stored values: uint8 (h, w, 3) and (h, w) or (h, w, 3).
+
+    They differ for a palette alone. Raises FileError as `read_image` does.
+    """
     with _open(path) as file:
-        return Header(file.height, file.width, file.mode)
+        upright = _upright(path, file)
+        # A file of one bit holds 0 and 1, and means black and white.
+        values = upright if upright.mode in ("P", "RGB") else upright.convert("L")
+        return np.array(upright.convert("RGB")), np.array(values)
+
+
+def read_header(path: Path, as_stored: bool = False) -> Header:
+    """Return size and mode without decoding pixels; `as_stored`: before EXIF turns the image.
+
+    Raises FileError for what the header shows.
+    """
+    with _open(path) as file:
+        aside = not as_stored and _turn(file) in _ASIDE
+        width, height = file.size[::-1] if aside else file.size
+        return Header(height, width, file.mode)
+
+
+def read_turn(path: Path) -> PIL.Image.Transpose | None:
+    """Return how EXIF has an image turned; None for not at all. Raises as `read_header` does."""
+    with _open(path) as file:
+        return _turn(file)
+
+
+def turned(mask: Mask, turn: PIL.Image.Transpose) -> Mask:
+    """Return a mask, bool (h, w), turned as its image was."""
+    return np.array(PIL.Image.fromarray(mask.astype(np.uint8)).transpose(turn), dtype=np.bool_)
 
 
 def same_size(mask: Path, image: Path) -> None:
@@ -102,9 +142,26 @@ def same_size(mask: Path, image: Path) -> None:
 
 def _decode(path: Path, mode: str) -> npt.NDArray[np.uint8]:
     with _open(path) as file:
-        with _refusing_damage(path):
-            file.load()
-        return np.array(file if file.mode == mode else file.convert(mode), dtype=np.uint8)
+        upright = _upright(path, file)
+        return np.array(upright if upright.mode == mode else upright.convert(mode), dtype=np.uint8)
+
+
+def _upright(path: Path, file: PIL.ImageFile.ImageFile) -> PIL.Image.Image:
+    """Decode an opened file whole, and turn it as EXIF says."""
+    with _refusing_damage(path):
+        file.load()
+    turn = _turn(file)
+    return file if turn is None else file.transpose(turn)
+
+
+def _turn(file: PIL.ImageFile.ImageFile) -> PIL.Image.Transpose | None:
+    """Return how EXIF has an opened file turned. Pillow turns a TIFF, and its size, by itself."""
+    if file.format == "TIFF" or "exif" not in file.info:
+        return None
+    try:
+        return _TURNS.get(file.getexif().get(0x0112, 1))  # the tag Orientation
+    except Exception:  # Pillow's parser raises of every kind: what cannot be read says nothing
+        return None
 
 
 def _open(path: Path) -> PIL.ImageFile.ImageFile:
@@ -129,6 +186,12 @@ def _refusing_damage(path: Path) -> Iterator[None]:
     except FileNotFoundError as error:
         raise FileError(path, "does not exist.") from error
     except PIL.UnidentifiedImageError as error:
+        with path.open("rb") as opened:
+            beginning = opened.read(4)
+        if beginning in (b"II*\0", b"MM\0*"):
+            reason = "is not a readable TIFF: it is damaged, or of a kind that is not read, as "
+            reason += "floating point in several channels. Save it with 8 bits a channel."
+            raise FileError(path, reason) from error
         raise FileError(
             path,
             "is not a readable image: it is no PNG, JPEG, BMP, TIFF or WebP file, "

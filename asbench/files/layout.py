@@ -1,6 +1,8 @@
 """What the files of a folder are, told from the names of the folders they lie in.
 
-No pixel is read. The layouts are those of `LAYOUTS`; folder names count in any letter case.
+Pixels are read only where names do not tell: of two files of one stem, of which one may be the
+mask, and of masks beside loose images, which alone tell defective from normal (KolektorSDD2). The
+layouts are those of `LAYOUTS`; folder names count in any letter case.
 """
 
 from __future__ import annotations
@@ -9,22 +11,32 @@ import hashlib
 import os
 import re
 import unicodedata
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
-from asbench.files.images import SUFFIXES
+from asbench.files.images import SUFFIXES, FileError
+from asbench.files.mask_places import MASK_FOLDERS, Masks, marked_stem
+from asbench.files.masks import read_marked, two_levels
+from asbench.files.names import composed, shown
+from asbench.files.walk import walk
 from asbench.types import GOOD
 from synth_store.types import UserError, check_category
 
 NORMAL_FOLDERS = frozenset({"good", "ok", "normal"})
-MASK_FOLDERS = frozenset({"ground_truth", "groundtruth", "gt", "mask", "masks"})
-LAYOUTS = f"""accepted layouts, with ok or normal in place of good:
+"""Folders of normal images, wherever they lie."""
+_OTHER_NORMALS = frozenset({"pass", "passed", "normals", "no_defect", "defect_free", "negative"})
+"""Folders of normal images where none of NORMAL_FOLDERS lies beside them."""
+_ANOMALY = "anomaly"
+"""The defect type of a loose image whose mask marks something."""
+LAYOUTS = f"""accepted layouts, with ok, normal, pass or 0 (beside 1) in place of good:
   CATEGORY/train/good/*  CATEGORY/test/good/*  CATEGORY/test/DEFECT/*  and, where there are masks,
-    CATEGORY/ground_truth/DEFECT/STEM.png or STEM_mask.png
+    CATEGORY/ground_truth/DEFECT/STEM.png, STEM_mask.png or STEM/*.png (as MVTec AD and LOCO)
   the same without CATEGORY, directly in the folder
+  CATEGORY/test/DEFECT/rgb/*  and its masks in CATEGORY/test/DEFECT/gt/* (as MVTec 3D-AD)
+  train/*  test/*  each image with a mask STEM_GT.png beside it (as KolektorSDD2)
   good/*  beside DEFECT/*
   images of good parts directly in the folder
 Image files end in {", ".join(sorted(SUFFIXES))}."""
@@ -34,12 +46,15 @@ _Role = Literal["train", "test", "anomalous", "mask"]
 
 
 class Place(NamedTuple):
-    """One image of a category: paths relative to the category's folder, `/` between parts."""
+    """One image of a category: paths relative to the category's folder, `/` between parts.
+
+    Several masks are parts of one.
+    """
 
     path: str
     split: Literal["train", "test"]
     defect: str
-    mask: str | None
+    masks: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -78,12 +93,12 @@ def folder_name(root: Path) -> str:
 def recognise(root: Path, alone: str) -> Layout:
     """Recognise what lies under `root`; `alone` names the category if there is only one level.
 
-    Reads names only, no pixels. Raises UserError for a missing or empty folder, an unknown layout,
-    a category without normals, two images of one stem in a folder, and two masks of one image.
+    Raises UserError for a missing or empty folder, an unknown layout, a category without normals,
+    two photographs of one stem in a folder, and two masks of one image.
     """
     if not root.is_dir():
         raise UserError(f"{root} is not a folder.")
-    files = sorted(_walk(root))
+    files = [PurePosixPath(*f.relative_to(root).parts) for f in walk(root, SUFFIXES | _UNREAD)]
     images = [f for f in files if f.suffix.lower() in SUFFIXES]
     unread = tuple(
         (root / f, f"{f.suffix.lower()} files are not read: convert it to PNG or JPEG.")
@@ -133,25 +148,6 @@ def _categories_below(
     return [named[n] for n in sorted(named)], outside
 
 
-def _walk(root: Path) -> Iterator[PurePosixPath]:
-    """Yield the files below `root`, relative to it: links followed, hidden things passed over."""
-
-    def refuse(error: OSError) -> None:
-        raise UserError(f"{error.filename} cannot be listed: {error.strerror}.") from error
-
-    for folder, subfolders, names in os.walk(root, followlinks=True, onerror=refuse):
-        here = Path(folder)
-        real = os.path.realpath(here)
-        above = here.relative_to(root).parents
-        if any(os.path.realpath(root / parent) == real for parent in above):
-            subfolders.clear()  # a link to a folder above it: an endless tree
-            continue
-        subfolders[:] = [s for s in subfolders if not s.startswith((".", "__MACOSX"))]
-        for name in names:
-            if not name.startswith("."):
-                yield PurePosixPath(*here.relative_to(root).parts, name)
-
-
 def _category_name(folder: Path) -> str:
     try:
         return check_category(folder.name)
@@ -162,38 +158,57 @@ def _category_name(folder: Path) -> str:
 
 
 class _Shape(NamedTuple):
-    """Which of the telling folders a category has."""
+    """Which of the telling folders a category has; `normals`: names of folders of normal images."""
 
     train: bool
     test: bool
-    normals_beside: bool
+    normals: frozenset[str]
+    train_normals: frozenset[str]
+    test_normals: frozenset[str]
     loose_train: bool
 
     @classmethod
     def of(cls, images: Iterable[PurePosixPath]) -> _Shape:
         heads = {tuple(part.lower() for part in f.parts[:-1][:2]) for f in images}
         tops = {head[0] for head in heads if head}
-        in_train = {head[1:] for head in heads if head[:1] == ("train",)}
+        inside = {
+            split: {head[1] for head in heads if len(head) > 1 and head[0] == split}
+            for split in ("train", "test")
+        }
+        train_normals = _normal_among(inside["train"])
+        # 0/train and 1/train are categories, however they are called
+        named = any(head[1] in {"train", "test"} for head in heads if len(head) > 1)
         return cls(
             train="train" in tops,
             test="test" in tops,
-            normals_beside=bool(tops & NORMAL_FOLDERS),
-            loose_train=() in in_train and not any(set(h) & NORMAL_FOLDERS for h in in_train),
+            normals=frozenset(tops & NORMAL_FOLDERS) if named else _normal_among(tops),
+            train_normals=train_normals,
+            test_normals=_normal_among(inside["test"]),
+            loose_train=("train",) in heads and not train_normals,
         )
+
+
+def _normal_among(names: set[str]) -> frozenset[str]:
+    """Return which of the folders beside each other, in lower case, hold the normal images."""
+    if names & NORMAL_FOLDERS:
+        return frozenset(names & NORMAL_FOLDERS)
+    if {"0"} <= names - MASK_FOLDERS <= {"0", "1"}:
+        return frozenset({"0"})
+    return frozenset(names & _OTHER_NORMALS)
 
 
 def _is_category(images: Sequence[PurePosixPath]) -> bool:
     shape = _Shape.of(images)
-    return shape.train or shape.normals_beside
+    return shape.train or bool(shape.normals)
 
 
 def _role(folders: Sequence[str], shape: _Shape) -> tuple[_Role, int] | str:
     """Return what a file is by its lower-case folders, and how many of them say so; or why not."""
-    flat = not (shape.train or shape.normals_beside)
+    flat = not (shape.train or shape.normals)
     match folders:
         case ["train"] if shape.loose_train:
             return "train", 1
-        case ["train", name, *_] if name in NORMAL_FOLDERS:
+        case ["train", name, *_] if name in shape.train_normals:
             return "train", 2
         case ["train", *_]:
             return "lies in train, of which only a folder good, ok or normal is read."
@@ -202,12 +217,14 @@ def _role(folders: Sequence[str], shape: _Shape) -> tuple[_Role, int] | str:
         case ["test", name, *_] if not flat:
             if name in MASK_FOLDERS:
                 return "mask", 2
-            return ("test" if name in NORMAL_FOLDERS else "anomalous"), 2
+            return ("test" if name in shape.test_normals else "anomalous"), 2
         case [name, *_] if name in MASK_FOLDERS:
             return "mask", 1
-        case [name, *_] if name in NORMAL_FOLDERS and not shape.train:
+        case [name, *_] if name in shape.normals and not shape.train:
             return "train", 1
-        case [_, *_] if shape.normals_beside and not (shape.train or shape.test):
+        case ["validation" | "valid" | "val", *_] if shape.train:
+            return "is for validation, which selects nothing here: move it to train to use it."
+        case [_, *_] if shape.normals and not (shape.train or shape.test):
             return "anomalous", 1
         case [] if flat:
             return "train", 0
@@ -217,26 +234,38 @@ def _role(folders: Sequence[str], shape: _Shape) -> tuple[_Role, int] | str:
 def _category(folder: Path, name: str, images: Sequence[PurePosixPath]) -> Category:
     """Give every image of a category's folder its place."""
     shape = _Shape.of(images)
-    masks = _Masks(folder)
+    masks = Masks(folder)
     normals: list[tuple[str, Literal["train", "test"]]] = []
     anomalous: list[tuple[PurePosixPath, int]] = []
     left_over: list[tuple[Path, str]] = []
-    stems = {f.with_suffix("") for f in images}
+    beside = _beside(folder, images)
+    with_rgb = {_folders(f.parent) for f in images if f.parent.name.lower() == "rgb"}
+    loose = _loose(folder, images, beside) if ("test",) in map(_folders, images) else {}
     for f in images:
-        role = _role([part.lower() for part in f.parts[:-1]], shape)
-        if isinstance(role, str):
+        folders = _folders(f)
+        role = _role(folders, shape)
+        if f in loose:
+            role = ("anomalous" if loose[f] else "test", 1) if folders == ("test",) else role
+        if f in beside:
+            masks.add_beside(f, beside[f])
+        elif isinstance(role, str):
             left_over.append((folder / f, role))
-        elif role[0] == "mask":
-            masks.add(f, role[1])
-        elif f.stem.endswith("_mask") and f.with_name(f.stem[:-5]) in stems:
-            masks.add_beside(f)
+        elif role[0] == "mask" or set(folders[role[1] :]) & MASK_FOLDERS:
+            depth = role[1] - (role[0] != "mask")  # a class's own folder of masks names no class
+            of = f.parts[depth].lower()
+            # masks of normals are of no use
+            if of not in NORMAL_FOLDERS | shape.normals | shape.test_normals:
+                masks.add(f, depth)
+        elif folders[-1:] != ("rgb",) and folders[:-1] in with_rgb:
+            left_over.append((folder / f, "lies beside a folder rgb, and is no photograph."))
+        elif loose.get(f) and role[0] == "train":
+            left_over.append((folder / f, "is marked by its mask: only normal images train."))
         elif role[0] == "anomalous":
             anomalous.append((f, role[1]))
         else:
             normals.append((f.as_posix(), role[0]))
-    _refuse_twins(folder, [PurePosixPath(n) for n, _ in normals] + [f for f, _ in anomalous])
     layout = "train and test folders"
-    if not (shape.train or shape.normals_beside):
+    if not (shape.train or shape.normals):
         layout = "images of good parts only, all for training"
     elif not (shape.train or shape.test):
         layout = "normal and anomalous folders side by side"
@@ -245,76 +274,87 @@ def _category(folder: Path, name: str, images: Sequence[PurePosixPath]) -> Categ
             layout += ", a fifth of the normals set aside for testing"
     elif not (shape.test and anomalous):
         layout = "a train folder without anomalous test images"
+    if loose:
+        layout += ", test images told apart by the masks beside them"
     types = {f.parts[depth - 1] for f, depth in anomalous}
-    places = [Place(path, split, GOOD, None) for path, split in normals]
+    places = [Place(path, split, GOOD, ()) for path, split in normals]
     for f, depth in anomalous:
-        mask = masks.claim(f, depth, alone=len(types) == 1)
-        places.append(Place(f.as_posix(), "test", f.parts[depth - 1], mask))
+        defect = _ANOMALY if f in loose else f.parts[depth - 1]
+        claimed = masks.claim(f, depth, alone=len(types) == 1)
+        places.append(Place(f.as_posix(), "test", defect, claimed))
     if not any(p.split == "train" for p in places):
         raise UserError(f"{folder} holds no normal image to train on; {LAYOUTS}")
     left_over += [(folder / f, "is a mask without an image.") for f in masks.unclaimed()]
     return Category(name, folder, layout, tuple(sorted(places)), tuple(left_over))
 
 
-def _split(normals: Sequence[str]) -> list[tuple[str, Literal["train", "test"]]]:
-    """Set the first fifth aside by digest of the path: at least one, never all."""
-    ranked = sorted(normals, key=lambda path: hashlib.blake2b(path.encode()).digest())
-    test = min(len(ranked) - 1, max(1, len(ranked) // 5))
-    return [(path, "test" if i < test else "train") for i, path in enumerate(ranked)]
+def _folders(path: PurePosixPath) -> tuple[str, ...]:
+    """Return the names of the folders that a file lies in, in lower case."""
+    return tuple(part.lower() for part in path.parts[:-1])
 
 
-def _refuse_twins(folder: Path, images: Sequence[PurePosixPath]) -> None:
-    """Raise UserError where two images differ in the ending alone: one may be the other's mask."""
-    count = Counter(f.with_suffix("") for f in images)
-    twins = [f.as_posix() for f in images if count[f.with_suffix("")] > 1]
+def _beside(folder: Path, images: Sequence[PurePosixPath]) -> dict[PurePosixPath, str]:
+    """Return the masks that lie beside their images, each with its image's stem.
+
+    A name tells, or, of files that differ in the ending alone, that one has at most two levels.
+    Raises UserError where neither does.
+    """
+    by_stem: dict[tuple[PurePosixPath, str], list[PurePosixPath]] = defaultdict(list)
+    for f in images:
+        if not set(_folders(f)) & MASK_FOLDERS:
+            by_stem[f.parent, composed(f.stem)].append(f)
+    masks: dict[PurePosixPath, str] = {}
+    twins: list[PurePosixPath] = []
+    for (parent, stem), files in by_stem.items():
+        of = marked_stem(stem)
+        named = (of, f"image_{of}", f"img_{of}") if of is not None else ()
+        if any((parent, name) in by_stem for name in named):
+            masks |= dict.fromkeys(files, str(of))
+        elif len(files) > 1:
+            flat = [f for f in files if two_levels(folder / f)]
+            if len(flat) == len(files) - 1:
+                masks |= dict.fromkeys(flat, stem)
+            else:
+                twins += files
     if twins:
         raise UserError(
-            f"{folder} holds images that differ in their ending alone: {', '.join(twins[:6])}"
+            f"{folder} holds images that differ in their ending alone: "
+            f"{', '.join(shown(f) for f in twins[:6])}"
             f"{', ...' if len(twins) > 6 else ''}. If one is the mask of the other, name it "
             "STEM_mask or move it to ground_truth/DEFECT/; else rename one."
         )
+    return masks
 
 
-class _Masks:
-    """The mask files of a category, found by defect type, sub-folder and stem."""
+def _loose(
+    folder: Path, images: Sequence[PurePosixPath], beside: Mapping[PurePosixPath, str]
+) -> dict[PurePosixPath, bool]:
+    """Return, of the images directly in train and test, whether the mask beside each marks any.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._by_key: dict[tuple[tuple[str, ...], str], list[PurePosixPath]] = defaultdict(list)
-        self._unclaimed: dict[PurePosixPath, None] = {}
+    Empty unless every image directly in test has a mask beside it, as KolektorSDD2 has. A mask that
+    cannot be read marks something: its image does not train, and the mask is named when it is used.
+    """
+    marks: dict[tuple[PurePosixPath, str], bool] = {}
+    loose = [f for f in images if _folders(f) in {("train",), ("test",)}]
+    if any(
+        (f.parent, composed(f.stem)) not in {(m.parent, stem) for m, stem in beside.items()}
+        for f in loose
+        if f not in beside and _folders(f) == ("test",)
+    ):
+        return {}
+    for f in loose:
+        if f in beside:
+            try:
+                marked = bool(read_marked(folder / f).mask.any())
+            except FileError:
+                marked = True
+            marks[f.parent, beside[f]] = marked
+    keys = {f: (f.parent, composed(f.stem)) for f in loose if f not in beside}
+    return {f: marks[key] for f, key in keys.items() if key in marks}
 
-    def add(self, path: PurePosixPath, depth: int) -> None:
-        """Take in a file of a mask folder; masks of normals are of no use and are let go."""
-        head = path.parts[depth:-1]
-        if head and head[0].lower() in NORMAL_FOLDERS:
-            return
-        key = ((head[0].lower(), *head[1:]) if head else ()), path.stem
-        self._by_key[key].append(path)
-        self._unclaimed[path] = None
 
-    def add_beside(self, path: PurePosixPath) -> None:
-        """Take in a mask that lies beside its image."""
-        self._by_key[("beside", *path.parts[:-1]), path.stem].append(path)
-
-    def claim(self, image: PurePosixPath, depth: int, alone: bool) -> str | None:
-        """Return the mask of an image of a type; `alone`: its type is the only one."""
-        defect, inner = image.parts[depth - 1].lower(), image.parts[depth:-1]
-        places = [(defect, *inner), ("beside", *image.parts[:-1])] + [inner] * alone
-        masks = [
-            path
-            for place in places
-            for stem in (image.stem, f"{image.stem}_mask")
-            for path in self._by_key.get((place, stem), ())
-        ]
-        if len(masks) > 1:
-            raise UserError(
-                f"{self._folder / image} has {len(masks)} masks: "
-                f"{', '.join(map(str, masks))}. Keep one."
-            )
-        for path in masks:
-            self._unclaimed.pop(path, None)
-        return masks[0].as_posix() if masks else None
-
-    def unclaimed(self) -> list[PurePosixPath]:
-        """Return the files of mask folders that belong to no image."""
-        return list(self._unclaimed)
+def _split(normals: Sequence[str]) -> list[tuple[str, Literal["train", "test"]]]:
+    """Set the first fifth aside by digest of the path: at least one, never all."""
+    ranked = sorted(normals, key=lambda path: hashlib.blake2b(os.fsencode(path)).digest())
+    test = min(len(ranked) - 1, max(1, len(ranked) // 5))
+    return [(path, "test" if i < test else "train") for i, path in enumerate(ranked)]

@@ -10,17 +10,30 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from asbench.files.images import SUFFIXES, FileError, read_grey, read_header, read_image, same_size
+from asbench.files.images import (
+    SUFFIXES,
+    FileError,
+    read_grey,
+    read_header,
+    read_image,
+    read_turn,
+    same_size,
+    turned,
+)
 from asbench.types import GOOD, Dataset, Item, mark_few_shot
 from synth_store.types import Image, Mask, UserError
 
 
 class Record(NamedTuple):
-    """One image: its item, its file, and its mask's file where it has one."""
+    """One image: its item, its file, and its mask's file where it has one.
+
+    more: files of further parts of the mask, which are united with it.
+    """
 
     item: Item
     image: Path
     mask: Path | None
+    more: tuple[Path, ...] = ()
 
 
 class RecordedDataset(Dataset):
@@ -49,13 +62,25 @@ class RecordedDataset(Dataset):
     def mask(self, item: Item) -> Mask | None:
         """Return the item's mask: bool (h, w); None where there is none or it marks nothing.
 
+        A mask of an image that EXIF turns is turned alike, unless its own EXIF turns it or it has
+        the size of the turned image alone.
         Raises FileError for a mask of another size than its image, or one marked too darkly.
         """
-        image, mask = self.image_path(item), self.mask_path(item)
+        image = self.image_path(item)
         if not item.label:
             return np.zeros(read_header(image)[:2], bool)
-        if mask is None:
-            return None
+        parts = [self._fitted(mask, image) for mask in self.mask_paths(item)]
+        marks = [part for part in parts if part is not None]
+        return np.logical_or.reduce(marks) if marks else None
+
+    def _fitted(self, mask: Path, image: Path) -> Mask | None:
+        """Return what a mask marks on its image as it stands: bool (h, w), None for nothing."""
+        turn = read_turn(image)
+        if turn is not None and read_turn(mask) is None:
+            stored = read_header(image, as_stored=True)
+            if read_header(mask)[:2] == stored[:2]:
+                marks = self.marked(mask)
+                return None if marks is None else turned(marks, turn)
         same_size(mask, image)
         return self.marked(mask)
 
@@ -71,6 +96,11 @@ class RecordedDataset(Dataset):
         """Return the item's mask file, if there is one."""
         return self._listed(item.category).files[item.id].mask
 
+    def mask_paths(self, item: Item) -> tuple[Path, ...]:
+        """Return the files of all parts of the item's mask."""
+        record = self._listed(item.category).files[item.id]
+        return () if record.mask is None else (record.mask, *record.more)
+
     def _listed(self, category: str) -> _Listed:
         if category not in self._lists:
             if category not in self.categories():
@@ -79,9 +109,13 @@ class RecordedDataset(Dataset):
                     f"choose from {', '.join(self.categories())}."
                 )
             records = list(self.records(category))
-            self._lists[category] = _Listed(
-                mark_few_shot([r.item for r in records]), {r.item.id: r for r in records}
-            )
+            files = {r.item.id: r for r in records}
+            if len(files) < len(records):
+                raise UserError(
+                    f"{self.name}/{category} ({self.root}) lists two images under one name: "
+                    "rename those whose names are not UTF-8."
+                )
+            self._lists[category] = _Listed(mark_few_shot([r.item for r in records]), files)
         return self._lists[category]
 
     @cached_property

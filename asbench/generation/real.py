@@ -51,9 +51,10 @@ class FewShot:
         whole = hashlib.sha256()
         for item in self.items:
             whole.update(f"{item.id}\x1f{item.defect}\x1e".encode())
+            masks = self.data.mask_paths(item) or (None,)
             for path, drawn in (
                 (self.data.image_path(item), self.data.image),
-                (self.data.mask_path(item), self.data.mask),
+                *((mask, self.data.mask) for mask in masks),
             ):
                 content = path.read_bytes() if path is not None else _bytes(drawn(item))
                 whole.update(hashlib.sha256(content).digest())

@@ -107,11 +107,6 @@ BROKEN: dict[str, tuple[str, Callable[[Path], Any], str]] = {
         lambda p: mask(p, 255, (12, 9)),
         "is 9 x 12 pixels, but its image 2.png is 12 x 9: a mask must",
     ),
-    "dark mask": (
-        "nut/ground_truth/dent/2_mask.png",
-        lambda p: mask(p, 1),
-        "marks nothing above level 127 (its highest level is 1)",
-    ),
     "damaged mask": ("nut/ground_truth/dent/2_mask.png", _truncate, "is truncated or damaged: "),
 }
 
@@ -220,7 +215,7 @@ def test_a_table_is_checked_alike(tmp_path: Path) -> None:
     assert report.recognised.startswith("The images that the file `table`")
     assert report.differences is None
     (category,) = report.categories
-    assert category.defects == {"anomaly": Defects(2, masks=0, empty=0, missing=1, unusable=1)}
+    assert category.defects == {"anomaly": Defects(2, masks=1, empty=0, missing=1, unusable=0)}
     assert {Path(p.path).name for p in report.problems} == {"damaged.png", "dark.png"}
 
 
@@ -263,3 +258,73 @@ def test_a_data_set_without_files_is_checked_alike(monkeypatch: pytest.MonkeyPat
         ("a/2", "marks nothing: its image counts as anomalous, its pixels are not scored."),
         ("a/3", "has the pixels of a/0: train leaks into test."),
     ]
+
+
+def _spoil(root: Path, how: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]) -> None:
+    for path in (root / "nut/ground_truth/dent").iterdir():
+        PIL.Image.fromarray(how(np.array(PIL.Image.open(path)))).save(path)
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        (lambda m: m // 255, "marks with one level of at most 127"),
+        (lambda m: 255 - m, "is white around black: it is read inverted"),
+        (lambda m: np.stack([m, m * 0, m * 0], 2), "codes kinds of defects by level or colour"),
+        (
+            lambda m: m // 3 + np.uint8(255) * (np.indices(m.shape).sum(0) == 19),
+            "codes kinds of defects",
+        ),
+        (lambda m: m * 0 + 255, "marks the whole image."),
+    ],
+)
+def test_how_masks_are_coded_is_said_once_with_three_examples(
+    root: Path, how: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]], said: str
+) -> None:
+    _spoil(root, how)
+    report = check(root)
+    assert report.usable
+    assert len(report.problems) == 4
+    assert all(p.reason.startswith(said) for p in report.problems)
+    *examples, count = report.folded
+    assert [line.split(": ")[0] for line in examples] == ["warning"] * 3
+    assert count.startswith("  ... 4 files in all: ")
+
+
+def test_files_that_cannot_be_used_are_never_folded(root: Path) -> None:
+    for path in (root / "nut/train/good").iterdir():
+        path.write_bytes(b"")
+    assert sum(line.startswith("unusable: ") for line in check(root).folded) == 4
+
+
+def test_what_cannot_be_scored_is_said(tmp_path: Path) -> None:
+    write(tmp_path / "flat/a.png")
+    write(tmp_path / "one/train/good/a.png")
+    write(tmp_path / "one/test/bad/a.png", 1)
+    for folder in ("maskless", "normal", "sound"):
+        write(tmp_path / folder / "train/good/a.png")
+        write(tmp_path / folder / "test/good/a.png", 1)
+    write(tmp_path / "maskless/test/bad/a.png", 2)
+    write(tmp_path / "sound/test/bad/a.png", 2)
+    mask(tmp_path / "sound/test/bad/a_mask.png", 255)
+    said = {p.name: check(p).categories[0].unscored for p in tmp_path.iterdir()}
+    assert said.pop("sound") == ""
+    assert {name: words.split(":")[0] for name, words in said.items()} == {
+        "flat": "has no test images",
+        "one": "has no normal test images",
+        "normal": "has no anomalous test images",
+        "maskless": "has no usable masks",
+    }
+
+
+def test_turned_photographs_are_said(root: Path) -> None:
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6
+    path = root / "nut/test/cut/0.jpg"
+    PIL.Image.open(path).save(path, exif=exif)
+    assert reasons(root) == {
+        "nut/test/cut/0.jpg": (
+            "warning",
+            "is turned as its camera noted (EXIF), and its mask with it.",
+        )
+    }

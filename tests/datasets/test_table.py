@@ -6,8 +6,9 @@ import csv
 import io
 import json
 import pickle
+import unicodedata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -193,3 +194,36 @@ def test_what_is_no_table_is_refused(tmp_path: Path, file: str, content: bytes, 
     (tmp_path / file).write_bytes(content)
     with pytest.raises(UserError, match=words):
         Table(tmp_path, file, "parts").categories()
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("column", ["path", "filename", "image_path"])
+@pytest.mark.parametrize("labels", [("0.0", "1.0"), ("0", "1"), ("pass", "fail")])
+def test_tables_as_pandas_and_spreadsheets_write_them(
+    root: Path, separator: str, column: str, labels: tuple[str, str]
+) -> None:
+    lines = [separator.join((column, "label", "split"))]
+    lines += [separator.join((r["image_path"], labels[int(r["label"])], r["split"])) for r in ROWS]
+    (root / "t.csv").write_text("\n".join(lines))
+    items = Table(root, "t.csv", "parts").items("parts")
+    assert sorted(i.label for i in items) == sorted(int(r["label"]) for r in ROWS)
+
+
+def test_a_table_without_a_first_line_is_told_so(root: Path) -> None:
+    (root / "t.csv").write_text("b/ok 0.png,0,train\nb/ok 1.png,0,test\n")
+    with pytest.raises(UserError, match=r"line 1 names no column .*ok 0.* image_path,label,split"):
+        Table(root, "t.csv", "parts").categories()
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_tables_unicode_form_need_not_be_the_disks(
+    root: Path, form: Literal["NFC", "NFD"]
+) -> None:
+    other: Literal["NFC", "NFD"] = "NFD" if form == "NFC" else "NFC"
+    named, there = (unicodedata.normalize(f, "schräg.png") for f in (form, other))
+    (root / "b/ok 0.png").rename(root / "b" / there)
+    (root / "t.csv").write_text(f"image_path,label,split\nb/{named},0,train\n", encoding="utf-8")
+    data = Table(root, "t.csv", "parts")
+    (item,) = data.items("parts")
+    assert item.id == f"b/{named}"
+    assert data.image(item).ndim == 3

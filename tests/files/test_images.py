@@ -9,9 +9,19 @@ from typing import Any
 import cv2
 import numpy as np
 import PIL.Image
+import PIL.ImageOps
 import pytest
 
-from asbench.files.images import FileError, read_grey, read_header, read_image, read_mask, same_size
+from asbench.files.images import (
+    FileError,
+    read_grey,
+    read_header,
+    read_image,
+    read_mask,
+    read_turn,
+    same_size,
+    turned,
+)
 from synth_store.types import Image, UserError
 
 
@@ -50,13 +60,30 @@ def test_grey_palette_and_bilevel_become_rgb(tmp_path: Path) -> None:
     assert np.array_equal(read_grey(bits), (levels > 127) * np.uint8(255))
 
 
-def test_the_camera_orientation_is_ignored(tmp_path: Path) -> None:
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp"])
+def test_images_stand_as_their_camera_noted(tmp_path: Path, orientation: int, ending: str) -> None:
     exif = PIL.Image.Exif()
-    exif[0x0112] = 6
-    plain = save(tmp_path / "plain.jpg", noise())
-    turned = save(tmp_path / "turned.jpg", noise(), exif=exif)
-    assert np.array_equal(read_image(turned), read_image(plain))
-    assert read_header(turned) == (20, 31, "RGB")
+    exif[0x0112] = orientation
+    path = save(tmp_path / f"a.{ending}", noise(), exif=exif)
+    with PIL.Image.open(path) as file:
+        expected = np.array(PIL.ImageOps.exif_transpose(file).convert("RGB"))
+    assert np.array_equal(read_image(path), expected)
+    assert read_header(path) == (*expected.shape[:2], "RGB")
+    assert read_header(path, as_stored=True) == (20, 31, "RGB")
+    assert (read_turn(path) is None) == (orientation == 1)
+    mask = read_mask(save(tmp_path / "mask.png", noise()[..., 0]))
+    turn = read_turn(path)
+    if turn is not None:
+        lying = PIL.Image.fromarray(noise()[..., 0]).transpose(turn)
+        assert np.array_equal(turned(mask, turn), np.array(lying) > 127)
+
+
+def test_an_orientation_that_makes_no_sense_turns_nothing(tmp_path: Path) -> None:
+    for number, content in enumerate((b"Exif\0\0II*\0", b"", b"Exif\0\0" + b"\xff" * 40)):
+        path = save(tmp_path / f"{number}.jpg", noise(), exif=content)
+        assert read_turn(path) is None
+        assert read_image(path).shape == (20, 31, 3)
 
 
 def test_the_orientation_of_a_tiff_is_obeyed_in_size_and_pixels(tmp_path: Path) -> None:
