@@ -141,7 +141,7 @@ def test_unknown_names_are_refused_with_the_choices() -> None:
 
 def test_parameters_list_every_field_with_its_documentation() -> None:
     listed = {p.name: p for p in parameters(Cutout)}
-    assert list(listed) == ["length_low", "length_high", "fill"]
+    assert list(listed) == ["length_low", "length_high", "fill", "colour"]
     assert listed["length_low"].type is float
     assert listed["fill"].default == "black"
     assert all(p.doc.endswith(".") for p in listed.values())
