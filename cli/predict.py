@@ -31,8 +31,9 @@ def command(run: Path, images: tuple[Path, ...], out: Path, device: str | None) 
     """Score IMAGES (files or folders) with a finished RUN; write heat maps, CSV and JSON.
 
     Rows are written as they come: after Ctrl-C, or a kill, the same command continues. A file that
-    cannot be used is named in errors.csv and stops no other; the exit status is then 1. The threshold was chosen on synthetic anomalies kept out of training: no real defect is
-    needed, and none was used.
+    cannot be used is named in errors.csv and stops no other; the exit status is then 1. The
+    threshold was chosen on synthetic anomalies kept out of training: no real defect is needed, and
+    none was used.
     """
     from asbench import predict
     from asbench.evaluation.prediction_tables import ERRORS
