@@ -8,18 +8,23 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TaskID,
     TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from asbench.progress import Progress as Callback
 
@@ -40,12 +45,20 @@ _terminal = sys.stdout.isatty() or "COLUMNS" in os.environ
 out = Console(highlight=False, soft_wrap=False, width=None if _terminal else PIPED_WIDTH)
 
 
+class _Plain(Table):
+    """A table whose cells are shown as they are: a name with [brackets] is no markup."""
+
+    def add_row(self, *cells: RenderableType | None, **settings: Any) -> None:
+        plain = (Text(cell) if isinstance(cell, str) else cell for cell in cells)
+        super().add_row(*plain, **settings)
+
+
 def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
     """Return an empty table in the house style; the columns in `right` are aligned right.
 
     Numbers are never cut; texts fold where the terminal is narrow.
     """
-    made = Table(box=None, pad_edge=False, header_style="bold")
+    made = _Plain(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         if column in right:
             made.add_column(column, justify="right", no_wrap=True)
@@ -90,10 +103,11 @@ def progress(*, fleeting: bool = False) -> Iterator[Callback]:
         yield _Lines()
         return
     bars = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None),
         MofNCompleteColumn(),
-        TaskProgressColumn(show_speed=True),
+        TaskProgressColumn(),
+        _Rate(),
         TimeRemainingColumn(compact=True),
         console=Console(stderr=True),
         # What is printed meanwhile goes above the bars; where it goes to a file, it stays there.
@@ -112,14 +126,30 @@ def progress(*, fleeting: bool = False) -> Iterator[Callback]:
         yield report
 
 
+class _Rate(ProgressColumn):
+    """How much is done in a second."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.3g}/s")
+
+
 class _Lines:
     """Writes a line every ten seconds at most, however many tasks there are."""
 
     def __init__(self) -> None:
         self.last = time.monotonic()
+        self.begun: dict[str, tuple[float, int]] = {}
 
     def __call__(self, what: str, done: int, total: int) -> None:
         now = time.monotonic()
+        # What was done before the first call cost nothing here: an earlier command did it.
+        start, before = self.begun.setdefault(what, (now, done))
         if now - self.last >= QUIET_SECONDS:
             self.last = now
-            print(f"{what}: {done} of {total}", file=sys.stderr, flush=True)
+            pace = ""
+            if done > before and now > start:
+                rate = (done - before) / (now - start)
+                left = timedelta(seconds=round((total - done) / rate))
+                pace = f", {rate:.3g}/s, {left} left"
+            print(f"{what}: {done} of {total}{pace}", file=sys.stderr, flush=True)

@@ -34,6 +34,7 @@ def command(
 ) -> None:
     """Score a finished RUN on test images: its own data set's, or another's.
 
+    Its own is looked for where it lay when the run was trained, then by its name.
     With --parity the published code's scores are shown too, and written into the run's record if
     the test images are those that it was scored on.
     """

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 
 import click
+
+from cli.stopping import left_by
 
 SECTIONS: dict[str, dict[str, str]] = {
     "Begin": {
@@ -38,7 +41,7 @@ HELP = """ASBench renders image anomalies once into a store, and trains any dete
 anomaly ratio or mixture.
 
 Exit status: 0 done, 1 an error that can be mended or faults found, 2 wrong usage, 130 interrupted
-(the same command continues)."""
+(what is said then tells whether the same command continues)."""
 EXAMPLE = """
 \b
 Example, with nothing but this installation:
@@ -100,6 +103,10 @@ def main(arguments: list[str] | None = None) -> None:
     # long that a training beside other work takes several times as long; sleeping at once would
     # cost an idle machine a third. Read by GNU's OpenMP when torch is imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A name that a terminal cannot show must not end a command: it is shown escaped.
+            stream.reconfigure(errors="backslashreplace")
     given = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in given
     if debug:
@@ -114,7 +121,7 @@ def _status(given: list[str], debug: bool) -> int:
         error.show()
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        _say("interrupted: what was stored until now stays; the same command continues.")
+        _say(f"interrupted: {left_by(given)}.")
         return INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has seen enough, as `head` does; there is nobody to tell.

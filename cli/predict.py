@@ -21,17 +21,22 @@ Example: every photograph of a folder, scores as a table
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 @options.option(
-    "--out", type=click.Path(path_type=Path), default="predictions", help="Folder of heat maps."
+    "--out",
+    type=click.Path(path_type=Path),
+    default="predictions",
+    help="Folder of heat maps and tables.",
 )
 @options.device
 def command(run: Path, images: tuple[Path, ...], out: Path, device: str | None) -> None:
     """Score IMAGES (files or folders) with a finished RUN; write heat maps, CSV and JSON.
 
-    The threshold was chosen on synthetic anomalies kept out of training: no real defect is needed,
-    and none was used. A file that cannot be used is named and stops no other; the exit status is
-    then 1.
+    Rows are written as they come: after Ctrl-C, or a kill, the same command continues. A file that
+    cannot be used is named in errors.csv and stops no other; the exit status is then 1. The
+    threshold was chosen on synthetic anomalies kept out of training: no real defect is needed, and
+    none was used.
     """
     from asbench import predict
+    from asbench.evaluation.prediction_tables import ERRORS
     from cli import console
 
     with console.progress() as bars:
@@ -44,10 +49,21 @@ def command(run: Path, images: tuple[Path, ...], out: Path, device: str | None) 
         console.out.print(shown)
         if len(said.rows) > SHOWN:
             console.say(f"... and {len(said.rows) - SHOWN} more in {said.table}")
+        if said.kept:
+            console.say(f"{said.kept} of {len(said.rows)} stood there from an earlier call")
         if said.threshold is not None:
+            flagged = sum(bool(row.anomalous) for row in said.rows)
             console.say(f"threshold {said.threshold.value:.4f}: {said.threshold.rule}")
+            console.say(f"{flagged} of {len(said.rows)} are anomalous by it")
         console.next_step(f"look at the heat maps in {out}")
-    for error in said.unusable:
+    for error in said.unusable[:SHOWN]:
         click.echo(f"error: {error}", err=True)
     if said.unusable:
+        scored = {Path(row.image) for row in said.rows}
+        files = len(scored.union(error.path for error in said.unusable))
+        click.echo(
+            f"{len(said.unusable)} of {files} files could not be used: {out / ERRORS} names them; "
+            "the same command tries them again",
+            err=True,
+        )
         raise click.exceptions.Exit(1)

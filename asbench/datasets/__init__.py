@@ -55,6 +55,13 @@ def open_dataset(name_or_path: str | Path, *, name: str | None = None) -> Datase
     return Folder(path, key) if path.is_dir() else Table(path.parent, path.name, key)
 
 
+def place_of(data: Dataset) -> Path | None:
+    """Return the folder or table that one's own data set is read from; None for one of a name."""
+    if isinstance(data, Table):
+        return data.root / data.table
+    return data.root if isinstance(data, Folder) else None
+
+
 def _called(path: Path) -> str:
     """Return what a folder or a table is called; every `meta.json` has the same name."""
     if path.is_dir() or path.stem.lower() == "meta":

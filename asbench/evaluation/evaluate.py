@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from asbench.datasets import open_dataset
+from asbench.datasets import open_dataset, place_of
 from asbench.evaluation.parity import flavour_of, parity_scores
 from asbench.evaluation.score import evaluate as metrics_of
 from asbench.evaluation.score import table
@@ -62,7 +63,8 @@ def evaluate(
 
     Args:
         run: the run, or its folder.
-        dataset: a name or the path of a folder; None for the run's own. name: as for `generate`.
+        dataset: a name or the path of a folder; None for the run's own, looked for where it lay
+            when the run was trained, then by its name. name: as for `generate`.
         category: None for the run's own, or the data set's only one.
         device: where the folder is given; None for CUDA where there is one.
         parity: also score as the detector's published code does; that is written into the run's
@@ -70,14 +72,17 @@ def evaluate(
         csv: a file for `rows`, a line per image.
 
     Raises UserError where there is no such run, data set or category, for test images that cannot
-    be used or show no anomaly, and for a detector without published code to score as.
+    be used or show no anomaly, for images of one's own that are no longer those that the run was
+    scored on, and for a detector without published code to score as.
     """
     trained = run if isinstance(run, Trained) else Trained(run, device)
     decides = trained.run.decides
-    data = open_dataset(dataset or decides["dataset"], name=name)
+    data = _own(trained, name) if dataset is None else open_dataset(dataset, name=name)
     chosen = _chosen(data, category, decides["category"])
     flavour = flavour_of(type(trained.detector), trained.geometry) if parity else None
     test = TestSet(data, data.test(chosen), trained.geometry)
+    if dataset is None and chosen == decides["category"] and place_of(data) is not None:
+        _refuse_changed(test, trained)
     test.refuse_without_anomalies()
     test.refuse_unusable()
     scores = test.scores(
@@ -102,6 +107,34 @@ def evaluate(
         parity=published,
         recorded=recorded,
         saw_defects=trained.run.saw_defects,
+    )
+
+
+def _own(trained: Trained, name: str | None) -> Dataset:
+    """Open the data set that a run was trained on; raises UserError naming where it was."""
+    own, recorded = trained.run.decides["dataset"], trained.run.environment.get("data")
+    if recorded is not None and Path(recorded["path"]).exists():
+        return open_dataset(Path(recorded["path"]), name=name or recorded["name"])
+    try:
+        return open_dataset(own, name=name)
+    except UserError as error:
+        if recorded is None:
+            raise
+        raise UserError(
+            f"run {trained.id} was trained on {recorded['path']}, and nothing is there now: say "
+            "where those photographs are with --dataset PATH."
+        ) from error
+
+
+def _refuse_changed(test: TestSet, trained: Trained) -> None:
+    """Raise UserError unless these are the test images that a run was scored on."""
+    if test.digest() == trained.run.decides["test"]:
+        return
+    place = str(place_of(test.data))
+    line = shlex.join(["asbench", "evaluate", str(trained.folder), "--dataset", place])
+    raise UserError(
+        f"the test images in {place} are no longer those that run {trained.id} was scored on: some "
+        f"were added, removed or changed. To score on them as they are now, name them: `{line}`."
     )
 
 

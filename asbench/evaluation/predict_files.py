@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
-import csv
+import errno
+import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from asbench.documents import into_place, json_text
-from asbench.evaluation.trained import Prediction, Trained
-from asbench.files.images import FileError, image_files, read_image
+import cv2
+
+from asbench.documents import into_place
+from asbench.evaluation.prediction_tables import (
+    Line,
+    Origin,
+    Row,
+    add,
+    add_error,
+    begin,
+    finish,
+    read_lines,
+)
+from asbench.evaluation.trained import Trained
+from asbench.files.images import SUFFIXES, FileError, read_image
+from asbench.files.walk import walk
 from asbench.imaging.contact_sheet import heat, png
 from asbench.progress import Progress, quiet
 from asbench.results import Threshold
-from synth_store.types import Image
+from synth_store.types import UserError
 
-TABLE = "predictions.csv"
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One image: its file, its score (higher = more anomalous), the verdict, its heat map.
-
-    anomalous: whether the score reaches the run's threshold, None where it has none; heat_map: its
-    file, None where none was written.
-    """
-
-    image: str
-    score: float
-    anomalous: bool | None
-    heat_map: str | None
+LONGEST = 240
+"""Bytes in the name of a heat map: file systems take 255, and a name on its way needs some."""
+REFUSED_NAMES = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ})
+"""What a file system says of a name that it cannot hold, which is no matter of the next name."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +42,23 @@ class Predictions:
     """What a run says of image files.
 
     rows: one per image that could be read, in the order of the files; unusable: an error for each
-    of the others; threshold: of the verdicts, None where the run has none; table: the rows as CSV,
-    None where nothing was written.
+    of the others, and for those whose heat map could not be written; threshold: of the verdicts,
+    None where the run has none; table: the rows as CSV, None where nothing was written; kept: how
+    many rows an earlier call had written.
     """
 
     rows: tuple[Row, ...]
     unusable: tuple[FileError, ...]
     threshold: Threshold | None
     table: Path | None
+    kept: int = 0
+
+
+class Photograph(NamedTuple):
+    """An image file, and where its heat map belongs; None where none is to be written."""
+
+    file: Path
+    heat_map: Path | None
 
 
 def predict(
@@ -60,51 +73,153 @@ def predict(
 
     Args:
         run: the run, or its folder.
-        images: a file or folder, or several.
-        out: a folder for a heat map of each image, in the folders they have under the one that was
-            named, and for `predictions.csv` and `predictions.json`; None writes nothing.
+        images: a file or folder, or several; a file that is in two of them is read once.
+        out: a folder for a heat map of each image, in the folders they have below the one that all
+            of `images` share, and for `predictions.csv`, `predictions.jsonl`, `predictions.json`
+            and `errors.csv`; None writes nothing.
         device: where the run's folder is given; None for CUDA where there is one.
 
-    A file that cannot be used stops no other: see `Predictions.unusable`. Raises UserError for a
-    path that is not there and where there is no image at all.
+    Rows are written as they come. The same call after an interruption keeps those whose image (by
+    size and date), run and threshold are still the same, and ends with the same tables. A file that
+    cannot be used stops no other: see `Predictions.unusable`. Raises UserError for a path that is
+    not there, where there is no image at all, and where heat maps would lie among the images.
     """
     trained = run if isinstance(run, Trained) else Trained(run, device)
     folder = None if out is None else Path(out)
-    paths = [Path(p) for p in ([images] if isinstance(images, Path | str) else images)]
-    named = [(file, path) for path in paths for file in image_files([path])]
-    rows: list[Row] = []
+    named = [Path(p) for p in ([images] if isinstance(images, Path | str) else images)]
+    photographs = _photographs(named, folder, trained.id)
+    lines = {} if folder is None else _kept(photographs, folder, trained)
+    kept = len(lines)
+    if folder is not None:
+        begin(folder, [lines[p] for p in photographs if p in lines])
+    progress("predicting", kept, len(photographs))
     unusable: list[FileError] = []
-    for done, (file, path) in enumerate(named, 1):
+    for done, photograph in enumerate([p for p in photographs if p not in lines], kept + 1):
         try:
-            pixels = read_image(file)
+            line = _scored(photograph, trained)
+            lines[photograph] = line
+            if folder is not None:
+                add(folder, line)
+                if line.row.heat_map is None:
+                    raise FileError(photograph.file, "has a name too long or odd for a heat map.")
         except FileError as error:
             unusable.append(error)
-            continue
+            if folder is not None:
+                add_error(folder, error)
+        progress("predicting", done, len(photographs))
+    ordered = [lines[p] for p in photographs if p in lines]
+    return Predictions(
+        tuple(line.row for line in ordered),
+        tuple(unusable),
+        trained.run.threshold,
+        None if folder is None else finish(folder, ordered),
+        kept,
+    )
+
+
+def _kept(photographs: Sequence[Photograph], out: Path, trained: Trained) -> dict[Photograph, Line]:
+    """Return what an earlier call wrote and what still holds."""
+    earlier = read_lines(out)
+    lines: dict[Photograph, Line] = {}
+    for one in photographs:
+        line = earlier.get(str(one.file))
+        if (
+            line is not None
+            and line.row.heat_map == str(one.heat_map)
+            and os.path.isfile(line.row.heat_map)
+            and os.path.exists(one.file)
+            and line.origin == _origin(one.file, trained)
+        ):
+            lines[one] = line
+    return lines
+
+
+def _origin(file: Path, trained: Trained) -> Origin:
+    facts, threshold = file.stat(), trained.run.threshold
+    value = None if threshold is None else threshold.value
+    return Origin(trained.id, value, facts.st_size, facts.st_mtime_ns)
+
+
+def _scored(photograph: Photograph, trained: Trained) -> Line:
+    """Score one photograph by itself: in a batch, the last bits would depend on its neighbours.
+
+    Its heat map is written first, so that a row never promises one that is not there; the row has
+    none where the file system cannot hold the name. Raises FileError where the file cannot be used.
+    """
+    file, heat_map = photograph
+    try:
+        pixels = read_image(file)
+        origin = _origin(file, trained)
         said = trained.predict(pixels)
-        picture = None
-        if folder is not None:
-            # The ending stays in the name: a.png and a.jpg are two images.
-            below = file.relative_to(path) if path.is_dir() else Path(file.name)
-            picture = folder / below.with_name(f"{below.name}.{trained.id}.png")
-            _draw(picture, pixels, said, trained.run.threshold)
-        heat_map = None if picture is None else str(picture)
-        rows.append(Row(str(file), said.score, said.anomalous, heat_map))
-        progress("predicting", done, len(named))
-    written = _write(rows, folder) if rows and folder is not None else None
-    return Predictions(tuple(rows), tuple(unusable), trained.run.threshold, written)
+        if heat_map is not None:
+            threshold = trained.run.threshold
+            drawn = png(heat(pixels, said.map, threshold.value if threshold else None))
+    except (MemoryError, cv2.error) as error:
+        raise FileError(file, f"is too large for this machine: {error}") from error
+    except OSError as error:
+        raise FileError(file, f"cannot be read: {error.strerror or error}.") from error
+    try:
+        if heat_map is not None:
+            into_place(heat_map, drawn)
+    except UserError as error:
+        cause = error.__cause__
+        if not (isinstance(cause, OSError) and cause.errno in REFUSED_NAMES):
+            raise
+        heat_map = None
+    where = None if heat_map is None else str(heat_map)
+    return Line(Row(str(file), said.score, said.anomalous, where), origin)
 
 
-def _draw(path: Path, pixels: Image, said: Prediction, threshold: Threshold | None) -> None:
-    into_place(path, png(heat(pixels, said.map, threshold.value if threshold else None)))
+def _photographs(named: Sequence[Path], out: Path | None, run: str) -> list[Photograph]:
+    """Return every image file among `named` and below its folders once, in their order.
+
+    Heat maps mirror the folders below the one that all of `named` share. A folder `out` inside of a
+    named one is not read. Raises UserError as `predict` does.
+    """
+    for path in named:
+        if not path.exists():
+            raise UserError(f"{path} is not there: name image files, or a folder that holds some.")
+    target = None if out is None else Path(os.path.realpath(out))
+    files: dict[tuple[str, str], Path] = {}
+    read: list[Path] = []  # folders that will be read again when the command is
+    for path in named:
+        if not path.is_dir():
+            files.setdefault((os.path.realpath(path.parent), path.name), path)
+            continue
+        root = Path(os.path.realpath(path))
+        own = target is not None and root in target.parents
+        read += [] if own else [root]
+        for file in walk(path):
+            place = os.path.realpath(file.parent)
+            if not (own and target is not None and Path(place).is_relative_to(target)):
+                files.setdefault((place, file.name), file)
+    if not files:
+        listed = ", ".join(map(str, named))
+        raise UserError(f"no images in {listed}: files must end in {', '.join(sorted(SUFFIXES))}.")
+    if out is None or target is None:
+        return [Photograph(file, None) for file in files.values()]
+    folders = [os.path.abspath(path if path.is_dir() else path.parent) for path in named]
+    shared = os.path.commonpath(folders)
+    photographs = []
+    for file in files.values():
+        below = Path(os.path.relpath(os.path.abspath(file.parent), shared))
+        if any((target / below).is_relative_to(root) for root in read):
+            raise UserError(
+                f"heat maps in {out} would lie among the photographs and be read as some: name "
+                "another folder with --out."
+            )
+        photographs.append(Photograph(file, out / below / _heat_map(file.name, run)))
+    return photographs
 
 
-def _write(rows: Sequence[Row], out: Path) -> Path:
-    def table(part: Path) -> None:
-        with part.open("w", encoding="utf-8", newline="") as opened:
-            lines = csv.writer(opened, lineterminator=os.linesep)
-            lines.writerow([f.name for f in fields(Row)])
-            lines.writerows([r.image, r.score, r.anomalous, r.heat_map] for r in rows)
+def _heat_map(name: str, run: str) -> str:
+    """Return the name of an image's heat map; a long one is cut, and told apart by a digest.
 
-    into_place(out / TABLE, table)
-    into_place(out / "predictions.json", json_text(rows, ascii_only=True))
-    return out / TABLE
+    The ending stays in the name: a.png and a.jpg are two images.
+    """
+    ending, data = f".{run}.png", os.fsencode(name)
+    room = LONGEST - len(ending)
+    if len(data) > room:
+        digest = f"~{hashlib.sha256(data).hexdigest()[:8]}"
+        name = data[: room - len(digest)].decode(errors="ignore") + digest
+    return name + ending

@@ -224,27 +224,6 @@ def _refusal(file: PIL.ImageFile.ImageFile) -> str:
         return f"has {frames} frames: save the one that is meant."
     return ""
 
-
-def image_files(paths: Iterable[Path]) -> list[Path]:
-    """Return the image files among paths and below folders, sorted within each; hidden ones not.
-
-    Raises UserError for a path that is not there and where there is no image at all.
-    """
-    files: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            inside = (p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
-            files += sorted(p for p in inside if p.is_file() and not p.name.startswith("."))
-        elif path.exists():
-            files.append(path)
-        else:
-            raise UserError(f"{path} is not there: name image files, or a folder that holds some.")
-    if not files:
-        listed = ", ".join(map(str, paths))
-        raise UserError(f"no images in {listed}: files must end in {', '.join(sorted(SUFFIXES))}.")
-    return files
-
-
 def write_png(path: Path, image: Image) -> None:
     """Write uint8 (h, w, 3) or (h, w) pixels as PNG, making the folder."""
     path.parent.mkdir(parents=True, exist_ok=True)

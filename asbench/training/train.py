@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from asbench import results
+from asbench.datasets import place_of
 from asbench.detectors import build, protocol_of, resolve
 from asbench.evaluation.metrics import best_f1_threshold
 from asbench.evaluation.parity import flavour_of, parity_scores
@@ -39,7 +40,7 @@ from asbench.training.plan import Plan, plan_run
 from asbench.training.sampler import open_sampler
 from asbench.training.selection import BestOnTest
 from asbench.training.sources import Sources
-from asbench.types import Interrupted
+from asbench.types import Dataset, Interrupted
 from synth_store import Normals, StoreError
 
 CHECKPOINT_EVERY = 200
@@ -169,7 +170,7 @@ def record(
         realised=plan.realised,
         losses=losses,
         threshold=threshold,
-        environment=_environment(where) | dict(environment),
+        environment=_environment(where) | _data(plan.data) | dict(environment),
         seconds={"train": seconds, "score": scored},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         selected=selected,
@@ -256,6 +257,18 @@ def _environment(device: torch.device) -> dict[str, Any]:
         "device": f"{device.type} ({name or platform.machine()})",
         "threads": torch.get_num_threads(),
     }
+
+
+def _data(data: Dataset) -> dict[str, Any]:
+    """Return where one's own data set lies, so that `evaluate` finds it; no part of the run's id.
+
+    Bytes of the path that are no UTF-8 are escaped: such a place is named, not found.
+    """
+    place = place_of(data)
+    if place is None:
+        return {}
+    path = str(place).encode("utf-8", "backslashreplace").decode()
+    return {"data": {"path": path, "name": data.name}}
 
 
 def _commit() -> str | None:

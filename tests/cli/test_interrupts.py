@@ -8,10 +8,11 @@ import subprocess
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cli.main import INTERRUPTED
-from tests.cli.conftest import Run, complete, start, tree
+from tests.cli.conftest import QUICK, Run, complete, start, tree, write
 
 pytestmark = pytest.mark.slow
 
@@ -109,6 +110,57 @@ def test_ctrl_c_during_generate(place: Path) -> None:
     assert "the same command continues" in stopped.err
     assert "Traceback" not in stopped.err
     assert [name for name in tree(place / "asbench-store") if name.endswith(".partial")] == []
+
+
+def test_a_predict_that_was_interrupted_and_killed_goes_on(run: Run, place: Path) -> None:
+    """Its table is the uninterrupted one; what was scored is not scored again."""
+    assert run(f"train --dataset photos --ratio 0 {QUICK}").status == 0
+    (folder,) = Path("runs").iterdir()
+    rng = np.random.default_rng(0)
+    for i in range(60):
+        write(place / f"many/{i % 3}/{i:03}.png", rng.integers(0, 255, (64, 64, 3), np.uint8))
+    (place / "many/0/broken.png").write_text("no image")
+    line = f"predict {folder} many --device cpu --out"
+    slow = "from asbench.evaluation.trained import Trained\nimport time\nold = Trained.predict\n"
+    slow += "Trained.predict = lambda *a: (time.sleep(0.1), old(*a))[1]\n"
+    for number, least in ((signal.SIGINT, 5), (signal.SIGKILL, 15)):
+        process = start(f"{line} out", place, before=slow)
+        wait_for(process, "out/*/*.png", place, least)
+        process.send_signal(number)
+        stopped = complete(process)
+        assert "Traceback" not in stopped.err
+        rows = (place / "out/predictions.csv").read_text().splitlines()
+        assert least <= len(rows) < 61
+        if number == signal.SIGINT:
+            assert stopped.status == INTERRUPTED
+            assert "the rows until now are kept in the folder of --out" in stopped.err
+    resumed = run(f"{line} out")
+    assert resumed.status == 1
+    assert "of 60 stood there from an earlier call" in resumed.out
+    assert "1 of 61 files could not be used: out/errors.csv" in resumed.err
+    assert run(f"{line} other").status == 1
+    for name in ("predictions.csv", "predictions.json", "predictions.jsonl", "errors.csv"):
+        assert Path("out", name).read_text() == Path("other", name).read_text().replace(
+            "other/", "out/"
+        )
+
+
+def test_ctrl_c_during_evaluate(run: Run, place: Path) -> None:
+    assert run(f"train --dataset photos --ratio 0 {QUICK}").status == 0
+    (folder,) = Path("runs").iterdir()
+    before = tree(place)
+    slow = "import asbench.evaluation.testset as t, time\n"
+    slow += "t.TestSet.scores = lambda *a, **k: (print('here', flush=True), time.sleep(60))\n"
+    process = start(f"evaluate {folder} --csv scores.csv", place, before=slow)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "here\n"
+    process.send_signal(signal.SIGINT)
+    stopped = complete(process)
+    assert stopped.status == INTERRUPTED
+    assert stopped.err.strip() == (
+        "interrupted: nothing was written; the same command begins anew."
+    )
+    assert tree(place) == before
 
 
 def test_a_reader_that_has_seen_enough(place: Path) -> None:

@@ -18,7 +18,8 @@ import pytest
 from rich.console import Console
 
 from cli import console
-from cli.main import SECTIONS, asbench
+from cli.main import SECTIONS, asbench, main
+from cli.stopping import LEFT, left_by
 from tests.cli.conftest import PROGRAM, QUICK, ROOT, Run, complete, start
 
 pytestmark = pytest.mark.slow
@@ -71,6 +72,35 @@ def test_help_ends_with_an_example_that_parses(path: tuple[str, ...], run: Run) 
         found.make_context(
             found.name, words, **asbench.context_settings
         )  # raises for an option that is not there
+
+
+def test_every_command_says_what_an_interruption_leaves() -> None:
+    groups = {path[:-1] for path in EVERY if path}
+    assert set(LEFT) == {" ".join(path) for path in EVERY if path not in groups}
+    lines = {
+        "predict RUN photos --out p": "the rows until now are kept",
+        "--debug study run demo": "what was stored, trained and measured until now stays",
+        "store --store x": "nothing was done",
+        "evaluate predict": "nothing was written",
+        "": "nothing was done",
+    }
+    for line, said in lines.items():
+        assert left_by(line.split()).startswith(said), line
+
+
+@pytest.mark.parametrize("names", [["[a]", "[/b]", "[red]x"], ["缺", "é"], ["\udce4", "\\[a]"]])
+def test_cells_are_shown_as_they_are(
+    names: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["asbench"])
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    shown = console.table("name")
+    for name in names:
+        shown.add_row(name)
+    console.out.print(shown)
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert lines[-len(names) :] == [n.encode("utf-8", "backslashreplace").decode() for n in names]
 
 
 @pytest.mark.parametrize("path", EVERY, ids=" ".join)
@@ -165,6 +195,22 @@ def test_progress_into_a_pipe_is_a_line_in_ten_seconds(
     ]
 
 
+def test_progress_into_a_pipe_says_rate_and_time_left(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of what was done here: 1000 of these stood before."""
+    now = [100.0]
+    monkeypatch.setattr("cli.console.time.monotonic", lambda: now[0])
+    with console.progress() as bars:
+        for done in range(1000, 2001):
+            bars("predicting", done, 2000)
+            now[0] += 0.025
+    assert capsys.readouterr().err.splitlines() == [
+        "predicting: 1400 of 2000, 40/s, 0:00:15 left",
+        "predicting: 1800 of 2000, 40/s, 0:00:05 left",
+    ]
+
+
 def test_progress_on_a_terminal(place: Path) -> None:
     """Bars on standard error; what is printed meanwhile stays in a redirected output."""
     line = "store verify photos/draem --recompute 2"
@@ -187,4 +233,5 @@ def test_progress_on_a_terminal(place: Path) -> None:
         assert process.wait(timeout=120) == 0
     assert b"photos/draem/0/bolt" in shown
     assert b"12/12" in shown
+    assert b"/s" in shown
     assert "photos/draem/0/bolt: 2 of 2 equal" in log.read_text()

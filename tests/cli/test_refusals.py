@@ -228,7 +228,9 @@ def test_predicting_names_each_file_it_cannot_use(run: Run, place: Path) -> None
     assert len(json.loads(Path("predictions/predictions.json").read_text())) == 5
     alone = run(f"predict {folder} photos/bolt/test/disc/002.png --out alone")
     assert alone.status == 1
-    assert not Path("alone").exists()
+    assert "1 of 1 files could not be used: alone/errors.csv names them" in alone.err
+    assert "002.png,is truncated" in Path("alone/errors.csv").read_text()
+    assert json.loads(Path("alone/predictions.json").read_text()) == []
     for images in ("nowhere.png", "asbench-store"):
         assert run(f"predict {folder} {images}").status == 1
 
