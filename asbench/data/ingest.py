@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from asbench.imaging.foreground import FOREGROUND_VERSION, foreground
+import numpy as np
+
+from asbench.data.objects import Finding
 from asbench.imaging.geometry import resize
 from asbench.progress import Progress, quiet
 from asbench.types import Dataset, Item
-from synth_store import Normals, SynthStore, UserError
+from synth_store import Geometry, Normals, SynthStore, UserError
 from synth_store.normals import write_normals
 from synth_store.types import Image, Mask
 
@@ -36,22 +37,29 @@ def ensure_normals(
         normals = store.normals(dataset.name, category)
         if normals.attributes["stamp"] == stamp:
             return normals
-    rules: Counter[str] = Counter()
+    finding = None if known else Finding(dataset, items, store.geometry)
+    attributes: dict[str, Any] = {"stamp": stamp}
 
     def images() -> Iterator[tuple[Image, Mask]]:
-        for done, item in enumerate(items):
+        read = _compared(dataset, items, store.geometry) if finding is None else finding.normals()
+        for done, pair in enumerate(read):
             progress(f"normals of {dataset.name}/{category}", done, len(items))
-            image = resize(dataset.image(item), store.geometry)
-            estimate = foreground(image)
-            rules[estimate.rule] += 1
-            yield image, estimate.mask
+            yield pair
         progress(f"normals of {dataset.name}/{category}", len(items), len(items))
+        if finding is not None:  # foregrounds that are stored keep the version that made them
+            attributes["foreground"] = finding.attributes()
 
-    attributes: dict[str, Any] = {"stamp": stamp}
-    if not known:  # foregrounds that are stored keep the version that made them
-        attributes["foreground"] = {"version": FOREGROUND_VERSION, "rules": rules}
     ids = [item.id for item in items]
     return write_normals(store, dataset.name, category, ids, images(), attributes)
+
+
+def _compared(
+    dataset: Dataset, items: tuple[Item, ...], geometry: Geometry
+) -> Iterator[tuple[Image, Mask]]:
+    """Yield normals to be compared with what is stored, for which masks play no part."""
+    for item in items:
+        image = resize(dataset.image(item), geometry)
+        yield image, np.ones(image.shape[:2], np.bool_)
 
 
 def _stamp(dataset: Dataset, items: tuple[Item, ...]) -> str:

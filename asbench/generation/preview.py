@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from asbench.data.objects import objects
 from asbench.datasets import open_dataset
 from asbench.documents import into_place
 from asbench.generation.fitted import fitted_methods
 from asbench.generation.generate import samples_of
-from asbench.imaging.contact_sheet import Band, contact_sheet, foreground_sheet, foregrounds, png
+from asbench.imaging.contact_sheet import Band, contact_sheet, foreground_sheet, png
 from asbench.progress import Notify, Progress, quiet, silent
 from asbench.settings import FITS, STORE, TEXTURES
 from asbench.synthesizers import hand_crafted
@@ -112,13 +113,13 @@ def _normals(
     """Return normals with their objects, category by category; say where none was found."""
     bands, stored = [], {}
     for category in categories:
-        samples, stored[category] = foregrounds(store, data, category, count)
-        place, objects = f"{data.name}/{category}", sum(not s.mask.all() for s in samples)
-        bands.append(Band(f"{place}: object on {objects} of {len(samples)}", samples))
+        samples, stored[category] = objects(store, data, category, count)
+        place, hits = f"{data.name}/{category}", sum(not s.mask.all() for s in samples)
+        bands.append(Band(f"{place}: object on {hits} of {len(samples)}", samples))
         source = "stored" if stored[category] else "not stored"
         whole = "; elsewhere the whole image counts as the object"
         notify(
-            f"{place}: object found on {objects} of {len(samples)} normals ({source})"
-            f"{'' if objects == len(samples) else whole}"
+            f"{place}: object found on {hits} of {len(samples)} normals ({source})"
+            f"{'' if hits == len(samples) else whole}"
         )
     return bands, stored
