@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from asbench.data.objects import Finding
+from asbench.data.objects import Finding, asked_of
 from asbench.imaging.geometry import resize
 from asbench.progress import Progress, quiet
+from asbench.settings import AUTO
 from asbench.types import Dataset, Item
 from synth_store import Geometry, Normals, SynthStore, UserError
 from synth_store.normals import write_normals
@@ -18,11 +19,19 @@ from synth_store.types import Image, Mask
 
 
 def ensure_normals(
-    store: SynthStore, dataset: Dataset, category: str, progress: Progress = quiet
+    store: SynthStore,
+    dataset: Dataset,
+    category: str,
+    progress: Progress = quiet,
+    object: str | None = None,
 ) -> Normals:
     """Return the category's normals from the store, writing them there first if they are not.
 
-    Raises UserError if the data set has none, StoreError if the store holds others under its name.
+    object: by which rule its objects are found (`Settings.object`); None for what is stored, or
+    auto. Objects that were found by another rule are found anew while no set stands on them.
+
+    Raises UserError if the data set has none, if the object is not where the rule says, or if sets
+    stand on objects found by another rule; StoreError if the store holds others under its name.
     The comparison reads pixels only when a file's name, size or date has changed.
     """
     items = dataset.train(category)
@@ -35,9 +44,15 @@ def ensure_normals(
     known = store.has_normals(dataset.name, category)
     if known:
         normals = store.normals(dataset.name, category)
-        if normals.attributes["stamp"] == stamp:
-            return normals
-    finding = None if known else Finding(dataset, items, store.geometry)
+        if object in (None, asked_of(normals)):
+            if normals.attributes["stamp"] == stamp:
+                return normals
+        else:
+            _refuse_standing(store, dataset.name, category, asked_of(normals), object)
+            known = False
+    finding = None if known else Finding(dataset, items, store.geometry, object or AUTO)
+    if finding is not None:
+        finding.refuse_unfound()
     attributes: dict[str, Any] = {"stamp": stamp}
 
     def images() -> Iterator[tuple[Image, Mask]]:
@@ -50,7 +65,25 @@ def ensure_normals(
             attributes["foreground"] = finding.attributes()
 
     ids = [item.id for item in items]
-    return write_normals(store, dataset.name, category, ids, images(), attributes)
+    return write_normals(
+        store, dataset.name, category, ids, images(), attributes, foregrounds=not known
+    )
+
+
+def _refuse_standing(
+    store: SynthStore, dataset: str, category: str, stored: str, asked: str | None
+) -> None:
+    """Raise UserError where sets were rendered on the objects that are stored."""
+    standing = [
+        str(key)
+        for key, c in store.sets()
+        if (key.dataset, c) == (dataset, category) and "foreground" in store.attributes(key, c)
+    ]
+    if standing:
+        raise UserError(
+            f"{store.root} holds {dataset}/{category} with its objects found by {stored}, on which "
+            f"{', '.join(standing)} were rendered: for {asked} take another --store or --name."
+        )
 
 
 def _compared(

@@ -22,6 +22,8 @@ from asbench.imaging.foreground import CAP, GROUND, clean, foreground, ground_sh
 from synth_store.types import Image, Mask
 
 Distance = npt.NDArray[np.float32]
+Tone = Literal["any", "dark", "bright"]
+"""What an object is beside its ground: dark and bright ones may be told by what they are."""
 
 LOOKS = 16
 """Normals that the rule is chosen on, evenly spaced."""
@@ -53,12 +55,14 @@ LEAST = 64
 class ObjectRule:
     """How the object of a category is found; level: difference from the ground, in grey levels.
 
+    tone: of the object, beside its ground; any where it is not known.
     seen: of `looked` normals the rule was chosen on, on how many it holds; where there is no
     object, on how many the best rule would.
     """
 
     kind: Literal["plain ground", "smooth ground", "whole image"]
     level: float = 0.0
+    tone: Tone = "any"
     seen: int = 0
     looked: int = 0
 
@@ -69,7 +73,7 @@ class ObjectRule:
         """
         if self.kind == "plain ground":
             return foreground(image).mask
-        mask = _at(image, self.level) if self.kind == "smooth ground" else None
+        mask = _at(image, self.level, self.tone) if self.kind == "smooth ground" else None
         return np.ones(image.shape[:2], np.bool_) if mask is None else mask
 
 
@@ -89,15 +93,19 @@ def looks(count: int) -> list[int]:
     return [place * count // few for place in range(few)]
 
 
-def find_rule(looked: Sequence[Image]) -> ObjectRule:
-    """Return the rule for a category, chosen on some of its normals: uint8 (H, W, 3) each."""
-    least = int(np.ceil(SURE * len(looked)))
-    if (plain := _plain(looked, len(looked) - least)) >= least:
+def find_rule(looked: Sequence[Image], tone: Tone = "any") -> ObjectRule:
+    """Return the rule for a category, chosen on some of its normals: uint8 (H, W, 3) each.
+
+    tone: what is known of the object: then what is darker than the ground, or brighter, counts.
+    """
+    least, plain = int(np.ceil(SURE * len(looked))), 0
+    if tone == "any" and (plain := _plain(looked, len(looked) - least)) >= least:
         return ObjectRule("plain ground", seen=plain, looked=len(looked))
-    distances = [_distance(_working(image)) for image in looked]
+    distances = [_distance(_working(image), tone) for image in looked]
     sharpness = np.array([[_sharpness(d, level) for d in distances] for level in LEVELS])
     votes = np.sum(sharpness >= SHARP, axis=1)
-    best = ObjectRule("whole image", seen=max(int(votes.max()), plain), looked=len(looked))
+    seen = max(int(votes.max()), plain)
+    best = ObjectRule("whole image", tone=tone, seen=seen, looked=len(looked))
     held = [k for k, n in enumerate(votes) if n >= MOST * len(looked)]
     if not held:
         return best
@@ -128,10 +136,10 @@ def _working(image: Image) -> Image:
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _at(image: Image, level: float) -> Mask | None:
+def _at(image: Image, level: float, tone: Tone) -> Mask | None:
     """Return the object at a level of difference, or at the nearest one that shows it."""
     small = _working(image)
-    distance = _distance(small)
+    distance = _distance(small, tone)
     for one in sorted(LEVELS, key=lambda other: abs(np.log(other / level))):
         mask = _believed(distance, one)
         if mask is not None and _edge_share(distance, mask, one) >= SHARP:
@@ -141,12 +149,15 @@ def _at(image: Image, level: float) -> Mask | None:
     if small.shape != image.shape:
         size = image.shape[1::-1]
         drawn = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
-        mask, distance = drawn.astype(np.bool_), _distance(image)
+        mask, distance = drawn.astype(np.bool_), _distance(image, tone)
     return _settled(distance, mask)
 
 
-def _distance(image: Image) -> Distance:
-    """Return how far each pixel is from the ground: float32 (H, W), the largest over channels."""
+def _distance(image: Image, tone: Tone = "any") -> Distance:
+    """Return how far each pixel is from the ground: float32 (H, W), the largest over channels.
+
+    Where a tone is known, 0 is what all pixels of the other have.
+    """
     height, width = image.shape[:2]
     smooth = cv2.medianBlur(np.ascontiguousarray(image), 3).astype(np.float32)
     smooth = np.asarray(cv2.GaussianBlur(smooth, (5, 5), 0), np.float32)
@@ -155,7 +166,8 @@ def _distance(image: Image) -> Distance:
     distance = np.zeros((height, width), np.float32)
     for plane, (c, cx, cy, cxx, cxy, cyy) in zip(cv2.split(smooth), _ground(image).T, strict=True):
         ground = (c + cy * y + cyy * y * y) + (cx * x + cxx * x * x) + (cxy * y) * x
-        np.maximum(distance, np.abs(plane - ground), out=distance)
+        off = {"any": np.abs, "dark": np.negative, "bright": np.positive}[tone](plane - ground)
+        np.maximum(distance, off, out=distance)
     return distance
 
 
@@ -197,7 +209,7 @@ def _off(
     colours: npt.NDArray[np.float64], fitted: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
     red, green, blue = np.abs(colours - fitted).T
-    return np.maximum(np.maximum(red, green), blue)
+    return np.asarray(np.maximum(np.maximum(red, green), blue), np.float64)
 
 
 def _least_squares(
