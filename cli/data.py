@@ -114,6 +114,9 @@ def check(path: str, name: str | None) -> None:
         for defect, of in category.defects.items():
             shown.add_row(f"  {defect}", "", "", str(of.images), str(of.masks), "")
     console.out.print(shown)
+    for category in report.categories:
+        if category.objects:
+            console.say(f"{category.category}: {category.objects}")
     for problem in report.problems:
         console.say(f"{problem.severity}: {problem.path}: {problem.reason}")
     for difference in report.differences or ():

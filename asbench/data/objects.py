@@ -20,6 +20,8 @@ from synth_store.types import Image, Mask
 
 DOUBTFUL = 1 / 3
 """Share of the normals from which an object that is not on most of them is no chance any more."""
+CHECKED = 100
+"""Normals of a category on which objects are looked for where nothing is stored."""
 _TONES: Mapping[str, Tone] = {AUTO: "any", "dark": "dark", "bright": "bright"}
 
 
@@ -164,12 +166,30 @@ def said(normals: Normals) -> str:
 
     Of stores whose masks an earlier version made, how large is not on record.
     """
-    record: Mapping[str, Any] = normals.attributes["foreground"]
-    count = len(normals) - record["rules"].get("whole image", 0)
+    return _said(normals.attributes["foreground"], len(normals))
+
+
+def objects_said(dataset: Dataset, items: Sequence[Item]) -> str:
+    """Say what `said` would of these normals of a category, or of 100 where there are more."""
+    few = min(CHECKED, len(items))
+    finding = Finding(dataset, [items[i * len(items) // few] for i in range(few)], Geometry())
+    for _ in finding.normals():
+        pass
+    return _said(finding.attributes(), few)
+
+
+def _said(record: Mapping[str, Any], normals: int) -> str:
+    count = normals - record["rules"].get("whole image", 0)
+    seen, looked = record.get("seen", (0, 0))
+    if not count and DOUBTFUL * looked <= seen and record.get("object") == AUTO and looked:
+        return (
+            f"an object stands out on {seen} of {looked} normals looked at, too few to go by: the "
+            "whole image counts as the object, unless --object says where it is"
+        )
     if not count:
-        return f"no object on {len(normals)} normals: the whole image counts as the object"
+        return f"no object on {normals} normals: the whole image counts as the object"
     area = f", covering {record['area']:.0%} of the image" if record.get("area") else ""
-    return f"object found on {count} of {len(normals)} normals{area}"
+    return f"object found on {count} of {normals} normals{area}"
 
 
 def refuse_doubtful(where: str, normals: Normals, methods: Sequence[str]) -> None:
