@@ -24,6 +24,9 @@ else:  # the command line reads settings for its help, and is to answer at once
 BEST_ON_TEST = "best-on-test"
 STORE, RUNS, FITS, QUALITY = "asbench-store", "runs", "fits", "quality"
 """Folders, unless others are named."""
+AUTO = "auto"
+OBJECTS = (AUTO, "whole", "dark", "bright")
+"""Rules by which the object of a data set is found, beside a folder of masks."""
 TEXTURES = "procedural"
 """The texture bank of methods that need one, unless another is named: drawn, not photographed."""
 SAMPLES = 500
@@ -216,6 +219,12 @@ class MethodSettings(Settings):
     )
     resize: Literal["stretch", "pad"] | None = parameter(
         None, "How a new store fits images to its size.", unset="stretch"
+    )
+    object: str | None = parameter(
+        None,
+        "Where the object is on normals: auto (it differs from its ground), dark or bright (so it "
+        "does), whole (the whole image), or a folder of masks, white on black, of the same names.",
+        unset="auto, or as the store has it",
     )
     settings: Mapping[str, Any] | None = parameter(
         None,

@@ -117,6 +117,8 @@ def check(path: str, name: str | None) -> None:
     for line in report.folded:
         console.say(line)
     for category in report.categories:
+        if category.objects:
+            console.say(f"{category.category}: {category.objects}")
         if category.unscored:
             console.say(f"note: {category.category} {category.unscored}")
     for difference in report.differences or ():

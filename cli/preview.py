@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from asbench.settings import GenerateSettings
 from cli import options
 
 EPILOG = """
@@ -33,6 +34,12 @@ Example: where the object is thought to be, which memseg and nsa go by
 )
 @options.dataset
 @options.name
+@options.one(
+    GenerateSettings,
+    "object",
+    help="Object rule tried with --foreground: auto, whole, dark, bright, or a folder "
+    "of masks.  [as the store has it, or auto]",
+)
 @click.option("--category", help="A category.  [the first; with --foreground, all]")
 @options.option(
     "-n", "--n", "count", default=8, type=options.AtLeast(1), help="Samples of each method."
@@ -54,6 +61,7 @@ def command(
     foreground: bool,
     dataset: str,
     name: str | None,
+    object: str | None,
     category: str | None,
     count: int,
     seed: int,
@@ -96,6 +104,7 @@ def command(
             textures=textures,
             fits=fits,
             name=name,
+            object=object,
             same_normals=same_normals,
             compact=compact,
             side=side,

@@ -29,16 +29,26 @@ def write_normals(
     ids: Sequence[str],
     images: Iterable[tuple[Image, Mask]],
     attributes: Mapping[str, Any],
+    *,
+    foregrounds: bool = False,
 ) -> Normals:
     """Store a category's normals with their foregrounds; `attributes` are kept beside them.
 
     The group's metadata comes last: without it there are no normals. Raises OtherNormals if
     others stand there already (their digest differs), and leaves those as they are.
+
+    foregrounds: where the same normals stand already, put these foregrounds in place of theirs.
     """
     folder = store.normals_folder(dataset, category)
     if store.has_normals(dataset, category):
         stored = store.normals(dataset, category)
-        digest = combine(image_digest(image) for image, _ in images)
+        digests, foreground_digests, masks = [], [], []
+        for image, foreground in images:
+            digests.append(image_digest(image))
+            if foregrounds:
+                foreground_digests.append(image_digest(foreground))
+                masks.append(encode_chunk(foreground))
+        digest = combine(digests)
         if digest != stored.digest:
             there, given = (len(stored), stored.digest), (len(ids), digest)
             raise OtherNormals(store.root, dataset, category, there, given)
@@ -46,6 +56,11 @@ def write_normals(
             return stored
         kept = {**stored.attributes, **attributes}
         with store.root.locked():
+            if foregrounds:
+                kept["foreground_digest"] = combine(foreground_digests)
+                out = mask_array(writable(folder), "foreground", SHARD, store.geometry)
+                for number, part in enumerate(batched(masks, SHARD)):
+                    out.path(number).write(encode_shard(part, SHARD))
             write_if_other(folder / "zarr.json", encode(group(kept)))
         return store.normals(dataset, category)
     folder = writable(folder)

@@ -119,7 +119,8 @@ class Normals:
         self.digest: str = self.attributes["digest"]
         capacity = self.attributes["shard"]
         self.image = image_array(folder, "image", capacity, geometry, self.digest)
-        self.foreground = mask_array(folder, "foreground", capacity, geometry, self.digest)
+        masked: str = self.attributes["foreground_digest"]
+        self.foreground = mask_array(folder, "foreground", capacity, geometry, masked)
         count = len(self.ids)
         # Untouched pages of an empty array cost no memory: only what is inflated is held.
         self._images = np.empty((count, *self.image.shape), np.uint8)

@@ -13,6 +13,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
+from asbench.data.objects import objects_said
 from asbench.data.published import Counts, Measured, differences
 from asbench.datasets import open_dataset
 from asbench.datasets.folder import Folder
@@ -69,6 +70,8 @@ class Defects:
 class CategoryReport:
     """Counts of one category. Heights and widths are (smallest, largest) in pixels.
 
+    objects: on how many of the normals an object was found, and how large it is, in words; empty
+    without normals that can be read.
     modes: images by Pillow's mode (`RGB`, `L`, `P`, `1`). Sizes and modes are of the images that
     could be read; the sizes are None where none could.
     """
@@ -80,6 +83,7 @@ class CategoryReport:
     heights: tuple[int, int] | None
     widths: tuple[int, int] | None
     modes: Mapping[str, int]
+    objects: str = ""
 
     @property
     def anomalous(self) -> int:
@@ -174,7 +178,8 @@ def check(
         left_over = [*layout.left_over, *(x for c in layout.categories for x in c.left_over)]
         problems += [Problem(shown(path), "warning", reason) for path, reason in left_over]
     summaries = tuple(
-        _summary(c, [f for f in findings if f.item.category == c]) for c in dataset.categories()
+        _summary(dataset, c, [f for f in findings if f.item.category == c])
+        for c in dataset.categories()
     )
     return Report(
         dataset=dataset.name,
@@ -262,13 +267,14 @@ def _leaks(findings: Iterable[_Finding]) -> list[Problem]:
     ]
 
 
-def _summary(category: str, findings: list[_Finding]) -> CategoryReport:
+def _summary(dataset: Dataset, category: str, findings: list[_Finding]) -> CategoryReport:
     sizes = [f.size for f in findings if f.size]
     heights, widths = ([s[axis] for s in sizes] for axis in (0, 1))
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for f in findings:
         if f.item.label:
             counts[f.item.defect][f.mask] += 1
+    normals = [f.item for f in findings if f.item.split == "train" and f.size]
     return CategoryReport(
         category=category,
         train=sum(f.item.split == "train" for f in findings),
@@ -280,6 +286,7 @@ def _summary(category: str, findings: list[_Finding]) -> CategoryReport:
         heights=(min(heights), max(heights)) if sizes else None,
         widths=(min(widths), max(widths)) if sizes else None,
         modes=dict(sorted(Counter(f.mode for f in findings if f.mode).items())),
+        objects=objects_said(dataset, normals) if normals else "",
     )
 
 

@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
+from asbench.data.objects import Finding, asked_of
 from asbench.files.images import read_turn
-from asbench.imaging.foreground import FOREGROUND_VERSION, foreground
 from asbench.imaging.geometry import resize
 from asbench.progress import Progress, quiet
+from asbench.settings import AUTO
 from asbench.types import Dataset, Item
-from synth_store import Normals, SynthStore, UserError
+from synth_store import Geometry, Normals, SynthStore, UserError
 from synth_store.normals import write_normals
 from synth_store.types import Image, Mask
 
 
 def ensure_normals(
-    store: SynthStore, dataset: Dataset, category: str, progress: Progress = quiet
+    store: SynthStore,
+    dataset: Dataset,
+    category: str,
+    progress: Progress = quiet,
+    object: str | None = None,
 ) -> Normals:
     """Return the category's normals from the store, writing them there first if they are not.
 
-    Raises UserError if the data set has none, StoreError if the store holds others under its name.
+    object: by which rule its objects are found (`Settings.object`); None for what is stored, or
+    auto. Objects that were found by another rule are found anew while no set stands on them.
+
+    Raises UserError if the data set has none, if the object is not where the rule says, or if sets
+    stand on objects found by another rule; StoreError if the store holds others under its name.
     The comparison reads pixels only when a file's name, size or date has changed.
     """
     items = dataset.train(category)
@@ -35,24 +45,55 @@ def ensure_normals(
     known = store.has_normals(dataset.name, category)
     if known:
         normals = store.normals(dataset.name, category)
-        if normals.attributes["stamp"] == stamp:
-            return normals
-    rules: Counter[str] = Counter()
+        if object in (None, asked_of(normals)):
+            if normals.attributes["stamp"] == stamp:
+                return normals
+        else:
+            _refuse_standing(store, dataset.name, category, asked_of(normals), object)
+            known = False
+    finding = None if known else Finding(dataset, items, store.geometry, object or AUTO)
+    if finding is not None:
+        finding.refuse_unfound()
+    attributes: dict[str, Any] = {"stamp": stamp}
 
     def images() -> Iterator[tuple[Image, Mask]]:
-        for done, item in enumerate(items):
+        read = _compared(dataset, items, store.geometry) if finding is None else finding.normals()
+        for done, pair in enumerate(read):
             progress(f"normals of {dataset.name}/{category}", done, len(items))
-            image = resize(dataset.image(item), store.geometry)
-            estimate = foreground(image)
-            rules[estimate.rule] += 1
-            yield image, estimate.mask
+            yield pair
         progress(f"normals of {dataset.name}/{category}", len(items), len(items))
+        if finding is not None:  # foregrounds that are stored keep the version that made them
+            attributes["foreground"] = finding.attributes()
 
-    attributes: dict[str, Any] = {"stamp": stamp}
-    if not known:  # foregrounds that are stored keep the version that made them
-        attributes["foreground"] = {"version": FOREGROUND_VERSION, "rules": rules}
     ids = [item.id for item in items]
-    return write_normals(store, dataset.name, category, ids, images(), attributes)
+    return write_normals(
+        store, dataset.name, category, ids, images(), attributes, foregrounds=not known
+    )
+
+
+def _refuse_standing(
+    store: SynthStore, dataset: str, category: str, stored: str, asked: str | None
+) -> None:
+    """Raise UserError where sets were rendered on the objects that are stored."""
+    standing = [
+        str(key)
+        for key, c in store.sets()
+        if (key.dataset, c) == (dataset, category) and "foreground" in store.attributes(key, c)
+    ]
+    if standing:
+        raise UserError(
+            f"{store.root} holds {dataset}/{category} with its objects found by {stored}, on which "
+            f"{', '.join(standing)} were rendered: for {asked} take another --store or --name."
+        )
+
+
+def _compared(
+    dataset: Dataset, items: tuple[Item, ...], geometry: Geometry
+) -> Iterator[tuple[Image, Mask]]:
+    """Yield normals to be compared with what is stored, for which masks play no part."""
+    for item in items:
+        image = resize(dataset.image(item), geometry)
+        yield image, np.ones(image.shape[:2], np.bool_)
 
 
 def _stamp(dataset: Dataset, items: tuple[Item, ...]) -> str:

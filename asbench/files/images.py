@@ -7,7 +7,7 @@ Pillow alone, within 1.2 of OpenCV's time and equal to its results.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -223,6 +223,7 @@ def _refusal(file: PIL.ImageFile.ImageFile) -> str:
     if frames > 1 and file.format != "MPO":
         return f"has {frames} frames: save the one that is meant."
     return ""
+
 
 def write_png(path: Path, image: Image) -> None:
     """Write uint8 (h, w, 3) or (h, w) pixels as PNG, making the folder."""

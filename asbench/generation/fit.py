@@ -136,7 +136,9 @@ def fit(asked: FitSettings) -> list[Fitted]:
     plans = []
     for members in [categories] if joint else [[c] for c in categories]:
         synthesizer, first = learned[members[0]], members[0]
-        subjects = tuple(_subject(opened, data, c, defects.get(c), asked.progress) for c in members)
+        subjects = tuple(
+            _subject(opened, data, c, defects.get(c), asked.progress, asked.object) for c in members
+        )
         identity = _identity(
             opened, data.name, full, synthesizer, subjects, asked.seed, weights[first]
         )
@@ -165,10 +167,15 @@ def _learned(
 
 
 def _subject(
-    store: SynthStore, data: Dataset, category: str, few: FewShot | None, progress: Progress
+    store: SynthStore,
+    data: Dataset,
+    category: str,
+    few: FewShot | None,
+    progress: Progress,
+    object: str | None,
 ) -> Subject:
     """Return what the method may see of a category."""
-    normals = ensure_normals(store, data, category, progress)
+    normals = ensure_normals(store, data, category, progress, object)
     items = few.items if few is not None else ()
     defects = tuple(
         Defect(item.id, item.defect, *few.read(item, store.geometry)) for item in items if few

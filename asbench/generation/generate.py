@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from asbench.data.ingest import ensure_normals
+from asbench.data.objects import refuse_doubtful
 from asbench.datasets import open_dataset, open_textures
 from asbench.generation.fitted import find_fit, loading_of
 from asbench.generation.plan import SetPlan, plan_set
@@ -110,7 +111,13 @@ def prepare(asked: GenerateSettings) -> Prepared:
     }
     opened = SynthStore.create(asked.store, geometry_of(asked.store, asked.size, asked.resize))
     for c in categories:
-        ensure_normals(opened, data, c, asked.progress)
+        normals = ensure_normals(opened, data, c, asked.progress, asked.object)
+        bound = [
+            m
+            for m in methods
+            if (m, c) in synthesizers and "foreground" in synthesizers[m, c].needs
+        ]
+        refuse_doubtful(f"{data.name}/{c}", normals, bound)
     bank = None
     if any("textures" in s.needs for s in synthesizers.values()):
         bank = ensure_bank(opened, asked.textures, asked.progress)
@@ -179,7 +186,9 @@ def ensure_bank(store: SynthStore, textures: str, progress: Progress) -> str:
             "folder of one of them."
         )
     (category,) = bank.categories()
-    ensure_normals(store, bank, category, progress)
+    ensure_normals(
+        store, bank, category, progress, None if store.has_normals(bank.name, category) else "whole"
+    )
     return f"{bank.name}/{category}"
 
 

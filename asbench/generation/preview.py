@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from asbench.data.objects import objects
 from asbench.datasets import open_dataset
 from asbench.documents import into_place
 from asbench.generation.fitted import fitted_methods
 from asbench.generation.generate import samples_of
-from asbench.imaging.contact_sheet import Band, contact_sheet, foreground_sheet, foregrounds, png
+from asbench.imaging.contact_sheet import Band, contact_sheet, foreground_sheet, png
 from asbench.progress import Notify, Progress, quiet, silent
 from asbench.settings import FITS, STORE, TEXTURES
 from asbench.synthesizers import hand_crafted
@@ -44,6 +45,7 @@ def preview(
     textures: str = TEXTURES,
     fits: Path | str = FITS,
     name: str | None = None,
+    object: str | None = None,
     same_normals: bool = False,
     compact: bool = False,
     side: int = 128,
@@ -64,6 +66,8 @@ def preview(
         category: None for the first; where `method` is None, for all.
         n: samples of each method, or normals of each category.
         seed, textures, fits: as for `generate`, of what is not stored yet.
+        object: where the object is: auto, whole, dark, bright or a folder of masks, as for
+            `generate`, tried on the normals where `method` is None; None for what is stored.
         same_normals: render sample i on normal i for every method, to compare them; then nothing
             comes from the store.
         compact: one row per method; side: height of a cell in pixels.
@@ -77,7 +81,7 @@ def preview(
     data = open_dataset(dataset, name=name)
     if method is None:
         categories = [category] if category is not None else list(data.categories())
-        bands, stored = _normals(data, categories, n, store, notify)
+        bands, stored = _normals(data, categories, n, store, notify, object)
         drawn = Preview(foreground_sheet(bands, side=side, compact=compact), stored)
     else:
         chosen = category if category is not None else data.categories()[0]
@@ -107,18 +111,23 @@ def preview(
 
 
 def _normals(
-    data: Dataset, categories: Sequence[str], count: int, store: Path | str, notify: Notify
+    data: Dataset,
+    categories: Sequence[str],
+    count: int,
+    store: Path | str,
+    notify: Notify,
+    object: str | None,
 ) -> tuple[list[Band], dict[str, bool]]:
     """Return normals with their objects, category by category; say where none was found."""
     bands, stored = [], {}
     for category in categories:
-        samples, stored[category] = foregrounds(store, data, category, count)
-        place, objects = f"{data.name}/{category}", sum(not s.mask.all() for s in samples)
-        bands.append(Band(f"{place}: object on {objects} of {len(samples)}", samples))
+        samples, stored[category] = objects(store, data, category, count, object)
+        place, hits = f"{data.name}/{category}", sum(not s.mask.all() for s in samples)
+        bands.append(Band(f"{place}: object on {hits} of {len(samples)}", samples))
         source = "stored" if stored[category] else "not stored"
         whole = "; elsewhere the whole image counts as the object"
         notify(
-            f"{place}: object found on {objects} of {len(samples)} normals ({source})"
-            f"{'' if objects == len(samples) else whole}"
+            f"{place}: object found on {hits} of {len(samples)} normals ({source})"
+            f"{'' if hits == len(samples) else whole}"
         )
     return bands, stored

@@ -12,12 +12,8 @@ import numpy.typing as npt
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
-from asbench.imaging.foreground import foreground
-from asbench.imaging.geometry import resize
 from asbench.results import Run
-from asbench.types import Dataset
-from synth_store import Geometry, Sample, StoreKey, SynthStore
-from synth_store.reader import Foregrounds
+from synth_store import Sample, StoreKey, SynthStore
 from synth_store.types import Image, Mask
 
 OUTLINE = (255, 64, 48)
@@ -66,27 +62,6 @@ def contact_sheet(bands: Sequence[Band], *, side: int = 128, compact: bool = Fal
             strips = [cleans, [s.image for s in band.samples], *strips]
         rows += [_strip(strip, cell, columns) for strip in strips]
     return np.concatenate([*rows, _paper(GAP, rows[0].shape[1])])
-
-
-def foregrounds(
-    store: Path | str, data: Dataset, category: str, count: int
-) -> tuple[list[Sample], bool]:
-    """Return the first `count` normals with their foregrounds, and whether these are stored.
-
-    A sample's image is the normal at the store's geometry, its mask the object: all of it where
-    none was found. What is not stored is estimated for the occasion and kept nowhere. Raises
-    UserError for an unknown category.
-    """
-    items = data.train(category)[:count]
-    there = SynthStore.stands_at(store)
-    if there and (opened := SynthStore.open(store)).has_normals(data.name, category):
-        normals = opened.normals(data.name, category)
-        objects = Foregrounds(normals)
-        shown = range(min(count, len(normals)))
-        return [Sample(normals[i], objects[i]) for i in shown], True
-    geometry = opened.geometry if there else Geometry()
-    images = [resize(data.image(item), geometry) for item in items]
-    return [Sample(image, foreground(image).mask) for image in images], False
 
 
 def foreground_sheet(bands: Sequence[Band], *, side: int = 128, compact: bool = False) -> Image:

@@ -1,7 +1,7 @@
-"""Where the object is: four published rules and an automatic one, all pure functions of an image.
+"""Where the object is: published rules, and one for plain grounds, all pure functions of an image.
 
-The automatic rule is computed once for every training normal and stored beside it, so a change
-that alters any mask raises `FOREGROUND_VERSION`.
+What `finder` makes of them is computed once for every training normal and stored beside it, so a
+change that alters any mask raises `FOREGROUND_VERSION`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from synth_store.types import Image, Mask
 
-FOREGROUND_VERSION = 1
-"""Part of the identity of stored foregrounds: raised whenever `foreground` changes a mask."""
+FOREGROUND_VERSION = 2
+"""Part of the identity of stored foregrounds: raised whenever a mask changes."""
 
 TOLERANCE = 12
 """Grey levels within which a border pixel has the background's colour."""
@@ -58,15 +58,15 @@ def foreground(image: Image) -> Foreground:
     image: uint8 (H, W, 3) of any size.
     """
     distance = _distance_to_border_colour(image)
-    ring = _ring(distance)
+    edge = ring(distance)
     threshold, far = cv2.threshold(distance, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    plain = np.mean(ring <= TOLERANCE) >= PLAIN and np.mean(ring <= threshold) >= PLAIN
+    plain = np.mean(edge <= TOLERANCE) >= PLAIN and np.mean(edge <= threshold) >= PLAIN
     if plain and far.any():
-        mask = _clean(far.astype(np.uint8))
+        mask = clean(far.astype(np.uint8))
         height, width = mask.shape
         centre = mask[height // 4 : height - height // 4, width // 4 : width - width // 4]
         believable = mask.mean() <= LARGEST and min(mask.mean(), centre.mean()) >= SMALLEST
-        if believable and _step(distance, mask) >= CONTRAST and _ground(mask) >= GROUND:
+        if believable and _step(distance, mask) >= CONTRAST and ground_share(mask) >= GROUND:
             return Foreground(mask, "otsu")
     return Foreground(np.ones(image.shape[:2], np.bool_), "whole image")
 
@@ -131,13 +131,13 @@ def histogram(
 
 def _distance_to_border_colour(image: Image) -> npt.NDArray[np.uint8]:
     smooth = cv2.medianBlur(np.ascontiguousarray(image), 3)
-    colour = np.median(_ring(smooth).astype(np.float64), axis=0).astype(np.int16)
+    colour = np.median(ring(smooth).astype(np.float64), axis=0).astype(np.int16)
     distance = np.abs(smooth.astype(np.int16) - colour).max(axis=2)
     capped: npt.NDArray[np.uint8] = np.minimum(distance, CAP).astype(np.uint8)
     return capped
 
 
-def _ring(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def ring(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return the pixels of the image's border, a 32nd of the shorter side wide."""
     wide = max(1, min(image.shape[:2]) // 32)
     top, middle, bottom = image[:wide], image[wide:-wide], image[-wide:]
@@ -145,7 +145,7 @@ def _ring(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.concatenate([side.reshape(-1, *image.shape[2:]) for side in sides])
 
 
-def _clean(far: npt.NDArray[np.uint8]) -> Mask:
+def clean(far: npt.NDArray[np.uint8]) -> Mask:
     """Return the mask smoothed, without specks (below a tenth of the largest part) and holes."""
     smooth = cv2.medianBlur(far, 3 if min(far.shape) < 128 else 5)
     smooth = cv2.morphologyEx(smooth, cv2.MORPH_CLOSE, _disc(smooth))
@@ -159,15 +159,15 @@ def _clean(far: npt.NDArray[np.uint8]) -> Mask:
 
 def _step(distance: npt.NDArray[np.uint8], mask: Mask) -> float:
     """Return how much the mean distance rises from just outside the mask to just inside."""
-    drawn, disc = mask.astype(np.uint8), _disc(mask)
-    inner = mask & ~cv2.erode(drawn, disc).astype(np.bool_)
-    outer = ~mask & cv2.dilate(drawn, disc).astype(np.bool_)
+    drawn, kernel = mask.astype(np.uint8), _disc(mask)
+    inner = mask & ~cv2.erode(drawn, kernel).astype(np.bool_)
+    outer = ~mask & cv2.dilate(drawn, kernel).astype(np.bool_)
     if not inner.any() or not outer.any():
         return 0.0
     return float(distance[inner].mean()) - float(distance[outer].mean())
 
 
-def _ground(mask: Mask) -> float:
+def ground_share(mask: Mask) -> float:
     """Return the share of the background that lies in its two largest connected parts."""
     _, _, parts, _ = cv2.connectedComponentsWithStats((~mask).astype(np.uint8), connectivity=8)
     areas = np.sort(parts[1:, cv2.CC_STAT_AREA])

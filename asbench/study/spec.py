@@ -60,8 +60,9 @@ class Study:
     samples: of every set; textures: the bank of methods that need one; protocol: what holds for
     every training, by the names of `TrainSettings`, whose own defaults are the honest ones;
     variants: parameters of methods under names of one's own; folders: where data sets that are
-    folders lie; weights: files of pretrained networks by name; quality: what is measured of every
-    set, by the names of `MeasureSettings`; None measures none.
+    folders lie; objects: by data set, the rule of where its objects are; weights: files of
+    pretrained networks by name; quality: what is measured of every set, by the
+    names of `MeasureSettings`; None measures none.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Study:
     protocol: Mapping[str, Any]
     variants: Mapping[str, Mapping[str, Any]]
     folders: Mapping[str, str]
+    objects: Mapping[str, str]
     weights: Mapping[str, str]
     parts: tuple[Part, ...]
     text: str
@@ -149,7 +151,7 @@ AXES = (
 """What a part may say for itself."""
 TOP = (
     *("name", "about", "size", "resize", "samples", "textures", "protocol", "variants"),
-    *("folders", "weights", "quality", "parts", *AXES),
+    *("folders", "objects", "weights", "quality", "parts", *AXES),
 )
 
 
@@ -169,6 +171,7 @@ def _study(document: dict[str, Any], stem: str, text: str, faults: list[str]) ->
         protocol=_protocol(reading, top.get("protocol")),
         variants=_variants(reading, top.get("variants")),
         folders=_texts(reading, "folders", top.get("folders")),
+        objects=_texts(reading, "objects", top.get("objects")),
         weights=_texts(reading, "weights", top.get("weights")),
         quality=_quality(reading, top.get("quality")),
         parts=tuple(_part(reading, str(name), own, top) for name, own in parts.items()),

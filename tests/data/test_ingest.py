@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
-from asbench.data import ingest
+from asbench.data import objects
 from asbench.data.ingest import ensure_normals
 from asbench.datasets.folder import Folder
-from asbench.imaging.foreground import foreground
+from asbench.imaging.finder import foregrounds
 from asbench.imaging.geometry import resize
 from asbench.types import Item
 from synth_store import Geometry, StoreError, SynthStore, UserError
@@ -29,9 +29,9 @@ def test_normals_are_fitted_and_stored_with_their_foregrounds(store: SynthStore)
     data, seen = Toys(), []
     normals = ensure_normals(store, data, "a", lambda *done: seen.append(done))
     assert normals.ids == tuple(i.id for i in data.train("a"))
-    for item, image, mask in zip(data.train("a"), normals, Foregrounds(normals), strict=True):
+    for item, image in zip(data.train("a"), normals, strict=True):
         assert np.array_equal(image, resize(data.image(item), store.geometry))
-        assert np.array_equal(mask, foreground(image).mask)
+    assert np.array_equal(Foregrounds(normals), foregrounds(list(normals))[0])
     assert seen == [("normals of toys/a", i, 9) for i in range(10)]
     assert sum(normals.attributes["foreground"]["rules"].values()) == 9
 
@@ -94,7 +94,7 @@ def test_a_touched_file_is_compared_once(
     before = ensure_normals(store, photographs, category)
     os.utime(photographs.image_path(photographs.train(category)[0]), ns=(1, 1))
     # foregrounds stay those of the version that made them
-    monkeypatch.setattr(ingest, "FOREGROUND_VERSION", 99)
+    monkeypatch.setattr(objects, "FOREGROUND_VERSION", 99)
     after = ensure_normals(store, photographs, category)
     assert after.digest == before.digest
     assert after.attributes["stamp"] != before.attributes["stamp"]

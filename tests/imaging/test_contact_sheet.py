@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asbench.data.ingest import ensure_normals
-from asbench.datasets import open_dataset
 from asbench.imaging.contact_sheet import (
     GAP,
     LABEL,
@@ -20,14 +16,11 @@ from asbench.imaging.contact_sheet import (
     Band,
     contact_sheet,
     foreground_sheet,
-    foregrounds,
     heat,
     outlined,
     png,
 )
-from asbench.imaging.foreground import foreground
-from synth_store import Geometry, Sample, SynthStore
-from tests.toyset import Toys
+from synth_store import Sample
 
 
 def sample(height: int, width: int, clean: bool = True) -> Sample:
@@ -146,25 +139,3 @@ def test_a_foreground_sheet_darkens_the_rest_or_says_that_it_is_the_whole_image(
     assert len(foreground_sheet(bands, side=32, compact=True)) == LABEL + 32 + 2 * GAP
     with pytest.raises(ValueError, match="no foregrounds"):
         foreground_sheet([])
-
-
-def test_foregrounds_are_estimated_as_they_would_be_stored(tmp_path: Path) -> None:
-    data, root = open_dataset("demo"), tmp_path / "store"
-    fresh, stored = foregrounds(root, data, "capsule", 2)
-    assert not stored
-    assert not root.exists(), "looking made a store"
-    assert fresh[0].mask.shape == (256, 256)
-    assert [s.mask.all() for s in fresh] == [False, False]
-    assert all(np.array_equal(s.mask, foreground(s.image).mask) for s in fresh)
-
-
-def test_stored_foregrounds_are_shown_as_they_are(tmp_path: Path) -> None:
-    store, data = SynthStore.create(tmp_path / "store", Geometry(40, 48)), Toys()
-    estimated, stored = foregrounds(tmp_path / "store", data, "a", 20)
-    assert (len(estimated), stored) == (9, False)
-    ensure_normals(store, data, "a")
-    kept, stored = foregrounds(tmp_path / "store", data, "a", 20)
-    assert (len(kept), stored) == (9, True)
-    for one, other in zip(estimated, kept, strict=True):
-        assert np.array_equal(one.image, other.image)
-        assert np.array_equal(one.mask, other.mask)

@@ -74,6 +74,13 @@ def test_parts_take_over_what_stands_at_the_top_unless_they_say_otherwise(write:
     assert study.geometry == Geometry(96, 96)
 
 
+def test_a_study_says_where_the_objects_of_a_data_set_are(write: Write) -> None:
+    study = write("name: other\n" + SMALL + "objects: {demo: dark, mtd: ./masks}\n")
+    assert (study.faults, study.objects) == ((), {"demo": "dark", "mtd": "./masks"})
+    assert write(SMALL).objects == {}
+    assert "objects: 'dark' is not of the form" in write(SMALL + "objects: dark\n").faults[0]
+
+
 def test_a_study_extends_another(write: Write) -> None:
     write("name: other\n" + SMALL + "seeds: [0, 1]\n", "base")
     study = write("extends: base.yaml\nseeds: 5\nprotocol: {select: best-on-test}\n")
