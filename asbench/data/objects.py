@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from asbench.files.images import image_files, read_mask, same_size
+from asbench.files.images import read_mask, same_size
+from asbench.files.walk import walk
 from asbench.imaging.finder import MOST, ObjectRule, Tone, find_rule, looks
 from asbench.imaging.foreground import FOREGROUND_VERSION
 from asbench.imaging.geometry import fit_mask, resize
@@ -114,7 +115,7 @@ def _masks(folder: str, dataset: Dataset, items: Sequence[Item]) -> list[Path]:
         raise UserError(
             f"object {folder!r} is unknown: choose {', '.join(OBJECTS)}, or name a folder of masks."
         )
-    files = image_files([Path(folder)])
+    files = walk(Path(folder))
     named = {path.relative_to(folder).with_suffix("").as_posix(): path for path in files}
     masks = []
     for item in items:
