@@ -15,7 +15,7 @@ def two_workers() -> Iterator[str]:
     with (
         dask.config.set({"distributed.worker.daemon": True}),
         LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
         ) as cluster,
     ):
         yield cluster.scheduler_address

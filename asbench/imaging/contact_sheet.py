@@ -12,8 +12,9 @@ import numpy.typing as npt
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
+from asbench.mend import SynthStore
 from asbench.results import Run
-from synth_store import Sample, StoreKey, SynthStore
+from synth_store import Sample, StoreKey
 from synth_store.types import Image, Mask
 
 OUTLINE = (255, 64, 48)

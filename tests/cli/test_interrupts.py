@@ -60,7 +60,7 @@ def test_a_killed_generate_goes_on_where_it_was(run: Run, place: Path) -> None:
     assert stood >= 1
     resumed = run(f"{line} 5000 --workers 1")
     assert resumed.status == 0
-    (row,) = [row.split() for row in resumed.out.splitlines() if row.startswith("photos/")]
+    (row,) = [row.split() for row in resumed.out.splitlines() if row.startswith("photos/cutpaste")]
     before = int(row[2])
     assert 256 <= before < 5000
     assert f"{5000 - before} samples rendered" in resumed.out

@@ -238,4 +238,4 @@ def test_rendering_sees_what_fitting_does_not() -> None:
     assert isinstance(plain, Realnet)
     assert isinstance(asbench, Realnet)
     assert fit_parameters(plain) == fit_parameters(asbench)
-    assert set(VARIANTS) == {"asbench", "full-scratch", "mid-scratch", "tiny-scratch"}
+    assert set(VARIANTS) == {"asbench", "coloured", "full-scratch", "mid-scratch", "tiny-scratch"}

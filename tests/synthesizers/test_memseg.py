@@ -133,7 +133,7 @@ def test_settings_of_categories_and_variants() -> None:
     assert resolve("memseg", dataset="visa", category="capsules") == Memseg()
     for category in ("hazelnut", "leather"):
         asbench = resolve("memseg@asbench", dataset="mvtec", category=category)
-        assert asbench == Memseg(object_rule="dark", object_threshold=100)
+        assert asbench == Memseg(object_rule="dark", object_threshold=100, colour="as-published")
 
 
 @pytest.mark.parametrize(
