@@ -38,7 +38,7 @@ def command(
     around their borders, and what the masks themselves say. A name with an @ is a stand-in: the
     same formula over other features. What is measured already is not measured again.
     """
-    from asbench.documents import into_place
+    from asbench.files.documents import into_place
     from asbench.quality import record
     from asbench.quality.measure import measure_all
     from cli import console

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from asbench.documents import RecordFile
+from asbench.files.documents import RecordFile
 from synth_store import StoredSet
 
 

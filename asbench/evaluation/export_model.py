@@ -24,8 +24,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from asbench.documents import into_place
 from asbench.evaluation.predict import Floats, predict
+from asbench.files.documents import into_place
 from asbench.nets.detector import Detector
 from asbench.results import read_gallery
 from synth_store.rng import address_rng

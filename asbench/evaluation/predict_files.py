@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import cv2
 
-from asbench.documents import into_place
 from asbench.evaluation.prediction_tables import (
     Line,
     Origin,
@@ -24,6 +23,7 @@ from asbench.evaluation.prediction_tables import (
     read_lines,
 )
 from asbench.evaluation.trained import Trained
+from asbench.files.documents import into_place
 from asbench.files.images import SUFFIXES, FileError, read_image
 from asbench.files.walk import walk
 from asbench.imaging.contact_sheet import heat, png

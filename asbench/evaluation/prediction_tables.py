@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
 
-from asbench.documents import into_place, json_text
+from asbench.files.documents import into_place, json_text
 from asbench.files.images import FileError
 from synth_store.types import UserError
 

@@ -22,7 +22,7 @@ import torch
 
 from asbench.data.ingest import ensure_normals
 from asbench.datasets import open_dataset
-from asbench.documents import damaged, into_place, json_text
+from asbench.files.documents import damaged, into_place, json_text
 from asbench.fitting import loop
 from asbench.fitting.contract import LearnedModel, save_kept
 from asbench.fitting.weights import content_digest, find_weights

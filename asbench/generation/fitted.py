@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import TypedDict
 
-from asbench.documents import Number, RecordFile
+from asbench.files.documents import Number, RecordFile
 from asbench.settings import FITS
 from asbench.synthesizers import variants
 from asbench.types import LearnedSynthesizer, Renderer, Synthesizer

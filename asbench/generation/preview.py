@@ -8,7 +8,7 @@ from pathlib import Path
 
 from asbench.data.objects import objects
 from asbench.datasets import open_dataset
-from asbench.documents import into_place
+from asbench.files.documents import into_place
 from asbench.generation.fitted import fitted_methods
 from asbench.generation.generate import samples_of
 from asbench.imaging.contact_sheet import Band, contact_sheet, foreground_sheet, png

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from asbench.documents import damaged, into_place
+from asbench.files.documents import damaged, into_place
 from asbench.nets.weights import fill, load_tensors, save_tensors
 
 COMMIT = "checkpoint.json"

@@ -9,7 +9,7 @@ import safetensors
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from asbench.documents import into_place
+from asbench.files.documents import into_place
 from synth_store.types import UserError
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from asbench import results
-from asbench.documents import into_place
+from asbench.files.documents import into_place
 from asbench.quality import record
 from asbench.quality.quality_vs_detection import Correlated, correlate_runs, csv_text
 from asbench.quality.statistics import LEAST

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing_extensions import TypedDict
 
 from asbench import results
-from asbench.documents import Number, RecordFolder, record_id
+from asbench.files.documents import Number, RecordFolder, record_id
 from asbench.quality.quality_vs_detection import detection, mean_by_method, shared
 from asbench.quality.statistics import (
     LEAST,

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from typing_extensions import TypedDict
 
-from asbench.documents import Number, RecordFolder, record_id
+from asbench.files.documents import Number, RecordFolder, record_id
 from asbench.results import Subset
 from synth_store.types import UserError
 

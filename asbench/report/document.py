@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from asbench import results
-from asbench.documents import into_place
+from asbench.files.documents import into_place
 from asbench.imaging import contact_sheet
 from asbench.progress import Notify, silent
 from asbench.quality import quality_vs_detection

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from asbench.documents import damaged, into_place
+from asbench.files.documents import damaged, into_place
 from asbench.results.run import AGAIN
 
 

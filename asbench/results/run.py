@@ -12,7 +12,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from asbench.documents import Keyed, Number, RecordFolder, record_id
+from asbench.files.documents import Keyed, Number, RecordFolder, record_id
 from asbench.parameters import Parameter, parameters
 from asbench.settings import TrainSettings
 from synth_store.types import UserError

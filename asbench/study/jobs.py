@@ -19,7 +19,7 @@ from typing import Any
 
 from asbench.data.ingest import ensure_normals
 from asbench.datasets import open_dataset
-from asbench.documents import into_place
+from asbench.files.documents import into_place
 from asbench.generation.fit import fit
 from asbench.generation.generate import ensure_bank
 from asbench.progress import Progress

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-from asbench.documents import Keyed, RecordFile
+from asbench.files.documents import Keyed, RecordFile
 from asbench.parameters import parameters
 from asbench.results import Run, Subset
 from asbench.settings import TrainSettings

@@ -15,7 +15,7 @@ import jinja2
 from markupsafe import Markup
 
 from asbench import results
-from asbench.documents import into_place
+from asbench.files.documents import into_place
 from asbench.report import tables
 from asbench.report.coverage import HEAD, Coverage
 from asbench.report.page import figures, galleries, overlays, qualitative, sections, studies

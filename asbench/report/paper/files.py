@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from asbench.data import published
-from asbench.documents import into_place
+from asbench.files.documents import into_place
 from asbench.report.coverage import Coverage
 from asbench.report.drawing import Drawing
 from asbench.report.paper import hybrids, questions, sheet, tables

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from asbench import results
 from asbench.data import set_record
 from asbench.data.set_record import SetRecord, record_of
-from asbench.documents import Keyed, Number, RecordFile, RecordFolder, into_place, json_text
+from asbench.files.documents import Keyed, Number, RecordFile, RecordFolder, into_place, json_text
 from asbench.generation import fitted
 from asbench.quality import cross_matrix
 from asbench.quality import record as quality
