@@ -39,7 +39,7 @@ format: $(SETUP) ## rewrite the code in the project's format
 
 quick: $(SETUP) ## a change's first answer, in under a minute: lint, and the tests not marked slow
 	$(BIN)/ruff check .
-	$(BIN)/pytest -q -n 2 --dist worksteal -m "not slow"
+	$(BIN)/pytest -q -n 2 --dist worksteal -m "not slow" $(addprefix --ignore=tests/,benchmarks fitting grid study)
 
 test: $(SETUP) ## every test that needs no GPU and no downloaded data
 	$(BIN)/pytest -q -n 2 --dist worksteal

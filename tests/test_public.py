@@ -22,6 +22,8 @@ from asbench.study.record import FAILURES
 from synth_store import UserError
 from tests.cli.conftest import photograph
 
+pytestmark = pytest.mark.slow
+
 METHODS = ("cutout", "cutpaste")
 STUDY = """
 size: 32

@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import cv2
+import pytest
 
 from tests.cli.conftest import Run, tree
+
+pytestmark = pytest.mark.slow
 
 
 def test_methods_may_be_spelt_either_way(run: Run, place: Path) -> None:

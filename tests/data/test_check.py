@@ -16,6 +16,8 @@ from asbench.data.check import Defects, check
 from asbench.types import Dataset, Item
 from synth_store.types import Image, Mask, UserError
 
+pytestmark = pytest.mark.slow
+
 
 def write(path: Path, seed: int = 0, size: tuple[int, int] = (9, 12), mode: str = "RGB") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)

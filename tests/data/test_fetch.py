@@ -19,6 +19,8 @@ from synth_store.types import UserError
 from tests import trees
 from tests.trees import tarred, zipped
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass
 class Server:

@@ -22,6 +22,8 @@ from synth_store.verify import verify_normals
 from tests.imaging.photographs import Scene, surface
 from tests.toyset import Toys
 
+pytestmark = pytest.mark.slow
+
 
 def test_foregrounds_are_estimated_as_they_would_be_stored(tmp_path: Path) -> None:
     data, root = open_dataset("demo"), tmp_path / "store"

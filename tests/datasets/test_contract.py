@@ -22,6 +22,8 @@ from asbench.testing import DatasetContract
 from asbench.types import Dataset
 from tests import trees
 
+pytestmark = pytest.mark.slow
+
 PACKAGE = "asbench.datasets"
 
 

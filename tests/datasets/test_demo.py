@@ -21,6 +21,8 @@ from asbench.types import Dataset, Item
 from synth_store.rng import address_rng
 from synth_store.types import UserError
 
+pytestmark = pytest.mark.slow
+
 GOLDEN = Path(__file__).parents[1] / "golden" / "demo.json"
 DEMO = Demo()
 SCENES = {"board": board, "capsule": capsule, "weave": weave}

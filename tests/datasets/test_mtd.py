@@ -17,6 +17,8 @@ from asbench.types import Dataset
 from synth_store.types import UserError
 from tests import trees
 
+pytestmark = pytest.mark.slow
+
 LIST = Path(mtd.__file__).with_name("mtd_test_normals.txt")
 
 

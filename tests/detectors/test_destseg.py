@@ -12,6 +12,8 @@ from asbench.training.loop import fit
 from synth_store.types import UserError
 from tests.squares import normals, squares
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"width": 4, "pretrained": "none"}
 
 

@@ -23,6 +23,8 @@ from synth_store import Geometry, UserError
 from tests.squares import normals
 from tests.toyset import Toys
 
+pytestmark = pytest.mark.slow
+
 SMALL = {
     "draem": ("draem@tiny", {"width": 4, "seg_width": 4}),
     "unet": ("unet@tiny", {"width": 4}),

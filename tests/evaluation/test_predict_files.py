@@ -28,6 +28,8 @@ from synth_store import UserError
 from tests.cli.conftest import tree
 from tests.evaluation.test_trained import SETTINGS, record
 
+pytestmark = pytest.mark.slow
+
 COUNT = 6
 
 

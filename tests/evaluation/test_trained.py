@@ -20,6 +20,8 @@ from asbench.results import METRICS, SUBSETS, Decides, Run, Threshold
 from synth_store import Geometry, UserError
 from tests.toyset import Toys
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = {"width": 2, "seg_width": 2, "lr": 1e-3}
 PADDED = Geometry(64, 32, "pad")
 

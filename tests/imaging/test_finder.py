@@ -10,6 +10,8 @@ from asbench.imaging.finder import foregrounds, looks
 from synth_store.types import Mask
 from tests.imaging.photographs import SCENES, SURFACES, Scene, surface
 
+pytestmark = pytest.mark.slow
+
 
 def overlap(found: Mask, truth: Mask) -> float:
     return float((found & truth).sum() / (found | truth).sum())

@@ -28,6 +28,8 @@ from asbench.testing import material
 from asbench.testing.learned import draw_learned, fit_model, subjects_of
 from synth_store import UserError
 
+pytestmark = pytest.mark.slow
+
 LENGTH, DIM = 12, 16
 PIECES = "[PAD] [UNK] [CLS] [SEP] [MASK] * a of the photo close - up cropped bright dark good one "
 PIECES += "clean rendition ano ##ma ##ly crack"

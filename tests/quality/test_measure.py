@@ -25,6 +25,8 @@ from asbench.types import Item
 from synth_store import StoreError, StoreKey, SynthStore, UserError
 from tests.toyset import Toys
 
+pytestmark = pytest.mark.slow
+
 Measure = Callable[..., Quality]
 
 

@@ -19,6 +19,8 @@ from asbench.nets.weights import save_tensors
 from asbench.quality.pairwise import PSNR_LIMIT, Lpips, Pairwise, Psnr, Resnet, Ssim
 from synth_store import UserError
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 WHOLE: dict = {"whole": None}
 

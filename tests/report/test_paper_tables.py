@@ -22,6 +22,8 @@ from asbench.report.paper.sheet import Sheet
 from asbench.results import METRICS, Run, frame
 from tests.report.full_grid import full_grid, quality
 
+pytestmark = pytest.mark.slow
+
 DEFAULT = {"destseg": 1.0, "draem": 0.5, "memseg": 0.5, "unet": 0.5}
 CLASSES = {"mvtec": 15, "btad": 3, "visa": 12, "mpdd": 6, "mtd": 1}
 

@@ -22,6 +22,8 @@ from asbench.results.frame import from_records
 from synth_store.rng import address_rng
 from tests.report.full_grid import full_grid, quality
 
+pytestmark = pytest.mark.slow
+
 DEFAULT = {"destseg": 1.0, "draem": 0.5, "memseg": 0.5, "unet": 0.5}
 Level = Callable[[tuple[str, ...], float], float]
 

@@ -9,6 +9,8 @@ from asbench.testing import SynthesizerContract
 from asbench.testing.synthesizers import hand_crafted
 from asbench.types import Synthesizer
 
+pytestmark = pytest.mark.slow
+
 
 class TestShipped(SynthesizerContract):
     @pytest.fixture(params=hand_crafted())

@@ -15,6 +15,8 @@ from asbench.training.plan import plan_all, plan_run
 from synth_store import StoreError, UserError
 from tests.toyset import Toys
 
+pytestmark = pytest.mark.slow
+
 QUICK = {
     "detector": "draem@tiny",
     "settings": {"width": 4, "seg_width": 4},
