@@ -84,6 +84,7 @@ def command(
     """
     from asbench import preview
     from cli import console
+    from synth_store import Mix
 
     if bool(method) == foreground:
         raise click.UsageError("Give --method NAME, or --foreground without one.")
@@ -131,7 +132,7 @@ def command(
             )
         )
         return
-    mix = ",".join(f"{one}:{1 / len(names):.3g}" for one in names)
+    mix = Mix.parse(",".join(names))
     console.next_step(
         console.command("asbench", "train", **place, synth_seed=options.unless(seed, 0), mix=mix)
     )
