@@ -7,12 +7,11 @@ the rest, but for what needs it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from asbench import results
 from asbench.generation.generate import prepare
 from asbench.generation.plan import SetPlan
 from asbench.generation.render import render_job
@@ -20,12 +19,9 @@ from asbench.grid import engines
 from asbench.mend import regenerate_command
 from asbench.nets.pretrained import NETWORKS
 from asbench.progress import Notify, Progress, quiet, silent
-from asbench.quality import record as qualities
-from asbench.quality.arrays import digest_of
-from asbench.quality.record import Quality
 from asbench.quality.weights import NETWORKS as QUALITY_NETWORKS
 from asbench.settings import GenerateSettings
-from asbench.study import record
+from asbench.study import record, standing
 from asbench.study.jobs import (
     DatasetRef,
     FitJob,
@@ -45,7 +41,7 @@ from asbench.study.record import Cell, LeftOut, Measured, Record, SetNeeded
 from asbench.study.session import Session
 from asbench.study.spec import Study
 from asbench.types import Interrupted, LearnedSynthesizer
-from synth_store import Normals, StoreError, StoreKey, SynthStore, UserError
+from synth_store import StoreError, StoreKey, SynthStore, UserError
 from synth_store.places import absolute, writable
 
 VARIABLES = ("ASBENCH_DATA", "ASBENCH_WEIGHTS")
@@ -139,7 +135,8 @@ class _Work:
 
     def look(self) -> None:
         """Find what stands already."""
-        self.done, self.measured = self._standing(), self._measured()
+        self.done = standing.runs_that_stand(self.plan, self.store, self.place.runs)
+        self.measured = standing.sets_measured(self.plan, self.store, self.place.quality)
 
     def normals(self) -> None:
         """Store the normals of every category, and the texture bank where one is needed."""
@@ -252,7 +249,7 @@ class _Work:
         """Train and score every cell that has no run yet, and all that it needs."""
         study = self.plan.study
         self.place.runs.mkdir(parents=True, exist_ok=True)
-        self.done = self._standing()
+        self.done = standing.runs_that_stand(self.plan, self.store, self.place.runs)
         jobs = []
         for cell in self.plan.present:
             problem = self._lacking_for_cell(cell)
@@ -269,7 +266,7 @@ class _Work:
             for job, error in self.session.tried("runs", train_job, jobs, gpu=True):
                 self.failed[job.cell] = str(error)
         finally:
-            self.done = self._standing()
+            self.done = standing.runs_that_stand(self.plan, self.store, self.place.runs)
 
     def quality(self) -> None:
         """Measure the sets that are not measured yet, if the study asks for any quality."""
@@ -277,7 +274,7 @@ class _Work:
         if not metrics:
             return
         asked = tuple({**(self.plan.study.quality or {}), "metrics": metrics}.items())
-        self.measured = self._measured()
+        self.measured = standing.sets_measured(self.plan, self.store, self.place.quality)
         given = self.plan.study.weights.items()
         weights = tuple(sorted((n, path) for n, path in given if n in QUALITY_NETWORKS))
         jobs = []
@@ -295,7 +292,7 @@ class _Work:
             for job, error in self.session.tried("quality", measure_job, jobs, gpu=True):
                 self.unmeasured[job.one] = str(error)
         finally:
-            self.measured = self._measured()
+            self.measured = standing.sets_measured(self.plan, self.store, self.place.quality)
 
     def record(self) -> Record:
         """Return what the study asks for and what became of it until now."""
@@ -366,58 +363,9 @@ class _Work:
                 return f"it needs {what}, which failed: {self.failed[key]}"
         return None
 
-    def _standing(self) -> dict[Cell, str]:
-        """Return the cells whose run stands and trained on what the store holds now."""
-        runs = results.runs(self.place.runs)
-        known = record.standing(self.plan.present, runs, self._still_true)
-        return {cell: run.id for cell, run in known.items()}
-
-    def _still_true(self, cell: Cell, run: results.Run) -> bool:
-        decides: Mapping[str, Any] = run.decides
-        try:
-            normals: Normals = self.store.normals(cell.dataset, cell.category)
-            digests = {
-                method: self.store.read(
-                    StoreKey(cell.dataset, method, cell.training.synth_seed), cell.category
-                ).digest
-                for method in cell.methods
-            }
-        except StoreError:
-            return False
-        return decides["normals"] == normals.digest and dict(decides["sets"]) == digests
-
     def _lacking_for_quality(self, one: SetNeeded) -> str | None:
         """Return what measuring a set needs and could not be made."""
         for key in ((self._origin(one.dataset), one.category), one):
             if key in self.failed:
                 return f"it was not made: {self.failed[key]}"
         return None
-
-    def _measured(self) -> dict[SetNeeded, str]:
-        """Return the sets that are measured as the study asks, on the pixels of the store."""
-        measure = self.plan.study.quality
-        if measure is None:
-            return {}
-        wanted = {one.stored: one for one in self.plan.sets(self.plan.present)}
-        asked = (measure["n"], measure["real"], sorted(self.plan.metrics))
-        measured = {}
-        for quality in qualities.rows(self.place.quality):
-            d = quality.decides
-            one = wanted.get(SetNeeded(d["dataset"], d["category"], d["method"], d["seed"]))
-            said = (d["n"], d["real"], sorted(d["metrics"]))
-            if one is not None and said == asked and self._still_measured(one, quality):
-                measured[one] = quality.id
-        return measured
-
-    def _still_measured(self, one: SetNeeded, quality: Quality) -> bool:
-        decides = quality.decides
-        if decides["version"] != qualities.QUALITY_VERSION:
-            return False
-        key = StoreKey(one.dataset, one.method, one.stored.seed)
-        try:
-            normals = self.store.normals(one.dataset, one.category)
-            count = min(decides["n"], self.store.read(key, one.category).count)
-            digest = digest_of(self.store, key, one.category, count)
-        except StoreError:
-            return False
-        return (decides["normals"], decides["set"]) == (normals.digest, digest)
