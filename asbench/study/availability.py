@@ -18,7 +18,7 @@ from asbench.nets.pretrained import NETWORKS
 from asbench.quality.metrics import METRICS, available
 from asbench.quality.weights import NETWORKS as QUALITY_NETWORKS
 from asbench.results import BEST_ON_TEST
-from asbench.settings import TEXTURES
+from asbench.settings import AUTO, OBJECTS, TEXTURES
 from asbench.study.record import Cell, frozen
 from asbench.study.spec import Budget, Study
 from asbench.synthesizers import PACKAGE as SYNTHESIZERS
@@ -201,6 +201,7 @@ class Availability:
         looked_up = [
             self._looked_up("weights", cell.detector, partial(self._weights, cell)),
         ]
+        looked_up.append(self._looked_up("objects", cell.dataset, partial(self._objects, cell)))
         for method in cell.methods:
             looked_up.append(self._looked_up("method", method, partial(self._method, method, cell)))
             synthesizer = self.methods.get(method)
@@ -256,6 +257,22 @@ class Availability:
         except UserError as error:
             return Absence("weights", name, str(error))
         return None
+
+    def check_objects(self) -> None:
+        """Note the data sets whose objects the study places and that nothing is called."""
+        parts = (name for part in self.study.parts for name in part.datasets)
+        known = {*parts, *self.study.folders, *plugins.names("asbench.datasets")}
+        for name in self.study.objects:
+            if name not in known and name.partition("@")[0] not in known:
+                self.fault(f"objects.{name}: {unknown('data set', name, known)}")
+
+    def _objects(self, cell: Cell) -> Absence | None:
+        """Look for the folder of masks that says where a data set's objects are, if one does."""
+        rule = self.study.objects.get(cell.dataset, AUTO)
+        if rule in OBJECTS or Path(rule).expanduser().is_dir():
+            return None
+        what = f"{rule} is no folder of masks here, and no rule: those are {', '.join(OBJECTS)}."
+        return Absence("data", f"{cell.dataset} (objects)", what)
 
     def _textures(self) -> Absence | None:
         name = self.study.textures

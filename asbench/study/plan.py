@@ -72,6 +72,7 @@ def plan(study: Study) -> StudyPlan:
     for part in study.parts:
         for cell in _cells(here, part):
             cells.setdefault(cell, cell)
+    here.check_objects()
     unmeasurable = here.unmeasurable()
     absent = {cell: absences for cell in cells.values() if (absences := here.lacks(cell))}
     return StudyPlan(

@@ -135,7 +135,7 @@ class _Work:
 
     def look(self) -> None:
         """Find what stands already."""
-        self.done = standing.runs_that_stand(self.plan, self.store, self.place.runs)
+        self.done = self._standing()
         self.measured = standing.sets_measured(self.plan, self.store, self.place.quality)
 
     def normals(self) -> None:
@@ -249,7 +249,7 @@ class _Work:
         """Train and score every cell that has no run yet, and all that it needs."""
         study = self.plan.study
         self.place.runs.mkdir(parents=True, exist_ok=True)
-        self.done = standing.runs_that_stand(self.plan, self.store, self.place.runs)
+        self.done = self._standing()
         jobs = []
         for cell in self.plan.present:
             problem = self._lacking_for_cell(cell)
@@ -266,7 +266,7 @@ class _Work:
             for job, error in self.session.tried("runs", train_job, jobs, gpu=True):
                 self.failed[job.cell] = str(error)
         finally:
-            self.done = standing.runs_that_stand(self.plan, self.store, self.place.runs)
+            self.done = self._standing()
 
     def quality(self) -> None:
         """Measure the sets that are not measured yet, if the study asks for any quality."""
@@ -362,6 +362,11 @@ class _Work:
                 what = key if isinstance(key, SetNeeded) else "its normals"
                 return f"it needs {what}, which failed: {self.failed[key]}"
         return None
+
+    def _standing(self) -> dict[Cell, str]:
+        """Return the cells whose run stands, but for those that lack what they are to rest on."""
+        runs = standing.runs_that_stand(self.plan, self.store, self.place.runs)
+        return {cell: run for cell, run in runs.items() if self._lacking_for_cell(cell) is None}
 
     def _lacking_for_quality(self, one: SetNeeded) -> str | None:
         """Return what measuring a set needs and could not be made."""

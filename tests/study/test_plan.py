@@ -361,3 +361,19 @@ def test_too_little_disk_is_refused_before_anything_is_written(
     monkeypatch.setattr(estimate, "free", lambda folder: 10)
     with pytest.raises(UserError, match=r"disk: .*needs about"):
         refuse(planned, tmp_path / "a", tmp_path / "b", available=False)
+
+
+def test_objects_are_placed_by_a_rule_or_a_folder_that_is_here(
+    write: Write, tmp_path: Path
+) -> None:
+    text = "size: 32\ndatasets: {demo: [weave]}\ndetectors: [unet@tiny]\nmixes: cutout\n"
+    for rule in ("whole", "dark", "auto", tmp_path):
+        placed = plan(write(f"{text}objects: {{demo: {rule}}}\n"))
+        assert (placed.faults, placed.absent) == ((), {})
+    for rule in ("purple", tmp_path / "nowhere"):
+        planned = plan(write(f"{text}objects: {{demo: {rule}}}\n"))
+        ((absence,),) = planned.absent.values()
+        assert str(absence).startswith(f"data demo (objects): {rule} is no folder of masks here")
+    assert plan(write(text + "objects: {mtd: dark}\n")).faults == ()  # of a study that it extends
+    (fault,) = plan(write(text + "objects: {demmo: dark}\n")).faults
+    assert fault.startswith("objects.demmo: data set 'demmo' is unknown: did you mean demo")

@@ -23,7 +23,7 @@ from asbench.study import jobs, record, spec
 from asbench.study.run import run
 from asbench.study.spec import Study
 from asbench.types import Interrupted
-from synth_store import UserError
+from synth_store import SynthStore, UserError
 from tests import clusters
 from tests.cli.conftest import complete, photograph, start
 from tests.study.conftest import RUNS, SETS, TOY
@@ -395,3 +395,28 @@ def test_a_fit_that_fails_fails_what_needs_it_once(
     assert found.quality is not None
     assert [one.method for one in found.quality.done] == ["cutout"]
     assert [one.method for one in found.quality.failed] == ["realnet@tiny-scratch"]
+
+
+PLACED = """
+size: 32
+samples: 20
+folders: {photos: PHOTOS}
+datasets: {photos: [bolt]}
+detectors: {unet@tiny: {steps: 2, batch: 2, set: {width: 2}}}
+mixes: [cutout, nsa]
+"""
+
+
+def test_objects_are_those_of_the_rule_that_the_study_says(photos: Path, tmp_path: Path) -> None:
+    """Another rule than that of sets that stand is refused: their runs are not those asked for."""
+    whole = read(tmp_path, photos, PLACED + "objects: {photos: whole}\n")
+    assert (len(run(whole, tmp_path, engine=HERE).runs), (tmp_path / record.FAILURES).exists()) == (
+        2,
+        False,
+    )
+    normals = SynthStore.open(tmp_path / "store").normals("photos", "bolt")
+    assert normals.attributes["foreground"]["object"] == "whole"
+    other = run(read(tmp_path, photos, PLACED + "objects: {photos: auto}\n"), tmp_path, engine=HERE)
+    assert (other.runs, len(other.failed)) == ({}, 2)
+    assert all("objects found by whole" in why for why in other.failed.values())
+    assert len(run(whole, tmp_path, engine=HERE).runs) == 2
