@@ -415,20 +415,20 @@ def test_a_data_set_without_few_shot_defects_is_refused(
 
 @dataclass(frozen=True)
 class Lacking(LearnedSynthesizer):
-    """A method whose library is not installed."""
+    """A method whose package is not installed."""
 
     title: ClassVar[str] = "Lacking"
-    library: str = "diffusers"
+    package: str = "diffusers"
 
     def build(self, kinds: Mapping[str, tuple[str, ...]], pretrained: Mapping[str, Path]) -> Any:
-        raise ModuleNotFoundError(f"No module named {self.library!r}", name=self.library)
+        raise ModuleNotFoundError(f"No module named {self.package!r}", name=self.package)
 
 
 def test_a_missing_library_is_named_with_the_extra_that_brings_it() -> None:
     with pytest.raises(UserError, match=r"Lacking needs diffusers.*pip install 'asbench\[diff"):
         loading.networks(Lacking(), {}, {})
     with pytest.raises(ModuleNotFoundError):
-        loading.networks(Lacking(library="asbench.learned.lacking"), {}, {})
+        loading.networks(Lacking(package="asbench.learned.lacking"), {}, {})
 
 
 @dataclass(frozen=True)

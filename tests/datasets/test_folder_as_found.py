@@ -1,0 +1,221 @@
+"""Folders as others ship them: masks by any name, label folders, turned images, odd names."""
+
+from __future__ import annotations
+
+import os
+import sys
+import unicodedata
+from collections import Counter
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from asbench.datasets.folder import Folder
+from asbench.files.images import FileError
+from synth_store.types import UserError
+from tests.datasets.test_folder import MARK, PIXELS, masks, rows, write
+
+NOTHING = np.zeros((9, 12), np.uint8)
+
+
+@pytest.mark.parametrize("name", ["0_GT", "0_gt", "0_label", "0_MASK", "0-mask", "mask_0", "0 gt"])
+@pytest.mark.parametrize("place", ["test/bad", "ground_truth/bad", "gt", "test/bad/masks"])
+def test_masks_by_any_name_are_no_photographs(tmp_path: Path, name: str, place: str) -> None:
+    write(tmp_path / "p", "train/good/0.png", "test/good/0.png", "test/bad/0.jpg")
+    write(tmp_path / "p", f"{place}/{name}.png", pixels=MARK)
+    data = Folder(tmp_path / "p", "p")
+    assert [i.id for i in data.items("p") if i.label] == ["test/bad/0.jpg"]
+    assert masks(data, "p") == {"test/bad/0.jpg": f"{name}.png"}
+    assert data.layout.categories[0].left_over == ()
+
+
+def test_numbered_images_beside_numbered_masks(tmp_path: Path) -> None:
+    write(tmp_path / "p", "good/image_1.png", "bad/image_1.png", "bad/image_2.png")
+    write(tmp_path / "p", "bad/mask_1.png", "masks/bad/mask_2.png", pixels=MARK)
+    data = Folder(tmp_path / "p", "p")
+    assert masks(data, "p") == {"bad/image_1.png": "mask_1.png", "bad/image_2.png": "mask_2.png"}
+
+
+@pytest.mark.parametrize("levels", [MARK, MARK // 255, 255 - MARK, NOTHING])
+def test_of_two_files_of_one_stem_that_of_two_levels_is_the_mask(
+    tmp_path: Path, levels: np.ndarray[Any, Any]
+) -> None:
+    write(tmp_path / "p", "good/1.jpg", "good/2.bmp", "bad/1.jpg", "bad/2.jpg")
+    write(tmp_path / "p", "bad/1.png", "good/2.png", pixels=levels)
+    data = Folder(tmp_path / "p", "p")
+    assert [i.id for i in data.items("p")] == ["bad/1.jpg", "bad/2.jpg", "good/1.jpg", "good/2.bmp"]
+    assert masks(data, "p") == {"bad/1.jpg": "1.png"}
+    write(tmp_path / "p", "bad/2.jpg", pixels=MARK * 0 + 90)
+    write(tmp_path / "p", "bad/2.png", pixels=levels)
+    with pytest.raises(UserError, match=r"their ending alone: bad/2\.jpg, bad/2\.png"):
+        Folder(tmp_path / "p", "p").categories()
+
+
+def test_the_layout_of_mvtec_3d(tmp_path: Path) -> None:
+    root = tmp_path / "part"
+    for place in ("train/good", "test/good", "test/cut", "validation/good"):
+        write(root, f"{place}/rgb/000.png", f"{place}/rgb/001.png")
+        for kind in ("xyz/000.tiff", "gt/000.png", "gt/001.png"):
+            write(root, f"{place}/{kind}", pixels=MARK)
+    data = Folder(root, "part")
+    assert Counter((i.split, i.defect) for i in data.items("part")) == {
+        ("train", "good"): 2,
+        ("test", "good"): 2,
+        ("test", "cut"): 2,
+    }
+    assert masks(data, "part") == {
+        "test/cut/rgb/000.png": "000.png",
+        "test/cut/rgb/001.png": "001.png",
+    }
+    assert Counter(reason for _, reason in data.layout.categories[0].left_over) == {
+        "is for validation, which selects nothing here: move it to train to use it.": 5,
+        "lies beside a folder rgb, and is no photograph.": 3,
+    }
+
+
+def test_the_layout_of_kolektor(tmp_path: Path) -> None:
+    root = tmp_path / "k"
+    for split in ("train", "test"):
+        write(root, f"{split}/1.png", f"{split}/2.png", f"{split}/3.png")
+        write(root, f"{split}/1_GT.png", f"{split}/3_GT.png", pixels=NOTHING)
+        write(root, f"{split}/2_GT.png", pixels=MARK)
+    data = Folder(root, "k")
+    assert rows(data.items("k")) == [
+        ("test/1.png", "test", 0, "good"),
+        ("test/2.png", "test", 1, "anomaly"),
+        ("test/3.png", "test", 0, "good"),
+        ("train/1.png", "train", 0, "good"),
+        ("train/3.png", "train", 0, "good"),
+    ]
+    assert masks(data, "k") == {"test/2.png": "2_GT.png"}
+    (category,) = data.layout.categories
+    assert category.layout.endswith("told apart by the masks beside them")
+    assert category.left_over == (
+        (root / "train/2.png", "is marked by its mask: only normal images train."),
+    )
+    (root / "test/3_GT.png").unlink()
+    left = Folder(root, "k").layout.categories[0].left_over
+    assert sum(reason.startswith("lies directly in test") for _, reason in left) == 3
+
+
+def test_the_layout_of_loco_unites_several_masks(tmp_path: Path) -> None:
+    root = tmp_path / "loco"
+    left, right = MARK.copy(), MARK.copy()
+    left[:, 6:] = 0
+    right[:, :6] = 0
+    write(root, "train/good/000.png", "test/good/000.png", "test/a/000.png", "test/a/001.png")
+    write(root, "ground_truth/a/000/000.png", pixels=left)
+    write(root, "ground_truth/a/000/001.png", pixels=right // 255 * 250)
+    write(root, "ground_truth/a/001/000.png", pixels=left)
+    data = Folder(root, "loco")
+    both, one = (i for i in data.items("loco") if i.label)
+    assert np.array_equal(data.mask(both), MARK > 0)
+    assert np.array_equal(data.mask(one), left > 0)
+    assert [p.name for p in data.mask_paths(both)] == ["000.png", "001.png"]
+    assert data.layout.categories[0].left_over == ()
+    write(root, "ground_truth/a/000.png", pixels=left)
+    with pytest.raises(UserError, match=r"000\.png has 3 masks: ground_truth/a/000/000\.png"):
+        Folder(root, "loco").categories()
+
+
+@pytest.mark.parametrize(
+    ("normal", "defect"),
+    [("0", "1"), ("OK", "NG"), ("pass", "fail"), ("Normal", "Abnormal"), ("good", "0")],
+)
+@pytest.mark.parametrize("train", ["train/good", "train/{}", "train"])
+def test_folders_named_by_labels(tmp_path: Path, normal: str, defect: str, train: str) -> None:
+    root = tmp_path / "p"
+    write(root, f"{train.format(normal)}/1.png", f"test/{normal}/1.png", f"test/{defect}/1.png")
+    write(root, f"ground_truth/{defect}/1.png", f"ground_truth/{normal}/1.png", pixels=MARK)
+    data = Folder(root, "p")
+    assert Counter((i.split, i.defect) for i in data.items("p")) == {
+        ("train", "good"): 1,
+        ("test", "good"): 1,
+        ("test", defect): 1,
+    }
+    assert data.layout.categories[0].left_over == ()
+
+
+def test_numbers_are_labels_only_where_nothing_else_says_so(tmp_path: Path) -> None:
+    write(tmp_path / "types", "train/good/1.png", "test/good/1.png", "test/0/1.png", "test/1/1.png")
+    assert [i.defect for i in Folder(tmp_path / "types", "t").test("types")] == ["0", "1", "good"]
+    write(tmp_path / "beside", "0/1.png", "0/2.png", "1/1.png")
+    assert len(Folder(tmp_path / "beside", "b").train("beside")) == 1
+    for category in "01":
+        write(tmp_path / "parts" / category, "train/good/1.png", "test/bad/1.png")
+    assert Folder(tmp_path / "parts", "p").categories() == ("0", "1")
+
+
+@pytest.mark.parametrize("orientation", [2, 3, 6, 8])
+@pytest.mark.parametrize("upright", [False, True])
+def test_masks_are_turned_as_their_images(tmp_path: Path, orientation: int, upright: bool) -> None:
+    exif = PIL.Image.Exif()
+    exif[0x0112] = orientation
+    write(tmp_path / "p", "train/good/1.png", "test/bad/1.png")
+    path = tmp_path / "p" / "test/bad/1.jpg"
+    stored = np.stack([MARK] * 3, 2)
+    PIL.Image.fromarray(stored).save(path, quality=95, exif=exif)
+    (tmp_path / "p" / "test/bad/1.png").unlink()
+    mask = PIL.Image.fromarray(MARK)
+    if upright and orientation in (6, 8):  # drawn in a viewer that turns
+        mask = mask.transpose(
+            {6: PIL.Image.Transpose.ROTATE_270, 8: PIL.Image.Transpose.ROTATE_90}[orientation]
+        )
+    (tmp_path / "p/ground_truth/bad").mkdir(parents=True)
+    mask.save(tmp_path / "p/ground_truth/bad/1.png")
+    data = Folder(tmp_path / "p", "p")
+    (item,) = (i for i in data.items("p") if i.label)
+    image, marked = data.image(item), data.mask(item)
+    assert marked is not None
+    assert marked.shape == image.shape[:2] == ((12, 9) if orientation in (6, 8) else (9, 12))
+    assert np.array_equal(marked, image[..., 0] > 127)
+
+
+NAMES = {
+    "latin-1": b"sch\xe4den",
+    "gb": b"\xc8\xb1\xcf\xdd",
+    "half a character": b"a\xe7",
+    "a backslash in it": b"\\\xff",
+}
+
+
+@pytest.mark.skipif(
+    os.name != "posix" or sys.platform == "darwin", reason="names are Unicode there"
+)
+@pytest.mark.parametrize("case", NAMES)
+def test_names_of_any_bytes(tmp_path: Path, case: str) -> None:
+    name = os.fsdecode(NAMES[case])
+    write(tmp_path / "p", "good/1.png", "good/2.png", f"good/{name}.png", f"{name}/{name}.png")
+    write(tmp_path / "p", f"gt/{name}/{name}_mask.png", pixels=MARK)
+    data = Folder(tmp_path / "p", "p")
+    for item in data.items("p"):
+        f"{item.id} {item.defect}".encode()
+        assert np.array_equal(data.image(item), PIXELS)
+        assert not item.label or np.array_equal(data.mask(item), MARK > 0)
+    (tmp_path / "p" / f"good/{name}.png").write_bytes(b"")
+    with pytest.raises(FileError) as refused:
+        [data.image(item) for item in data.items("p")]
+    str(refused.value).encode()
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+@pytest.mark.parametrize("name", ["schräg", "é", "が"])
+def test_unicode_forms_of_images_and_masks(
+    tmp_path: Path, forms: tuple[Literal["NFC", "NFD"], ...], name: str
+) -> None:
+    image, mask = (unicodedata.normalize(form, name) for form in forms)
+    write(tmp_path / "p", "train/good/1.png", f"test/{image}/{image}.png")
+    write(tmp_path / "p", f"ground_truth/{mask}/{mask}_mask.png", pixels=MARK)
+    data = Folder(tmp_path / "p", "p")
+    assert len(masks(data, "p")) == 1
+    assert data.layout.categories[0].left_over == ()
+
+
+@pytest.mark.parametrize("stem", ["缺" * 83, "a" * 251, "[b] " * 62])
+def test_names_as_long_as_file_systems_have_them(tmp_path: Path, stem: str) -> None:
+    write(tmp_path / "p", "good/1.png", "good/2.png", f"bad/{stem}.png")
+    write(tmp_path / "p", f"gt/bad/{stem}.png", pixels=MARK)
+    assert len(masks(Folder(tmp_path / "p", "p"), "p")) == 1
