@@ -14,7 +14,7 @@ from synth_store import SynthStore as SynthStore
 
 
 def regenerate_command(
-    store: SynthStore,
+    store: errors.Store,
     key: StoreKey,
     category: str,
     origin: Sequence[str] | None = None,

@@ -8,13 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from synth_store.types import Geometry, StoreError, StoreKey
 
-if TYPE_CHECKING:
-    from synth_store.places import Place
-    from synth_store.store import SynthStore
+
+class Place(Protocol):
+    """Where something is, as text, and whether that is an object store."""
+
+    @property
+    def remote(self) -> bool: ...
+
+
+class Store(Protocol):
+    """What may be asked of a store whose set is missing or unfinished."""
+
+    @property
+    def root(self) -> Place: ...
+    @property
+    def remote(self) -> bool: ...
+    def has(self, key: StoreKey, category: str) -> bool: ...
+    def attributes(self, key: StoreKey, category: str) -> Mapping[str, Any]: ...
 
 
 class Refusal(StoreError):
@@ -95,7 +109,7 @@ class OtherNormals(Refusal):
 class MissingSet(Refusal):
     """A set is not stored."""
 
-    store: SynthStore
+    store: Store
     key: StoreKey
     category: str
     words = "{key}/{category} is not in the store at {store.root}"
@@ -105,7 +119,7 @@ class MissingSet(Refusal):
 class UnfinishedSet(Refusal):
     """A set holds fewer samples than intended: `count` of `target`."""
 
-    store: SynthStore
+    store: Store
     key: StoreKey
     category: str
     count: int

@@ -156,7 +156,9 @@ def test_a_python_user_reads_the_command_too(tmp_path: Path) -> None:
 
 
 def test_whatever_opens_a_store_brings_the_commands_along() -> None:
-    graph = grimp.build_graph("asbench", "cli", "synth_store", exclude_type_checking_imports=True)
+    graph = grimp.build_graph(
+        "asbench", "cli", "synth_store", exclude_type_checking_imports=True, cache_dir=None
+    )
     for module in sorted(graph.find_descendants("asbench") | graph.find_descendants("cli")):
         path = ROOT / module.replace(".", "/")
         path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,12 +27,8 @@ from torch import Tensor, nn
 from asbench.evaluation.predict import Floats, predict
 from asbench.files.documents import into_place
 from asbench.nets.detector import Detector
-from asbench.results import read_gallery
-from synth_store.rng import address_rng
-from synth_store.types import UserError
-
-if TYPE_CHECKING:
-    from asbench.evaluation.trained import Trained
+from asbench.results import Run
+from synth_store.types import Geometry, UserError
 
 TOLERANCES = {".onnx": 1e-4, ".pt2": 1e-5}
 """By ending: how far maps and scores of the file may be from the run's, as a share of the largest
@@ -75,13 +71,13 @@ class Deployed(nn.Module):
         return self.detector.maps_and_scores(images.permute(0, 3, 1, 2).to(torch.float32) / 255)
 
 
-def export(trained: Trained, path: Path) -> Export:
-    """Write a run's detector as one file, by the path's ending `.onnx` or `.pt2`.
+def export(detector: Detector, facts: dict[str, str], images: Pixels, path: Path) -> Export:
+    """Write a trained detector as one file, by the path's ending `.onnx` or `.pt2`.
 
-    The file is read again and compared with the run on images of its gallery (drawn noise where it
-    has none), alone and as a batch; it gets its name only if all agree within `TOLERANCES`. Raises
-    UserError for another ending, where a package is missing, where they disagree, and where the
-    file cannot be written.
+    facts: as `metadata` gives them; images: uint8 (N, H, W, 3), on which the file, read again, is
+    compared with the detector, alone and as a batch: it gets its name only if all agree within
+    `TOLERANCES`. Raises UserError for another ending, where a package is missing, where they
+    disagree, and where the file cannot be written.
     """
     form = path.suffix
     if form not in TOLERANCES:
@@ -90,11 +86,9 @@ def export(trained: Trained, path: Path) -> Export:
         )
     if form == ".onnx":
         _refuse_without_onnx()
-    images = _images(trained)
-    detector = copy.deepcopy(trained.detector).to("cpu").eval()
+    detector = copy.deepcopy(detector).to("cpu").eval()
     wanted = predict(detector, images, "cpu")
     program = _trace(detector, images)
-    facts = metadata(trained)
     differences: list[float] = []
 
     def write(part: Path) -> None:
@@ -108,7 +102,7 @@ def export(trained: Trained, path: Path) -> Export:
         allowed = TOLERANCES[form] * max(1.0, float(np.abs(wanted[0]).max()))
         if not differences[-1] <= allowed:
             raise UserError(
-                f"{path} is not written: read again it differs from run {trained.id} by "
+                f"{path} is not written: read again it differs from run {facts['run']} by "
                 f"{differences[-1]:.2g}, and {allowed:.2g} is allowed. "
                 f"Export to {_other(form)} instead, and report this with your torch version."
             )
@@ -117,13 +111,13 @@ def export(trained: Trained, path: Path) -> Export:
     return Export(path, facts, len(images), differences[-1])
 
 
-def metadata(trained: Trained) -> dict[str, str]:
+def metadata(run: Run) -> dict[str, str]:
     """Return what the file says of itself, all text.
 
     `geometry` is the store's, `HxW (rule)`, with `height`, `width` and `resize` beside it;
     `threshold` is the score from which an image counts as anomalous, empty where the run has none.
     """
-    run, geometry = trained.run, trained.geometry
+    geometry = Geometry.parse(run.decides["geometry"])
     return {
         "asbench": version("asbench"),
         "run": run.id,
@@ -198,15 +192,6 @@ def _write_onnx(program: torch.export.ExportedProgram, part: Path, facts: dict[s
         )
         model.model.metadata_props.update(facts)
         model.save(str(part), external_data=False)
-
-
-def _images(trained: Trained) -> Pixels:
-    """Return the first and the last image of the gallery, a defect and a normal: (2, H, W, 3)."""
-    if (trained.folder / "gallery.npz").is_file():
-        return np.ascontiguousarray(read_gallery(trained.folder).images[[0, -1]])
-    geometry = trained.geometry
-    rng = address_rng("export", str(geometry))
-    return rng.integers(256, size=(2, geometry.height, geometry.width, 3), dtype=np.uint8)
 
 
 def _difference(program: Program, images: Pixels, wanted: tuple[Floats, Floats]) -> float:

@@ -18,6 +18,8 @@ from asbench.imaging.geometry import resize, unfit
 from asbench.nets.detector import Detector
 from asbench.nets.device import find_device
 from asbench.nets.weights import load_weights
+from asbench.results import read_gallery
+from synth_store import address_rng
 from synth_store.types import Geometry, Image, UserError
 
 if TYPE_CHECKING:
@@ -111,9 +113,19 @@ class Trained:
         it gets its name. `.onnx` needs `pip install 'asbench[onnx]'`. Raises UserError for another
         ending, where a package is missing, and where the file differs or cannot be written.
         """
-        from asbench.evaluation.export_model import export
+        from asbench.evaluation.export_model import export, metadata
 
         target = Path(path) if path is not None else self.folder / f"model.{form or 'onnx'}"
         if form is not None and target.suffix != f".{form}":
             raise UserError(f"{target} does not end in .{form}, which --format asks for.")
-        return export(self, target)
+        return export(self.detector, metadata(self.run), self._examples(), target)
+
+    def _examples(self) -> npt.NDArray[np.uint8]:
+        """Return the first and the last image of the gallery, a defect and a normal: (2, H, W, 3).
+
+        Drawn noise where the run has no gallery.
+        """
+        if (self.folder / "gallery.npz").is_file():
+            return np.ascontiguousarray(read_gallery(self.folder).images[[0, -1]])
+        rng, geometry = address_rng("export", str(self.geometry)), self.geometry
+        return rng.integers(256, size=(2, geometry.height, geometry.width, 3), dtype=np.uint8)

@@ -5,18 +5,14 @@ Rombach et al., High-Resolution Image Synthesis with Latent Diffusion Models, CV
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers import DDIMScheduler
 from torch import Tensor, nn
 
-from asbench.synthesizers.anomalydiffusion.prompt import Prompt, SlotPrompt
-from asbench.synthesizers.anomalydiffusion.reweighting import Reweighting, install
-
-if TYPE_CHECKING:
-    from asbench.synthesizers.anomalydiffusion import Anomalydiffusion
+from asbench.nets.prompt import Prompt
 
 TIMES = 1000
 """Steps of the chain that the U-Net learns to walk back."""
@@ -40,7 +36,6 @@ class LatentDiffusion(nn.Module):
         self.coder, self.unet, self.prompt = coder, unet, prompt
         self.register_buffer("scale", torch.tensor(SCALE))
         self.scale: Tensor
-        install(unet)
 
     @property
     def factor(self) -> int:
@@ -64,45 +59,16 @@ class LatentDiffusion(nn.Module):
         return images
 
     def seen(
-        self, x: Tensor, times: Tensor, said: Tensor, reweighting: Reweighting | None = None
+        self, x: Tensor, times: Tensor, said: Tensor, attention: Mapping[str, Any] | None = None
     ) -> Tensor:
         """Return the noise that the U-Net sees in x: float (N, 4, h, w).
 
-        times: int64 (N,); said: what sentences say, float (N, length, dim).
+        times: int64 (N,); said: what sentences say, float (N, length, dim); attention: what the
+        U-Net's attention processors take beside, where they are not diffusers' own.
         """
-        given = {"reweighting": reweighting}
+        given = None if attention is None else dict(attention)
         noise: Tensor = self.unet(x, times, said, cross_attention_kwargs=given).sample
         return noise
-
-
-def from_scratch(method: Anomalydiffusion, categories: Sequence[str]) -> LatentDiffusion:
-    """Return fresh networks with a vocabulary of the categories, "anomaly" and "crack"."""
-    coder: Any = AutoencoderKL(  # type: ignore[no-untyped-call]
-        down_block_types=["DownEncoderBlock2D"] * len(method.coder_widths),
-        up_block_types=["UpDecoderBlock2D"] * len(method.coder_widths),
-        block_out_channels=method.coder_widths,
-        layers_per_block=method.coder_layers,
-        latent_channels=CHANNELS,
-        norm_num_groups=method.groups,
-        sample_size=method.side,
-        mid_block_add_attention=method.coder_attention,
-    )
-    levels = [1 << level in method.attention for level in range(len(method.widths))]
-    unet: Any = UNet2DConditionModel(  # type: ignore[no-untyped-call]
-        sample_size=method.side >> (len(method.coder_widths) - 1),
-        in_channels=CHANNELS,
-        out_channels=CHANNELS,
-        down_block_types=["CrossAttnDownBlock2D" if a else "DownBlock2D" for a in levels],
-        up_block_types=["CrossAttnUpBlock2D" if a else "UpBlock2D" for a in reversed(levels)],
-        block_out_channels=method.widths,
-        layers_per_block=method.layers,
-        cross_attention_dim=method.words,
-        attention_head_dim=method.heads,  # diffusers reads it as the number of heads
-        norm_num_groups=method.groups,
-    )
-    slots = max(method.look_words + method.place_words, method.mask_words)
-    prompt = SlotPrompt((*categories, ANOMALY, MASK), method.words, slots)
-    return LatentDiffusion(coder, unet, prompt)
 
 
 def schedule(steps: int = TIMES // 2) -> Any:

@@ -22,7 +22,7 @@ from transformers import BertTokenizer
 
 from asbench.nets.latent import CHANNELS, LatentDiffusion
 from asbench.nets.pretrained import read
-from asbench.synthesizers.anomalydiffusion.prompt import SLOT, TextPrompt
+from asbench.nets.prompt import SLOT, TextPrompt
 from synth_store.types import UserError
 
 WEIGHTS = ("diffusion_pytorch_model", "model", "pytorch_model")

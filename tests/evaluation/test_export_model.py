@@ -180,7 +180,7 @@ def test_the_file_says_what_it_is(root: Path, form: str) -> None:
 def test_a_run_without_a_threshold_says_so(unet: Trained) -> None:
     bare = Trained(unet.folder, "cpu")
     bare.run = replace(bare.run, threshold=None)
-    assert export_model.metadata(bare)["threshold"] == ""
+    assert export_model.metadata(bare.run)["threshold"] == ""
 
 
 @pytest.fixture

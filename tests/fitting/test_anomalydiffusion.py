@@ -17,7 +17,6 @@ from torch import Tensor
 from asbench.fitting.images import large, noise, small
 from asbench.generation.fitted import fit_parameters
 from asbench.generation.real import few_shot
-from asbench.nets.latent import from_scratch
 from asbench.nets.seeds import address_generator, private_rng, seed_rng
 from asbench.synthesizers.anomalydiffusion import VARIANTS, Anomalydiffusion
 from asbench.synthesizers.anomalydiffusion.defects import augmented, sound_masks
@@ -26,6 +25,7 @@ from asbench.synthesizers.anomalydiffusion.networks import (
     masked_error,
     pasted,
 )
+from asbench.synthesizers.anomalydiffusion.scratch import from_scratch
 from asbench.testing import material
 from asbench.testing.learned import LearnedContract, draw_learned, fit_model, subjects_of
 from asbench.types import Dataset, Item, Subject, mark_few_shot

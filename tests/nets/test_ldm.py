@@ -20,10 +20,10 @@ from transformers import BertTokenizer
 
 from asbench.fitting.weights import find_weights
 from asbench.nets.ldm import load_ldm
+from asbench.nets.prompt import TEMPLATES, TextPrompt
 from asbench.nets.seeds import private_rng
 from asbench.synthesizers.anomalydiffusion import LDM, Anomalydiffusion
 from asbench.synthesizers.anomalydiffusion.networks import AnomalydiffusionModel
-from asbench.synthesizers.anomalydiffusion.prompt import TEMPLATES, TextPrompt
 from asbench.testing import material
 from asbench.testing.learned import draw_learned, fit_model, subjects_of
 from synth_store import UserError

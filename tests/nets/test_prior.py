@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asbench.fitting.images import small
-from asbench.nets.latent import ANOMALY, MASK, from_scratch
+from asbench.nets.latent import ANOMALY, MASK
 from asbench.nets.prior import MOST, Prior, draw_anomaly, draw_shape
 from asbench.nets.seeds import address_generator, private_rng, seed_rng
 from asbench.synthesizers.anomalydiffusion import Anomalydiffusion
+from asbench.synthesizers.anomalydiffusion.scratch import from_scratch
 from asbench.testing import material
 from asbench.testing.learned import defects
 from asbench.types import Subject

@@ -24,13 +24,18 @@ from asbench.nets.latent import (
     MASK,
     TIMES,
     LatentDiffusion,
-    from_scratch,
     noised,
     walk_back,
 )
 from asbench.nets.prior import Prior
 from asbench.synthesizers.anomalydiffusion.defects import augmented, sound_masks
-from asbench.synthesizers.anomalydiffusion.reweighting import Reweighting, dilated, factors
+from asbench.synthesizers.anomalydiffusion.reweighting import (
+    Reweighting,
+    dilated,
+    factors,
+    install,
+)
+from asbench.synthesizers.anomalydiffusion.scratch import from_scratch
 from asbench.synthesizers.anomalydiffusion.spatial import SpatialEncoder
 from asbench.types import Canvas, Defect, Subject
 from synth_store import Sample
@@ -73,6 +78,7 @@ class AnomalydiffusionModel(LearnedModel):
             self.published = (load_ldm(weights, method.side).requires_grad_(False),)
         else:
             self.trained = from_scratch(method, tuple(kinds))
+        install(self.latent.unet)
         dim = self.latent.prompt.dim
         self.looks = self._vectors(method.look_words, ANOMALY)
         self.mask_words = self._vectors(method.mask_words, MASK)
@@ -285,7 +291,7 @@ class AnomalydiffusionModel(LearnedModel):
             x = inside * x + (1 - inside) * noised(clean, draw(), times)
             given = None
             if method.reweighting:
-                given = Reweighting(factors(x, clean, inside), columns)
+                given = {"reweighting": Reweighting(factors(x, clean, inside), columns)}
             return x, latent.seen(x, times, said, given)
 
         return walk_back(draw(), method.walk, seen, draw)
