@@ -211,14 +211,33 @@ class MethodSettings(Settings):
 
     _: KW_ONLY
     category: str | Sequence[str] | None = parameter(None, "A category.", unset="all")
-    size: int | tuple[int, int] | None = parameter(
+    size: int | str | tuple[int, int] | None = parameter(
         None,
-        "Image side of a new store in pixels; from Python also (height, width).",
+        "Image size of a new store in pixels: a side, or WIDTHxHEIGHT as in 512x384; from Python "
+        "also (height, width).",
         unset="256",
         least=8,
     )
-    resize: Literal["stretch", "pad"] | None = parameter(
-        None, "How a new store fits images to its size.", unset="stretch"
+    resize: Literal["stretch", "pad", "tile"] | None = parameter(
+        None,
+        "How a new store fits images to its size. tile: it holds windows of the photographs at "
+        "--scale, and whole photographs are scored.",
+        unset="stretch",
+    )
+    scale: float | None = parameter(
+        None, "With tile: the part of their size that photographs are cut at.", unset="1"
+    )
+    overlap: int | None = parameter(
+        None,
+        "With tile: pixels that neighbouring tiles share.",
+        unset="an eighth of a side",
+        least=0,
+    )
+    empty_tiles: float | None = parameter(
+        None,
+        "With tile: the share kept of the tiles without the object. Detectors score all tiles of a "
+        "photograph, and must have seen the ground.",
+        unset="1, or as the store has it",
     )
     object: str | None = parameter(
         None,

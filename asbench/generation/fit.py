@@ -42,7 +42,7 @@ from asbench.generation.fitted import (
     read_fit,
     versions,
 )
-from asbench.generation.generate import chosen, geometry_of
+from asbench.generation.generate import chosen, geometry
 from asbench.generation.real import FewShot, few_shot
 from asbench.generation.render import in_batches
 from asbench.imaging.contact_sheet import Band, contact_sheet, png
@@ -132,7 +132,7 @@ def fit(asked: FitSettings) -> list[Fitted]:
     }
     # Refused before anything is written, where there are no few-shot defects with a mask.
     defects = {c: few_shot(data, c) for c, s in learned.items() if s.learns_from != "normals"}
-    opened = SynthStore.create(asked.store, geometry_of(asked.store, asked.size, asked.resize))
+    opened = SynthStore.create(asked.store, geometry(asked))
     plans = []
     for members in [categories] if joint else [[c] for c in categories]:
         synthesizer, first = learned[members[0]], members[0]

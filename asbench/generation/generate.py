@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
+from asbench.data.geometry import geometry_of
 from asbench.data.ingest import ensure_normals
 from asbench.data.objects import refuse_doubtful
 from asbench.datasets import open_dataset, open_textures
@@ -18,7 +19,7 @@ from asbench.generation.render import material, render_job, render_samples, rend
 from asbench.grid import engines, processes
 from asbench.parameters import takes
 from asbench.progress import Progress, quiet
-from asbench.settings import FITS, TEXTURES, GenerateSettings
+from asbench.settings import FITS, TEXTURES, GenerateSettings, MethodSettings
 from asbench.synthesizers import own_name, resolve
 from asbench.types import REAL, Dataset, LearnedSynthesizer
 from synth_store import Geometry, Sample, StoredSet, StoreKey, SynthStore, UserError
@@ -109,7 +110,7 @@ def prepare(asked: GenerateSettings) -> Prepared:
         at: loading_of(synthesizers[at], fitted, asked.weights, asked.device)
         for at, fitted in fits.items()
     }
-    opened = SynthStore.create(asked.store, geometry_of(asked.store, asked.size, asked.resize))
+    opened = SynthStore.create(asked.store, geometry(asked))
     for c in categories:
         normals = ensure_normals(opened, data, c, asked.progress, asked.object)
         bound = [
@@ -192,17 +193,9 @@ def ensure_bank(store: SynthStore, textures: str, progress: Progress) -> str:
     return f"{bank.name}/{category}"
 
 
-def geometry_of(
-    store: Path | str, size: int | tuple[int, int] | None, resize: str | None
-) -> Geometry | None:
-    """Return the geometry asked for, or None where nothing was."""
-    if size is None and resize is None:
-        return None
-    exists = SynthStore.stands_at(store)
-    known = SynthStore.open(store).geometry if exists else Geometry()
-    height, width = (size, size) if isinstance(size, int) else size or (known.height, known.width)
-    rule = resize or known.resize
-    return Geometry.parse(f"{height}x{width} ({rule})")
+def geometry(asked: MethodSettings) -> Geometry | None:
+    """Return the geometry that settings ask for, or None where they ask for none."""
+    return geometry_of(asked.store, asked.size, asked.resize, asked.scale, asked.overlap)
 
 
 def chosen(

@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from asbench.data.geometry import settled
 from asbench.parameters import Parameter, parameters
 from asbench.settings import TEXTURES, MeasureSettings, Settings, TrainSettings
 from asbench.study import schema
@@ -150,7 +151,8 @@ AXES = (
 )
 """What a part may say for itself."""
 TOP = (
-    *("name", "about", "size", "resize", "samples", "textures", "protocol", "variants"),
+    *("name", "about", "size", "resize", "scale", "overlap", "samples", "textures"),
+    *("protocol", "variants"),
     *("folders", "objects", "weights", "quality", "parts", *AXES),
 )
 
@@ -348,6 +350,10 @@ def _texts(reading: Reading, where: str, given: Any) -> dict[str, str]:
 
 
 def _geometry(top: Mapping[str, Any]) -> Geometry:
-    size, resize = top.get("size", 256), top.get("resize", "stretch")
-    text = f"{size}x{size}" if isinstance(size, int) else size
-    return Geometry.parse(f"{text} ({resize})")
+    size, resize = top.get("size"), top.get("resize", "stretch")
+    if size is not None and (isinstance(size, bool) or not isinstance(size, int | str)):
+        raise UserError(f"{size!r} is no size: write 256, or WIDTHxHEIGHT as in 512x384.")
+    scale, overlap = (top.get(key) for key in ("scale", "overlap"))
+    if not isinstance(scale, float | int | None) or not isinstance(overlap, int | None):
+        raise UserError(f"scale {scale!r} and overlap {overlap!r} must be numbers.")
+    return settled(Geometry(), size, resize, scale, overlap)
