@@ -130,7 +130,7 @@ class AtLeast(IntParamType):
         return number
 
 
-class ImageSize(click.ParamType):
+class ImageSize(click.ParamType[tuple[int, int]]):
     """A side in pixels, or WIDTHxHEIGHT; becomes (height, width)."""
 
     name = "pixels"

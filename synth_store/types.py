@@ -77,9 +77,7 @@ class Geometry:
         if self.height < 8 or self.width < 8:
             raise UserError(f"image size {self} is too small: each side must be at least 8 pixels.")
         if self.resize not in RESIZES:
-            raise UserError(
-                f"resize rule {self.resize!r} is unknown: choose stretch, pad or tile."
-            )
+            raise UserError(f"resize rule {self.resize!r} is unknown: choose stretch, pad or tile.")
         if self.resize != "tile" and (self.scale, self.overlap) != (1.0, 0):
             raise UserError(f"{self.resize} images have neither scale nor overlap: tiles do.")
         if not 0 < self.scale <= 1:

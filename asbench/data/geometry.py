@@ -69,6 +69,4 @@ def settled(
     if overlap is None:
         same = known.tiled and (height, width) == (known.height, known.width)
         overlap = known.overlap if same else min(height, width) // OVERLAP
-    return Geometry(
-        height, width, "tile", float(known.scale if scale is None else scale), overlap
-    )
+    return Geometry(height, width, "tile", float(known.scale if scale is None else scale), overlap)

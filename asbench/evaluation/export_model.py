@@ -115,7 +115,9 @@ def metadata(run: Run) -> dict[str, str]:
     """Return what the file says of itself, all text.
 
     `geometry` is the store's, `HxW (rule)`, with `height`, `width` and `resize` beside it;
-    `threshold` is the score from which an image counts as anomalous, empty where the run has none.
+    of tiles also `scale` and `overlap`, and in words `cut` and `merge`, how a photograph becomes
+    tiles and their maps and scores become its own. `threshold` is the score from which an image
+    counts as anomalous, empty where the run has none.
     """
     geometry = Geometry.parse(run.decides["geometry"])
     return {
@@ -128,8 +130,18 @@ def metadata(run: Run) -> dict[str, str]:
         "height": str(geometry.height),
         "width": str(geometry.width),
         "resize": geometry.resize,
+        **(_tiled(geometry) if geometry.tiled else {}),
         "threshold": "" if run.threshold is None else repr(run.threshold.value),
         "threshold_rule": "" if run.threshold is None else run.threshold.rule,
+    }
+
+
+def _tiled(geometry: Geometry) -> dict[str, str]:
+    return {
+        "scale": repr(geometry.scale),
+        "overlap": str(geometry.overlap),
+        "cut": "every side - overlap pixels of the scaled photograph, the last moved inward",
+        "merge": "mean of maps by weights that rise linearly over the overlap; the highest score",
     }
 
 

@@ -49,7 +49,6 @@ from asbench.imaging.contact_sheet import Band, contact_sheet, png
 from asbench.nets.device import find_device
 from asbench.nets.seeds import address_seed, private_rng, seed_rng
 from asbench.parameters import takes
-from asbench.progress import Progress
 from asbench.settings import FitSettings
 from asbench.synthesizers import own_name, resolve
 from asbench.types import (
@@ -136,9 +135,7 @@ def fit(asked: FitSettings) -> list[Fitted]:
     plans = []
     for members in [categories] if joint else [[c] for c in categories]:
         synthesizer, first = learned[members[0]], members[0]
-        subjects = tuple(
-            _subject(opened, data, c, defects.get(c), asked.progress, asked.object) for c in members
-        )
+        subjects = tuple(_subject(opened, data, c, defects.get(c), asked) for c in members)
         identity = _identity(
             opened, data.name, full, synthesizer, subjects, asked.seed, weights[first]
         )
@@ -171,11 +168,10 @@ def _subject(
     data: Dataset,
     category: str,
     few: FewShot | None,
-    progress: Progress,
-    object: str | None,
+    asked: FitSettings,
 ) -> Subject:
     """Return what the method may see of a category."""
-    normals = ensure_normals(store, data, category, progress, object)
+    normals = ensure_normals(store, data, category, asked.progress, asked.object, asked.empty_tiles)
     items = few.items if few is not None else ()
     defects = tuple(
         Defect(item.id, item.defect, *few.read(item, store.geometry)) for item in items if few

@@ -112,7 +112,7 @@ def prepare(asked: GenerateSettings) -> Prepared:
     }
     opened = SynthStore.create(asked.store, geometry(asked))
     for c in categories:
-        normals = ensure_normals(opened, data, c, asked.progress, asked.object)
+        normals = ensure_normals(opened, data, c, asked.progress, asked.object, asked.empty_tiles)
         bound = [
             m
             for m in methods
@@ -187,9 +187,8 @@ def ensure_bank(store: SynthStore, textures: str, progress: Progress) -> str:
             "folder of one of them."
         )
     (category,) = bank.categories()
-    ensure_normals(
-        store, bank, category, progress, None if store.has_normals(bank.name, category) else "whole"
-    )
+    rule = None if store.has_normals(bank.name, category) else "whole"
+    ensure_normals(store, bank, category, progress, rule, whole=True)
     return f"{bank.name}/{category}"
 
 

@@ -20,11 +20,12 @@ import numpy as np
 import torch
 
 from asbench import results
+from asbench.data.tiling import photographs
 from asbench.datasets import place_of
 from asbench.detectors import build, protocol_of, resolve
 from asbench.evaluation.metrics import best_f1_threshold
 from asbench.evaluation.parity import flavour_of, parity_scores
-from asbench.evaluation.predict import predict
+from asbench.evaluation.predict import predict, predicted
 from asbench.evaluation.score import evaluate, table
 from asbench.evaluation.testset import only_metrics, order_by_hash
 from asbench.evaluation.trained import Trained
@@ -226,11 +227,17 @@ def _threshold(
     model: Detector, normals: Normals, sources: Sources, device: torch.device
 ) -> Threshold:
     """Choose the score from which an image counts as anomalous, without any real defect."""
-    chosen = sorted(order_by_hash(normals.ids)[:THRESHOLD_NORMALS])
+    whole = photographs(normals)
+    order = order_by_hash([one.id for one in whole])
+    chosen = [whole[place] for place in sorted(order[:THRESHOLD_NORMALS])]
     few = f"{len(chosen)} training normals"
-    if len(chosen) < len(normals):
-        few = f"{len(chosen)} of {len(normals)} training normals, chosen by hash,"
-    _, normal_scores = predict(model, (normals[i] for i in chosen), device)
+    if len(chosen) < len(whole):
+        few = f"{len(chosen)} of {len(whole)} training normals, chosen by hash,"
+    parts = predicted(model, (normals[i] for one in chosen for i in one.normals), device)
+    scored = np.concatenate([scores for _, scores in parts])
+    # a photograph scores as the worst of its tiles, so what its normals score is the highest too
+    begins = np.cumsum([0, *(len(one.normals) for one in chosen[:-1])])
+    normal_scores = np.maximum.reduceat(scored, begins)
     kept = [(stored, index) for stored, part in sources.validation_parts() for index in part]
     if not kept:
         return Threshold(
