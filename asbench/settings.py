@@ -235,8 +235,8 @@ class MethodSettings(Settings):
     )
     empty_tiles: float | None = parameter(
         None,
-        "With tile: the share kept of the tiles without the object. Detectors score all tiles of a "
-        "photograph, and must have seen the ground.",
+        "With tile: the share kept of the tiles without the object, on which no anomaly is drawn. "
+        "All tiles of a photograph are scored, so a detector must have seen some.",
         unset="1, or as the store has it",
     )
     object: str | None = parameter(

@@ -54,6 +54,7 @@ class Tiling:
         self._items, self._geometry, self._empty = items, geometry, empty
         self._counts: list[int] = []
         self._places: list[Place] = []
+        self._without: list[int] = []
         self._left_out = 0
 
     def cut(self, read: Iterable[tuple[Image, Mask]]) -> Iterator[tuple[Image, Mask]]:
@@ -62,9 +63,11 @@ class Tiling:
             kept = len(self.ids)
             for place in places(image.shape, self._geometry):
                 tile, id_ = window(mask, place, self._geometry), _id(item, place)
-                if not tile.any() and not _drawn(id_) < self._empty:
-                    self._left_out += 1
-                    continue
+                if not tile.any():
+                    if not _drawn(id_) < self._empty:
+                        self._left_out += 1
+                        continue
+                    self._without.append(len(self.ids))
                 self.ids.append(id_)
                 self._places.append(place)
                 yield window(image, place, self._geometry), tile
@@ -74,13 +77,14 @@ class Tiling:
         """Return what is kept beside the tiles once all are cut.
 
         photographs: the id of each, and how many of the tiles are its, in their order; places: top
-        and left of each tile, in pixels of the scaled photograph; empty: the share kept of those
-        without the object; left_out: how many were not.
+        and left of each tile, in pixels of the scaled photograph; without_object: numbers of those
+        that do not show it; empty: the share kept of such; left_out: how many were not.
         """
         ids = (item.id for item in self._items)
         return {
             "empty": self._empty,
             "left_out": self._left_out,
+            "without_object": self._without,
             "photographs": [list(pair) for pair in zip(ids, self._counts, strict=True)],
             "places": [list(place) for place in self._places],
         }
@@ -110,9 +114,20 @@ def said(normals: Normals) -> str:
     record = normals.attributes.get("tiles")
     if record is None:
         return ""
-    left = record["left_out"]
-    out = f"; {left} without the object left out" if left else ""
-    return f"{len(normals)} tiles of {len(record['photographs'])} photographs{out}"
+    without, left = len(record["without_object"]), record["left_out"]
+    kept = f", {len(normals) - without} of them with the object" if without else ""
+    out = f"; {left} of {without + left} without the object are left out" if left else ""
+    return f"{len(normals)} tiles of {len(record['photographs'])} photographs{kept}{out}"
+
+
+def sources(normals: Normals) -> tuple[int, ...]:
+    """Return the numbers of the normals that anomalies are drawn on; empty where all of them are.
+
+    Of tiles, those that show the object.
+    """
+    record = normals.attributes.get("tiles")
+    without = set() if record is None else set(record["without_object"])
+    return tuple(i for i in range(len(normals)) if i not in without) if without else ()
 
 
 def _id(item: Item, place: Place) -> str:

@@ -10,6 +10,7 @@ from time import perf_counter, process_time
 
 import numpy as np
 
+from asbench.data import tiling
 from asbench.generation.fitted import Loading, load
 from asbench.imaging.masks import visible
 from asbench.types import (
@@ -82,7 +83,8 @@ def material(
     normals = store.normals(dataset, category)
     bank = store.normals(*textures.split("/")) if textures is not None else ()
     masks = Masks(store.read(StoreKey(dataset, REAL, 0), category)) if defects else ()
-    return Material(dataset, category, normals, Foregrounds(normals), bank, masks, grey)
+    foregrounds, offered = Foregrounds(normals), tiling.sources(normals)
+    return Material(dataset, category, normals, foregrounds, bank, masks, grey, offered)
 
 
 def stays_grey(synthesizer: Synthesizer, normals: Normals) -> bool:
@@ -144,15 +146,16 @@ def render_samples(
     `same_normals` puts sample i on normal i, whatever the method: for looking at methods side by
     side, and never for storing.
     """
-    normals = len(offered.normals)
+    normals = offered.sources or range(len(offered.normals))
     samples: dict[int, Sample] = {}
     sources: dict[int, int] = {}
     left, redrawn = list(indices), 0
     for attempt in range(ATTEMPTS):
         if same_normals:
-            places = [index % normals for index in left]
+            places = [normals[index % len(normals)] for index in left]
         else:
-            places = [source_index(key, category, i, attempt, normals) for i in left]
+            count = len(normals)
+            places = [normals[source_index(key, category, i, attempt, count)] for i in left]
         canvases = [Canvas(offered, place) for place in places]
         rngs = [sample_rng(key, category, index, attempt) for index in left]
         drawn = in_batches(renderer, batch, left, canvases, rngs)
