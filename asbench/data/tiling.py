@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from asbench.imaging.tiles import Place, places, scale_image, window
+from asbench.imaging.tiles import Grid, Place, places, scale_image, window
 from asbench.types import Dataset, Item
-from synth_store import Geometry, Normals, UserError
+from synth_store import Geometry, Normals, SynthStore, UserError
 from synth_store.types import Image, Mask
 
 
@@ -30,6 +30,17 @@ def photographs(normals: Normals) -> list[Photograph]:
         found.append(Photograph(id_, range(first, first + count)))
         first += count
     return found
+
+
+def count(store: SynthStore, dataset: Dataset, category: str) -> int:
+    """Return how many normals a category has, or will have, in a store: of photographs, tiles."""
+    items = dataset.train(category)
+    if not store.geometry.tiled:
+        return len(items)
+    if store.has_normals(dataset.name, category):
+        return len(store.normals(dataset.name, category))
+    sizes = (dataset.image(item).shape for item in items)
+    return sum(len(Grid(size[0], size[1], store.geometry).places) for size in sizes)
 
 
 def check_share(empty: float | None, geometry: Geometry) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from asbench import results
+from asbench.data import tiling
 from asbench.data.ingest import ensure_normals
 from asbench.datasets import open_dataset
 from asbench.detectors import pretrained_of, protocol_of, resolve
@@ -182,7 +183,7 @@ def plan_run(training: TrainSettings, learner: Learner | None = None) -> Plan:
         )
     test = TestSet(data, data.test(category), store.geometry)
     test.refuse_without_anomalies()
-    count = len(data.train(category))
+    count = tiling.count(store, data, category)
     steps = training.steps if training.steps is not None else protocol.steps_for(count)
     if training.steps_mode == "per-component":
         steps *= max(1, len(sources.mix.shares))  # at ratio 0 there are no components

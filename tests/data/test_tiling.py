@@ -67,6 +67,12 @@ def test_tiles_know_their_photograph_and_place(store: SynthStore) -> None:
             assert np.array_equal(normals[i], photograph[top : top + 32, left : left + 24])
 
 
+def test_tiles_are_counted_before_they_are_cut(store: SynthStore, tmp_path: Path) -> None:
+    before = tiling.count(store, Parts(), "a")
+    assert before == len(ensure_normals(store, Parts(), "a")) == tiling.count(store, Parts(), "a")
+    assert tiling.count(SynthStore.create(tmp_path / "flat"), Parts(), "a") == 9
+
+
 def test_the_object_is_found_on_photographs_and_cut_with_them(store: SynthStore) -> None:
     normals = ensure_normals(store, Parts(), "a")
     record = normals.attributes
