@@ -13,8 +13,8 @@ from asbench.imaging.tiles import Grid, blend, cut, enlarge
 from asbench.nets.detector import Detector
 from synth_store.types import Geometry, Image
 
-PIXELS = 4 * 256 * 256
-"""Tiles go through a detector together up to so many pixels: what bounds the memory."""
+PIXELS = {"cpu": 2 * 256 * 256, "cuda": 16 * 256 * 256}
+"""Tiles go through a detector together up to so many pixels, by device: what bounds the memory."""
 
 
 def predict_photograph(
@@ -37,7 +37,8 @@ def predict_tiles(
 ) -> tuple[Floats, float]:
     """Return a photograph's blended map at the scale of the tiles, and its highest score."""
     grid = Grid(image.shape[0], image.shape[1], geometry)
-    batch = max(1, PIXELS // (geometry.height * geometry.width))
+    together = PIXELS[torch.device(device).type]
+    batch = max(1, together // (geometry.height * geometry.width))
     highest = -np.inf
 
     def maps() -> Iterator[Floats]:

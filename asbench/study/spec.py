@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from asbench.data.geometry import settled
+from asbench.data.tiling import check_share
 from asbench.parameters import Parameter, parameters
 from asbench.settings import TEXTURES, MeasureSettings, Settings, TrainSettings
 from asbench.study import schema
@@ -62,7 +63,8 @@ class Study:
     every training, by the names of `TrainSettings`, whose own defaults are the honest ones;
     variants: parameters of methods under names of one's own; folders: where data sets that are
     folders lie; objects: by data set, the rule of where its objects are; weights: files of
-    pretrained networks by name; quality: what is measured of every set, by the
+    pretrained networks by name; empty_tiles: of tiles, the share kept of those without the object;
+    quality: what is measured of every set, by the
     names of `MeasureSettings`; None measures none.
     """
 
@@ -80,6 +82,7 @@ class Study:
     text: str
     faults: tuple[str, ...] = ()
     quality: Mapping[str, Any] | None = None
+    empty_tiles: float | None = None
 
 
 def shipped() -> list[str]:
@@ -151,7 +154,8 @@ AXES = (
 )
 """What a part may say for itself."""
 TOP = (
-    *("name", "about", "size", "resize", "scale", "overlap", "samples", "textures"),
+    *("name", "about", "size", "resize", "scale", "overlap", "empty_tiles"),
+    *("samples", "textures"),
     *("protocol", "variants"),
     *("folders", "objects", "weights", "quality", "parts", *AXES),
 )
@@ -176,6 +180,7 @@ def _study(document: dict[str, Any], stem: str, text: str, faults: list[str]) ->
         objects=_texts(reading, "objects", top.get("objects")),
         weights=_texts(reading, "weights", top.get("weights")),
         quality=_quality(reading, top.get("quality")),
+        empty_tiles=reading.value("empty_tiles", _empty, top, None),
         parts=tuple(_part(reading, str(name), own, top) for name, own in parts.items()),
         text=text,
         # What stands at the top is read for every part.
@@ -357,3 +362,12 @@ def _geometry(top: Mapping[str, Any]) -> Geometry:
     if not isinstance(scale, float | int | None) or not isinstance(overlap, int | None):
         raise UserError(f"scale {scale!r} and overlap {overlap!r} must be numbers.")
     return settled(Geometry(), size, resize, scale, overlap)
+
+
+def _empty(top: Mapping[str, Any]) -> float | None:
+    empty = top.get("empty_tiles")
+    if not isinstance(empty, float | int | None) or isinstance(empty, bool):
+        raise UserError(f"{empty!r} is not a share: write a number from 0 to 1.")
+    if empty is not None:
+        check_share(empty, _geometry(top))
+    return empty

@@ -26,6 +26,7 @@ from asbench.evaluation.metrics import image_auroc
 from asbench.evaluation.trained import Trained
 from asbench.files.images import write_png
 from asbench.generation.generate import generate
+from asbench.results import read_table
 from asbench.training.train import train
 from synth_store import address_rng
 from synth_store.types import Image, Mask
@@ -119,7 +120,7 @@ def main(arguments: Sequence[str]) -> None:
     given.add_argument("--scale", type=float, default=0.5)
     given.add_argument("--steps", type=int, default=400)
     given.add_argument("--normals", type=int, default=8)
-    given.add_argument("--each", type=int, default=6)
+    given.add_argument("--each", type=int, default=4)
     given.add_argument("--detector", default="unet@tiny")
     given.add_argument("--quick", action="store_true")
     asked = given.parse_args(arguments)
@@ -146,19 +147,18 @@ def main(arguments: Sequence[str]) -> None:
             device="cpu",
             **place,
         )
-        items = data.test("photographs" if "photographs" in data.categories() else "large")
-        said = {item: run.predict(data.image(item)) for item in items}
-        good = [said[item].score for item in items if not item.label]
+        rows = read_table(run.folder)
+        good = [row.score for row in rows if not row.label]
         cells = []
         for kind in KINDS:
-            bad = [item for item in items if item.defect == kind]
-            scores = [*good, *(said[item].score for item in bad)]
-            auroc = image_auroc(scores, [0] * len(good) + [1] * len(bad))
+            scores = [*good, *(row.score for row in rows if row.defect == kind)]
+            auroc = image_auroc(scores, [0] * len(good) + [1] * (len(scores) - len(good)))
+            bad = [item for item in data.test(*data.categories()) if item.defect == kind]
             hits = 0
             for item in bad:
                 mask = data.mask(item)
                 assert mask is not None
-                hits += pointed(said[item].map, mask)
+                hits += pointed(run.predict(data.image(item)).map, mask)
             cells.append(f"{auroc:.2f}, {hits} of {len(bad)}")
         one = alone(run, photographs / "test/good/000.png")
         print(f"| {run.geometry} | {' | '.join(cells)} | {one} |", flush=True)

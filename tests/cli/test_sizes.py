@@ -63,6 +63,16 @@ def test_python_and_studies_take_the_same_words(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("size: 96x64\ndatasets: [demo]\nmixes: [draem]\ndetectors: [unet@tiny]\n")
     assert spec.read(file).geometry == Geometry(64, 96)
+    file.write_text(
+        "size: 96x64\nresize: tile\nscale: 0.5\noverlap: 16\nempty_tiles: 0.1\n"
+        "datasets: [demo]\nmixes: [draem]\ndetectors: [unet@tiny]\n"
+    )
+    assert spec.read(file).geometry == Geometry(64, 96, "tile", 0.5, 16)
+    assert spec.read(file).empty_tiles == 0.1
+    file.write_text(
+        "size: [1]\nempty_tiles: 2\ndatasets: [demo]\nmixes: [draem]\ndetectors: [unet@tiny]\n"
+    )
+    assert [fault.split(":")[0] for fault in spec.read(file).faults] == ["size", "empty_tiles"]
 
 
 def test_scale_and_overlap_are_of_tiles(tmp_path: Path) -> None:
