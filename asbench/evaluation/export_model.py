@@ -141,7 +141,7 @@ def _tiled(geometry: Geometry) -> dict[str, str]:
         "scale": repr(geometry.scale),
         "overlap": str(geometry.overlap),
         "cut": "every side - overlap pixels of the scaled photograph, the last moved inward",
-        "merge": "mean of maps by weights that rise linearly over the overlap; the highest score",
+        "merge": "mean of maps, weights rising over the overlap's middle half; the highest score",
     }
 
 

@@ -5,8 +5,9 @@ A photograph is scaled, then covered by windows of the geometry's size, row by r
 the photograph. Only one that is smaller than a window is padded, below and to the right, by its
 outermost pixels.
 
-Maps are blended by weights that rise linearly from a tile's edges over the overlap, 1 / (overlap +
-1) at the outermost pixel, divided by what all tiles weigh at a pixel: they sum to 1 everywhere.
+Maps are blended by weights that rise linearly over the middle half of the overlap. The quarter at a
+tile's edge, where networks see the end of the tile and nothing beyond, counts only where no other
+tile shows the pixel. Weights are divided by what all tiles weigh at a pixel: their sum is 1.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ from synth_store.types import Geometry, Image, Mask
 
 Map = npt.NDArray[np.float32]
 Pixels = TypeVar("Pixels", Image, Mask, Map)
+
+
+LEAST = 1e-6
+"""What a tile weighs at its edge: all that there is at the edge of a photograph, else nothing."""
 
 
 class Place(NamedTuple):
@@ -179,7 +184,9 @@ def centred(y: float, x: float, size: tuple[int, ...], geometry: Geometry) -> Pl
 def _weights(begins: tuple[int, ...], side: int, overlap: int) -> list[Map]:
     """Return the share that each tile has in the pixels along one axis: float32 (side,) each."""
     rising = np.arange(1, side + 1)
-    ramp = np.minimum(np.minimum(rising, rising[::-1]), overlap + 1) / (overlap + 1)
+    margin = overlap // 4
+    inward = np.minimum(rising, rising[::-1]) - margin
+    ramp = np.clip(inward / (overlap - 2 * margin + 1), LEAST, 1)
     total = np.zeros(begins[-1] + side)
     for begin in begins:
         total[begin : begin + side] += ramp

@@ -33,6 +33,8 @@ from synth_store.types import Image, Mask
 
 METHODS = ["draem", "cutpaste_scar"]
 KINDS = {"disc-20": (20, 20), "disc-8": (8, 8), "scratch-400x4": (4, 400)}
+SCORING = {"unet@tiny": {"window": 5}}
+"""The score is the largest mean over so many pixels a side: over 21, small defects drown."""
 NEAR = 16
 """Pixels from the defect within which a map's highest value counts as on it."""
 ALONE = """
@@ -142,6 +144,7 @@ def main(arguments: Sequence[str]) -> None:
             str(photographs),
             ",".join(f"{m}:0.5" for m in METHODS),
             detector=asked.detector,
+            settings=SCORING.get(asked.detector),
             steps=steps,
             runs=asked.folder / "runs",
             device="cpu",

@@ -98,6 +98,15 @@ def test_the_weights_over_an_overlap_are_a_ramp() -> None:
     np.testing.assert_allclose(blend([zeros, ones], grid)[0, 4:9], [0, 0.25, 0.5, 0.75, 1])
 
 
+def test_the_edge_of_a_tile_counts_only_where_no_other_shows_it() -> None:
+    grid = Grid(16, 24, Geometry(16, 16, "tile", 1, 8))
+    edged = np.zeros((16, 16), np.float32)
+    edged[:, [0, 1, -2, -1]] = 1
+    said = blend([edged, edged], grid)
+    np.testing.assert_allclose(said[:, 2:-2], 0, atol=1e-5)
+    np.testing.assert_allclose(said[:, [0, 1, -2, -1]], 1)
+
+
 def test_a_map_at_the_native_size_is_itself() -> None:
     same = np.arange(12, dtype=np.float32).reshape(3, 4)
     assert enlarge(same, 3, 4) is same
