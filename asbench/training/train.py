@@ -25,7 +25,8 @@ from asbench.datasets import place_of
 from asbench.detectors import build, protocol_of, resolve
 from asbench.evaluation.metrics import best_f1_threshold
 from asbench.evaluation.parity import flavour_of, parity_scores
-from asbench.evaluation.predict import predict, predicted
+from asbench.evaluation.photographs import highest_scores
+from asbench.evaluation.predict import predict
 from asbench.evaluation.score import evaluate, table
 from asbench.evaluation.testset import only_metrics, order_by_hash
 from asbench.evaluation.trained import Trained
@@ -233,11 +234,11 @@ def _threshold(
     few = f"{len(chosen)} training normals"
     if len(chosen) < len(whole):
         few = f"{len(chosen)} of {len(whole)} training normals, chosen by hash,"
-    parts = predicted(model, (normals[i] for one in chosen for i in one.normals), device)
-    scored = np.concatenate([scores for _, scores in parts])
-    # a photograph scores as the worst of its tiles, so what its normals score is the highest too
-    begins = np.cumsum([0, *(len(one.normals) for one in chosen[:-1])])
-    normal_scores = np.maximum.reduceat(scored, begins)
+    if normals.geometry.tiled:
+        normal_scores = highest_scores(model, normals, [one.normals for one in chosen], device)
+    else:
+        images = (normals[i] for one in chosen for i in one.normals)
+        _, normal_scores = predict(model, images, device)
     kept = [(stored, index) for stored, part in sources.validation_parts() for index in part]
     if not kept:
         return Threshold(
