@@ -27,20 +27,27 @@ def command(training: TrainSettings, category: tuple[str, ...] | None, seed: lis
     """Train a detector on stored anomalies, and score it on the real test images.
 
     The number of steps depends neither on the ratio nor, unless --steps-mode says so, on the
-    mixture: runs differ in their data, not in how long they trained. A run that stands already is
-    not trained again. Ctrl-C saves and stops with exit status 130; the same command then continues
-    to the same result.
+    mixture: runs differ in their data, not in how long they trained. A share of the normals is kept
+    out of training, and the threshold is chosen on them: no real defect is needed. A run that
+    stands already is not trained again; another rule for its threshold is. Ctrl-C saves and stops
+    with exit status 130; the same command then continues to the same result.
     """
     from asbench.training.plan import plan_all
     from asbench.training.train import execute
     from asbench.types import Interrupted
-    from cli import console
+    from cli import console, verdicts
     from cli.main import INTERRUPTED
     from cli.stopping import Stopping
 
     stopping = Stopping()
     with console.progress() as bars:
-        heard = replace(training, progress=bars, notify=console.say, stop=stopping.asked)
+        heard = replace(
+            training,
+            progress=bars,
+            notify=console.say,
+            watch=console.losses(bars),
+            stop=stopping.asked,
+        )
         plans = plan_all(heard, category, seed)
         try:
             with stopping:
@@ -49,7 +56,9 @@ def command(training: TrainSettings, category: tuple[str, ...] | None, seed: lis
             click.echo(str(interrupted), err=True)
             raise click.exceptions.Exit(INTERRUPTED) from None
     show(trained)
+    without = verdicts.show(trained)
     console.next_step(
+        *[verdicts.baseline_command(training, one.run) for one in without[:1]],
         console.command(
             "asbench",
             "report",

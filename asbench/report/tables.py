@@ -337,7 +337,8 @@ def _flat(decides: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(of, Mapping)
         for key, value in of.items()
     }
-    return {k: v for k, v in decides.items() if not isinstance(v, Mapping)} | inner
+    plain = {k: v for k, v in decides.items() if not isinstance(v, Mapping)}
+    return {"kept_out": 0.0} | plain | inner  # a run that trained on all normals does not say so
 
 
 def _order(row: ResultRow) -> tuple[Any, ...]:

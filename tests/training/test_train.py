@@ -36,6 +36,7 @@ SMALL: dict[str, Any] = {
     "steps": 6,
     "batch": 4,
     "device": "cpu",
+    "kept_out": 0,
 }
 
 
