@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 BASELINE = "patchcore"
 """What stands beside a training: it looks at the normals alone, and trains nothing."""
 
+TRY = (
+    "Look whether the synthetic anomalies resemble the real ones and lie on the object (`asbench "
+    "preview`), train for more --steps, or take another --detector."
+)
+TRY_UNTRAINED = (
+    "Look whether defects still show at the store's size (`asbench generate --size` makes another "
+    "store), or take another --detector."
+)
+
 
 def show(trained: Sequence[Trained]) -> list[Trained]:
     """Say what each run flags, beside the baseline; return those that have no baseline yet."""
@@ -32,9 +41,7 @@ def show(trained: Sequence[Trained]) -> list[Trained]:
         if told := run_against_chance(run, subset):
             console.say(
                 f"run {name} is {told}: its image AUROC is {run.metrics[subset]['image_auroc']:.3f}"
-                f" on {_images(run, subset)}. Look whether the synthetic anomalies resemble the "
-                "real ones and lie on the object (`asbench preview`), train for more --steps, or "
-                "take another detector."
+                f" on {_images(run, subset)}. {TRY if run.decides['steps'] else TRY_UNTRAINED}"
             )
         threshold = one.threshold
         rows = read_table(one.folder)

@@ -157,7 +157,7 @@ def by_false_alarms(kept: KeptOut, share: float) -> Threshold:
     else:
         most = float(beta.ppf(SURE, max(beyond, 0) + 1, count - max(beyond, 0)))
         sure = f"the true share is at most {_percent(most)} with {_percent(SURE)} confidence"
-    return Threshold(value=value, rule=f"{_percent(share)} false alarms {how}; {sure}")
+    return Threshold(value=value, rule=f"{_percent(share)} false alarms, {how}; {sure}")
 
 
 def tail(scores: npt.NDArray[np.float64], share: float) -> float:

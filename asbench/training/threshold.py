@@ -21,12 +21,15 @@ def kept_rows(plan: Plan, model: Detector) -> list[KeptRow]:
     normals, seen = plan.normals, not plan.kept
     chosen = sorted(order_by_hash(normals.ids)[:MOST_TRAINED]) if seen else plan.kept
     _, scores = predict(model, (normals[i] for i in chosen), plan.device)
-    rows = [KeptRow(normals.ids[i], 0, seen, float(s)) for i, s in zip(chosen, scores, strict=True)]
+    rows = [
+        KeptRow(normals.ids[i], 0, int(seen), float(score))
+        for i, score in zip(chosen, scores, strict=True)
+    ]
     kept = [(stored, i) for stored, part in plan.sources.validation_parts() for i in part]
     if kept:
         _, scores = predict(model, (stored[i].image for stored, i in kept), plan.device)
         rows += [
-            KeptRow(f"{stored.key.method}/{i}", 1, False, float(score))
+            KeptRow(f"{stored.key.method}/{i}", 1, 0, float(score))
             for (stored, i), score in zip(kept, scores, strict=True)
         ]
     return rows
