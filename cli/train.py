@@ -55,8 +55,7 @@ def command(training: TrainSettings, category: tuple[str, ...] | None, seed: lis
         except Interrupted as interrupted:
             click.echo(str(interrupted), err=True)
             raise click.exceptions.Exit(INTERRUPTED) from None
-    show(trained)
-    without = verdicts.show(trained)
+    without = verdicts.show(trained, show(trained))
     console.next_step(
         *[verdicts.baseline_command(training, one.run) for one in without[:1]],
         console.command(
@@ -69,8 +68,8 @@ def command(training: TrainSettings, category: tuple[str, ...] | None, seed: lis
     )
 
 
-def show(trained: list[Trained]) -> None:
-    """Print what was trained and what it scored."""
+def show(trained: list[Trained]) -> Subset:
+    """Print what was trained and what it scored; return on which test images."""
     from asbench.results import finished, last_of
     from cli import console
 
@@ -97,3 +96,4 @@ def show(trained: list[Trained]) -> None:
         )
     for reason in {r for one in trained for r in one.run.reasons[subset].values()}:
         console.say(f"nan: {reason}")
+    return subset
