@@ -138,7 +138,8 @@ def by_false_alarms(kept: KeptOut, share: float) -> Threshold:
     with (j + 1) / (n + 1) <= share: a further normal of the same kind then exceeds it with a
     probability of at most `share`, whatever the scores' distribution (split conformal prediction:
     Vovk, Gammerman, Shafer, Algorithmic learning in a random world, 2005). With fewer than
-    1 / share - 1 of them there is no such j, and the tail is extrapolated: see `tail`.
+    1 / share - 1 of them there is no such j, and the tail is extrapolated: see `tail`. It is never
+    put beyond both the normals and every kept-out anomaly: scores may have an upper bound.
 
     What it says of the true share: at the threshold it follows a Beta(j + 1, n - j) distribution.
     """
@@ -149,7 +150,8 @@ def by_false_alarms(kept: KeptOut, share: float) -> Threshold:
     if beyond >= 0:
         value, how = by_count, f"on {normals}"
     else:
-        value = max(by_count, tail(scores, share))
+        reached = float(kept.anomalies.max()) if len(kept.anomalies) else math.inf
+        value = max(by_count, min(tail(scores, share), reached))
         needed = math.ceil(1 / share - 1e-9) - 1
         how = f"extrapolated from {normals} ({needed} would show it)"
     if kept.trained:
