@@ -43,10 +43,9 @@ def command(
     compared with the run before it gets its name. ONNX needs: pip install 'asbench[onnx]'.
     """
     from asbench import Trained
-    from asbench.evaluation.thresholds import Rule
     from cli import console
 
-    trained = Trained(run, "cpu").ruled(Rule.of(threshold, false_alarms))
+    trained = Trained(run, "cpu").ruled(threshold, false_alarms=false_alarms)
     written = trained.export(output, form=form)
     console.say(f"{written.path}: {written.path.stat().st_size / 1e6:.1f} MB")
     console.say(

@@ -12,7 +12,6 @@ from asbench.evaluation.parity import flavour_of, parity_scores
 from asbench.evaluation.score import evaluate as metrics_of
 from asbench.evaluation.score import table
 from asbench.evaluation.testset import TestSet, only_metrics
-from asbench.evaluation.thresholds import Rule
 from asbench.evaluation.trained import Trained
 from asbench.progress import Progress, quiet
 from asbench.results import (
@@ -97,7 +96,7 @@ def evaluate(
     scored on, and for a detector without published code to score as.
     """
     trained = run if isinstance(run, Trained) else Trained(run, device)
-    trained = trained.ruled(Rule.of(threshold, false_alarms))
+    trained = trained.ruled(threshold, false_alarms=false_alarms)
     decides = trained.run.decides
     data = _own(trained, name) if dataset is None else open_dataset(dataset, name=name)
     chosen = _chosen(data, category, decides["category"])

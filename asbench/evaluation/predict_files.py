@@ -22,7 +22,6 @@ from asbench.evaluation.prediction_tables import (
     finish,
     read_lines,
 )
-from asbench.evaluation.thresholds import Rule
 from asbench.evaluation.trained import Trained
 from asbench.files.documents import into_place
 from asbench.files.images import SUFFIXES, FileError, read_image
@@ -90,7 +89,7 @@ def predict(
     not there, where there is no image at all, and where heat maps would lie among the images.
     """
     trained = run if isinstance(run, Trained) else Trained(run, device)
-    trained = trained.ruled(Rule.of(threshold, false_alarms))
+    trained = trained.ruled(threshold, false_alarms=false_alarms)
     folder = None if out is None else Path(out)
     named = [Path(p) for p in ([images] if isinstance(images, Path | str) else images)]
     photographs = _photographs(named, folder, trained.id)

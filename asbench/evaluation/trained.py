@@ -89,12 +89,15 @@ class Trained:
         load_weights(model, weights)
         return model.to(self.device).eval()
 
-    def ruled(self, rule: Rule | None) -> Trained:
+    def ruled(
+        self, threshold: str | float | None = None, *, false_alarms: float | None = None
+    ) -> Trained:
         """Return this run with the threshold of another rule; the one on disk stays as it is.
 
-        rule: None for the run's own. Raises UserError where the rule needs what the run lacks.
+        threshold, false_alarms: as for `train`; the run's own where neither is given. Raises
+        UserError for what is no rule, and where the rule needs what the run lacks.
         """
-        other = copy.copy(self)
+        other, rule = copy.copy(self), Rule.of(threshold, false_alarms)
         if rule is not None:
             other.threshold = rule.threshold(read_kept_out(self.folder))
         return other

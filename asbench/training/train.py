@@ -126,10 +126,7 @@ def execute(plan: Plan) -> Trained:
 
 def _with_rule(trained: Trained, training: TrainSettings) -> Trained:
     """Give a run that stands the threshold of the rule that was asked for, if one was."""
-    rule = Rule.of(training.threshold, training.false_alarms)
-    if rule is None:
-        return trained
-    ruled = trained.ruled(rule)
+    ruled = trained.ruled(training.threshold, false_alarms=training.false_alarms)
     if ruled.threshold is not None and ruled.threshold != trained.threshold:
         results.set_threshold(trained.folder, ruled.threshold)
         training.notify(f"its threshold is now {ruled.threshold.value:.4g}: {ruled.threshold.rule}")
