@@ -125,12 +125,17 @@ class _Bars:
     def __init__(self, bars: Progress, fleeting: bool) -> None:
         self.bars, self.fleeting = bars, fleeting
         self.tasks: dict[str, TaskID] = {}
+        self.done: dict[str, int] = {}
         self.note = ""
         """What stands behind the bar that moves next."""
 
     def __call__(self, what: str, done: int, total: int) -> None:
         if what not in self.tasks:
             self.tasks[what] = self.bars.add_task(what, total=total, completed=done, note="")
+            self.done[what] = done
+        if done < self.done[what]:  # the next of the same name: its pace is its own
+            self.bars.reset(self.tasks[what], total=total, completed=done)
+        self.done[what] = done
         self.bars.update(self.tasks[what], completed=done, total=total, note=self.note)
         self.note = ""
         if self.fleeting and done >= total:
@@ -160,14 +165,17 @@ class _Lines:
 
     def __init__(self) -> None:
         self.last = time.monotonic()
-        self.begun: dict[str, tuple[float, int]] = {}
+        self.begun: dict[str, tuple[float, int, int]] = {}
         self.note = ""
 
     def __call__(self, what: str, done: int, total: int) -> None:
         now, note = time.monotonic(), self.note and f", {self.note}"
         self.note = ""
         # What was done before the first call cost nothing here: an earlier command did it.
-        start, before = self.begun.setdefault(what, (now, done))
+        start, before, last = self.begun.get(what, (now, done, done))
+        if done < last:  # the next of the same name
+            start, before = now, done
+        self.begun[what] = (start, before, done)
         if now - self.last >= QUIET_SECONDS:
             self.last = now
             pace = ""

@@ -131,3 +131,20 @@ def test_progress_shows_the_loss(
         "training: 400 of 1000, 40/s, 0:00:15 left, loss 0.00249",
         "scoring: 1 of 2",
     ]
+
+
+def test_the_next_training_of_the_same_name_has_a_pace_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Trainings on several mixtures or seeds are called the same."""
+    now = [100.0]
+    monkeypatch.setattr("cli.console.time.monotonic", lambda: now[0])
+    with console.progress() as bars:
+        for pace in (0.01, 0.25):
+            for done in range(1, 101):
+                now[0] += pace
+                bars("training", done, 100)
+    assert capsys.readouterr().err.splitlines() == [
+        "training: 36 of 100, 4/s, 0:00:16 left",
+        "training: 76 of 100, 4/s, 0:00:06 left",
+    ]
