@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -160,7 +162,8 @@ def _trained(
     kept_out: float,
 ) -> int:
     """Return how many samples of a set may train."""
-    at_hand = len(trained(stored, kept_out))
+    with naming_the_mend(store):
+        at_hand = len(trained(stored, kept_out))
     if not at_hand:
         raise UserError(
             f"{stored.key}/{stored.category}: none of its {stored.count} samples may train, for "
@@ -190,6 +193,16 @@ def _trained(
 def trainable(count: int) -> int:
     """Return how many samples of a set of `count` may train."""
     return validation_part(count).start
+
+
+@contextmanager
+def naming_the_mend(store: SynthStore) -> Iterator[None]:
+    """Add to what a damaged store says the command that finds and mends it."""
+    try:
+        yield
+    except StoreError as error:
+        line = shlex.join(["asbench", "store", "verify", "--store", str(store.root)])
+        raise StoreError(f"{error} See what is damaged and how to mend it: `{line}`.") from error
 
 
 def kept_normals(ids: Sequence[str], share: float) -> list[int]:

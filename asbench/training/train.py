@@ -7,8 +7,7 @@ import platform
 import shlex
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -38,9 +37,9 @@ from asbench.training.loop import fit as fit_detector
 from asbench.training.plan import Plan, plan_run
 from asbench.training.sampler import open_sampler
 from asbench.training.selection import BestOnTest
+from asbench.training.sources import naming_the_mend
 from asbench.training.threshold import kept_rows
 from asbench.types import Dataset, Interrupted
-from synth_store import StoreError
 
 CHECKPOINT_EVERY = 200
 """Steps between checkpoints: what a killed training loses at most."""
@@ -164,7 +163,8 @@ def record(
     scores = plan.test.scores(model, where, progress)
     metrics = evaluate(scores)
     published = None if flavour is None else parity_scores(flavour, scores, plan.test.greys())
-    rows = kept_rows(plan, model)
+    with naming_the_mend(plan.store):
+        rows = kept_rows(plan, model)
     kept = KeptOut.from_rows(rows, of=len(plan.normals))
     rule = Rule.of(plan.training.threshold, plan.training.false_alarms)
     threshold = by_default(kept) if rule is None else rule.threshold(kept)
@@ -209,7 +209,7 @@ def _fit(plan: Plan, model: Detector, what: str, best: BestOnTest | None) -> Tra
         training.progress(what, done, decides["steps"])
 
     with (
-        _naming_the_mend(plan),
+        naming_the_mend(plan.store),
         open_sampler(
             plan.normals, sets, plan.schedule, batch, plan.device, plan.indices
         ) as sampler,
@@ -227,16 +227,6 @@ def _fit(plan: Plan, model: Detector, what: str, best: BestOnTest | None) -> Tra
             stop=training.stop,
             best=best,
         )
-
-
-@contextmanager
-def _naming_the_mend(plan: Plan) -> Iterator[None]:
-    """Add to what a damaged store says the command that finds and mends it."""
-    try:
-        yield
-    except StoreError as error:
-        line = shlex.join(["asbench", "store", "verify", "--store", str(plan.store.root)])
-        raise StoreError(f"{error} See what is damaged and how to mend it: `{line}`.") from error
 
 
 def _environment(device: torch.device) -> dict[str, Any]:
