@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from asbench.parameters import parameter, parameters
-from asbench.progress import Notify, Progress, quiet, silent
+from asbench.progress import Notify, Progress, Watch, quiet, silent, unwatched
 
 if TYPE_CHECKING:
     from asbench.grid.engines import Engine
@@ -148,6 +148,24 @@ class TrainSettings(Settings):
         least=1,
         decides=True,
     )
+    kept_out: float = parameter(
+        0.1,
+        "Share of the normals that training and every memory never see, for the threshold; at "
+        "least 20, at most a third. 0 trains on all.",
+        decides=True,
+        study="protocol",
+    )
+    threshold: str | float | None = parameter(
+        None,
+        "best-f1: the score that best parts kept-out normals from kept-out synthetic anomalies; or "
+        "the score itself, from which an image counts as anomalous.",
+        unset="by --false-alarms",
+    )
+    false_alarms: float | None = parameter(
+        None,
+        "Share of good images that the threshold may flag, measured on kept-out normals.",
+        unset="0.01",
+    )
     steps_mode: Literal["same", "per-component"] = parameter(
         "same",
         "per-component: the steps times the number of methods in the mix, as in published "
@@ -175,6 +193,9 @@ class TrainSettings(Settings):
         study="protocol",
     )
     notify: Notify = parameter(silent, "Called with sentences worth reading.", flags=())
+    watch: Watch = parameter(
+        unwatched, "Called now and then with the steps done and the last loss.", flags=()
+    )
     stop: Callable[[], bool] | None = parameter(
         None, "Asked at every step: where it returns True, the training saves and ends.", flags=()
     )
@@ -197,11 +218,14 @@ class TrainSettings(Settings):
     def decides(self) -> dict[str, Any]:
         """Return, as JSON has them, the settings that decide the outcome.
 
-        `select_every` only where it is looked at.
+        `select_every` only where it is looked at, `kept_out` only where it keeps any: runs that
+        trained on all normals have the ids that they had before it.
         """
         said = {one.name: getattr(self, one.name) for one in parameters(type(self)) if one.decides}
         if self.select != BEST_ON_TEST:
             del said["select_every"]
+        if not self.kept_out:
+            del said["kept_out"]
         return said | {"mix": {method: float(share) for method, share in self.mixture.shares}}
 
 

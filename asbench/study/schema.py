@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, TypeVar, cast
 
+from asbench.data.validation_part import KEPT_MOST, kept_count
 from asbench.parameters import Parameter
 from synth_store import Mix, UserError
 from synth_store.types import check_category, check_name
@@ -147,11 +148,19 @@ def ratio(value: Any) -> float:
     return float(value)
 
 
+def share(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UserError(f"{value!r} is not a share: a number from 0 to {KEPT_MOST:g}.")
+    kept_count(0, value)
+    return float(value)
+
+
 _READERS: dict[str, Callable[[Any], Any]] = {
     "mix": mix,
     "ratio": ratio,
     "seed": seed,
     "synth_seed": seed,
     "n": samples,
+    "kept_out": share,
 }
 """Settings whose values are explained in words of their own."""
