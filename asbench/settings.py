@@ -31,6 +31,8 @@ TEXTURES = "procedural"
 """The texture bank of methods that need one, unless another is named: drawn, not photographed."""
 SAMPLES = 500
 """Samples measured of a set, unless another number is given."""
+VISIBLE = 3.0
+"""Standard deviations of the normals' noise that a synthetic anomaly exceeds."""
 
 
 @dataclass(frozen=True)
@@ -267,6 +269,12 @@ class GenerateSettings(MethodSettings):
     textures: str = parameter(
         TEXTURES,
         "Textures that draem and others blend in: procedural (drawn), dtd, or a folder of images.",
+    )
+    visible: float = parameter(
+        VISIBLE,
+        "A sample is drawn again unless it changes its mask by so many standard deviations of the "
+        "normals' noise (taken as 2 grey levels at least), all but a fifth of it; 0: any change "
+        "counts, as published.",
     )
     replace: bool = parameter(False, "Render anew what stands under the same key.")
     fit_seed: int = parameter(0, "Seed of the fit that is rendered from.", least=0)

@@ -127,6 +127,14 @@ def count(value: Any, least: int = 1) -> int:
     return value
 
 
+def times(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UserError(f"{value!r} is not a number from 0 (any change, as published) up.")
+    if not (math.isfinite(value) and value >= 0):
+        raise UserError(f"{value!r} is impossible: give a number from 0 (any change) up.")
+    return float(value)
+
+
 def samples(value: Any) -> int:
     if count(value) < 2:
         raise UserError(f"{value!r} samples cannot be compared: give 2 or more.")
