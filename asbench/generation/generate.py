@@ -16,6 +16,7 @@ from asbench.generation.plan import SetPlan, allowing, plan_set
 from asbench.generation.real import FewShot, ensure_real, few_shot, refuse_parameters
 from asbench.generation.render import material, render_job, render_samples, renderer_of, stays_grey
 from asbench.grid import engines, processes
+from asbench.imaging.noise import noise_of
 from asbench.imaging.visibility import check_times, visibility
 from asbench.parameters import takes
 from asbench.progress import Progress, quiet
@@ -225,6 +226,17 @@ def chosen(
     return chosen
 
 
+class Drawn(NamedTuple):
+    """Samples of a set with their cleans.
+
+    stored: whether they came from the store; noise: that of the category's normals, in grey levels.
+    """
+
+    samples: list[Sample]
+    stored: bool
+    noise: float
+
+
 def samples_of(
     store: Path | str,
     data: Dataset,
@@ -239,26 +251,27 @@ def samples_of(
     same_normals: bool = False,
     fits: Path | str = FITS,
     weights: Mapping[str, Path] | None = None,
-) -> tuple[list[Sample], bool]:
-    """Return samples of a set with their cleans, and whether they came from the store.
+) -> Drawn:
+    """Return samples of a set with their cleans, from the store where it holds them.
 
     What is not stored is rendered from the same addresses and kept nowhere; normals and masks of
     real defects that a store lacks are added to it. Where there is no store, none is made. Of
     `real` there may be fewer samples than asked for. `settings` are parameters of the method's own,
-    under the variant's name that `method` ends with; `visible` as for `generate`. `same_normals`
-    renders sample i on normal i instead, so that methods can be seen side by side: not what a store
-    would hold. Raises UserError for an unknown method or category.
+    under the variant's name that `method` ends with, and then nothing comes from the store;
+    `visible` as for `generate`. `same_normals` renders sample i on normal i instead, so that
+    methods can be seen side by side: not what a store would hold. Raises UserError for an unknown method or category.
     """
     key = StoreKey(data.name, method, seed)
     chosen(data.categories(), category, data.name)
     refuse_parameters([method], bool(settings))
     check_times(visible)
     there = SynthStore.stands_at(store)
-    if there and not same_normals:
+    if there and not same_normals and not settings:
         opened = SynthStore.open(store)
         if opened.has(key, category) and opened.count(key, category) >= indices.stop:
             stored = opened.read(key, category)
-            return [stored[i] for i in indices], True
+            loud = noise_of(stored.normals, data.name, category)
+            return Drawn([stored[i] for i in indices], True, loud)
     synthesizer, loading = None, None
     if method != REAL:
         synthesizer = resolve(method, dataset=data.name, category=category, settings=settings)
@@ -268,8 +281,10 @@ def samples_of(
     with TemporaryDirectory() as nowhere, processes.one_thread():
         opened = SynthStore.open(store) if there else SynthStore.create(nowhere)
         normals = ensure_normals(opened, data, category)
+        loud = noise_of(normals, data.name, category)
         if synthesizer is None:
-            return list(islice(few_shot(data, category).samples(normals), indices.stop)), False
+            real = islice(few_shot(data, category).samples(normals), indices.stop)
+            return Drawn(list(real), False, loud)
         bank = ensure_bank(opened, textures, quiet) if "textures" in synthesizer.needs else None
         defects = "defects" in synthesizer.needs
         if defects:
@@ -291,4 +306,4 @@ def samples_of(
             Sample(s.image, s.mask, normals[source] if s.clean is None else s.clean)
             for s, source in zip(samples, sources, strict=True)
         ]
-    return shown, False
+    return Drawn(shown, False, loud)

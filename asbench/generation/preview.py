@@ -100,7 +100,7 @@ def preview(
         methods = [own_name(one, variant) for one in methods]
         bands, stored = [], {}
         for done, one in enumerate(methods, 1):
-            samples, stored[one] = samples_of(
+            samples, stored[one], loud = samples_of(
                 store,
                 data,
                 one,
@@ -115,7 +115,7 @@ def preview(
             )
             note = "" if stored[one] or same_normals else ", not stored"
             title = f"{one} on {data.name}/{chosen}, seed {seed}{note}"
-            shown = described(samples, data.name, chosen)
+            shown = described(samples, loud)
             bands.append(Band(f"{title}: {shown}" if shown else title, samples))
             if shown:
                 notify(f"{one} on {data.name}/{chosen}: {shown}")

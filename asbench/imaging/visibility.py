@@ -141,13 +141,11 @@ def against_noise(image: Image, clean: Image, mask: Mask, noise: float) -> float
     return float(np.median(np.abs(total).max(axis=1) / count / unit))
 
 
-def described(samples: Sequence[Sample], *address: str) -> str:
-    """Say what samples show against their clean images, and how loud these are.
+def described(samples: Sequence[Sample], noise: float) -> str:
+    """Say what samples show against their clean images: the means of both parts of their `Change`.
 
-    The means over the samples of both parts of their `Change`, and the noise of the clean images;
-    address: names the category. Empty where no sample has a clean image, as real defects have none.
+    noise: that of the category's normals, in grey levels. Empty where no sample has a clean image.
     """
-    cleans = [sample.clean for sample in samples if sample.clean is not None]
     changes = [
         change(sample.image, sample.clean, sample.mask)
         for sample in samples
@@ -156,5 +154,4 @@ def described(samples: Sequence[Sample], *address: str) -> str:
     if not changes:
         return ""
     levels, unchanged = np.mean(changes, axis=0)
-    loud = noise_of(cleans, *address)
-    return f"change {levels:.0f} levels, noise {loud:.1f}; {unchanged:.0%} of the mask unchanged"
+    return f"change {levels:.0f} levels, noise {noise:.1f}; {unchanged:.0%} of the mask unchanged"

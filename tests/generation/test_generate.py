@@ -130,10 +130,10 @@ def test_stored_samples_are_rendered_anew_to_the_same_pixels(tmp_path: Path) -> 
     found = recompute(opened, stored.key, "a", 10)
     assert len(found.indices) == 10
     assert found.different == ()
-    drawn, from_store = samples_of(tmp_path, Toys(), "cutpaste@asbench", "a", range(6))
+    drawn, from_store, _ = samples_of(tmp_path, Toys(), "cutpaste@asbench", "a", range(6))
     assert not from_store
     generate("toys", "cutpaste@asbench", category="a", n=6, store=tmp_path, workers=1)
-    then, from_store = samples_of(tmp_path, Toys(), "cutpaste@asbench", "a", range(6))
+    then, from_store, _ = samples_of(tmp_path, Toys(), "cutpaste@asbench", "a", range(6))
     assert from_store
     for a, b in zip(drawn, then, strict=True):
         assert np.array_equal(a.image, b.image)

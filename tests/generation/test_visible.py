@@ -136,7 +136,7 @@ def test_workers_growth_pictures_and_recomputing_agree(
     grown, whole = rendered(tmp_path), rendered(tmp_path / "whole")
     assert grown.digest == whole.digest
     assert recompute(SynthStore.open(tmp_path), grown.key, "a", 30).different == ()
-    drawn, from_store = samples_of(tmp_path / "nowhere", Noisy(), "cutpaste", "a", range(4))
+    drawn, from_store, _ = samples_of(tmp_path / "nowhere", Noisy(), "cutpaste", "a", range(4))
     assert not from_store
     assert len(drawn) == 4
     for sample in drawn:

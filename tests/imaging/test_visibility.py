@@ -128,7 +128,7 @@ def test_what_is_said_of_samples() -> None:
     half = mask.copy()
     half[:, 18:] = False
     samples = [Sample(raised(clean, m, 30), mask, clean) for m in (mask, half)]
-    said = described(samples, "toys", "a")
-    assert said.startswith("change 30 levels, noise 1.")
+    said = described(samples, 1.04)
+    assert said.startswith("change 30 levels, noise 1.0; ")
     assert said.endswith("; 25% of the mask unchanged")
-    assert described([Sample(clean, mask)], "toys", "a") == ""
+    assert described([Sample(clean, mask)], 1.04) == ""
