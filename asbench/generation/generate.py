@@ -259,7 +259,8 @@ def samples_of(
     `real` there may be fewer samples than asked for. `settings` are parameters of the method's own,
     under the variant's name that `method` ends with, and then nothing comes from the store;
     `visible` as for `generate`. `same_normals` renders sample i on normal i instead, so that
-    methods can be seen side by side: not what a store would hold. Raises UserError for an unknown method or category.
+    methods can be seen side by side: not what a store would hold. Raises UserError for an unknown
+    method or category.
     """
     key = StoreKey(data.name, method, seed)
     chosen(data.categories(), category, data.name)

@@ -15,10 +15,13 @@ from asbench.generation.generate import samples_of
 from asbench.imaging.contact_sheet import Band, contact_sheet, foreground_sheet, png
 from asbench.imaging.visibility import described
 from asbench.progress import Notify, Progress, quiet, silent
-from asbench.settings import FITS, STORE, TEXTURES, VISIBLE
+from asbench.settings import FITS, STORE, TEXTURES, VISIBLE, GenerateSettings
 from asbench.synthesizers import hand_crafted, own_name
 from asbench.types import Dataset
 from synth_store.types import Image, UserError
+
+MOST_DRAWN = 1000
+"""Samples of a method on one sheet."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,8 +88,9 @@ def preview(
 
     Raises UserError for an unknown method or category.
     """
-    if n < 1:
-        raise UserError(f"{n} samples are none: give 1 or more.")
+    GenerateSettings(seed=seed)  # which refuses one that is out of range
+    if not 1 <= n <= MOST_DRAWN:
+        raise UserError(f"{n} samples cannot be drawn: give 1 to {MOST_DRAWN}.")
     data = open_dataset(dataset, name=name)
     if method is None:
         categories = [category] if category is not None else list(data.categories())
