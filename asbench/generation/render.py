@@ -11,7 +11,7 @@ from time import perf_counter, process_time
 import numpy as np
 
 from asbench.generation.fitted import Loading, load
-from asbench.imaging.visibility import LEAST_NOISE, PUBLISHED, Change, Visibility, change
+from asbench.imaging.visibility import PUBLISHED, Change, Visibility, change
 from asbench.types import (
     REAL,
     Canvas,
@@ -202,7 +202,7 @@ def _hidden(
     what = (
         f"changed too little. The clearest changed its mask by {clearest.levels:.0f} grey levels; "
         f"it takes {rule.levels:.1f}, {rule.times:g} times the noise of the normals (measured: "
-        f"{rule.noise:.1f}; counted: {max(rule.noise, LEAST_NOISE):.1f})"
+        f"{rule.noise:.1f}; counted: {rule.counted:.1f})"
         if narrow
         else f"left too much of their masks as it was: {min(one.unchanged for one in seen):.0%} at "
         f"best, where {rule.unchanged:.0%} may be"

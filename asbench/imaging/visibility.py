@@ -17,6 +17,8 @@ from synth_store.types import Image, Mask, Sample, UserError
 
 LEAST_NOISE = 2.0
 """Grey levels that noise counts as, at least: resizing and JPEG have smoothed what there was."""
+MOST_NOISE = 8.0
+"""Grey levels that noise counts as, at most: what is louder is a texture finer than two pixels."""
 WIDER = 0.2
 """The share of a mask's pixels that may be unchanged."""
 WINDOW = 5
@@ -46,7 +48,8 @@ class Visibility:
     1. Half of the pixels that changed inside the mask did so by K noise grey levels in some
        channel; or else, around half of them, the mean change of the n changed pixels within 5 x 5
        is K noise / sqrt(n), what noise leaves of itself in a mean: a faint patch shows by its area
-       where none of its pixels does. Noise counts as 2 levels at least, in a mean too.
+       where none of its pixels does. Noise counts as 8 levels at most, being texture beyond, and
+       as 2 at least, in a mean too.
     2. At most a fifth of the mask's pixels are unchanged; for a method that keeps to published
        masks that are wider (`Synthesizer.wide_masks`) all but one may be.
 
@@ -60,9 +63,14 @@ class Visibility:
     unchanged: float = WIDER
 
     @property
+    def counted(self) -> float:
+        """What the noise counts as, in grey levels."""
+        return min(max(self.noise, LEAST_NOISE), MOST_NOISE)
+
+    @property
     def levels(self) -> float:
         """Grey levels by which half of the changed pixels must differ."""
-        return self.times * max(self.noise, LEAST_NOISE)
+        return self.times * self.counted
 
     def shows(self, image: Image, clean: Image, mask: Mask) -> bool:
         """Return whether a sample is visible.
@@ -78,8 +86,8 @@ class Visibility:
             return False
         if seen.levels >= self.levels:
             return True
-        loud = self.noise > LEAST_NOISE
-        return loud and against_noise(image, clean, mask, self.noise) >= self.times
+        loud = self.counted > LEAST_NOISE
+        return loud and against_noise(image, clean, mask, self.counted) >= self.times
 
 
 PUBLISHED = Visibility()
