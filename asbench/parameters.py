@@ -45,12 +45,12 @@ class Parameter:
     choices: the values that a literal takes. rendering: of a learned method, that fitting does not
     see it, so parameter sets that differ in it alone render from the same fit.
 
-    Of settings: unset: what None, or nothing, stands for; least: the smallest whole number that
-    makes sense; flags: how the command line spells it, where not `--name`, empty where it has no
-    option; decides: whether a run's outcome, and so its id, depends on it; study: where a study
-    file says it: `detectors` for each of them, `protocol` for all trainings, `quality`, and `axis`
-    for one of which every value is run; plural: what it is called there, where not by its name;
-    none: the word for None there.
+    Of settings: unset: what None, or nothing, stands for; least, most: the smallest and the largest
+    whole number that make sense; flags: how the command line spells it, where not `--name`, empty
+    where it has no option; decides: whether a run's outcome, and so its id, depends on it; study:
+    where a study file says it: `detectors` for each of them, `protocol` for all trainings,
+    `quality`, and `axis` for one of which every value is run; plural: what it is called there,
+    where not by its name; none: the word for None there.
     """
 
     name: str
@@ -61,6 +61,7 @@ class Parameter:
     rendering: bool = False
     unset: str = ""
     least: int | None = None
+    most: int | None = None
     flags: tuple[str, ...] | None = None
     decides: bool = False
     study: str = ""

@@ -31,6 +31,14 @@ TEXTURES = "procedural"
 """The texture bank of methods that need one, unless another is named: drawn, not photographed."""
 SAMPLES = 500
 """Samples measured of a set, unless another number is given."""
+MOST_SEED = 2**63 - 1
+"""What every tool that reads a record holds as a whole number."""
+MOST_SAMPLES, MOST_ITEMS = 10**7, 4096
+"""Samples of a set, and items of a training step: beyond are slips of the keyboard."""
+MOST_SIDE = 8192
+"""Pixels along a side of a store's images."""
+VISIBLE = 3.0
+"""Standard deviations of the normals' noise that a synthetic anomaly exceeds."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,14 @@ class Settings:
                     f"{one.name.replace('_', ' ')} {value!r} is unknown: choose "
                     f"{' or '.join(one.choices)}."
                 )
+            for number in value if isinstance(value, tuple) else (value,):
+                if one.most is not None and isinstance(number, int) and number > one.most:
+                    from synth_store.types import UserError
+
+                    raise UserError(
+                        f"{one.name.replace('_', ' ')} {number} is too large: give "
+                        f"{one.least or 0} to {one.most}."
+                    )
 
 
 @dataclass(frozen=True)
@@ -107,15 +123,30 @@ class TrainSettings(Settings):
         "Items of a step.",
         unset="the protocol's",
         least=1,
+        most=MOST_ITEMS,
         decides=True,
         study="detectors",
     )
     precision: Literal["fp32", "bf16"] = parameter(
         "fp32", "bf16: mixed precision.", decides=True, study="detectors"
     )
-    seed: int = parameter(0, "Training seed.", least=0, decides=True, study="axis", plural="seeds")
+    seed: int = parameter(
+        0,
+        "Training seed.",
+        least=0,
+        most=MOST_SEED,
+        decides=True,
+        study="axis",
+        plural="seeds",
+    )
     synth_seed: int = parameter(
-        0, "Seed of the stored sets.", least=0, decides=True, study="axis", plural="synth_seeds"
+        0,
+        "Seed of the stored sets.",
+        least=0,
+        most=MOST_SEED,
+        decides=True,
+        study="axis",
+        plural="synth_seeds",
     )
     pool: int | None = parameter(
         None,
@@ -240,6 +271,7 @@ class MethodSettings(Settings):
         "Image side of a new store in pixels; from Python also (height, width).",
         unset="256",
         least=8,
+        most=MOST_SIDE,
     )
     resize: Literal["stretch", "pad"] | None = parameter(
         None, "How a new store fits images to its size.", unset="stretch"
@@ -285,15 +317,22 @@ class GenerateSettings(MethodSettings):
         1000,
         "Samples per category; more of them later continue the same set.",
         least=1,
+        most=MOST_SAMPLES,
         flags=("-n", "--n"),
     )
-    seed: int = parameter(0, "Seed of the synthetic set.", least=0)
+    seed: int = parameter(0, "Seed of the synthetic set.", least=0, most=MOST_SEED)
     textures: str = parameter(
         TEXTURES,
         "Textures that draem and others blend in: procedural (drawn), dtd, or a folder of images.",
     )
+    visible: float = parameter(
+        VISIBLE,
+        "A sample is drawn again unless it changes its mask by so many standard deviations of the "
+        "normals' noise (taken as 2 grey levels at least), all but a fifth of it; 0: any change "
+        "counts, as published.",
+    )
     replace: bool = parameter(False, "Render anew what stands under the same key.")
-    fit_seed: int = parameter(0, "Seed of the fit that is rendered from.", least=0)
+    fit_seed: int = parameter(0, "Seed of the fit that is rendered from.", least=0, most=MOST_SEED)
     workers: int | Engine | None = parameter(
         None,
         "Processes, or an engine of `asbench.grid.engines`.",
@@ -308,7 +347,7 @@ class FitSettings(MethodSettings):
 
     method: str = parameter("realnet@tiny-scratch", "A learned method with its variant.")
     _: KW_ONLY
-    seed: int = parameter(0, "Seed of the fit.", least=0)
+    seed: int = parameter(0, "Seed of the fit.", least=0, most=MOST_SEED)
     replace: bool = parameter(False, "Fit anew what stands at the same place.")
     notify: Notify = parameter(silent, "Called with sentences worth reading.", flags=())
     stop: Callable[[], bool] | None = parameter(
@@ -327,11 +366,12 @@ class MeasureSettings(Settings):
         SAMPLES,
         "Samples measured of a set, the first ones. Scores of different n do not compare.",
         least=2,
+        most=MOST_SAMPLES,
         flags=("-n", "--n"),
         study="quality",
         plural="samples",
     )
-    seed: int = parameter(0, "Seed of the synthetic set.", least=0)
+    seed: int = parameter(0, "Seed of the synthetic set.", least=0, most=MOST_SEED)
     metrics: Sequence[str] | None = parameter(
         None,
         "A metric of `asbench.quality.metrics.METRICS`.",

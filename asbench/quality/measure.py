@@ -19,6 +19,7 @@ import torch
 from asbench.data.set_record import record_of
 from asbench.datasets import open_dataset
 from asbench.evaluation.testset import TestSet
+from asbench.imaging.noise import noise_of
 from asbench.mend import regenerate_command
 from asbench.nets.device import find_device
 from asbench.parameters import takes
@@ -181,7 +182,8 @@ class Meter:
     def _scores(self, key: StoreKey) -> Iterator[Score]:
         """Read the set once, block by block, and yield its scores."""
         count = min(self.n, self.store.read(key, self.category).count)
-        masks, pairs = MaskStatistics(), _Pairs(self)
+        loud = noise_of(self.normals, self.data.name, self.category)
+        masks, pairs = MaskStatistics(loud), _Pairs(self)
         parts: list[dict[str, dict[Region, Floats]]] = []
         done = 0
         self.progress(f"{key}/{self.category}", done, count)

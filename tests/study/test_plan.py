@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from asbench import results
+from asbench.settings import VISIBLE
 from asbench.study import estimate, record, spec
 from asbench.study.plan import SetNeeded, StudyPlan, cells, plan
 from asbench.study.preflight import refuse
@@ -72,13 +73,15 @@ def test_the_published_protocol_has_the_same_grid_under_its_own_names(paper: Stu
 
     def place(cell: Cell) -> tuple[Any, ...]:
         t = cell.training
-        plain = str(t.mix).replace("@coloured", "")  # on grey photographs, too
+        # On grey photographs, too; and fractal with its wide masks.
+        plain = str(t.mix).replace("@coloured", "").replace("@published", "")
         return t.dataset, t.category, t.detector, plain, t.ratio, t.seed
 
     assert set(map(place, found)) == set(map(place, paper.cells))
     methods = {name for cell in found for name in cell.methods}
     colouring = {"destseg", "draem", "fractal", "memseg", "realnet"}
-    assert {m.partition("@")[0] for m in methods if m.endswith("@coloured")} == colouring
+    assert {m.partition("@")[0] for m in methods if "@" in m} == colouring
+    assert (spec.read("paper-parity").visible, spec.read("paper").visible) == (0, VISIBLE)
     assert not methods & colouring
     steps = {(c.detector, c.category, len(c.methods)): c.steps for c in found}
     assert steps["draem", "carpet", 1] == 700 * 280 // 8
