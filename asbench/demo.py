@@ -6,7 +6,7 @@ from pathlib import Path
 
 from asbench.evaluation.trained import Trained
 from asbench.generation.generate import generate
-from asbench.progress import Progress, quiet
+from asbench.progress import Progress, Watch, quiet, unwatched
 from asbench.training.train import train
 
 METHODS = ("draem", "fractal")
@@ -20,7 +20,12 @@ STEPS = 150
 
 
 def demo(
-    folder: Path, *, category: str = "weave", steps: int = STEPS, progress: Progress = quiet
+    folder: Path,
+    *,
+    category: str = "weave",
+    steps: int = STEPS,
+    progress: Progress = quiet,
+    watch: Watch = unwatched,
 ) -> list[Trained]:
     """Render, train and score on one category of the demo data set, below `folder`.
 
@@ -49,6 +54,7 @@ def demo(
             runs=folder / "runs",
             untrained=mix == MIXES[0],
             progress=progress,
+            watch=watch,
         )
         for mix in MIXES
     ]

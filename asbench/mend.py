@@ -6,9 +6,10 @@ Importing this module ends the text of every refusal, wherever it is read, with 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from asbench.settings import STORE
+from asbench.settings import STORE, VISIBLE
 from synth_store import StoreKey, errors
 from synth_store import SynthStore as SynthStore
 
@@ -33,11 +34,22 @@ def regenerate_command(
         options = list(begun["record"].get("options", []))
         origin = origin or begun["record"].get("origin")
         count = count or begun["target"]
+        options += _visible(begun)
     words = ["asbench", "generate", *([] if store.remote else ["--store", str(store.root)])]
     words += origin if origin is not None else ["--dataset", key.dataset]
     words += ["--category", category, "--method", key.method, *options, "--seed", str(key.seed)]
     line = shlex.join([*words, *([] if count is None else ["-n", str(count)])])
     return f"{line} && {_copy(STORE, str(store.root))}" if store.remote else line
+
+
+def _visible(begun: Mapping[str, Any]) -> list[str]:
+    """Return the option that names the rule of a set that was not begun by the default one.
+
+    Sets of releases without such a rule were begun by the published one; real defects by none.
+    """
+    times = begun.get("visible", {}).get("times", 0)
+    drawn = "parameters" in begun
+    return ["--visible", f"{times:g}"] if drawn and times != VISIBLE else []
 
 
 def _copy(source: str, target: str) -> str:
@@ -74,6 +86,14 @@ def advice(refusal: errors.Refusal) -> str:
             return ": run the same `asbench generate` again to render them."
         case errors.DrawnOnOthers():
             return ": generate it anew with --replace."
+        case errors.OtherIdentity(_, differences) if differences.keys() == {"visible"}:
+            stored, asked = ((side or {}).get("times", 0) for side in differences["visible"])
+            if stored != asked:
+                return (
+                    f": go on by the rule that it was begun with, --visible {stored:g}, or render "
+                    "all of it anew with --replace."
+                )
+            return ": render all of it anew with --replace."
         case errors.OtherIdentity():
             return (
                 ": name this parameter set with --variant, choose another --seed, or overwrite "

@@ -45,12 +45,12 @@ class Parameter:
     choices: the values that a literal takes. rendering: of a learned method, that fitting does not
     see it, so parameter sets that differ in it alone render from the same fit.
 
-    Of settings: unset: what None, or nothing, stands for; least: the smallest whole number that
-    makes sense; flags: how the command line spells it, where not `--name`, empty where it has no
-    option; decides: whether a run's outcome, and so its id, depends on it; study: where a study
-    file says it: `detectors` for each of them, `protocol` for all trainings, `quality`, and `axis`
-    for one of which every value is run; plural: what it is called there, where not by its name;
-    none: the word for None there.
+    Of settings: unset: what None, or nothing, stands for; least, most: the smallest and the largest
+    whole number that make sense; flags: how the command line spells it, where not `--name`, empty
+    where it has no option; decides: whether a run's outcome, and so its id, depends on it; study:
+    where a study file says it: `detectors` for each of them, `protocol` for all trainings,
+    `quality`, and `axis` for one of which every value is run; plural: what it is called there,
+    where not by its name; none: the word for None there.
     """
 
     name: str
@@ -61,6 +61,7 @@ class Parameter:
     rendering: bool = False
     unset: str = ""
     least: int | None = None
+    most: int | None = None
     flags: tuple[str, ...] | None = None
     decides: bool = False
     study: str = ""
@@ -119,6 +120,21 @@ def _read(cls: type) -> tuple[Parameter, ...]:
 def _choices(kind: Any) -> tuple[str, ...]:
     options = (kind, *get_args(kind))
     return tuple(c for o in options if get_origin(o) is Literal for c in get_args(o))
+
+
+def refuse_impossible(settings: Any) -> None:
+    """Raise UserError for a setting that is not among its choices, or a number beyond its most."""
+    from synth_store.types import UserError  # with numpy, which a command's help does without
+
+    for one in parameters(type(settings)):
+        value, name = getattr(settings, one.name), one.name.replace("_", " ")
+        if one.choices and value is not None and value not in one.choices:
+            raise UserError(f"{name} {value!r} is unknown: choose {' or '.join(one.choices)}.")
+        for number in value if isinstance(value, tuple) else (value,):
+            if one.most is not None and isinstance(number, int) and number > one.most:
+                raise UserError(
+                    f"{name} {number} is too large: give {one.least or 0} to {one.most}."
+                )
 
 
 def settle(what: str, cls: type, *changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from asbench.parameters import parameter, parameters
-from asbench.progress import Notify, Progress, quiet, silent
+from asbench.parameters import parameter, parameters, refuse_impossible
+from asbench.progress import Notify, Progress, Watch, quiet, silent, unwatched
 
 if TYPE_CHECKING:
     from asbench.grid.engines import Engine
@@ -31,13 +31,21 @@ TEXTURES = "procedural"
 """The texture bank of methods that need one, unless another is named: drawn, not photographed."""
 SAMPLES = 500
 """Samples measured of a set, unless another number is given."""
+MOST_SEED = 2**63 - 1
+"""What every tool that reads a record holds as a whole number."""
+MOST_SAMPLES, MOST_ITEMS = 10**7, 4096
+"""Samples of a set, and items of a training step: beyond are slips of the keyboard."""
+MOST_SIDE = 8192
+"""Pixels along a side of a store's images."""
+VISIBLE = 3.0
+"""Standard deviations of the normals' noise that a synthetic anomaly exceeds."""
 
 
 @dataclass(frozen=True)
 class Settings:
     """What all stages are told: which data, where it is stored, on what device, who hears of it.
 
-    Raises UserError for a value that is not among a field's choices.
+    Raises UserError for a value that is not among a field's choices, or beyond its most.
     """
 
     dataset: str = parameter(
@@ -52,15 +60,7 @@ class Settings:
     )
 
     def __post_init__(self) -> None:
-        for one in parameters(type(self)):
-            value = getattr(self, one.name)
-            if one.choices and value is not None and value not in one.choices:
-                from synth_store.types import UserError
-
-                raise UserError(
-                    f"{one.name.replace('_', ' ')} {value!r} is unknown: choose "
-                    f"{' or '.join(one.choices)}."
-                )
+        refuse_impossible(self)
 
 
 @dataclass(frozen=True)
@@ -107,15 +107,30 @@ class TrainSettings(Settings):
         "Items of a step.",
         unset="the protocol's",
         least=1,
+        most=MOST_ITEMS,
         decides=True,
         study="detectors",
     )
     precision: Literal["fp32", "bf16"] = parameter(
         "fp32", "bf16: mixed precision.", decides=True, study="detectors"
     )
-    seed: int = parameter(0, "Training seed.", least=0, decides=True, study="axis", plural="seeds")
+    seed: int = parameter(
+        0,
+        "Training seed.",
+        least=0,
+        most=MOST_SEED,
+        decides=True,
+        study="axis",
+        plural="seeds",
+    )
     synth_seed: int = parameter(
-        0, "Seed of the stored sets.", least=0, decides=True, study="axis", plural="synth_seeds"
+        0,
+        "Seed of the stored sets.",
+        least=0,
+        most=MOST_SEED,
+        decides=True,
+        study="axis",
+        plural="synth_seeds",
     )
     pool: int | None = parameter(
         None,
@@ -148,6 +163,24 @@ class TrainSettings(Settings):
         least=1,
         decides=True,
     )
+    kept_out: float = parameter(
+        0.1,
+        "Share of the normals that training and every memory never see, for the threshold; at "
+        "least 20, at most a third. 0 trains on all.",
+        decides=True,
+        study="protocol",
+    )
+    threshold: str | float | None = parameter(
+        None,
+        "best-f1: the score that best parts kept-out normals from kept-out synthetic anomalies; or "
+        "the score itself, from which an image counts as anomalous.",
+        unset="by --false-alarms",
+    )
+    false_alarms: float | None = parameter(
+        None,
+        "Share of good images that the threshold may flag, measured on kept-out normals.",
+        unset="0.01",
+    )
     steps_mode: Literal["same", "per-component"] = parameter(
         "same",
         "per-component: the steps times the number of methods in the mix, as in published "
@@ -175,6 +208,9 @@ class TrainSettings(Settings):
         study="protocol",
     )
     notify: Notify = parameter(silent, "Called with sentences worth reading.", flags=())
+    watch: Watch = parameter(
+        unwatched, "Called now and then with the steps done and the last loss.", flags=()
+    )
     stop: Callable[[], bool] | None = parameter(
         None, "Asked at every step: where it returns True, the training saves and ends.", flags=()
     )
@@ -197,11 +233,14 @@ class TrainSettings(Settings):
     def decides(self) -> dict[str, Any]:
         """Return, as JSON has them, the settings that decide the outcome.
 
-        `select_every` only where it is looked at.
+        `select_every` only where it is looked at, `kept_out` only where it keeps any: runs that
+        trained on all normals have the ids that they had before it.
         """
         said = {one.name: getattr(self, one.name) for one in parameters(type(self)) if one.decides}
         if self.select != BEST_ON_TEST:
             del said["select_every"]
+        if not self.kept_out:
+            del said["kept_out"]
         return said | {"mix": {method: float(share) for method, share in self.mixture.shares}}
 
 
@@ -217,6 +256,7 @@ class MethodSettings(Settings):
         "also (height, width).",
         unset="256",
         least=8,
+        most=MOST_SIDE,
     )
     resize: Literal["stretch", "pad", "tile"] | None = parameter(
         None,
@@ -280,15 +320,22 @@ class GenerateSettings(MethodSettings):
         1000,
         "Samples per category; more of them later continue the same set.",
         least=1,
+        most=MOST_SAMPLES,
         flags=("-n", "--n"),
     )
-    seed: int = parameter(0, "Seed of the synthetic set.", least=0)
+    seed: int = parameter(0, "Seed of the synthetic set.", least=0, most=MOST_SEED)
     textures: str = parameter(
         TEXTURES,
         "Textures that draem and others blend in: procedural (drawn), dtd, or a folder of images.",
     )
+    visible: float = parameter(
+        VISIBLE,
+        "A sample is drawn again unless it changes its mask by so many standard deviations of the "
+        "normals' noise (taken as 2 grey levels at least), all but a fifth of it; 0: any change "
+        "counts, as published.",
+    )
     replace: bool = parameter(False, "Render anew what stands under the same key.")
-    fit_seed: int = parameter(0, "Seed of the fit that is rendered from.", least=0)
+    fit_seed: int = parameter(0, "Seed of the fit that is rendered from.", least=0, most=MOST_SEED)
     workers: int | Engine | None = parameter(
         None,
         "Processes, or an engine of `asbench.grid.engines`.",
@@ -303,7 +350,7 @@ class FitSettings(MethodSettings):
 
     method: str = parameter("realnet@tiny-scratch", "A learned method with its variant.")
     _: KW_ONLY
-    seed: int = parameter(0, "Seed of the fit.", least=0)
+    seed: int = parameter(0, "Seed of the fit.", least=0, most=MOST_SEED)
     replace: bool = parameter(False, "Fit anew what stands at the same place.")
     notify: Notify = parameter(silent, "Called with sentences worth reading.", flags=())
     stop: Callable[[], bool] | None = parameter(
@@ -322,11 +369,12 @@ class MeasureSettings(Settings):
         SAMPLES,
         "Samples measured of a set, the first ones. Scores of different n do not compare.",
         least=2,
+        most=MOST_SAMPLES,
         flags=("-n", "--n"),
         study="quality",
         plural="samples",
     )
-    seed: int = parameter(0, "Seed of the synthetic set.", least=0)
+    seed: int = parameter(0, "Seed of the synthetic set.", least=0, most=MOST_SEED)
     metrics: Sequence[str] | None = parameter(
         None,
         "A metric of `asbench.quality.metrics.METRICS`.",

@@ -260,6 +260,11 @@ class Synthesizer(ABC):
         """Whether it makes grey what it would draw in colour where all normals are grey."""
         return False
 
+    @property
+    def wide_masks(self) -> bool:
+        """Whether its masks are wider than its change on purpose: as published."""
+        return False
+
 
 class PerSample(Synthesizer):
     """The contract authors of hand-crafted methods write to: one canvas, one sample.

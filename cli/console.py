@@ -27,6 +27,7 @@ from rich.table import Table
 from rich.text import Text
 
 from asbench.progress import Progress as Callback
+from asbench.progress import Watch
 
 QUIET_SECONDS = 10.0
 """How often progress is written where no terminal can redraw a bar."""
@@ -109,21 +110,46 @@ def progress(*, fleeting: bool = False) -> Iterator[Callback]:
         TaskProgressColumn(),
         _Rate(),
         TimeRemainingColumn(compact=True),
+        TextColumn("{task.fields[note]}", markup=False),
         console=Console(stderr=True),
         # What is printed meanwhile goes above the bars; where it goes to a file, it stays there.
         redirect_stdout=sys.stdout.isatty(),
     )
-    tasks: dict[str, TaskID] = {}
-
-    def report(what: str, done: int, total: int) -> None:
-        if what not in tasks:
-            tasks[what] = bars.add_task(what, total=total, completed=done)
-        bars.update(tasks[what], completed=done, total=total)
-        if fleeting and done >= total:
-            bars.remove_task(tasks.pop(what))
-
     with bars:
-        yield report
+        yield _Bars(bars, fleeting)
+
+
+class _Bars:
+    """Draws one bar per task."""
+
+    def __init__(self, bars: Progress, fleeting: bool) -> None:
+        self.bars, self.fleeting = bars, fleeting
+        self.tasks: dict[str, TaskID] = {}
+        self.done: dict[str, int] = {}
+        self.note = ""
+        """What stands behind the bar that moves next."""
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        if what not in self.tasks:
+            self.tasks[what] = self.bars.add_task(what, total=total, completed=done, note="")
+            self.done[what] = done
+        if done < self.done[what]:  # the next of the same name: its pace is its own
+            self.bars.reset(self.tasks[what], total=total, completed=done)
+        self.done[what] = done
+        self.bars.update(self.tasks[what], completed=done, total=total, note=self.note)
+        self.note = ""
+        if self.fleeting and done >= total:
+            self.bars.remove_task(self.tasks.pop(what))
+
+
+def losses(progress: Callback) -> Watch:
+    """Return what puts the loss of a training behind what `progress` says of it next."""
+
+    def watch(step: int, loss: float) -> None:
+        if isinstance(progress, _Bars | _Lines):
+            progress.note = f"loss {loss:.3g}"
+
+    return watch
 
 
 class _Rate(ProgressColumn):
@@ -139,12 +165,17 @@ class _Lines:
 
     def __init__(self) -> None:
         self.last = time.monotonic()
-        self.begun: dict[str, tuple[float, int]] = {}
+        self.begun: dict[str, tuple[float, int, int]] = {}
+        self.note = ""
 
     def __call__(self, what: str, done: int, total: int) -> None:
-        now = time.monotonic()
+        now, note = time.monotonic(), self.note and f", {self.note}"
+        self.note = ""
         # What was done before the first call cost nothing here: an earlier command did it.
-        start, before = self.begun.setdefault(what, (now, done))
+        start, before, last = self.begun.get(what, (now, done, done))
+        if done < last:  # the next of the same name
+            start, before = now, done
+        self.begun[what] = (start, before, done)
         if now - self.last >= QUIET_SECONDS:
             self.last = now
             pace = ""
@@ -152,4 +183,4 @@ class _Lines:
                 rate = (done - before) / (now - start)
                 left = timedelta(seconds=round((total - done) / rate))
                 pace = f", {rate:.3g}/s, {left} left"
-            print(f"{what}: {done} of {total}{pace}", file=sys.stderr, flush=True)
+            print(f"{what}: {done} of {total}{pace}{note}", file=sys.stderr, flush=True)

@@ -26,7 +26,7 @@ def command(folder: Path) -> None:
 
     start = time.perf_counter()
     with console.progress() as bars:
-        trained = demo(folder, progress=bars)
+        trained = demo(folder, progress=bars, watch=console.losses(bars))
     page = report.write(
         folder / "runs",
         folder / "report.html",

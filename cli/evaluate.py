@@ -21,6 +21,8 @@ Example: how a detector trained on one folder does on another
 @click.option("--category", help="Another category.  [the run's own, or the only one]")
 @options.name
 @options.device
+@options.threshold
+@options.false_alarms
 @options.parity
 @click.option("--csv", type=click.Path(path_type=Path), help="Write a line per image.")
 def command(
@@ -29,6 +31,8 @@ def command(
     category: str | None,
     name: str | None,
     device: str | None,
+    threshold: str | None,
+    false_alarms: float | None,
     parity: bool,
     csv: Path | None,
 ) -> None:
@@ -40,7 +44,7 @@ def command(
     """
     from asbench import evaluate
     from asbench.results import SUBSETS
-    from cli import console
+    from cli import console, verdicts
 
     with console.progress() as bars:
         scored = evaluate(
@@ -49,6 +53,8 @@ def command(
             category,
             name=name,
             device=device,
+            threshold=threshold,
+            false_alarms=false_alarms,
             parity=parity,
             csv=csv,
             progress=bars,
@@ -64,6 +70,7 @@ def command(
             by = f"  as {published.flavour}"
             shown.add_row(by, *counts, *console.metrics(published.metrics[subset]))
     console.out.print(shown)
+    verdicts.say(scored)
     if saw := scored.saw_defects:
         console.say(f"training saw {saw} real defects of the full test set: compare on held out")
     for reason in scored.undefined:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from cli import options
+
 EPILOG = """
 \b
 Example: an ONNX file in the run's folder, beside its weights
@@ -24,18 +26,27 @@ Example: an ONNX file in the run's folder, beside its weights
 @click.option(
     "--output", type=click.Path(path_type=Path), help="File to write.  [model.onnx in the run]"
 )
-def command(run: Path, form: str | None, output: Path | None) -> None:
+@options.threshold
+@options.false_alarms
+def command(
+    run: Path,
+    form: str | None,
+    output: Path | None,
+    threshold: str | None,
+    false_alarms: float | None,
+) -> None:
     """Write a finished RUN as one file that runs without ASBench.
 
     It takes uint8 images (N, H, W, 3), RGB, at the size of the run's store, and returns anomaly
-    maps and scores; resizing photographs to that size stays outside. Size, resize rule, threshold
-    and the run's id are in its metadata. The file is read again and compared with the run before it
-    gets its name. ONNX needs: pip install 'asbench[onnx]'.
+    maps and scores; resizing photographs to that size stays outside. Size, resize rule, the
+    threshold with its rule and the run's id are in its metadata. The file is read again and
+    compared with the run before it gets its name. ONNX needs: pip install 'asbench[onnx]'.
     """
     from asbench import Trained
     from cli import console
 
-    written = Trained(run, "cpu").export(output, form=form)
+    trained = Trained(run, "cpu").ruled(threshold, false_alarms=false_alarms)
+    written = trained.export(output, form=form)
     console.say(f"{written.path}: {written.path.stat().st_size / 1e6:.1f} MB")
     console.say(
         f"read again and compared with the run on {written.images} images: maps and scores differ "

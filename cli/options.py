@@ -60,6 +60,7 @@ def _option(
     one: Parameter, *, many: bool = False, required: bool = False, **changed: Any
 ) -> Callable[[Command], Command]:
     flags = one.flags or (f"--{one.name.replace('_', '-')}",)
+    one = replace(one, unset=changed.pop("unset", one.unset))
     said: dict[str, Any] = {"required": required, **_read(one, many)} | changed
     text = one.doc
     if said.get("multiple"):
@@ -93,7 +94,7 @@ def _read(one: Parameter, many: bool) -> dict[str, Any]:
         return {"is_flag": True}
     if int in kinds:
         return {"type": click.INT if one.least is None else AtLeast(one.least)}
-    if float in kinds:
+    if float in kinds and str not in kinds:
         return {"type": click.FLOAT}
     return {"type": click.Path()} if Path in kinds else {}
 
@@ -205,6 +206,8 @@ store = one(Settings, "store")
 device = one(Settings, "device")
 runs = one(TrainSettings, "runs", type=click.Path(path_type=Path))
 parity = one(TrainSettings, "parity")
+threshold = one(TrainSettings, "threshold", unset="the run's own")
+false_alarms = one(TrainSettings, "false_alarms", unset="the run's own rule")
 categories = one(GenerateSettings, "category", callback=listed)
 synth_seed = one(GenerateSettings, "seed")
 fits = one(GenerateSettings, "fits", type=click.Path(path_type=Path))

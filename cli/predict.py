@@ -26,21 +26,37 @@ Example: every photograph of a folder, scores as a table
     default="predictions",
     help="Folder of heat maps and tables.",
 )
+@options.threshold
+@options.false_alarms
 @options.device
-def command(run: Path, images: tuple[Path, ...], out: Path, device: str | None) -> None:
+def command(
+    run: Path,
+    images: tuple[Path, ...],
+    out: Path,
+    threshold: str | None,
+    false_alarms: float | None,
+    device: str | None,
+) -> None:
     """Score IMAGES (files or folders) with a finished RUN; write heat maps, CSV and JSON.
 
     Rows are written as they come: after Ctrl-C, or a kill, the same command continues. A file that
     cannot be used is named in errors.csv and stops no other; the exit status is then 1. The
-    threshold was chosen on synthetic anomalies kept out of training: no real defect is needed, and
-    none was used.
+    threshold is the run's own unless another rule is named: no real defect was used to choose it.
     """
     from asbench import predict
     from asbench.evaluation.prediction_tables import ERRORS
     from cli import console
 
     with console.progress() as bars:
-        said = predict(run, images, out, device=device, progress=bars)
+        said = predict(
+            run,
+            images,
+            out,
+            threshold=threshold,
+            false_alarms=false_alarms,
+            device=device,
+            progress=bars,
+        )
     if said.rows:
         shown = console.table("image", "score", "verdict", right=("score", "verdict"))
         verdicts = {True: "anomalous", False: "normal", None: "no threshold"}

@@ -6,13 +6,17 @@ from pathlib import Path
 
 import click
 
-from asbench.settings import GenerateSettings
+from asbench.settings import VISIBLE, GenerateSettings
 from cli import options
 
 EPILOG = """
 \b
 Example: every method on the same eight normals, one row each
   asbench preview --method all --same-normals --compact --out methods.png
+
+\b
+Example: a method with other parameters, before anything is rendered
+  asbench preview --method nsa --set patches=1 --variant one
 
 \b
 Example: where the object is thought to be, which memseg and nsa go by
@@ -47,6 +51,9 @@ Example: where the object is thought to be, which memseg and nsa go by
 @options.synth_seed
 @options.store
 @options.option("--textures", default="procedural", help="Texture bank of what is not stored yet.")
+@options.one(GenerateSettings, "settings")
+@options.one(GenerateSettings, "variant")
+@options.one(GenerateSettings, "visible")
 @options.fits
 @options.option("--side", default=128, type=options.AtLeast(8), help="Height of a cell, in pixels.")
 @click.option(
@@ -67,6 +74,9 @@ def command(
     seed: int,
     store: str,
     textures: str,
+    settings: dict[str, str] | None,
+    variant: str | None,
+    visible: float,
     fits: Path,
     side: int,
     same_normals: bool,
@@ -106,6 +116,9 @@ def command(
             fits=fits,
             name=name,
             object=object,
+            settings=settings,
+            variant=variant,
+            visible=visible,
             same_normals=same_normals,
             compact=compact,
             side=side,
@@ -125,10 +138,13 @@ def command(
             console.command(
                 "asbench",
                 "generate",
+                *(f"--set={name}={value}" for name, value in (settings or {}).items()),
                 **place,
                 seed=options.unless(seed, 0),
                 textures=options.unless(textures, "procedural"),
-                method=",".join(missing),
+                visible=options.unless(visible, VISIBLE),
+                method=",".join(method if variant else missing),
+                variant=variant,
             )
         )
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,21 +65,22 @@ def show(measured: list[Quality]) -> None:
 
     first = measured[0].decides
     console.say(f"\n{first['dataset']}/{first['category']}: whole image | inside the mask")
-    local = set(addresses(measured))
-    shown = [a for a in addresses(measured) if a.endswith(":whole")]
+    # What an earlier release measured may lack a score that this one adds.
+    values = [{score.address: score.value for score in q.scores} for q in measured]
+    rows = dict.fromkeys(a.rpartition(":")[0] for a in addresses(measured))
     for start in range(0, len(measured), COLUMNS):
-        some = measured[start : start + COLUMNS]
-        heads = tuple(f"{q.decides['method']} (n={q.score(shown[0]).n})" for q in some)
+        some = slice(start, start + COLUMNS)
+        heads = tuple(f"{q.decides['method']} (n={_count(q)})" for q in measured[some])
         table = console.table("score", "against", *heads, right=heads)
-        for address in shown:
-            metric, pairing, _ = address.split(":")
-            inside = f"{metric}:{pairing}:inside"
-            cells = [
-                " | ".join(f"{q.score(a).value:.4g}" for a in (address, inside) if a in local)
-                for q in some
-            ]
-            table.add_row(metric, "" if pairing == "self" else pairing, *cells)
+        for row in rows:
+            cells = [_cell(row, of) for of in values[some]]
+            if any(cells):
+                metric, _, pairing = row.rpartition(":")
+                table.add_row(metric, "" if pairing == "self" else pairing, *cells)
         console.out.print(table)
+    notes = {s.note for q in measured for s in q.scores if s.metric == "change_levels"}
+    for note in sorted(notes):
+        console.say(f"change_levels and {note} of the normals: in grey levels of 255")
     for reason in dict.fromkeys(s.reason for q in measured for s in q.scores if s.reason):
         console.say(f"nan: {reason}")
     for quality in measured:
@@ -86,3 +88,14 @@ def show(measured: list[Quality]) -> None:
             console.say(
                 f"{quality.decides['method']} was made from {quality.saw_defects} real defects"
             )
+
+
+def _count(quality: Quality) -> int:
+    return quality.scores[0].n
+
+
+def _cell(row: str, values: Mapping[str, float]) -> str:
+    """Return a row's values of one set: of the whole image, then after a bar inside the mask."""
+    whole, inside = (values.get(f"{row}:{region}") for region in ("whole", "inside"))
+    first, second = ("" if value is None else f"{value:.4g}" for value in (whole, inside))
+    return f"{first} | {second}".strip() if second else first

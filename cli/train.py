@@ -27,20 +27,27 @@ def command(training: TrainSettings, category: tuple[str, ...] | None, seed: lis
     """Train a detector on stored anomalies, and score it on the real test images.
 
     The number of steps depends neither on the ratio nor, unless --steps-mode says so, on the
-    mixture: runs differ in their data, not in how long they trained. A run that stands already is
-    not trained again. Ctrl-C saves and stops with exit status 130; the same command then continues
-    to the same result.
+    mixture: runs differ in their data, not in how long they trained. A share of the normals is kept
+    out of training, and the threshold is chosen on them: no real defect is needed. A run that
+    stands already is not trained again; another rule for its threshold is. Ctrl-C saves and stops
+    with exit status 130; the same command then continues to the same result.
     """
     from asbench.training.plan import plan_all
     from asbench.training.train import execute
     from asbench.types import Interrupted
-    from cli import console
+    from cli import console, verdicts
     from cli.main import INTERRUPTED
     from cli.stopping import Stopping
 
     stopping = Stopping()
     with console.progress() as bars:
-        heard = replace(training, progress=bars, notify=console.say, stop=stopping.asked)
+        heard = replace(
+            training,
+            progress=bars,
+            notify=console.say,
+            watch=console.losses(bars),
+            stop=stopping.asked,
+        )
         plans = plan_all(heard, category, seed)
         try:
             with stopping:
@@ -48,8 +55,9 @@ def command(training: TrainSettings, category: tuple[str, ...] | None, seed: lis
         except Interrupted as interrupted:
             click.echo(str(interrupted), err=True)
             raise click.exceptions.Exit(INTERRUPTED) from None
-    show(trained)
+    without = verdicts.show(trained, show(trained))
     console.next_step(
+        *[verdicts.baseline_command(training, one.run) for one in without[:1]],
         console.command(
             "asbench",
             "report",
@@ -60,8 +68,8 @@ def command(training: TrainSettings, category: tuple[str, ...] | None, seed: lis
     )
 
 
-def show(trained: list[Trained]) -> None:
-    """Print what was trained and what it scored."""
+def show(trained: list[Trained]) -> Subset:
+    """Print what was trained and what it scored; return on which test images."""
     from asbench.results import finished, last_of
     from cli import console
 
@@ -88,3 +96,4 @@ def show(trained: list[Trained]) -> None:
         )
     for reason in {r for one in trained for r in one.run.reasons[subset].values()}:
         console.say(f"nan: {reason}")
+    return subset

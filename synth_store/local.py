@@ -56,6 +56,11 @@ class LocalPath(PosixPath):
         except FileNotFoundError:
             return None
 
+    @property
+    def read_only(self) -> bool:
+        """Whether the store at this folder may be read but not written: a disk mounted so."""
+        return not os.access(self / "zarr.json", os.W_OK)
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the lock of the store at this folder; the system releases it when a process dies.

@@ -52,7 +52,9 @@ def write_normals(
         if digest != stored.digest:
             there, given = (len(stored), stored.digest), (len(digests), digest)
             raise OtherNormals(store.root, dataset, category, there, given)
-        if store.remote:  # its stamp is that of the files it was made from
+        if (
+            store.root.read_only and not foregrounds
+        ):  # its stamp is that of the files it was made from
             return stored
         kept = {**stored.attributes, **attributes}
         with store.root.locked():

@@ -27,6 +27,7 @@ class RemotePath:
     """A key below a store's URL. Pickles as its name: every process has its own connections."""
 
     remote: ClassVar[bool] = True
+    read_only: ClassVar[bool] = True
 
     store: str
     """`s3://bucket/prefix`, without a slash at its end."""

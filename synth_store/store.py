@@ -190,10 +190,11 @@ class SynthStore:
         naming the difference. So is growing or resuming one under other library versions, whose
         pixels could differ. `record` is kept beside it and never compared. A smaller `count` than
         stored leaves the set as it is. `shard` counts samples in a shard of a new set; it plays no
-        part in the pixels. `replace` removes what is there first. On an object store a set of that
-        identity that stands whole is found, and anything else is refused.
+        part in the pixels. `replace` removes what is there first. On an object store, or a disk
+        that is mounted to be read alone, a set of that identity that stands whole is found, and
+        anything else is refused.
         """
-        if self.remote and not replace and self.has(key, category):
+        if self.root.read_only and not replace and self.has(key, category):
             stored = self.attributes(key, category)
             refuse_other_identity(f"{key}/{category}", stored, identity)
             if count <= stored["count"]:
@@ -305,7 +306,7 @@ class SynthStore:
         Raises StoreError if any is missing or damaged, or if samples that were recorded before
         are others now. Never lowers the recorded count.
         """
-        if self.remote and count <= self.count(key, category):
+        if self.root.read_only and count <= self.count(key, category):
             return self.read(key, category)
         folder = writable(self.folder(key, category))
         left = self.missing(key, category, count)

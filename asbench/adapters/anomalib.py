@@ -73,7 +73,8 @@ def plan_model(
     detector: its name in tables, which is not one of ours, such as `anomalib_draem`; settings: all
     that makes this model another than its default, for they are part of the run's id; stride: both
     image sides must be multiples of it; where: `category`, `seed`, `synth_seed`, `pool`, `store`,
-    `runs`, `device`, `name` as for `asbench.train`. Raises UserError for what the caller can mend.
+    `runs`, `device`, `name`, `kept_out`, `threshold`, `false_alarms` as for `asbench.train`. Raises
+    UserError for what the caller can mend.
     """
     protocol = Protocol(batch=batch, ratio=ratio, steps=steps)
     learner = Learner(detector, protocol, stride, dict(settings or {}))
@@ -134,9 +135,16 @@ class StoreData(LightningDataModule):  # type: ignore[misc]
         """Return the stream, whole batches of `Triple`s on the CPU."""
         plan, batch = self.plan, self.plan.decides["batch"]
         sampler = self._open.enter_context(
-            open_sampler(plan.normals, plan.sources.sets, plan.schedule, batch, torch.device("cpu"))
+            open_sampler(
+                plan.normals,
+                plan.sources.sets,
+                plan.schedule,
+                batch,
+                torch.device("cpu"),
+                plan.indices,
+            )
         )
-        walk = _Walk(-(-len(plan.normals) // batch))
+        walk = _Walk(-(-len(plan.trained) // batch))
         return DataLoader(_Steps(sampler), batch_size=None, sampler=walk)
 
     def on_after_batch_transfer(self, batch: Triple, dataloader_idx: int) -> ImageBatch:

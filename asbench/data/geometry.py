@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from asbench.settings import MOST_SIDE
 from synth_store import Geometry, SynthStore, UserError
 
 Size = int | str | tuple[int, int]
@@ -21,7 +22,7 @@ def read_size(size: Size) -> tuple[int, int]:
     if not isinstance(size, str):
         height, width = size
         return height, width
-    match = re.fullmatch(r"(\d{1,6})(?:[xX×](\d{1,6}))?", size.strip())
+    match = re.fullmatch(r"(\d{1,99})(?:[xX×](\d{1,99}))?", size.strip())
     if match is None:
         raise UserError(
             f"size {size!r} is not one: give a side in pixels, as in 256, or WIDTHxHEIGHT, as in "
@@ -57,8 +58,13 @@ def settled(
     scale: float | None = None,
     overlap: int | None = None,
 ) -> Geometry:
-    """Return a geometry with what was said in place of what is known."""
+    """Return a geometry with what was said in place of what is known.
+
+    Raises UserError for what cannot be, and for a side beyond `MOST_SIDE`.
+    """
     height, width = (known.height, known.width) if size is None else read_size(size)
+    if size is not None and max(height, width) > MOST_SIDE:
+        raise UserError(f"size {max(height, width)} is too large: give 8 to {MOST_SIDE}.")
     rule = known.resize if resize is None else resize
     if rule != "tile":
         if scale is not None or overlap is not None:

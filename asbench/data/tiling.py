@@ -24,23 +24,20 @@ class Photograph(NamedTuple):
 def photographs(normals: Normals) -> list[Photograph]:
     """Return the photographs that stored normals are of; each is one normal but for tiles."""
     record = normals.attributes.get("tiles")
-    counts = [(id_, 1) for id_ in normals.ids] if record is None else record["photographs"]
-    found, first = [], 0
-    for id_, count in counts:
-        found.append(Photograph(id_, range(first, first + count)))
-        first += count
-    return found
+    return _numbered(
+        ((id_, 1) for id_ in normals.ids) if record is None else map(tuple, record["photographs"])
+    )
 
 
-def count(store: SynthStore, dataset: Dataset, category: str) -> int:
-    """Return how many normals a category has, or will have, in a store: of photographs, tiles."""
+def foreseen(store: SynthStore, dataset: Dataset, category: str) -> list[Photograph]:
+    """Return the photographs of a category's normals as they are, or will be, in a store."""
     items = dataset.train(category)
     if not store.geometry.tiled:
-        return len(items)
+        return _numbered((item.id, 1) for item in items)
     if store.has_normals(dataset.name, category):
-        return len(store.normals(dataset.name, category))
-    sizes = (dataset.image(item).shape for item in items)
-    return sum(len(Grid(size[0], size[1], store.geometry).places) for size in sizes)
+        return photographs(store.normals(dataset.name, category))
+    sizes = ((item.id, dataset.image(item).shape) for item in items)
+    return _numbered((id_, len(Grid(s[0], s[1], store.geometry).places)) for id_, s in sizes)
 
 
 def check_share(empty: float | None, geometry: Geometry) -> None:
@@ -139,6 +136,15 @@ def sources(normals: Normals) -> tuple[int, ...]:
     record = normals.attributes.get("tiles")
     without = set() if record is None else set(record["without_object"])
     return tuple(i for i in range(len(normals)) if i not in without) if without else ()
+
+
+def _numbered(counts: Iterable[tuple[str, int]]) -> list[Photograph]:
+    """Give the normals of each photograph, by its id and their number, their own numbers."""
+    found, first = [], 0
+    for id_, count in counts:
+        found.append(Photograph(id_, range(first, first + count)))
+        first += count
+    return found
 
 
 def _id(item: Item, place: Place) -> str:

@@ -42,8 +42,8 @@ class Patchcore(Detector):
     Two things differ from the authors': the features are a ResNet-18's, as in the other detectors
     here, not a Wide ResNet-50's; and the score of an image is its map's largest value, without the
     factor made of the nearest patch's own neighbours (their equation 7). Maps are distances, from 0
-    up without a bound. The normals that it remembers lie nearer than others do, so that a threshold
-    chosen on them is low: judge it by metrics that need none.
+    up without a bound. The normals that it remembers lie nearer than others do: its threshold is
+    chosen on normals kept out of the memory, and means little where none are (`--kept-out 0`).
     """
 
     title = "PatchCore (ResNet-18)"

@@ -14,7 +14,17 @@ from asbench.evaluation.score import table
 from asbench.evaluation.testset import TestSet, only_metrics
 from asbench.evaluation.trained import Trained
 from asbench.progress import Progress, quiet
-from asbench.results import SUBSETS, ImageRow, Parity, Scores, Subset, add_parity, write_rows
+from asbench.results import (
+    SUBSETS,
+    ImageRow,
+    Parity,
+    Scores,
+    Subset,
+    Threshold,
+    add_parity,
+    write_rows,
+)
+from asbench.results.verdicts import Flagged, flagged
 from asbench.types import Dataset
 from synth_store.types import UserError
 
@@ -27,7 +37,8 @@ class Evaluation:
     counts, reasons: by subset, as in a run's record; rows: one per image, in the test set's order;
     parity: what the detector's published code would say of the same maps, None unless asked for;
     recorded: whether it stands in the run's record now; saw_defects: real defects that training
-    saw, of the data set that the run was trained on.
+    saw, of the data set that the run was trained on; threshold: the score from which an image
+    counts as anomalous, None where there is none.
     """
 
     run: str
@@ -40,6 +51,11 @@ class Evaluation:
     parity: Parity | None
     recorded: bool
     saw_defects: int
+    threshold: Threshold | None = None
+
+    def flagged(self, subset: Subset = "full") -> Flagged | None:
+        """Return how many good and defective images the threshold flags; None without one."""
+        return None if self.threshold is None else flagged(self.rows, self.threshold.value, subset)
 
     @property
     def undefined(self) -> tuple[str, ...]:
@@ -55,6 +71,8 @@ def evaluate(
     *,
     name: str | None = None,
     device: str | None = None,
+    threshold: str | float | None = None,
+    false_alarms: float | None = None,
     parity: bool = False,
     csv: Path | str | None = None,
     progress: Progress = quiet,
@@ -67,6 +85,8 @@ def evaluate(
             when the run was trained, then by its name. name: as for `generate`.
         category: None for the run's own, or the data set's only one.
         device: where the folder is given; None for CUDA where there is one.
+        threshold, false_alarms: another rule for the threshold, as for `train`; None for the one
+            that the run has. It is not recorded.
         parity: also score as the detector's published code does; that is written into the run's
             record if the test images are those that the run was scored on.
         csv: a file for `rows`, a line per image.
@@ -76,6 +96,7 @@ def evaluate(
     scored on, and for a detector without published code to score as.
     """
     trained = run if isinstance(run, Trained) else Trained(run, device)
+    trained = trained.ruled(threshold, false_alarms=false_alarms)
     decides = trained.run.decides
     data = _own(trained, name) if dataset is None else open_dataset(dataset, name=name)
     chosen = _chosen(data, category, decides["category"])
@@ -107,6 +128,7 @@ def evaluate(
         parity=published,
         recorded=recorded,
         saw_defects=trained.run.saw_defects,
+        threshold=trained.threshold,
     )
 
 

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from asbench.evaluation.predict import Floats, predict
 from asbench.files.documents import into_place
 from asbench.nets.detector import Detector
-from asbench.results import Run
+from asbench.results import Run, Threshold
 from synth_store.types import Geometry, UserError
 
 TOLERANCES = {".onnx": 1e-4, ".pt2": 1e-5}
@@ -111,13 +111,13 @@ def export(detector: Detector, facts: dict[str, str], images: Pixels, path: Path
     return Export(path, facts, len(images), differences[-1])
 
 
-def metadata(run: Run) -> dict[str, str]:
+def metadata(run: Run, threshold: Threshold | None) -> dict[str, str]:
     """Return what the file says of itself, all text.
 
     `geometry` is the store's, `HxW (rule)`, with `height`, `width` and `resize` beside it;
     of tiles also `scale` and `overlap`, and in words `cut` and `merge`, how a photograph becomes
     tiles and their maps and scores become its own. `threshold` is the score from which an image
-    counts as anomalous, empty where the run has none.
+    counts as anomalous, empty where there is none.
     """
     geometry = Geometry.parse(run.decides["geometry"])
     return {
@@ -131,8 +131,8 @@ def metadata(run: Run) -> dict[str, str]:
         "width": str(geometry.width),
         "resize": geometry.resize,
         **(_tiled(geometry) if geometry.tiled else {}),
-        "threshold": "" if run.threshold is None else repr(run.threshold.value),
-        "threshold_rule": "" if run.threshold is None else run.threshold.rule,
+        "threshold": "" if threshold is None else repr(threshold.value),
+        "threshold_rule": "" if threshold is None else threshold.rule,
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -11,7 +11,6 @@ from asbench.evaluation.predict import Floats, predict, predicted
 from asbench.imaging.geometry import resize, unfit
 from asbench.imaging.tiles import Grid, blend, cut, enlarge
 from asbench.nets.detector import Detector
-from asbench.types import Indexed
 from synth_store.types import Geometry, Image
 
 PIXELS = {"cpu": 2 * 256 * 256, "cuda": 16 * 256 * 256}
@@ -31,20 +30,6 @@ def predict_photograph(
         return enlarge(blended, height, width), score
     maps, scores = predict(detector, iter([resize(image, geometry)]), device)
     return unfit(maps[0], geometry, height, width), float(scores[0])
-
-
-def highest_scores(
-    detector: Detector,
-    tiles: Indexed[Image],
-    photographs: Iterable[Sequence[int]],
-    device: torch.device | str,
-) -> Floats:
-    """Return the score of each photograph whose tiles are at hand: float32 (n,), of its worst tile.
-
-    photographs: of each the numbers of its tiles, at least one.
-    """
-    scores = [predict(detector, (tiles[i] for i in one), device)[1].max() for one in photographs]
-    return np.array(scores, np.float32)
 
 
 def predict_tiles(

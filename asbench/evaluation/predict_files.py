@@ -43,7 +43,7 @@ class Predictions:
 
     rows: one per image that could be read, in the order of the files; unusable: an error for each
     of the others, and for those whose heat map could not be written; threshold: of the verdicts,
-    None where the run has none; table: the rows as CSV, None where nothing was written; kept: how
+    None where there is none; table: the rows as CSV, None where nothing was written; kept: how
     many rows an earlier call had written.
     """
 
@@ -66,6 +66,8 @@ def predict(
     images: Path | str | Sequence[Path | str],
     out: Path | str | None = None,
     *,
+    threshold: str | float | None = None,
+    false_alarms: float | None = None,
     device: str | None = None,
     progress: Progress = quiet,
 ) -> Predictions:
@@ -77,6 +79,8 @@ def predict(
         out: a folder for a heat map of each image, in the folders they have below the one that all
             of `images` share, and for `predictions.csv`, `predictions.jsonl`, `predictions.json`
             and `errors.csv`; None writes nothing.
+        threshold, false_alarms: another rule for the threshold, as for `train`; None for the one
+            that the run has.
         device: where the run's folder is given; None for CUDA where there is one.
 
     Rows are written as they come. The same call after an interruption keeps those whose image (by
@@ -85,6 +89,7 @@ def predict(
     not there, where there is no image at all, and where heat maps would lie among the images.
     """
     trained = run if isinstance(run, Trained) else Trained(run, device)
+    trained = trained.ruled(threshold, false_alarms=false_alarms)
     folder = None if out is None else Path(out)
     named = [Path(p) for p in ([images] if isinstance(images, Path | str) else images)]
     photographs = _photographs(named, folder, trained.id)
@@ -111,7 +116,7 @@ def predict(
     return Predictions(
         tuple(line.row for line in ordered),
         tuple(unusable),
-        trained.run.threshold,
+        trained.threshold,
         None if folder is None else finish(folder, ordered),
         kept,
     )
@@ -135,7 +140,7 @@ def _kept(photographs: Sequence[Photograph], out: Path, trained: Trained) -> dic
 
 
 def _origin(file: Path, trained: Trained) -> Origin:
-    facts, threshold = file.stat(), trained.run.threshold
+    facts, threshold = file.stat(), trained.threshold
     value = None if threshold is None else threshold.value
     return Origin(trained.id, value, facts.st_size, facts.st_mtime_ns)
 
@@ -152,7 +157,7 @@ def _scored(photograph: Photograph, trained: Trained) -> Line:
         origin = _origin(file, trained)
         said = trained.predict(pixels)
         if heat_map is not None:
-            threshold = trained.run.threshold
+            threshold = trained.threshold
             drawn = png(heat(pixels, said.map, threshold.value if threshold else None))
     except (MemoryError, cv2.error) as error:
         raise FileError(file, f"is too large for this machine: {error}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,11 +14,13 @@ import numpy.typing as npt
 from asbench import results
 from asbench.detectors import build
 from asbench.evaluation.photographs import predict_photograph
+from asbench.evaluation.thresholds import Rule
 from asbench.files.images import read_image
 from asbench.nets.detector import Detector
 from asbench.nets.device import find_device
 from asbench.nets.weights import load_weights
-from asbench.results import read_gallery
+from asbench.results import Subset, read_gallery, read_kept_out, read_table
+from asbench.results.verdicts import Flagged, flagged
 from synth_store import address_rng
 from synth_store.types import Geometry, Image, UserError
 
@@ -30,7 +33,7 @@ class Prediction:
     """What a detector says of one image.
 
     score: higher = more anomalous; map: float32 (h, w) at the image's own size; anomalous: whether
-    the score reaches the run's threshold, None where it has none.
+    the score reaches the threshold, None where there is none.
     """
 
     score: float
@@ -42,8 +45,8 @@ class Trained:
     """A finished run's folder: its record, and its detector for use.
 
     folder: where `run.json` and `model.safetensors` stand; detector: the run's with its weights,
-    where another library built it. Raises UserError if either file is missing or damaged, the
-    weights only when they are first needed.
+    where another library built it; threshold: the run's, until `ruled` gives another. Raises
+    UserError if either file is missing or damaged, the weights only when they are first needed.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class Trained:
         self.folder = Path(folder)
         self.run = results.read(self.folder)
         self.device = find_device(device)
+        self.threshold = self.run.threshold
         if detector is not None:
             self.detector = detector.to(self.device).eval()
 
@@ -84,6 +88,24 @@ class Trained:
         load_weights(model, weights)
         return model.to(self.device).eval()
 
+    def ruled(
+        self, threshold: str | float | None = None, *, false_alarms: float | None = None
+    ) -> Trained:
+        """Return this run with the threshold of another rule; the one on disk stays as it is.
+
+        threshold, false_alarms: as for `train`; the run's own where neither is given. Raises
+        UserError for what is no rule, and where the rule needs what the run lacks.
+        """
+        other, rule = copy.copy(self), Rule.of(threshold, false_alarms)
+        if rule is not None:
+            other.threshold = rule.threshold(read_kept_out(self.folder))
+        return other
+
+    def flagged(self, subset: Subset = "full") -> Flagged | None:
+        """Return how many good and defective test images the threshold flags; None without one."""
+        rows = read_table(self.folder)
+        return None if self.threshold is None else flagged(rows, self.threshold.value, subset)
+
     def predict(self, image: Image | Path | str) -> Prediction:
         """Score one image: uint8 (h, w, 3) RGB of any size, or the path of an image file.
 
@@ -95,7 +117,7 @@ class Trained:
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
             raise UserError(f"an image is uint8 (h, w, 3), not {pixels.dtype} {pixels.shape}.")
         heat, score = predict_photograph(self.detector, pixels, self.geometry, self.device)
-        threshold = self.run.threshold
+        threshold = self.threshold
         return Prediction(
             score=score,
             map=heat,
@@ -118,7 +140,7 @@ class Trained:
         target = Path(path) if path is not None else self.folder / f"model.{form or 'onnx'}"
         if form is not None and target.suffix != f".{form}":
             raise UserError(f"{target} does not end in .{form}, which --format asks for.")
-        return export(self.detector, metadata(self.run), self._examples(), target)
+        return export(self.detector, metadata(self.run, self.threshold), self._examples(), target)
 
     def _examples(self) -> npt.NDArray[np.uint8]:
         """Return the first and the last image of the gallery, a defect and a normal: (2, H, W, 3).

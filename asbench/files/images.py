@@ -7,6 +7,7 @@ Pillow alone, within 1.2 of OpenCV's time and equal to its results.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -198,7 +199,14 @@ def _refusing_damage(path: Path) -> Iterator[None]:
             "or its beginning is damaged.",
         ) from error
     except PIL.Image.DecompressionBombError as error:
-        raise FileError(path, f"is too large: {error}") from error
+        size = re.search(r"\d+", str(error))
+        pixels = f"{int(size[0]):,} pixels" if size else "too many pixels"
+        most = 2 * (PIL.Image.MAX_IMAGE_PIXELS or 0)
+        raise FileError(
+            path,
+            f"has {pixels}, more than the {most:,} that are read at once: "
+            "cut it into parts, or save it smaller.",
+        ) from error
     except Exception as error:  # Pillow's decoders raise of every kind on damaged bytes
         if isinstance(error, OSError) and error.strerror:
             raise FileError(path, f"cannot be read: {error.strerror}.") from error

@@ -8,18 +8,21 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
+from asbench.data import tiling
 from asbench.data.geometry import geometry_of
 from asbench.data.ingest import ensure_normals
 from asbench.data.objects import refuse_doubtful
 from asbench.datasets import open_dataset, open_textures
 from asbench.generation.fitted import find_fit, loading_of
-from asbench.generation.plan import SetPlan, plan_set
+from asbench.generation.plan import SetPlan, allowing, plan_set
 from asbench.generation.real import FewShot, ensure_real, few_shot, refuse_parameters
 from asbench.generation.render import material, render_job, render_samples, renderer_of, stays_grey
 from asbench.grid import engines, processes
+from asbench.imaging.noise import noise_of
+from asbench.imaging.visibility import check_times, visibility
 from asbench.parameters import takes
 from asbench.progress import Progress, quiet
-from asbench.settings import FITS, TEXTURES, GenerateSettings, MethodSettings
+from asbench.settings import FITS, TEXTURES, VISIBLE, GenerateSettings, MethodSettings
 from asbench.synthesizers import own_name, resolve
 from asbench.types import REAL, Dataset, LearnedSynthesizer
 from synth_store import Geometry, Sample, StoredSet, StoreKey, SynthStore, UserError
@@ -89,6 +92,7 @@ def prepare(asked: GenerateSettings) -> Prepared:
     # All that can be refused is refused before anything is written.
     data = open_dataset(asked.dataset, name=asked.name)
     categories = chosen(data.categories(), asked.category, data.name)
+    check_times(asked.visible)
     methods = [asked.method] if isinstance(asked.method, str) else list(asked.method)
     methods = [own_name(m, asked.variant) for m in methods]
     refuse_parameters(methods, bool(asked.settings))
@@ -111,6 +115,7 @@ def prepare(asked: GenerateSettings) -> Prepared:
         for at, fitted in fits.items()
     }
     opened = SynthStore.create(asked.store, geometry(asked))
+    rules = {}
     for c in categories:
         normals = ensure_normals(opened, data, c, asked.progress, asked.object, asked.empty_tiles)
         bound = [
@@ -119,6 +124,8 @@ def prepare(asked: GenerateSettings) -> Prepared:
             if (m, c) in synthesizers and "foreground" in synthesizers[m, c].needs
         ]
         refuse_doubtful(f"{data.name}/{c}", normals, bound)
+        drawn_on = tiling.sources(normals)
+        rules[c] = visibility(asked.visible, normals, data.name, c, among=drawn_on)
     bank = None
     if any("textures" in s.needs for s in synthesizers.values()):
         bank = ensure_bank(opened, asked.textures, asked.progress)
@@ -140,6 +147,7 @@ def prepare(asked: GenerateSettings) -> Prepared:
             textures=bank,
             fitted=fits.get((m, c)),
             loading=loadings.get((m, c)),
+            visibility=rules[c],
             record=record,
             replace=asked.replace,
         )
@@ -212,6 +220,17 @@ def chosen(
     return chosen
 
 
+class Drawn(NamedTuple):
+    """Samples of a set with their cleans.
+
+    stored: whether they came from the store; noise: that of the category's normals, in grey levels.
+    """
+
+    samples: list[Sample]
+    stored: bool
+    noise: float
+
+
 def samples_of(
     store: Path | str,
     data: Dataset,
@@ -221,37 +240,48 @@ def samples_of(
     *,
     seed: int = 0,
     textures: str = TEXTURES,
+    settings: Mapping[str, Any] | None = None,
+    visible: float = VISIBLE,
     same_normals: bool = False,
     fits: Path | str = FITS,
     weights: Mapping[str, Path] | None = None,
-) -> tuple[list[Sample], bool]:
-    """Return samples of a set with their cleans, and whether they came from the store.
+) -> Drawn:
+    """Return samples of a set with their cleans, from the store where it holds them.
 
     What is not stored is rendered from the same addresses and kept nowhere; normals and masks of
     real defects that a store lacks are added to it. Where there is no store, none is made. Of
-    `real` there may be fewer samples than asked for. `same_normals` renders sample i on
-    normal i instead, so that methods can be seen side by side: not what a store would hold. Raises
-    UserError for an unknown method or category.
+    `real` there may be fewer samples than asked for. `settings` are parameters of the method's own,
+    under the variant's name that `method` ends with, and then nothing comes from the store;
+    `visible` as for `generate`. `same_normals` renders sample i on normal i instead, so that
+    methods can be seen side by side: not what a store would hold. Raises UserError for an unknown
+    method or category.
     """
     key = StoreKey(data.name, method, seed)
     chosen(data.categories(), category, data.name)
+    refuse_parameters([method], bool(settings))
+    check_times(visible)
     there = SynthStore.stands_at(store)
-    if there and not same_normals:
+    if there and not same_normals and not settings:
         opened = SynthStore.open(store)
         if opened.has(key, category) and opened.count(key, category) >= indices.stop:
             stored = opened.read(key, category)
-            return [stored[i] for i in indices], True
+            drawn_on = tiling.sources(stored.normals)
+            loud = noise_of(stored.normals, data.name, category, among=drawn_on)
+            return Drawn([stored[i] for i in indices], True, loud)
     synthesizer, loading = None, None
     if method != REAL:
-        synthesizer = resolve(method, dataset=data.name, category=category)
+        synthesizer = resolve(method, dataset=data.name, category=category, settings=settings)
     if isinstance(synthesizer, LearnedSynthesizer):
         fitted = find_fit(fits, data.name, method, category, 0, synthesizer)
         loading = loading_of(synthesizer, fitted, weights, None)
     with TemporaryDirectory() as nowhere, processes.one_thread():
         opened = SynthStore.open(store) if there else SynthStore.create(nowhere)
         normals = ensure_normals(opened, data, category)
+        drawn_on = tiling.sources(normals)
+        loud = noise_of(normals, data.name, category, among=drawn_on)
         if synthesizer is None:
-            return list(islice(few_shot(data, category).samples(normals), indices.stop)), False
+            real = islice(few_shot(data, category).samples(normals), indices.stop)
+            return Drawn(list(real), False, loud)
         bank = ensure_bank(opened, textures, quiet) if "textures" in synthesizer.needs else None
         defects = "defects" in synthesizer.needs
         if defects:
@@ -259,11 +289,19 @@ def samples_of(
         grey = stays_grey(synthesizer, normals)
         offered = material(opened, data.name, category, bank, defects=defects, grey=grey)
         renderer, batch = renderer_of(synthesizer, loading)
+        rule = visibility(visible, normals, data.name, category, among=drawn_on)
         samples, sources, _ = render_samples(
-            renderer, offered, key, category, indices, batch=batch, same_normals=same_normals
+            renderer,
+            offered,
+            key,
+            category,
+            indices,
+            batch=batch,
+            visibility=allowing(rule, synthesizer),
+            same_normals=same_normals,
         )
         shown = [
             Sample(s.image, s.mask, normals[source] if s.clean is None else s.clean)
             for s, source in zip(samples, sources, strict=True)
         ]
-    return shown, False
+    return Drawn(shown, False, loud)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from asbench.data.set_record import record_of
 from asbench.generation.fitted import Fitted, Loading
 from asbench.generation.fitted import versions as fitted_versions
 from asbench.generation.render import RenderJob, stays_grey
+from asbench.imaging.visibility import PUBLISHED, Visibility
 from asbench.types import REAL, Indexed, Synthesizer
 from synth_store import StoreKey, SynthStore
 from synth_store.digest import combine, image_digest
@@ -49,14 +50,16 @@ def plan_set(
     textures: str | None = None,
     fitted: Fitted | None = None,
     loading: Loading | None = None,
+    visibility: Visibility = PUBLISHED,
     record: Mapping[str, Any] | None = None,
     replace: bool = False,
 ) -> SetPlan:
     """Create the set in the store, or find it there, and return what is left to render.
 
     `textures` is `dataset/category` of the texture bank in the store; `fitted` and `loading` are a
-    learned method's weights and how workers load them; `record`, how the set was asked for, is kept
-    beside it, and so are the ids of the real defects that it was fitted on or draws masks from.
+    learned method's weights and how workers load them; `visibility`, what a sample must show;
+    `record`, how the set was asked for, is kept beside it, and so are the ids of the real defects
+    that it was fitted on or draws masks from.
     Raises StoreError if another set stands under the key.
     """
     seen = list(fitted.defects_seen(category)) if fitted is not None else []
@@ -65,11 +68,12 @@ def plan_set(
         seen += record_of(real).saw_defects
     textures = textures if "textures" in synthesizer.needs else None
     grey = stays_grey(synthesizer, store.normals(key.dataset, category))
+    visibility = allowing(visibility, synthesizer)
     jobs = store.create_set(
         key,
         category,
         count,
-        identity=identity(store, key, category, synthesizer, textures, fitted),
+        identity=identity(store, key, category, synthesizer, textures, fitted, visibility),
         versions=library_versions(loading),
         record={
             "cpu": platform.processor() or platform.machine(),
@@ -87,7 +91,7 @@ def plan_set(
         category,
         count,
         tuple(
-            RenderJob(root, key, category, job, synthesizer, textures, grey, loading)
+            RenderJob(root, key, category, job, synthesizer, textures, grey, loading, visibility)
             for job in jobs
         ),
     )
@@ -108,11 +112,12 @@ def identity(
     synthesizer: Synthesizer,
     textures: str | None,
     fitted: Fitted | None = None,
+    visibility: Visibility = PUBLISHED,
 ) -> Mapping[str, Any]:
     """Return everything that decides a set's pixels, beside its key and category.
 
     Of parameters `colour` stands there only where it made samples grey: elsewhere the pixels are
-    those of sets that were stored before it was one.
+    those of sets that were stored before it was one; so with the rule of what is visible.
     """
     normals = store.normals(key.dataset, category)
     parameters = asdict(synthesizer)
@@ -132,12 +137,19 @@ def identity(
     if textures is not None:
         bank = store.normals(*textures.split("/"))
         facts["textures"] = {"name": textures, "digest": bank.digest}
+    if visibility.times:
+        facts["visible"] = asdict(visibility)
     if fitted is not None:
         facts["fit"] = {"digest": fitted.digest, "seed": fitted.record.identity["seed"]}
     if "defects" in synthesizer.needs:
         masks = Masks(store.read(StoreKey(key.dataset, REAL, 0), category))
         facts["defects"] = masks_identity(masks)
     return facts
+
+
+def allowing(visibility: Visibility, synthesizer: Synthesizer) -> Visibility:
+    """Return the rule for a method: one with published masks keeps them, however wide."""
+    return replace(visibility, unchanged=1.0) if synthesizer.wide_masks else visibility
 
 
 def masks_identity(masks: Indexed[Mask]) -> dict[str, Any]:

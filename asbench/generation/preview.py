@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from asbench.data.objects import objects
 from asbench.datasets import open_dataset
@@ -12,11 +13,15 @@ from asbench.files.documents import into_place
 from asbench.generation.fitted import fitted_methods
 from asbench.generation.generate import samples_of
 from asbench.imaging.contact_sheet import Band, contact_sheet, foreground_sheet, png
+from asbench.imaging.visibility import described
 from asbench.progress import Notify, Progress, quiet, silent
-from asbench.settings import FITS, STORE, TEXTURES
-from asbench.synthesizers import hand_crafted
+from asbench.settings import FITS, STORE, TEXTURES, VISIBLE, GenerateSettings
+from asbench.synthesizers import hand_crafted, own_name
 from asbench.types import Dataset
 from synth_store.types import Image, UserError
+
+MOST_DRAWN = 1000
+"""Samples of a method on one sheet."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +51,9 @@ def preview(
     fits: Path | str = FITS,
     name: str | None = None,
     object: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    variant: str | None = None,
+    visible: float = VISIBLE,
     same_normals: bool = False,
     compact: bool = False,
     side: int = 128,
@@ -68,16 +76,21 @@ def preview(
         seed, textures, fits: as for `generate`, of what is not stored yet.
         object: where the object is: auto, whole, dark, bright or a folder of masks, as for
             `generate`, tried on the normals where `method` is None; None for what is stored.
+        settings, variant: parameters of the method that differ, and the name they go by, as for
+            `generate`.
+        visible: as for `generate`, of what is not stored yet.
         same_normals: render sample i on normal i for every method, to compare them; then nothing
             comes from the store.
         compact: one row per method; side: height of a cell in pixels.
         out: a PNG file to write; None for none.
-        notify: told of each category on how many of its normals an object was found.
+        notify: told of each method how much its samples change and how much of their masks they
+            leave unchanged, of each category on how many of its normals an object was found.
 
     Raises UserError for an unknown method or category.
     """
-    if n < 1:
-        raise UserError(f"{n} samples are none: give 1 or more.")
+    GenerateSettings(seed=seed)  # which refuses one that is out of range
+    if not 1 <= n <= MOST_DRAWN:
+        raise UserError(f"{n} samples cannot be drawn: give 1 to {MOST_DRAWN}.")
     data = open_dataset(dataset, name=name)
     if method is None:
         categories = [category] if category is not None else list(data.categories())
@@ -88,9 +101,10 @@ def preview(
         methods = [method] if isinstance(method, str) else list(method)
         if "all" in methods:
             methods = hand_crafted() + fitted_methods(fits, data.name, chosen)
+        methods = [own_name(one, variant) for one in methods]
         bands, stored = [], {}
         for done, one in enumerate(methods, 1):
-            samples, stored[one] = samples_of(
+            samples, stored[one], loud = samples_of(
                 store,
                 data,
                 one,
@@ -98,11 +112,17 @@ def preview(
                 range(n),
                 seed=seed,
                 textures=textures,
+                settings=settings,
+                visible=visible,
                 same_normals=same_normals,
                 fits=fits,
             )
             note = "" if stored[one] or same_normals else ", not stored"
-            bands.append(Band(f"{one} on {data.name}/{chosen}, seed {seed}{note}", samples))
+            title = f"{one} on {data.name}/{chosen}, seed {seed}{note}"
+            shown = described(samples, loud)
+            bands.append(Band(f"{title}: {shown}" if shown else title, samples))
+            if shown:
+                notify(f"{one} on {data.name}/{chosen}: {shown}")
             progress("drawing", done, len(methods))
         drawn = Preview(contact_sheet(bands, side=side, compact=compact), stored)
     if out is not None:

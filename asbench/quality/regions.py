@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from asbench.evaluation.metrics import region_count
+from asbench.imaging.visibility import change
 from asbench.quality.record import Pairing, Region, Score
 from synth_store.types import Mask
 
@@ -49,10 +50,13 @@ class MaskStatistics:
     1 - intersection over union of two masks, mean over pairs. mask_position: entropy of where
     masked pixels lie, over a 16x16 grid, in units of its maximum: 0 all in one cell, 1 everywhere
     alike. change: mean absolute difference to the clean image, 0..1, over each region, and
-    change_outside beyond the mask. border_gradient: mean gradient of the luminance in the band,
-    divided by that of the clean image there: 1 where no edge shows.
+    change_outside beyond the mask. change_levels: median change of the pixels that changed inside
+    the mask, in grey levels, to be held against the noise of the normals, which its note says;
+    mask_unchanged: share of the mask's pixels that did not change. border_gradient: mean gradient
+    of the luminance in the band, divided by that of the clean image there: 1 where no edge shows.
     """
 
+    noise: float = float("nan")
     areas: list[float] = field(default_factory=list)
     regions: list[float] = field(default_factory=list)
     distances: list[float] = field(default_factory=list)
@@ -88,11 +92,13 @@ class MaskStatistics:
         reason = "" if np.isfinite(entropy) else "no mask marks anything"
         scores.append(Score("mask_position", "self", "whole", entropy, n, reason=reason))
         for (name, region), values in self.changes.items():
-            scores.append(_mean(name, "clean", region, values))
+            score = _mean(name, "clean", region, values)
+            loud = name == "change_levels" and np.isfinite(self.noise)
+            scores.append(replace(score, note=f"noise {self.noise:.2f}") if loud else score)
         return scores
 
     def _add_change(self, image: Pixels, mask: Mask, clean: Pixels) -> None:
-        change = cv2.absdiff(image, clean).mean(axis=2) / 255
+        by = cv2.absdiff(image, clean).mean(axis=2) / 255
         edge = band(mask)
         places: dict[tuple[str, Region], Mask] = {
             ("change", "whole"): np.ones_like(mask),
@@ -101,8 +107,11 @@ class MaskStatistics:
             ("change_outside", "whole"): ~mask,
         }
         for name, where in places.items():
-            value = float(change[where].mean()) if where.any() else np.nan
+            value = float(by[where].mean()) if where.any() else np.nan
             self.changes.setdefault(name, []).append(value)
+        seen = change(image, clean, mask)
+        self.changes.setdefault(("change_levels", "inside"), []).append(seen.levels)
+        self.changes.setdefault(("mask_unchanged", "inside"), []).append(seen.unchanged)
         self.changes.setdefault(("border_gradient", "border"), []).append(
             _steepening(image, clean, edge)
         )

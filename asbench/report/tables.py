@@ -14,6 +14,7 @@ import pandas as pd
 
 from asbench.results import BEST_ON_TEST, METRICS, Run, Subset, frame, subset_for
 from asbench.results.frame import complete, context, means
+from asbench.results.verdicts import against_chance
 from synth_store import Mix
 
 TITLES = {
@@ -102,6 +103,16 @@ class ResultRow:
         if len(self.seeds) == 1:
             return f"one training seed at synth seed {self.synth_seed}, no spread"
         return f"{len(self.seeds)} training seeds at synth seed {self.synth_seed}"
+
+    def chance(self, subset: Subset) -> str:
+        """Say how the mean image AUROC stands to chance, where it is not plainly better.
+
+        Nothing for a mean over categories.
+        """
+        counts = self.runs[0].counts[subset]
+        normal, anomalous = (counts.get(name, 0) for name in ("normal", "anomalous"))
+        auroc = self.cells["image_auroc"].mean
+        return against_chance(auroc, normal, anomalous) if self.categories == 1 else ""
 
     @property
     def block(self) -> tuple[str, str, str]:
@@ -252,6 +263,14 @@ def notes(table: ResultTable) -> list[str]:
             "Some mixtures were trained for the steps of one method times their number of methods: "
             "what they gain over their parts may be the longer training."
         )
+    guesses = [r for r in rows if r.chance(table.subset).startswith(("no", "worse"))]
+    if guesses:
+        names = sorted({f"{r.detector} on {r.dataset}/{r.category}" for r in guesses})
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        said.append(
+            f"{_count(guesses, 'row is', 'rows are')} no better than chance by image AUROC: "
+            f"{', '.join(names[:3])}{more}."
+        )
     reasons = {(TITLES[m], r.cells[m].reason) for r in rows for m in METRICS if r.cells[m].reason}
     said += [
         f"{title} is undefined where it shows a dash: {why}." for title, why in sorted(reasons)
@@ -337,7 +356,8 @@ def _flat(decides: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(of, Mapping)
         for key, value in of.items()
     }
-    return {k: v for k, v in decides.items() if not isinstance(v, Mapping)} | inner
+    plain = {k: v for k, v in decides.items() if not isinstance(v, Mapping)}
+    return {"kept_out": 0.0} | plain | inner  # a run that trained on all normals does not say so
 
 
 def _order(row: ResultRow) -> tuple[Any, ...]:

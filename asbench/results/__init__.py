@@ -8,6 +8,10 @@ from asbench.results.images import read_table as read_table
 from asbench.results.images import write_gallery as write_gallery
 from asbench.results.images import write_rows as write_rows
 from asbench.results.images import write_table as write_table
+from asbench.results.kept_out import KeptOut as KeptOut
+from asbench.results.kept_out import KeptRow as KeptRow
+from asbench.results.kept_out import read_kept_out as read_kept_out
+from asbench.results.kept_out import write_kept_out as write_kept_out
 from asbench.results.run import METRICS as METRICS
 from asbench.results.run import SCHEMA as SCHEMA
 from asbench.results.run import SUBSETS as SUBSETS
@@ -25,6 +29,7 @@ from asbench.results.run import read as read
 from asbench.results.run import run_id as run_id
 from asbench.results.run import runs as runs
 from asbench.results.run import save as save
+from asbench.results.run import set_threshold as set_threshold
 from asbench.results.run import subset_for as subset_for
 from asbench.results.run import unfinished as unfinished
 from asbench.settings import BEST_ON_TEST as BEST_ON_TEST

@@ -33,6 +33,7 @@ _DEFAULTS: Mapping[str, Any] = {
     "parts": 0,
     "shares": "",
     "ratio": 0.0,
+    "kept_out": 0.0,
     "seed": 0,
     "synth_seed": 0,
     "subset": "full",
@@ -166,7 +167,7 @@ def _record(run: Run, subset: Subset) -> dict[str, Any]:
     settings = {
         "steps": "published" if as_published else d["steps"] // max(parts, 1),
         "steps mode": run.steps_mode,
-        **{name: d[name] for name in _HOW},
+        **{name: d[name] for name in _HOW if name in d},
         "geometry": d["geometry"],
         **d["parameters"],
     }
@@ -195,6 +196,8 @@ def _caveats(
         told.append(f"images of {d['geometry']}")
     if d["pool"] is not None:
         told.append(f"a pool of {d['pool']} samples")
+    if kept := d.get("kept_out"):
+        told.append(f"{100 * kept:g} % of the normals kept out for the threshold")
     if reduced:
         told.append("a reduced network")
     elif "@" in d["detector"]:

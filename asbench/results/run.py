@@ -47,14 +47,15 @@ Decides = Annotated[
     Mapping[str, Any],
     Keyed(
         {one.name: _settled(one) for one in parameters(TrainSettings) if one.decides} | _DIGESTS,
-        optional=("select_every",),
+        optional=("select_every", "kept_out"),
     ),
 ]
 """Everything that decides a run's outcome, so everything its id is made of.
 
 The settings of `TrainSettings` that decide, all settled: mix is method to weight, empty at ratio 0,
-and select_every stands where `select` is `best-on-test` only. Beside them the digests of normals,
-test images, sets by method and pretrained weights, the geometry, and the detector's parameters.
+select_every stands where `select` is `best-on-test` only, and kept_out where normals were kept out.
+Beside them the digests of normals, test images, sets by method and pretrained weights, the
+geometry, and the detector's parameters.
 """
 
 
@@ -153,6 +154,11 @@ def read(folder: Path) -> Run:
 def add_parity(folder: Path, parity: Parity) -> None:
     """Record the scores of published code in a finished run; what else it holds stays."""
     save(replace(read(folder), parity=parity), folder)
+
+
+def set_threshold(folder: Path, threshold: Threshold) -> None:
+    """Record another threshold in a finished run; what else it holds stays."""
+    save(replace(read(folder), threshold=threshold), folder)
 
 
 def _no_run(folder: Path) -> str:

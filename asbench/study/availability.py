@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from asbench import plugins
+from asbench.data.validation_part import kept_count
 from asbench.datasets import open_dataset
 from asbench.detectors import pretrained_of, protocol_of, resolve
 from asbench.fitting.weights import find_weights
@@ -18,7 +19,7 @@ from asbench.nets.pretrained import NETWORKS
 from asbench.quality.metrics import METRICS, available
 from asbench.quality.weights import NETWORKS as QUALITY_NETWORKS
 from asbench.results import BEST_ON_TEST
-from asbench.settings import AUTO, OBJECTS, TEXTURES
+from asbench.settings import AUTO, OBJECTS, TEXTURES, TrainSettings
 from asbench.study.record import Cell, frozen
 from asbench.study.spec import Budget, Study
 from asbench.synthesizers import PACKAGE as SYNTHESIZERS
@@ -31,6 +32,8 @@ PAPER = {
     "data set": ("btad", "mpdd", "mtd", "mvtec", "visa"),
 }
 """Names of the paper that a study may hold although no plugin here has them: absent, not wrong."""
+
+KEPT_OUT = TrainSettings().kept_out
 
 Kind = Literal["method", "data", "weights", "quality"]
 
@@ -138,8 +141,12 @@ class Availability:
                 f"image sides must be multiples of {cls.stride}, and the study's are {geometry}."
             )
         batch = budget.training.get("batch") or protocol.batch
-        steps = self._steps(budget, protocol, batch, dataset, category)
-        self._check_looks(protocol, steps, self.normals[dataset, category])
+        normals = 0  # nobody knows how many tiles there will be
+        if not geometry.tiled:
+            normals = self.normals[dataset, category]
+            normals -= kept_count(normals, self.study.protocol.get("kept_out", KEPT_OUT))
+        steps = self._steps(budget, protocol, batch, normals, (dataset, category))
+        self._check_looks(protocol, steps, normals)
         return Settled(
             ratio=protocol.ratio,
             steps=steps,
@@ -161,14 +168,24 @@ class Availability:
             )
 
     def _steps(
-        self, budget: Budget, protocol: contract.Protocol, batch: int, dataset: str, category: str
+        self,
+        budget: Budget,
+        protocol: contract.Protocol,
+        batch: int,
+        normals: int,
+        place: tuple[str, str],
     ) -> int:
+        """Return the steps of a training; normals: how many train, 0 where nobody knows."""
         if (steps := budget.training.get("steps")) is not None:
             return int(steps)
-        normals = self.normals[dataset, category]
         if budget.epochs is None and protocol.steps is not None:
             return protocol.steps
+        if not normals and self.study.geometry.tiled:
+            raise UserError(
+                "epochs of tiles have no length before photographs are cut: give steps instead."
+            )
         if not normals:
+            dataset, category = place
             raise UserError(
                 f"epochs of {dataset}/{category} have no length: the data is not here, so state "
                 f"its training normals, as in `{dataset}: {{{category}: 200}}`, or give steps."

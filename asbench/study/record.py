@@ -111,6 +111,8 @@ def match(cell: Cell, run: Run) -> bool:
     }
     # Where a look at the test set falls is left to the detector.
     asked.pop("select_every", None)
+    asked["kept_out"] = cell.training.kept_out
+    decides = {"kept_out": 0.0, **decides}
     # JSON knows no tuples, so neither does a run that was read.
     return all(_as_json(decides[name]) == _as_json(value) for name, value in asked.items())
 
@@ -208,8 +210,9 @@ _ROW: Mapping[str, Any] = {
     **{"run": str | None, "failed": str | None, "left_out": tuple[str, ...] | None},
 }
 """The keys of a row: a cell's, and what became of it."""
-_Row = Annotated[Mapping[str, Any], Keyed(_ROW, absent={one.name: one.default for one in _OTHERS})]
-"""What a version knew no setting for was as it is unset now."""
+_ABSENT = {one.name: one.default for one in _OTHERS} | {"kept_out": 0.0}
+_Row = Annotated[Mapping[str, Any], Keyed(_ROW, absent=_ABSENT)]
+"""What a version knew no setting for was as it is unset now, but that it trained on all normals."""
 
 
 @dataclass(frozen=True)

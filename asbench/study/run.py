@@ -228,6 +228,7 @@ class _Work:
                 seed=one.seed,
                 store=str(self.place.store),
                 textures=study.textures,
+                visible=study.visible,
                 settings=settings,
                 variant=variant if settings else None,
                 name=origin.name,

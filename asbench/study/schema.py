@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, TypeVar, cast
 
+from asbench.data.validation_part import KEPT_MOST, kept_count
 from asbench.parameters import Parameter
+from asbench.settings import MOST_SAMPLES, MOST_SEED
 from synth_store import Mix, UserError
 from synth_store.types import check_category, check_name
 
@@ -98,7 +100,7 @@ def reader(setting: Parameter) -> Callable[[Any], Any]:
     elif setting.choices:
         read = partial(_choice, choices=setting.choices)
     elif setting.least is not None:
-        read = partial(count, least=setting.least)
+        read = partial(count, least=setting.least, most=setting.most)
     else:
         read = mapping
     return (lambda value: None if value == setting.none else read(value)) if setting.none else read
@@ -121,10 +123,20 @@ def truth(value: Any) -> bool:
     return value
 
 
-def count(value: Any, least: int = 1) -> int:
+def count(value: Any, least: int = 1, most: int | None = MOST_SAMPLES) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise UserError(f"{value!r} is not a number from {least} up.")
+    if most is not None and value > most:
+        raise UserError(f"{value} is too large: give {least} to {most}.")
     return value
+
+
+def times(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UserError(f"{value!r} is not a number from 0 (any change, as published) up.")
+    if not (math.isfinite(value) and value >= 0):
+        raise UserError(f"{value!r} is impossible: give a number from 0 (any change) up.")
+    return float(value)
 
 
 def samples(value: Any) -> int:
@@ -136,6 +148,8 @@ def samples(value: Any) -> int:
 def seed(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise UserError(f"{value!r} is not a seed: 0, 1, 2, ...")
+    if value > MOST_SEED:
+        raise UserError(f"seed {value} is too large: give 0 to {MOST_SEED}.")
     return value
 
 
@@ -147,11 +161,19 @@ def ratio(value: Any) -> float:
     return float(value)
 
 
+def share(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UserError(f"{value!r} is not a share: a number from 0 to {KEPT_MOST:g}.")
+    kept_count(0, value)
+    return float(value)
+
+
 _READERS: dict[str, Callable[[Any], Any]] = {
     "mix": mix,
     "ratio": ratio,
     "seed": seed,
     "synth_seed": seed,
     "n": samples,
+    "kept_out": share,
 }
 """Settings whose values are explained in words of their own."""

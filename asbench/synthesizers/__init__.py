@@ -71,11 +71,12 @@ def own_name(method: str, variant: str | None) -> str:
 def rebuild(name: str, stored: Mapping[str, Any]) -> Synthesizer:
     """Return a method with the parameters that a store or a fit recorded, as JSON has them.
 
-    A set whose record lacks `colour` shows what was drawn in its colours. Raises UserError for a
-    parameter or a value that the method no longer takes.
+    What can be as published was so before it could be told otherwise: a record that lacks `colour`
+    or `masks` is of a set that shows what was drawn in its colours, under its masks. Raises
+    UserError for a parameter or a value that the method no longer takes.
     """
     cls = plugins.load(PACKAGE, name, Synthesizer)
-    then = {"colour": "as-published"} if any(p.name == "colour" for p in parameters(cls)) else {}
+    then = {p.name: "as-published" for p in parameters(cls) if "as-published" in p.choices}
     return cls(**settle(plugins.title(PACKAGE, name), cls, then, stored))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -19,9 +20,13 @@ from synth_store.types import Image, Mask, Sample, UserError
 VARIANTS = {
     "online": {"online": True},
     # ASBench never looks for the object, whatever the category.
-    "asbench": {"object_mode": False, "colour": "as-published"},
+    "asbench": {"object_mode": False, "colour": "as-published", "masks": "as-published"},
     # With its colours where the normals are grey, too: as published.
     "coloured": {"colour": "as-published"},
+    # Masks that are grown beyond what was pasted even where nothing fills them: as published.
+    "published-masks": {"masks": "as-published"},
+    # Both.
+    "published": {"colour": "as-published", "masks": "as-published"},
 }
 CATEGORIES = {
     f"mvtec/{category}": {"object_mode": True}
@@ -40,8 +45,11 @@ class Fractal(Colouring):
     The square (10..50 % of the shorter side) keeps to the image's central 80 %. Its colours change
     in one of three ways: a slight jitter, a strong change of brightness and contrast, or one or two
     channels scaled by U(0, 2). It is mirrored by fair coins and turned by 15..75 degrees, and only
-    its pixels on the attractor of a random iterated function system are pasted. The mask is what
-    was pasted, dilated; half of the samples get Gaussian noise inside the mask.
+    its pixels on the attractor of a random iterated function system are pasted. Half of the samples
+    get Gaussian noise over what was pasted, grown by three pixels of 256; there the mask is all of
+    that. The published mask is grown in the other half too, over a rim in which nothing changed, a
+    third to a half of it: here it is what was pasted, and `masks` = as-published or the variant
+    `fractal@published-masks` is the published one.
 
     Mended: channels scaled past 255 are clipped where the original wraps; the jitter of the whole
     image, which ASBench applies to anomalous images alone and so gives the label away, is left to
@@ -60,6 +68,7 @@ class Fractal(Colouring):
     url = "https://arxiv.org/abs/2301.12739"
     family = "random shape noise"
     needs = frozenset({"foreground"})
+    pixel_version = 2
 
     side_low: float = parameter(0.1, "Smallest square, as a share of the image's shorter side.")
     side_high: float = parameter(0.5, "Largest square, as a share of the image's shorter side.")
@@ -75,7 +84,14 @@ class Fractal(Colouring):
     degrees_low: float = parameter(15.0, "Smallest turn of the square, counter-clockwise.")
     degrees_high: float = parameter(75.0, "Largest turn of the square.")
     growth: float = parameter(
-        3 / 256, "The mask grows by this share of the shorter side, at least by one pixel."
+        3 / 256,
+        "What noise covers, beyond what was pasted: this share of the shorter side, at least one "
+        "pixel.",
+    )
+    masks: Literal["as-changed", "as-published"] = parameter(
+        "as-changed",
+        "as-changed: without noise the mask is what was pasted; as-published: it is grown all the "
+        "same.",
     )
     noise_share: float = parameter(0.5, "Share of samples with noise inside the mask.")
     noise_sigma: float = parameter(10.0, "Standard deviation of the noise, in grey levels.")
@@ -97,6 +113,10 @@ class Fractal(Colouring):
                 f"noise_sigma={self.noise_sigma} must be at least 0."
             )
 
+    @property
+    def wide_masks(self) -> bool:
+        return self.masks == "as-published"
+
     def __call__(self, canvas: Canvas, rng: np.random.Generator) -> Sample | None:
         normal = canvas.normal
         square = self._square(canvas, rng)
@@ -115,10 +135,11 @@ class Fractal(Colouring):
         box = slice(at[0], at[0] + side), slice(at[1], at[1] + side)
         if not differs(image[box], normal[box]):
             return None
-        mask = grow(pasted, max(1, round(self.growth * min(pasted.shape))))
+        grown = grow(pasted, max(1, round(self.growth * min(pasted.shape))))
         if rng.random() < self.noise_share:
-            add_noise(image, mask, self.noise_sigma, rng)
-        return Sample(image, mask)
+            add_noise(image, grown, self.noise_sigma, rng)
+            return Sample(image, grown)
+        return Sample(image, grown if self.wide_masks else pasted)
 
     def _square(self, canvas: Canvas, rng: np.random.Generator) -> tuple[int, Size, Size] | None:
         """Draw side, source and destination of the square; None where an object has no room."""

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,19 @@ import torch
 from asbench import results
 from asbench.data import tiling
 from asbench.data.ingest import ensure_normals
+from asbench.data.validation_part import kept_count
 from asbench.datasets import open_dataset
 from asbench.detectors import pretrained_of, protocol_of, resolve
+from asbench.evaluation.kept_normals import kept_photographs
 from asbench.evaluation.testset import TestSet
+from asbench.evaluation.thresholds import Rule
 from asbench.nets.detector import Protocol
 from asbench.nets.device import find_device
 from asbench.nets.pretrained import Pretrained, check_networks
 from asbench.results import BEST_ON_TEST, Decides
 from asbench.settings import TrainSettings
 from asbench.training.loop import check
+from asbench.training.sampler import Indices
 from asbench.training.sources import Sources, find_sources
 from asbench.types import Dataset
 from synth_store import Mix, Normals, Stream, SynthStore, UserError
@@ -86,6 +91,32 @@ class Plan:
         """The run's id, and the name of its folder."""
         return results.run_id(self.decides)
 
+    @cached_property
+    def photographs(self) -> Sequence[tiling.Photograph]:
+        """The photographs of the normals: of tiles, several normals are one's."""
+        return tiling.photographs(self.normals)
+
+    @cached_property
+    def kept_photographs(self) -> Sequence[tiling.Photograph]:
+        """Those that training never sees: thresholds come from them."""
+        return kept_photographs(self.photographs, self.training.kept_out)
+
+    @cached_property
+    def kept(self) -> Sequence[int]:
+        """The places of the normals that training never sees."""
+        return [i for one in self.kept_photographs for i in one.normals]
+
+    @cached_property
+    def trained(self) -> Sequence[int]:
+        """The places of the normals that training may see."""
+        kept = set(self.kept)
+        return [i for i in range(len(self.normals)) if i not in kept]
+
+    @property
+    def indices(self) -> Indices:
+        """What of the normals and of each set trains; None where all normals do."""
+        return [self.trained, *self.sources.indices] if self.kept else None
+
     @property
     def runs(self) -> Path:
         """Where runs are."""
@@ -99,7 +130,7 @@ class Plan:
     @property
     def schedule(self) -> Stream:
         """The stream of items."""
-        count, seed = len(self.normals), self.training.seed
+        count, seed = len(self.trained), self.training.seed
         return self.sources.schedule(self.share, count, seed, self.training.ratio_mode)
 
     @property
@@ -109,7 +140,7 @@ class Plan:
         Where nothing is trained, every normal is looked at once.
         """
         if not self.decides["steps"]:
-            return {"normal": len(self.normals)}
+            return {"normal": len(self.trained)}
         names = ("normal", *(self.sources.mix.names if self.share else ()))
         items = self.decides["steps"] * self.decides["batch"]
         return dict(zip(names, self.schedule.counts(items), strict=True))
@@ -128,7 +159,12 @@ class Plan:
         counts = ", ".join(f"{count} {name}" for name, count in self.realised.items())
         d = self.decides
         length = f"{d['steps']} steps of {d['batch']} items" if d["steps"] else "nothing is trained"
-        return f"{d['dataset']}/{d['category']}, seed {d['seed']}: {counts} ({length})"
+        what = f"{len(self.kept_photographs)} normals"
+        if self.store.geometry.tiled:
+            tiles = f"{len(self.kept)} of {len(self.normals)} tiles"
+            what = f"{len(self.kept_photographs)} photographs ({tiles})"
+        kept = f"; {what} kept out for the threshold" if self.kept else ""
+        return f"{d['dataset']}/{d['category']}, seed {d['seed']}: {counts} ({length}){kept}"
 
 
 def plan_run(training: TrainSettings, learner: Learner | None = None) -> Plan:
@@ -165,6 +201,8 @@ def plan_run(training: TrainSettings, learner: Learner | None = None) -> Plan:
         raise UserError(f"a batch of {batch} items is impossible: give 1 or more.")
     _checked_seed(training.seed)
     check(1 if training.steps is None else training.steps, training.precision, checkpoint_every=1)
+    kept_count(0, training.kept_out)
+    Rule.of(training.threshold, training.false_alarms)
     device = find_device(training.device)
     there = SynthStore.stands_at(training.store)
     store = (
@@ -175,7 +213,14 @@ def plan_run(training: TrainSettings, learner: Learner | None = None) -> Plan:
     origin += ["--name", training.name] if training.name is not None else []
     wanted = training.mixture if share else Mix()
     sources = find_sources(
-        store, data.name, category, wanted, training.synth_seed, training.pool, origin=origin
+        store,
+        data.name,
+        category,
+        wanted,
+        training.synth_seed,
+        training.pool,
+        origin=origin,
+        kept_out=training.kept_out,
     )
     for bare, full in sources.resolved:
         training.notify(
@@ -183,7 +228,9 @@ def plan_run(training: TrainSettings, learner: Learner | None = None) -> Plan:
         )
     test = TestSet(data, data.test(category), store.geometry)
     test.refuse_without_anomalies()
-    count = tiling.count(store, data, category)
+    whole = tiling.foreseen(store, data, category)
+    count = sum(len(one.normals) for one in whole)
+    count -= sum(len(one.normals) for one in kept_photographs(whole, training.kept_out))
     steps = training.steps if training.steps is not None else protocol.steps_for(count)
     if training.steps_mode == "per-component":
         steps *= max(1, len(sources.mix.shares))  # at ratio 0 there are no components

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Protocol, Self
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -19,6 +20,11 @@ from synth_store.selection import refuse_refetching
 
 RESIDENT_SHARE = 0.5
 """A category is held on the device if it takes at most this share of its memory."""
+
+
+Indices = Sequence[Sequence[int]] | None
+"""For the normals and for each set, where in the store what the schedule counts 0, 1, 2, ... lies;
+None where the schedule counts from the first stored one on."""
 
 
 class Sampler(Protocol):
@@ -35,18 +41,19 @@ def open_sampler(
     schedule: Stream,
     batch: int,
     device: torch.device,
+    indices: Indices = None,
 ) -> Iterator[Sampler]:
     """Give a sampler of `batch` items a step: resident where the category fits, else streaming.
 
-    `sets` are those of the schedule's mix, in its order. Raises StoreError, here or when a batch
-    is asked for, if a stored byte is wrong; here, for more to stream from an object store than a
-    process holds of it.
+    `sets` are those of the schedule's mix, in its order; indices: as `Indices`. Raises StoreError,
+    here or when a batch is asked for, if a stored byte is wrong; here, for more to stream from an
+    object store than a process holds of it.
     """
     if ResidentSampler.bytes_needed(normals, sets, schedule) <= RESIDENT_SHARE * _memory(device):
-        yield ResidentSampler(normals, sets, schedule, batch, device)
+        yield ResidentSampler(normals, sets, schedule, batch, device, indices)
         return
     refuse_refetching([normals, *sets])
-    with StreamingSampler(normals, sets, schedule, batch, device) as streaming:
+    with StreamingSampler(normals, sets, schedule, batch, device, indices) as streaming:
         yield streaming
 
 
@@ -54,6 +61,13 @@ def _memory(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def stored_at(schedule: Stream, indices: Indices) -> list[npt.NDArray[np.int64]]:
+    """Return for each source, the normals first, the stored index of all that the schedule has."""
+    counts = (schedule.normals, *schedule.sizes)
+    chosen = [range(n) for n in counts] if indices is None else indices
+    return [np.array(of[:n], np.int64) for of, n in zip(chosen, counts, strict=True)]
 
 
 def to_batch(image: Tensor, clean: Tensor, mask: Tensor) -> Batch:
@@ -82,10 +96,12 @@ class ResidentSampler:
         schedule: Stream,
         batch: int,
         device: torch.device,
+        indices: Indices = None,
     ) -> None:
         self.schedule, self.batch, self.device = schedule, batch, device
-        # Only as much of a set as the schedule draws from is read.
-        counts = [schedule.normals, *schedule.sizes]
+        # Only what the schedule draws from is read.
+        at = stored_at(schedule, indices)
+        counts = [len(of) for of in at]
         self.first = np.cumsum([0, *counts])[:-1]
         """Where each source begins in the pool; own cleans come after all of them."""
         shape = normals.image.shape
@@ -93,16 +109,26 @@ class ResidentSampler:
         pool = np.empty((spare + _own_cleans(sets, schedule), *shape), np.uint8)
         masks = np.zeros((spare, *shape[:2]), np.bool_)
         clean = np.arange(spare)
-        begin = dict(zip([normals, *sets], self.first.tolist(), strict=True))
-        for stored, stretch in stretches(list(zip([normals, *sets], counts, strict=True))):
-            start = begin[stored]
+        origins: list[Normals | StoredSet] = [normals, *sets]
+        places = {
+            of: dict(zip(stored.tolist(), range(start, start + len(stored)), strict=True))
+            for of, stored, start in zip(origins, at, self.first.tolist(), strict=True)
+        }
+        """By source and stored index, the place in the pool."""
+        reach = [(of, max(place) + 1) for of, place in places.items()]
+        for stored, stretch in stretches(reach):
             for i in stretch:
+                place = places[stored].get(i)
+                if place is None:
+                    continue
                 if isinstance(stored, Normals):
-                    pool[i] = stored[i]
+                    pool[place] = stored[i]
                     continue
                 own_clean = None if stored.clean is None else pool[spare]
-                stored.read_into(i, pool[start + i], masks[start + i], own_clean)
-                clean[start + i] = stored.source_of(i) if own_clean is None else spare
+                stored.read_into(i, pool[place], masks[place], own_clean)
+                clean[place] = (
+                    spare if own_clean is not None else places[normals][stored.source_of(i)]
+                )
                 spare += own_clean is not None
         self.pool = torch.from_numpy(pool).to(device)
         self.masks = torch.from_numpy(masks).to(device)
@@ -146,8 +172,10 @@ class StreamingSampler:
         schedule: Stream,
         batch: int,
         device: torch.device,
+        indices: Indices = None,
     ) -> None:
         self.normals, self.sets = normals, sets
+        self.stored_at = stored_at(schedule, indices)
         self.schedule, self.batch, self.device = schedule, batch, device
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
         self._ahead: tuple[int, Future[tuple[Tensor, Tensor, Tensor]]] | None = None
@@ -173,13 +201,17 @@ class StreamingSampler:
         shape = (self.batch, *self.normals.image.shape)
         image, clean = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
         mask = np.zeros(shape[:3], np.bool_)
-        origins = [self.normals, *self.sets]
-        fetch((origins[o], int(i)) for o, i in zip(items.source, items.index, strict=True))
-        for row, (source, index) in enumerate(zip(items.source, items.index, strict=True)):
+        origins: list[Normals | StoredSet] = [self.normals, *self.sets]
+        addresses = [
+            (int(source), int(self.stored_at[source][index]))
+            for source, index in zip(items.source, items.index, strict=True)
+        ]
+        fetch((origins[source], index) for source, index in addresses)
+        for row, (source, index) in enumerate(addresses):
             if source:
-                self.sets[source - 1].read_into(int(index), image[row], mask[row], clean[row])
+                self.sets[source - 1].read_into(index, image[row], mask[row], clean[row])
             else:
-                image[row] = clean[row] = self.normals[int(index)]
+                image[row] = clean[row] = self.normals[index]
         tensors = [torch.from_numpy(array) for array in (image, clean, mask)]
         if self.device.type == "cuda":
             # This thread has no current device of its own choice: without one, pinning for the

@@ -1,14 +1,17 @@
-"""What a run trains on: a mixture's stored sets, found, counted, and the part kept back."""
+"""What a run trains on: a mixture's stored sets, found, counted, and what is kept out."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 
 from asbench import plugins
 from asbench.data.set_record import record_of
 from asbench.data.validation_part import VALIDATION_MOST, validation_part
+from asbench.evaluation.kept_normals import kept_normals
 from asbench.mend import regenerate_command
 from asbench.types import REAL, Item
 from synth_store import (
@@ -36,6 +39,8 @@ class Sources:
     sizes: tuple[int, ...]
     resolved: tuple[tuple[str, str], ...] = ()
     """Bare names of the mixture with the one stored variant that each was taken for."""
+    kept_out: float = 0.0
+    """The share of normals that is kept out of training, and with them what was drawn on them."""
 
     def schedule(self, ratio: Fraction, normals: int, seed: int, mode: str = "exact") -> Stream:
         """Return the stream of items that a training at this ratio sees; mode: of `STREAMS`."""
@@ -63,9 +68,16 @@ class Sources:
                     f"with\n  {regenerate_command(store, stored.key, stored.category)} --replace"
                 )
 
-    def validation_parts(self) -> list[tuple[StoredSet, range]]:
+    @property
+    def indices(self) -> list[Sequence[int]]:
+        """Which samples of every set train, in the order in which the stream counts them."""
+        return [
+            trained(s, self.kept_out)[:size] for s, size in zip(self.sets, self.sizes, strict=True)
+        ]
+
+    def validation_parts(self) -> list[tuple[StoredSet, Sequence[int]]]:
         """Return the samples of every set that no training sees: thresholds come from them."""
-        return [(s, validation_part(s.count)) for s in self.sets]
+        return [(s, kept_samples(s, self.kept_out)) for s in self.sets]
 
 
 def find_sources(
@@ -77,8 +89,11 @@ def find_sources(
     pool: int | None,
     *,
     origin: Sequence[str] | None = None,
+    kept_out: float = 0.0,
 ) -> Sources:
-    """Find a mixture's sets in the store; `pool` limits each to its first samples.
+    """Find a mixture's sets in the store; `pool` limits each to the first that may train.
+
+    kept_out: share of the normals that are kept out of training, see `kept_normals`.
 
     origin: the options that name the data set on the command line, where `--dataset` and its key
     do not: a folder has a path.
@@ -130,8 +145,8 @@ def find_sources(
     if len({name for name, _ in stored_mix.shares}) != len(stored_mix.shares):
         raise UserError(f"mix {mix} comes down to one set twice ({stored_mix}): name each once.")
     sets = tuple(store.read(_key(dataset, n, seed), category) for n in stored_mix.names)
-    sizes = tuple(_trained(store, s, pool, origin) for s in sets)
-    return Sources(stored_mix, sets, sizes, tuple(resolved))
+    sizes = tuple(_trained(store, s, pool, origin, kept_out) for s in sets)
+    return Sources(stored_mix, sets, sizes, tuple(resolved), kept_out)
 
 
 def _key(dataset: str, method: str, seed: int) -> StoreKey:
@@ -140,10 +155,21 @@ def _key(dataset: str, method: str, seed: int) -> StoreKey:
 
 
 def _trained(
-    store: SynthStore, stored: StoredSet, pool: int | None, origin: Sequence[str] | None
+    store: SynthStore,
+    stored: StoredSet,
+    pool: int | None,
+    origin: Sequence[str] | None,
+    kept_out: float,
 ) -> int:
     """Return how many samples of a set may train."""
-    at_hand = trainable(stored.count)
+    with naming_the_mend(store):
+        at_hand = len(trained(stored, kept_out))
+    if not at_hand:
+        raise UserError(
+            f"{stored.key}/{stored.category}: none of its {stored.count} samples may train, for "
+            "all were drawn on normals that are kept out for the threshold. Make more of them, or "
+            "train on all normals with --kept-out 0."
+        )
     if pool is not None and pool > at_hand and stored.key.method == REAL:
         raise UserError(
             f"pool {pool} is more than {stored.key}/{stored.category} can give: there are "
@@ -152,12 +178,13 @@ def _trained(
         )
     if pool is not None and pool > at_hand:
         # Taking what is there would call two points of a scaling study different that are not.
-        count = pool + VALIDATION_MOST
+        count = round(pool * trainable(stored.count) / at_hand) + VALIDATION_MOST
         line = regenerate_command(store, stored.key, stored.category, origin, count)
         raise UserError(
             f"pool {pool} is more than {stored.key}/{stored.category} can give: {at_hand} of its "
-            f"{stored.count} samples may train, the last {stored.count - at_hand} are kept back "
-            f"for thresholds. Give a smaller pool, or make more with\n"
+            f"{stored.count} samples may train, {'the last ' if not kept_out else ''}"
+            f"{stored.count - at_hand} are kept back for thresholds. Give a smaller pool, or make "
+            f"more with\n"
             f"  {line}"
         )
     return at_hand if pool is None else pool
@@ -166,3 +193,38 @@ def _trained(
 def trainable(count: int) -> int:
     """Return how many samples of a set of `count` may train."""
     return validation_part(count).start
+
+
+@contextmanager
+def naming_the_mend(store: SynthStore) -> Iterator[None]:
+    """Add to what a damaged store says the command that finds and mends it."""
+    try:
+        yield
+    except StoreError as error:
+        line = shlex.join(["asbench", "store", "verify", "--store", str(store.root)])
+        raise StoreError(f"{error} See what is damaged and how to mend it: `{line}`.") from error
+
+
+def trained(stored: StoredSet, kept_out: float) -> Sequence[int]:
+    """Return which samples of a set may train, in ascending order.
+
+    Not its validation part, and none that was drawn on a normal that is kept out: it carries that
+    one's pixels. A set with backgrounds of its own has no such samples; it was fitted on all.
+    """
+    part = range(trainable(stored.count))
+    kept = set(kept_normals(stored.normals, kept_out))
+    if not kept or stored.clean is not None:
+        return part
+    return [i for i in part if stored.source_of(i) not in kept]
+
+
+def kept_samples(stored: StoredSet, kept_out: float) -> Sequence[int]:
+    """Return the samples of a set that stand for anomalies when a threshold is chosen.
+
+    The first that were drawn on kept-out normals, at most `VALIDATION_MOST`; the validation part
+    where no normal is kept out or none of the samples was drawn on one.
+    """
+    kept = set(kept_normals(stored.normals, kept_out))
+    own = kept and stored.clean is None
+    drawn = [i for i in range(stored.count) if stored.source_of(i) in kept] if own else []
+    return drawn[:VALIDATION_MOST] or validation_part(stored.count)

@@ -7,8 +7,7 @@ import platform
 import shlex
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -20,35 +19,30 @@ import numpy as np
 import torch
 
 from asbench import results
-from asbench.data.tiling import photographs
 from asbench.datasets import place_of
 from asbench.detectors import build, protocol_of, resolve
-from asbench.evaluation.metrics import best_f1_threshold
 from asbench.evaluation.parity import flavour_of, parity_scores
-from asbench.evaluation.photographs import highest_scores
-from asbench.evaluation.predict import predict
 from asbench.evaluation.score import evaluate, table
-from asbench.evaluation.testset import only_metrics, order_by_hash
+from asbench.evaluation.testset import only_metrics
+from asbench.evaluation.thresholds import Rule, by_default
 from asbench.evaluation.trained import Trained
 from asbench.nets import checkpoint
 from asbench.nets.detector import Detector
 from asbench.nets.weights import save_weights
 from asbench.parameters import takes
-from asbench.results import BEST_ON_TEST, SUBSETS, Run, Scores, Selected, Threshold
+from asbench.results import BEST_ON_TEST, SUBSETS, KeptOut, Run, Scores, Selected
 from asbench.settings import TrainSettings
 from asbench.training.loop import Trajectory
 from asbench.training.loop import fit as fit_detector
 from asbench.training.plan import Plan, plan_run
 from asbench.training.sampler import open_sampler
 from asbench.training.selection import BestOnTest
-from asbench.training.sources import Sources
+from asbench.training.sources import naming_the_mend
+from asbench.training.threshold import kept_rows
 from asbench.types import Dataset, Interrupted
-from synth_store import Normals, StoreError
 
 CHECKPOINT_EVERY = 200
 """Steps between checkpoints: what a killed training loses at most."""
-THRESHOLD_NORMALS = 200
-"""A threshold is chosen on at most this many normals: scoring them all would outlast the test."""
 
 
 @takes(TrainSettings)
@@ -76,7 +70,7 @@ def execute(plan: Plan) -> Trained:
         if parity and trained.run.parity is None:
             line = shlex.join(["asbench", "evaluate", str(folder), "--parity"])
             notify(f"it has no scores of published code: give it some with `{line}`")
-        return trained
+        return _with_rule(trained, training)
     flavour = flavour_of(resolve(decides["detector"])[0], plan.test.geometry) if parity else None
 
     # The stream of items, and the detector that learns from it.
@@ -84,7 +78,7 @@ def execute(plan: Plan) -> Trained:
     model = build(decides["detector"], decides["seed"], training.settings).to(where)
     if plan.pretrained is not None:
         model.load_backbone(plan.pretrained.tensors)
-    pixels = torch.from_numpy(np.stack(list(normals))).permute(0, 3, 1, 2)
+    pixels = torch.from_numpy(np.stack([normals[i] for i in plan.trained])).permute(0, 3, 1, 2)
     start = perf_counter()
     model.prepare(pixels, torch.Generator().manual_seed(decides["seed"]))
     prepared = perf_counter() - start
@@ -129,6 +123,15 @@ def execute(plan: Plan) -> Trained:
     return Trained(folder, str(where))
 
 
+def _with_rule(trained: Trained, training: TrainSettings) -> Trained:
+    """Give a run that stands the threshold of the rule that was asked for, if one was."""
+    ruled = trained.ruled(training.threshold, false_alarms=training.false_alarms)
+    if ruled.threshold is not None and ruled.threshold != trained.threshold:
+        results.set_threshold(trained.folder, ruled.threshold)
+        training.notify(f"its threshold is now {ruled.threshold.value:.4g}: {ruled.threshold.rule}")
+    return Trained(trained.folder, str(trained.device))
+
+
 def _sum_on_test(
     plan: Plan, model: Detector, metrics: Sequence[str], progress: Callable[[int, int], None]
 ) -> float:
@@ -160,7 +163,11 @@ def record(
     scores = plan.test.scores(model, where, progress)
     metrics = evaluate(scores)
     published = None if flavour is None else parity_scores(flavour, scores, plan.test.greys())
-    threshold = _threshold(model, plan.normals, plan.sources, where)
+    with naming_the_mend(plan.store):
+        rows = kept_rows(plan, model)
+    kept = KeptOut.from_rows(rows, of=len(plan.photographs))
+    rule = Rule.of(plan.training.threshold, plan.training.false_alarms)
+    threshold = by_default(kept) if rule is None else rule.threshold(kept)
     scored = perf_counter() - start
     run = Run(
         decides=plan.decides,
@@ -181,6 +188,7 @@ def record(
     )
     save_weights(model, folder / "model.safetensors")
     results.write_table(folder, table(scores))
+    results.write_kept_out(folder, rows)
     results.write_gallery(folder, plan.test.gallery(scores))
     results.save(run, folder)
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)
@@ -195,9 +203,16 @@ def _fit(plan: Plan, model: Detector, what: str, best: BestOnTest | None) -> Tra
     if begun is not None:
         training.notify(f"run {plan.id} continues from step {begun['step']} of {decides['steps']}")
     sets, batch = plan.sources.sets, decides["batch"]
+
+    def heard(done: int, loss: float) -> None:
+        training.watch(done, loss)
+        training.progress(what, done, decides["steps"])
+
     with (
-        _naming_the_mend(plan),
-        open_sampler(plan.normals, sets, plan.schedule, batch, plan.device) as sampler,
+        naming_the_mend(plan.store),
+        open_sampler(
+            plan.normals, sets, plan.schedule, batch, plan.device, plan.indices
+        ) as sampler,
     ):
         return fit_detector(
             model,
@@ -207,51 +222,11 @@ def _fit(plan: Plan, model: Detector, what: str, best: BestOnTest | None) -> Tra
             device=plan.device,
             precision=training.precision,
             folder=folder,
-            progress=lambda done, _: training.progress(what, done, decides["steps"]),
+            progress=heard,
             checkpoint_every=CHECKPOINT_EVERY,
             stop=training.stop,
             best=best,
         )
-
-
-@contextmanager
-def _naming_the_mend(plan: Plan) -> Iterator[None]:
-    """Add to what a damaged store says the command that finds and mends it."""
-    try:
-        yield
-    except StoreError as error:
-        line = shlex.join(["asbench", "store", "verify", "--store", str(plan.store.root)])
-        raise StoreError(f"{error} See what is damaged and how to mend it: `{line}`.") from error
-
-
-def _threshold(
-    model: Detector, normals: Normals, sources: Sources, device: torch.device
-) -> Threshold:
-    """Choose the score from which an image counts as anomalous, without any real defect."""
-    whole = photographs(normals)
-    order = order_by_hash([one.id for one in whole])
-    chosen = [whole[place] for place in sorted(order[:THRESHOLD_NORMALS])]
-    few = f"{len(chosen)} training normals"
-    if len(chosen) < len(whole):
-        few = f"{len(chosen)} of {len(whole)} training normals, chosen by hash,"
-    if normals.geometry.tiled:
-        normal_scores = highest_scores(model, normals, [one.normals for one in chosen], device)
-    else:
-        images = (normals[i] for one in chosen for i in one.normals)
-        _, normal_scores = predict(model, images, device)
-    kept = [(stored, index) for stored, part in sources.validation_parts() for index in part]
-    if not kept:
-        return Threshold(
-            value=float(np.quantile(normal_scores, 0.995)),
-            rule=f"99.5 % quantile of {few}: no synthetic anomaly was kept out of training",
-        )
-    _, scores = predict(model, (stored[index].image for stored, index in kept), device)
-    labels = np.repeat([0, 1], [len(normal_scores), len(scores)])
-    best = best_f1_threshold(np.concatenate([normal_scores, scores]), labels)
-    return Threshold(
-        value=best.threshold,
-        rule=f"best F1 between {few} and {len(scores)} anomalies kept out of training",
-    )
 
 
 def _environment(device: torch.device) -> dict[str, Any]:

@@ -55,7 +55,10 @@ def test_from_photographs_to_a_report(
     assert "category bolt of bolt, nut (--category all trains every one)" in trained.out
     assert "parts/bolt, seed 0: 2 normal, 1 draem, 1 fractal (2 steps of 2 items)" in trained.out
 
-    report, predict = (command.removeprefix("asbench ") for command in trained.next)
+    baseline, report, predict = (command.removeprefix("asbench ") for command in trained.next)
+    assert baseline == (
+        "train --dataset 'my photos' --name parts --category bolt --detector patchcore"
+    )
     assert run(f"{report} --markdown r.md --latex r.tex --csv r.csv").status == 0
     assert Path("report.html").read_text().count("data:image/png") > 2
     assert "| parts | bolt | draem@tiny |" in Path("r.md").read_text()

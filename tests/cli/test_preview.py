@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import cv2
@@ -45,3 +46,33 @@ def test_a_method_or_the_foreground(run: Run, place: Path) -> None:
     wrong = run("preview --foreground --dataset photos --category bold")
     assert wrong.status == 1
     assert "bold" in wrong.err
+
+
+def test_what_anomalies_show_is_said_and_parameters_are_tried(run: Run, place: Path) -> None:
+    before = tree(place)
+    line = "preview --dataset photos --category nut --n 4 --method"
+    shown = run(f"{line} cutpaste,draem --out stored.png")
+    assert shown.status == 0, shown.err
+    for method in ("cutpaste", "draem"):
+        said = (
+            rf"{method} on photos/nut: change \d+ levels, noise \d\.\d; \d+% of the mask unchanged"
+        )
+        assert re.search(said, shown.out), shown.out
+    mine = run(f"{line} cutpaste --set jitter=0.5 --variant loud --visible 6.5 --out mine.png")
+    assert mine.status == 0, mine.err
+    assert "cutpaste@loud on photos/nut" in mine.out
+    assert mine.next == [
+        "asbench generate --set=jitter=0.5 --dataset photos --category nut --visible 6.5 "
+        "--method cutpaste --variant loud"
+    ]
+    for wrong, told in (
+        ("--set jitter=0.5", "--variant"),
+        ("--visible -1", "visible=-1.0 is impossible"),
+        ("--set jiter=1 --variant x", "jitter"),
+    ):
+        refused = run(f"{line} cutpaste {wrong} --out none.png")
+        assert refused.status != 0
+        assert told in refused.err
+    for made in ("stored.png", "mine.png"):
+        Path(made).unlink()
+    assert tree(place) == before

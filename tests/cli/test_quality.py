@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,9 @@ def test_from_a_store_to_a_matrix(place: Path, run: Run) -> None:
     assert "left out for want of weights or packages: lpips" in done.out
     assert "fid@histogram" in done.out
     assert "cutpaste (n=12)" in done.out
+    assert "change_levels" in done.out
+    assert "mask_unchanged" in done.out
+    assert re.search(r"change_levels and noise \d\.\d+ of the normals", done.out)
     assert done.out.rstrip().endswith("next: asbench correlate")
     lines = Path("scores.csv").read_text().splitlines()
     assert len(lines) > 30

@@ -69,6 +69,8 @@ def test_python_and_studies_take_the_same_words(tmp_path: Path) -> None:
     )
     assert spec.read(file).geometry == Geometry(64, 96, "tile", 0.5, 16)
     assert spec.read(file).empty_tiles == 0.1
+    file.write_text("size: 96x9000\ndatasets: [demo]\nmixes: [draem]\ndetectors: [unet@tiny]\n")
+    assert spec.read(file).faults == ("size: size 9000 is too large: give 8 to 8192.",)
     file.write_text(
         "size: [1]\nempty_tiles: 2\ndatasets: [demo]\nmixes: [draem]\ndetectors: [unet@tiny]\n"
     )

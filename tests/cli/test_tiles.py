@@ -12,6 +12,7 @@ import pytest
 from asbench import results
 from asbench.data.tiling import photographs
 from asbench.evaluation.export_model import read_pt2
+from asbench.evaluation.kept_normals import kept_photographs
 from asbench.evaluation.trained import Trained
 from asbench.files.images import read_image
 from synth_store import Geometry, SynthStore
@@ -33,11 +34,20 @@ def test_photographs_from_tiles_to_a_file(
     normals = store.normals("photos", "bolt")
     assert [len(one.normals) for one in photographs(normals)] == [4] * 9
 
-    assert run(f"train --dataset photos --mix draem:0.5,cutpaste:0.5 {QUICK}").status == 0
+    done = run(f"train --dataset photos --mix draem:0.5,cutpaste:0.5 {QUICK}")
+    assert done.status == 0, done.err
+    assert "; 3 photographs (12 of 36 tiles) kept out for the threshold" in done.out
     (folder,) = Path("runs").iterdir()
     trained = Trained(folder)
     assert trained.run.decides["geometry"] == str(store.geometry)
-    assert "9 training normals" in trained.run.threshold.rule
+    assert trained.run.threshold is not None
+    assert "3 normals kept out of training" in trained.run.threshold.rule
+    kept = {p.id for p in kept_photographs(photographs(normals), 0.1)}
+    with open(folder / "kept_out.csv") as file:
+        scores = {row["id"]: float(row["score"]) for row in csv.DictReader(file)}
+    assert {id_ for id_ in scores if id_.startswith("train/")} == kept  # photographs, not tiles
+    for id_ in kept:
+        assert trained.predict(f"photos/bolt/{id_}").score == scores[id_]
     rows = {row.id: row for row in results.read_table(folder)}
     assert len(rows) == 10  # photographs, not tiles
     gallery = results.read_gallery(folder)

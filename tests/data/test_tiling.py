@@ -68,9 +68,11 @@ def test_tiles_know_their_photograph_and_place(store: SynthStore) -> None:
 
 
 def test_tiles_are_counted_before_they_are_cut(store: SynthStore, tmp_path: Path) -> None:
-    before = tiling.count(store, Parts(), "a")
-    assert before == len(ensure_normals(store, Parts(), "a")) == tiling.count(store, Parts(), "a")
-    assert tiling.count(SynthStore.create(tmp_path / "flat"), Parts(), "a") == 9
+    before = tiling.foreseen(store, Parts(), "a")
+    assert before == tiling.photographs(ensure_normals(store, Parts(), "a"))
+    assert before == tiling.foreseen(store, Parts(), "a")
+    flat = tiling.foreseen(SynthStore.create(tmp_path / "flat"), Parts(), "a")
+    assert [one.normals for one in flat] == [range(i, i + 1) for i in range(9)]
 
 
 def test_the_object_is_found_on_photographs_and_cut_with_them(store: SynthStore) -> None:

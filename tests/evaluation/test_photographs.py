@@ -13,7 +13,7 @@ from torch import Tensor
 
 from asbench.evaluation.maps import Lazy, SpilledMaps, packed_masks
 from asbench.evaluation.metrics import pixel_metrics
-from asbench.evaluation.photographs import highest_scores, predict_photograph, predict_tiles
+from asbench.evaluation.photographs import predict_photograph, predict_tiles
 from asbench.evaluation.predict import predict
 from asbench.evaluation.score import evaluate
 from asbench.evaluation.testset import TestSet
@@ -73,15 +73,6 @@ def test_the_score_is_the_highest_of_the_tiles() -> None:
     tiles = Geometry(32, 32, "tile", 1, 8)
     _, scores = predict(Bright(), np.stack(list(cut(photograph(), tiles))), "cpu")
     assert predict_photograph(Bright(), photograph(), tiles, "cpu")[1] == scores.max()
-
-
-def test_a_photograph_whose_tiles_are_stored_scores_as_its_worst_tile() -> None:
-    tiles = Geometry(32, 32, "tile", 1, 8)
-    some = [*cut(photograph(), tiles), *cut(photograph(40, 50) // 2, tiles)]
-    found = highest_scores(Bright(), some, [range(24), range(24, len(some))], "cpu")
-    wanted = [predict_photograph(Bright(), p, tiles, "cpu")[1] for p in (photograph(),)]
-    wanted.append(predict_photograph(Bright(), photograph(40, 50) // 2, tiles, "cpu")[1])
-    assert found.tolist() == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize("rule", ["stretch", "pad"])

@@ -19,7 +19,7 @@ from asbench.generation import fitted as loading
 from asbench.generation import generate as stage
 from asbench.generation.fit import Interrupted, few_shot, fit
 from asbench.generation.fitted import fitted_methods, read_fit
-from asbench.generation.generate import generate, samples_of
+from asbench.generation.generate import Drawn, generate, samples_of
 from asbench.generation.recompute import recompute
 from asbench.nets.weights import load_tensors, save_tensors
 from asbench.synthesizers import realnet as plugin
@@ -221,10 +221,10 @@ def _pixels(place: Path, category: str) -> list[bytes]:
 
 
 def test_samples_are_rendered_anew_and_previewed_to_the_same_pixels(place: Path) -> None:
-    drawn, from_store = _previewed(place)
+    drawn, from_store, _ = _previewed(place)
     assert not from_store
     render(place)
-    stored, from_store = _previewed(place)
+    stored, from_store, _ = _previewed(place)
     assert from_store
     for one, other in zip(drawn, stored, strict=True):
         assert np.array_equal(one.image, other.image)
@@ -239,7 +239,7 @@ def test_samples_are_rendered_anew_and_previewed_to_the_same_pixels(place: Path)
         recompute(opened, key, "a", 1, fits=place / "fits")
 
 
-def _previewed(place: Path) -> tuple[list[Sample], bool]:
+def _previewed(place: Path) -> Drawn:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stage, "resolve", _resolved)
         return samples_of(place / "store", Guarded(), METHOD, "a", range(6), fits=place / "fits")

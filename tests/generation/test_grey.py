@@ -72,7 +72,7 @@ def test_sets_on_grey_normals_are_grey_and_coloured_on_request(tmp_path: Path, m
 
 
 def test_workers_and_pictures_show_what_is_stored(tmp_path: Path) -> None:
-    drawn, from_store = samples_of(
+    drawn, from_store, _ = samples_of(
         tmp_path / "nowhere", Mixed(), "draem", "a", range(4), textures="procedural"
     )
     assert not from_store

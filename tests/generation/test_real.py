@@ -122,7 +122,7 @@ def test_masks_drawn_from_it_are_recorded_and_rendered_anew(tmp_path: Path, offe
     assert made.attributes["defects"]["count"] == 2
     assert recompute(opened, made.key, "a", 12).different == ()
     assert "defects" not in make(tmp_path, "cutout").attributes
-    drawn, stored = samples_of(tmp_path, Toys(), "compose@real-another-poisson", "a", range(2))
+    drawn, stored, _ = samples_of(tmp_path, Toys(), "compose@real-another-poisson", "a", range(2))
     assert (len(drawn), stored) == (2, False)
 
 

@@ -53,9 +53,7 @@ def stamped(method: PerSample, given: Material) -> list[Sample]:
 def fractals(method: PerSample) -> Laws:
     """Side U(0.1, 0.5), central 80 %, mirrored by fair coins, turned by U(15, 75)."""
     found = stamped(method, on(PLACES))
-    # The mask reaches one pixel beyond what was pasted.
-    ring = np.array([1, 1, -2, -2])
-    top, left, side, width = np.array([ring + box(s.mask) for s in found]).T
+    top, left, side, width = np.array([box(s.mask) for s in found]).T
     assert np.array_equal(side, width)
     turns = [moved(s, (s.image != PLACES).any(axis=2)) for s in found]
     mirrored = [bool(np.linalg.det(t) < 0) for t in turns]

@@ -66,6 +66,20 @@ def test_statistics_of_masks_by_hand() -> None:
     assert found["change_outside:clean:whole"].value == 0
     assert found["border_gradient:clean:border"].value > 1
     assert found["change:clean:border"].n == 3
+    assert found["change_levels:clean:inside"].value == 51
+    assert found["mask_unchanged:clean:inside"].value == 0
+
+
+def test_changes_are_told_with_the_noise_and_the_share_of_the_mask() -> None:
+    found, mask = MaskStatistics(noise=1.5), boxed(0, 0, 32)
+    clean = np.full((2, 128, 128, 3), 90, np.uint8)
+    image = clean.copy()
+    image[0, :16, :32], image[1, :32, :32] = 110, 130
+    found.add(image, np.stack([mask, mask]), clean)
+    scores = {score.address: score for score in found.scores()}
+    assert scores["change_levels:clean:inside"].value == 30
+    assert scores["change_levels:clean:inside"].note == "noise 1.50"
+    assert scores["mask_unchanged:clean:inside"].value == 0.25
 
 
 def test_positions_everywhere_alike_have_entropy_one() -> None:

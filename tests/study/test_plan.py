@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from asbench import results
+from asbench.settings import VISIBLE
 from asbench.study import estimate, record, spec
 from asbench.study.plan import SetNeeded, StudyPlan, cells, plan
 from asbench.study.preflight import refuse
@@ -72,13 +73,15 @@ def test_the_published_protocol_has_the_same_grid_under_its_own_names(paper: Stu
 
     def place(cell: Cell) -> tuple[Any, ...]:
         t = cell.training
-        plain = str(t.mix).replace("@coloured", "")  # on grey photographs, too
+        # On grey photographs, too; and fractal with its wide masks.
+        plain = str(t.mix).replace("@coloured", "").replace("@published", "")
         return t.dataset, t.category, t.detector, plain, t.ratio, t.seed
 
     assert set(map(place, found)) == set(map(place, paper.cells))
     methods = {name for cell in found for name in cell.methods}
     colouring = {"destseg", "draem", "fractal", "memseg", "realnet"}
-    assert {m.partition("@")[0] for m in methods if m.endswith("@coloured")} == colouring
+    assert {m.partition("@")[0] for m in methods if "@" in m} == colouring
+    assert (spec.read("paper-parity").visible, spec.read("paper").visible) == (0, VISIBLE)
     assert not methods & colouring
     steps = {(c.detector, c.category, len(c.methods)): c.steps for c in found}
     assert steps["draem", "carpet", 1] == 700 * 280 // 8
@@ -188,6 +191,9 @@ def test_data_that_is_not_here_needs_its_normals_only_for_epochs(
     assert len(cells(write(text + "{draem: {steps: 5}}"))) == 1
     assert plan(write(text + "{draem: }")).faults
     (cell,) = cells(write(text.replace("[tile]", "{tile: 17}") + "{draem: {epochs: 3}}"))
+    assert cell.steps == 3 * 2  # 5 of the 17 are kept out of training
+    text = text.replace("datasets", "protocol: {kept_out: 0}\ndatasets")
+    (cell,) = cells(write(text.replace("[tile]", "{tile: 17}") + "{draem: {epochs: 3}}"))
     assert cell.steps == 3 * 3
 
 
@@ -233,6 +239,7 @@ def decides_of(cell: Cell) -> dict[str, Any]:
         "seed": cell.training.seed,
         "synth_seed": cell.training.synth_seed,
         "select": cell.training.select,
+        "kept_out": cell.training.kept_out,
     }
 
 
@@ -289,8 +296,14 @@ def test_a_run_matches_its_cell_by_every_named_setting_and_by_no_digest(cell: Ce
         "seed": 1,
         "synth_seed": 1,
         "select": "best-on-test",
+        "kept_out": 0.2,
     }.items():
         assert not record.match(cell, run_of(decides, **{name: other})), name
+    on_all = {key: value for key, value in decides.items() if key != "kept_out"}
+    assert not record.match(cell, run_of(on_all))
+    all_train = replace(cell, training=replace(cell.training, kept_out=0.0))
+    assert record.match(all_train, run_of(on_all))
+    assert not record.match(all_train, run_of(decides))
 
 
 def test_a_record_comes_back_as_it_was_written(cell: Cell, tmp_path: Path) -> None:

@@ -78,14 +78,31 @@ def test_pasted_pixels_come_from_the_square_when_colours_stay(
         assert {tuple(pixel) for pixel in sample.image[changed].tolist()} <= known
 
 
-def test_the_mask_is_what_was_pasted_dilated(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_mask_is_what_changed_and_the_published_one_grown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(fractal, "recolour", lambda patch, rng: 255 - patch // 8)
     image = noise(256, 256)
-    for sample in samples(dataclasses.replace(PLAIN, noise_share=0.0), image, 10):
-        assert sample is not None
-        pasted = (sample.image != image).any(axis=2).astype(np.uint8)
+    still = dataclasses.replace(PLAIN, noise_share=0.0)
+    published = dataclasses.replace(still, masks="as-published")
+    for mine, theirs in zip(samples(still, image, 10), samples(published, image, 10), strict=True):
+        assert mine is not None
+        assert theirs is not None
+        pasted = (mine.image != image).any(axis=2).astype(np.uint8)
+        np.testing.assert_array_equal(mine.image, theirs.image)
+        np.testing.assert_array_equal(mine.mask, pasted > 0)
         expected = cv2.dilate(pasted, np.ones((3, 3), np.uint8), iterations=3)
-        np.testing.assert_array_equal(sample.mask, expected > 0)
+        np.testing.assert_array_equal(theirs.mask, expected > 0)
+
+
+def test_noise_fills_the_grown_mask() -> None:
+    image, noisy = noise(256, 256), dataclasses.replace(PLAIN, noise_share=1.0)
+    published = dataclasses.replace(noisy, masks="as-published")
+    for mine, theirs in zip(samples(noisy, image, 4), samples(published, image, 4), strict=True):
+        assert mine is not None
+        assert theirs is not None
+        np.testing.assert_array_equal(mine.mask, theirs.mask)
+        assert (mine.image == image).all(axis=2)[mine.mask].mean() < 0.1
 
 
 def test_noise_is_grey_has_its_sigma_and_stays_inside() -> None:

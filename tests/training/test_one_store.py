@@ -125,6 +125,7 @@ def test_mixtures_of_1_to_12_sets(count: int, store: Path, tmp_path: Path) -> No
         TrainSettings(
             "toys",
             mix,
+            kept_out=0,
             ratio=0.75,
             detector="unet@tiny",
             settings={"width": 1},
@@ -146,6 +147,7 @@ def test_mixtures_of_1_to_12_sets(count: int, store: Path, tmp_path: Path) -> No
     run = train(
         "toys",
         mix,
+        kept_out=0,
         ratio=0.75,
         detector="unet@tiny",
         settings={"width": 1},

@@ -40,7 +40,8 @@ def test_training_tells_beforehand_what_it_will_see(store: Path, tmp_path: Path)
     run = train("toys", "cutout:1,cutpaste:2", notify=told.append, **settled)
     assert told[0].startswith("cutpaste means cutpaste@asbench: the only variant of it stored")
     counts = ", ".join(f"{count} {name}" for name, count in run.run.realised.items())
-    assert told[1] == f"toys/a, seed 0: {counts} (4 steps of 3 items)"
+    kept = "3 normals kept out for the threshold"
+    assert told[1] == f"toys/a, seed 0: {counts} (4 steps of 3 items); {kept}"
     assert sum(run.run.realised.values()) == 12
     assert run.run.realised["cutpaste@asbench"] >= run.run.realised["cutout"] >= 1
     told.clear()

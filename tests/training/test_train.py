@@ -19,8 +19,9 @@ from asbench.evaluation.trained import Trained
 from asbench.generation import generate as generation
 from asbench.generation.generate import generate
 from asbench.training import plan as planning
-from asbench.training import sampler
+from asbench.training import sampler, threshold
 from asbench.training import train as stage
+from asbench.training.sources import Sources
 from asbench.training.train import train
 from asbench.types import Interrupted, Item
 from synth_store import Geometry, Mix, StoreError, StoreKey, SynthStore, UserError
@@ -36,6 +37,7 @@ SMALL: dict[str, Any] = {
     "steps": 6,
     "batch": 4,
     "device": "cpu",
+    "kept_out": 0,
 }
 
 
@@ -101,6 +103,7 @@ def test_the_record_is_complete_and_reads_back(one: Trained) -> None:
     assert record.id == one.folder.name
     assert sorted(p.name for p in one.folder.iterdir()) == [
         "gallery.npz",
+        "kept_out.csv",
         "model.safetensors",
         "run.json",
         "test.csv",
@@ -162,7 +165,7 @@ def test_counts_are_those_of_the_schedule(one: Trained, made: Path) -> None:
         SynthStore.open(made).read(StoreKey("toys", m, 0), "a")
         for m in ("cutout", "cutpaste@asbench")
     ]
-    found = stage.Sources(Mix.parse(MIX), tuple(sets), (18, 18))
+    found = Sources(Mix.parse(MIX), tuple(sets), (18, 18))
     counts = found.schedule(Fraction(1, 2), 9, seed=0).counts(6 * 4)
     assert list(one.run.realised.items()) == list(
         zip(("normal", "cutout", "cutpaste@asbench"), counts, strict=True)
@@ -202,14 +205,14 @@ def test_the_threshold_separates_normals_from_kept_back_anomalies(one: Trained, 
 def test_at_most_so_many_normals_serve_the_threshold(
     here: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stage, "THRESHOLD_NORMALS", 5)
+    monkeypatch.setattr(threshold, "MOST_TRAINED", 5)
     scored: list[list[np.ndarray]] = []
 
     def counted(model: Any, images: Any, device: Any) -> Any:
         scored.append(list(images))
         return predict(model, scored[-1], device)
 
-    monkeypatch.setattr(stage, "predict", counted)
+    monkeypatch.setattr(threshold, "predict", counted)
     run = here.train().run
     assert run.threshold is not None
     assert run.threshold.rule.startswith("best F1 between 5 of 9 training normals, chosen by hash,")

@@ -18,7 +18,15 @@ from asbench import results
 from asbench.files.documents import into_place
 from asbench.report import tables
 from asbench.report.coverage import HEAD, Coverage
-from asbench.report.page import figures, galleries, overlays, qualitative, sections, studies
+from asbench.report.page import (
+    figures,
+    galleries,
+    overlays,
+    qualitative,
+    sections,
+    studies,
+    verdicts,
+)
 from asbench.report.page.sections import Plot
 from asbench.report.paper.relations import QualityByMethod
 from asbench.report.tables import ResultRow, ResultTable
@@ -134,6 +142,9 @@ def page(
         ledgers=sections.ledgers(table.scores) if many else [],
         runs=[run for row in table.rows if row.categories == 1 for run in row.runs],
         losses={} if many else {run.id: _loss(run) for run in runs},
+        flags={} if many else {run.id: verdicts.flags(run, root, table.subset) for run in runs},
+        beside={} if many else {run.id: verdicts.beside(run, runs) for run in runs},
+        chance=[row.chance(table.subset) for row in view.rows],
         unfinished=results.unfinished(root),
         versions=_listed(sorted({str(r.environment.get("asbench", "unknown")) for r in runs})),
     )
@@ -173,7 +184,10 @@ def _what_was_run(runs: Sequence[Run], table: ResultTable) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """The row with the highest mean image AUROC of its data, and how many rows it was chosen of."""
+    """The row with the highest mean image AUROC of its data, and how many rows it was chosen of.
+
+    chance: how that stands to chance, nothing where it is plainly better.
+    """
 
     row: ResultRow
     where: str
@@ -182,6 +196,7 @@ class Headline:
     untrained: str
     pixel: str
     spread: str
+    chance: str
 
 
 def _headlines(table: ResultTable) -> list[Headline]:
@@ -221,6 +236,7 @@ def _headlines(table: ResultTable) -> list[Headline]:
                 "" if math.isnan(mean) else f"{100 * mean:.1f}",
                 "" if math.isnan(pixel.mean) else tables.percent(pixel),
                 top.spread,
+                top.chance(table.subset),
             )
         )
     return headlines

@@ -24,7 +24,7 @@ from asbench.report.paper.scores import (
 )
 from asbench.results.frame import across, by_label, means
 
-COMPARABLE_VARIANTS = ("asbench", "coloured")
+COMPARABLE_VARIANTS = ("asbench", "coloured", "published")
 """Variants of methods that are what the paper ran."""
 SETTING = ["dataset", "detector", "methods", "ratio"]
 """What a cell of a table or a point of a figure is about."""

@@ -1,0 +1,169 @@
+"""What a sample must show to be stored: a change that a camera's noise does not hide."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from asbench.imaging.masks import visible
+from asbench.imaging.noise import noise_of
+from asbench.types import Indexed
+from synth_store.types import Image, Mask, Sample, UserError
+
+LEAST_NOISE = 2.0
+"""Grey levels that noise counts as, at least: resizing and JPEG have smoothed what there was."""
+MOST_NOISE = 8.0
+"""Grey levels that noise counts as, at most: what is louder is a texture finer than two pixels."""
+WIDER = 0.2
+"""The share of a mask's pixels that may be unchanged."""
+WINDOW = 5
+"""Pixels along each side of the neighbourhood over which a faint change adds up."""
+
+
+class Change(NamedTuple):
+    """What a sample shows inside its mask.
+
+    levels: the median change of the pixels that changed, the largest of their channels', in grey
+    levels; unchanged: the share of the mask's pixels whose levels are those of the clean image.
+    """
+
+    levels: float
+    unchanged: float
+
+
+@dataclass(frozen=True, slots=True)
+class Visibility:
+    """The rule by which a sample is visible, and its mask not much wider than what is to be seen.
+
+    times: K, how many standard deviations of the noise a change must reach; noise: that of the
+    category's normals, in grey levels; unchanged: the share of a mask that may be unchanged.
+
+    At K = 0, the published rule, any change counts: `imaging.masks.visible`. Above, both must hold:
+
+    1. Half of the pixels that changed inside the mask did so by K noise grey levels in some
+       channel; or else, around half of them, the mean change of the n changed pixels within 5 x 5
+       is K noise / sqrt(n), what noise leaves of itself in a mean: a faint patch shows by its area
+       where none of its pixels does. Noise counts as 8 levels at most, being texture beyond, and
+       as 2 at least, in a mean too.
+    2. At most a fifth of the mask's pixels are unchanged; for a method that keeps to published
+       masks that are wider (`Synthesizer.wide_masks`) all but one may be.
+
+    K is 3 unless it is given: the median pixel of two photographs of one place differs by 1.8
+    standard deviations (the largest of three channels), and 6 levels of 255 are about what an eye
+    finds on a photograph without noise when it does not know where to look.
+    """
+
+    times: float = 0.0
+    noise: float = 0.0
+    unchanged: float = WIDER
+
+    @property
+    def counted(self) -> float:
+        """What the noise counts as, in grey levels."""
+        return min(max(self.noise, LEAST_NOISE), MOST_NOISE)
+
+    @property
+    def levels(self) -> float:
+        """Grey levels by which half of the changed pixels must differ."""
+        return self.times * self.counted
+
+    def shows(self, image: Image, clean: Image, mask: Mask) -> bool:
+        """Return whether a sample is visible.
+
+        image, clean: uint8 (H, W, 3); mask: bool (H, W). False for an empty mask.
+        """
+        if not visible(image, clean, mask):
+            return False
+        if not self.times:
+            return True
+        seen = change(image, clean, mask)
+        if seen.unchanged > self.unchanged:
+            return False
+        if seen.levels >= self.levels:
+            return True
+        loud = self.counted > LEAST_NOISE
+        return loud and against_noise(image, clean, mask, self.counted) >= self.times
+
+
+PUBLISHED = Visibility()
+"""Any change counts."""
+
+
+def visibility(
+    times: float, normals: Indexed[Image], *address: str, among: Sequence[int] = ()
+) -> Visibility:
+    """Return the rule for a category; its normals are looked at only where noise plays a part.
+
+    address, among: see `noise_of`. Raises UserError for `times` that are no number
+    from 0 up.
+    """
+    check_times(times)
+    if not times:
+        return PUBLISHED
+    return Visibility(float(times), noise_of(normals, *address, among=among))
+
+
+def check_times(times: float) -> None:
+    """Raise UserError unless `times` is a number from 0 up."""
+    if not (math.isfinite(times) and times >= 0):
+        raise UserError(
+            f"visible={times} is impossible: give a number from 0 (any change, as published) up; a "
+            "change of so many standard deviations of the camera's noise counts."
+        )
+
+
+def change(image: Image, clean: Image, mask: Mask) -> Change:
+    """Measure what a sample shows inside its mask.
+
+    image, clean: uint8 (H, W, 3); mask: bool (H, W). Where nothing changed: 0 levels.
+    """
+    largest = cv2.absdiff(image, clean).max(axis=2)[mask]
+    changed = largest[largest > 0]
+    if not len(changed):
+        return Change(0.0, 1.0)
+    return Change(float(np.median(changed)), 1 - len(changed) / len(largest))
+
+
+def against_noise(image: Image, clean: Image, mask: Mask, noise: float) -> float:
+    """Return how much louder a change is than noise once neighbours are averaged: the median.
+
+    Over the pixels that changed inside the mask: the mean difference of the n of them within 5 x 5
+    around one, the largest channel's, in units of noise / sqrt(n), or of 2 levels where that is
+    more; 0 where nothing changed. image, clean: uint8 (H, W, 3); mask: bool (H, W).
+    """
+    changed = mask & (cv2.absdiff(image, clean).max(axis=2) > 0)
+    left, top, width, height = cv2.boundingRect(changed.view(np.uint8))
+    if not width:
+        return 0.0
+    box = slice(top, top + height), slice(left, left + width)
+    inside = changed[box]
+    by = (image[box].astype(np.float32) - clean[box]) * inside[..., None]
+    total, count = (
+        cv2.boxFilter(
+            values, cv2.CV_32F, (WINDOW, WINDOW), normalize=False, borderType=cv2.BORDER_CONSTANT
+        )[inside]
+        for values in (by, inside.astype(np.float32))
+    )
+    unit = np.maximum(noise / np.sqrt(count), LEAST_NOISE)
+    return float(np.median(np.abs(total).max(axis=1) / count / unit))
+
+
+def described(samples: Sequence[Sample], noise: float) -> str:
+    """Say what samples show against their clean images: the means of both parts of their `Change`.
+
+    noise: that of the category's normals, in grey levels. Empty where no sample has a clean image.
+    """
+    changes = [
+        change(sample.image, sample.clean, sample.mask)
+        for sample in samples
+        if sample.clean is not None
+    ]
+    if not changes:
+        return ""
+    levels, unchanged = np.mean(changes, axis=0)
+    return f"change {levels:.0f} levels, noise {noise:.1f}; {unchanged:.0%} of the mask unchanged"

@@ -1,0 +1,56 @@
+"""The images that a run's threshold is chosen on, scored: kept-out normals and anomalies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from asbench.data.tiling import Photograph
+from asbench.evaluation.photographs import predict_tiles
+from asbench.evaluation.predict import predict
+from asbench.evaluation.testset import order_by_hash
+from asbench.nets.detector import Detector
+from asbench.results.kept_out import KeptRow
+from asbench.training.plan import Plan
+
+MOST_TRAINED = 200
+"""Where no normal is kept out, a threshold is chosen on at most this many of those that training
+saw: scoring them all would outlast the test."""
+
+
+def kept_rows(plan: Plan, model: Detector) -> list[KeptRow]:
+    """Score what a run kept out of training: its normals and stored anomalies.
+
+    Of tiles, normals are whole photographs, and anomalies are tiles. Where it kept no normal out,
+    normals that it saw stand in, some of them, chosen by hash.
+    """
+    seen, chosen = not plan.kept, plan.kept_photographs
+    if seen:
+        order = order_by_hash([one.id for one in plan.photographs])
+        chosen = [plan.photographs[place] for place in sorted(order[:MOST_TRAINED])]
+    rows = [
+        KeptRow(one.id, 0, int(seen), float(score))
+        for one, score in zip(chosen, _scores(plan, model, chosen), strict=True)
+    ]
+    kept = [(stored, i) for stored, part in plan.sources.validation_parts() for i in part]
+    if kept:
+        _, scores = predict(model, (stored[i].image for stored, i in kept), plan.device)
+        rows += [
+            KeptRow(f"{stored.key.method}/{i}", 1, 0, float(score))
+            for (stored, i), score in zip(kept, scores, strict=True)
+        ]
+    return rows
+
+
+def _scores(plan: Plan, model: Detector, chosen: Sequence[Photograph]) -> Iterable[float]:
+    """Return the scores of normals as `Trained.predict` gives them.
+
+    Photographs are read from the data set: the store may lack tiles of theirs without the object
+    (`empty_tiles`), and each is one more chance of a false alarm.
+    """
+    geometry = plan.store.geometry
+    if not geometry.tiled:
+        images = (plan.normals[i] for one in chosen for i in one.normals)
+        return map(float, predict(model, images, plan.device)[1])
+    items = {item.id: item for item in plan.data.train(plan.decides["category"])}
+    images = (plan.data.image(items[one.id]) for one in chosen)
+    return (predict_tiles(model, image, geometry, plan.device)[1] for image in images)
