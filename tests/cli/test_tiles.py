@@ -79,6 +79,28 @@ def test_photographs_from_tiles_to_a_file(
     assert "published code stretches images" in refused.err
 
 
+def test_tiles_are_looked_at_before_they_are_rendered(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    photograph(Path("photos"), ("bolt",))
+    made = run(f"{GENERATE} --method cutpaste --visible 2")
+    assert made.status == 0, made.err
+    line = "preview --dataset photos --n 3 --method cutpaste"
+    shown = run(f"{line} --out stored.png")
+    assert "cutpaste on photos/bolt: change " in shown.out
+    assert shown.next[0].startswith("asbench train --dataset photos")
+    mine = run(f"{line} --set jitter=0.5 --variant loud --visible 4 --out mine.png")
+    assert mine.status == 0, mine.err
+    assert mine.next == [
+        "asbench generate --set=jitter=0.5 --dataset photos --visible 4.0 --method cutpaste "
+        "--variant loud"
+    ]
+    assert run(mine.next[0].removeprefix("asbench ")).status == 0  # into the same tiles
+    objects = run("preview --dataset photos --foreground --n 3 --out objects.png")
+    assert "photos/bolt: object found on" in objects.out
+
+
 def test_what_does_not_go_together_is_refused(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
