@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,9 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from asbench.nets.coreset import greedy_coreset, nearest_distances
 from asbench.nets.detector import Backbone, Detector, Protocol, Stage
 from asbench.nets.pretrained import check_choice, check_loaded
 from asbench.nets.resnet import STEM, ResNet18, freeze, measure_statistics
+from asbench.nets.smoothing import gaussian, smoothed
 from asbench.parameters import parameter
 from synth_store.types import UserError
 
@@ -24,10 +25,6 @@ VARIANTS = {
 widths as well. What either scores says what random features are worth, not what PatchCore is."""
 
 NEIGHBOURHOOD = 3
-PROJECTED = 128
-"""Dimensions in which the coreset is chosen."""
-BLOCK = 2048
-"""Remembered patches compared at once: bounds memory, changes no result but in the last bits."""
 
 
 @dataclass(eq=False)
@@ -136,59 +133,3 @@ class Patchcore(Detector):
     def image_scores(self, maps: Tensor) -> Tensor:
         """Return the largest value of each map."""
         return maps.amax(dim=(1, 2))
-
-
-def greedy_coreset(points: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Return the places of `count` of the points (N, C), each the farthest from those before it.
-
-    The first is drawn, the others follow: int64 (count,), on the points' device. Distances are
-    measured in a random projection to at most 128 dimensions. Source: Roth et al., algorithm 1;
-    Sener and Savarese, Active learning for convolutional neural networks: a core-set approach,
-    ICLR 2018; for the projection Johnson and Lindenstrauss.
-    """
-    if points.shape[1] > PROJECTED:
-        shape = (points.shape[1], PROJECTED)
-        points = points @ torch.randn(shape, generator=generator).to(points) / PROJECTED**0.5
-    points = points - points.mean(dim=0)  # short vectors lose fewer digits in the products below
-    lengths = points.square().sum(dim=1)
-    farthest = torch.full_like(lengths, math.inf)
-    chosen = torch.empty(count, dtype=torch.int64, device=points.device)
-    at = torch.randint(len(points), (1,), generator=generator).to(points.device)
-    for place in range(count):
-        chosen[place] = at[0]
-        # |p - c|^2 but for |c|^2 is one product of a matrix and a vector, read once.
-        from_here = lengths - 2 * (points @ points[at][0]) + lengths[at]
-        torch.minimum(farthest, from_here, out=farthest)
-        farthest[at] = -math.inf
-        at = farthest.argmax(keepdim=True)
-    return chosen
-
-
-def nearest_distances(points: Tensor, bank: Tensor) -> Tensor:
-    """Return the Euclidean distance of each point (P, C) from the nearest of the bank (K, C): (P,).
-
-    Everything in float32, also under autocast.
-    """
-    with torch.autocast(points.device.type, enabled=False):
-        points, bank = points.float(), bank.float()
-        parts = [
-            (part.square().sum(dim=1) - 2 * points @ part.mT).amin(dim=1)
-            for part in torch.split(bank, BLOCK)
-        ]
-        least = torch.stack(parts).amin(dim=0) + points.square().sum(dim=1)
-        return least.clamp_min(0).sqrt()
-
-
-def gaussian(sigma: float) -> Tensor:
-    """Return a Gaussian's weights at whole numbers, out to 4 sigma: (2r + 1,), adding to 1."""
-    reach = math.ceil(4 * sigma)
-    weights = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2)
-    return weights / weights.sum()
-
-
-def smoothed(maps: Tensor, kernel: Tensor) -> Tensor:
-    """Return maps (B, 1, H, W) convolved with a kernel along rows and columns, edges repeated."""
-    reach = len(kernel) // 2
-    maps = F.pad(maps, (reach, reach, reach, reach), mode="replicate")
-    maps = F.conv2d(maps, kernel.view(1, 1, -1, 1))
-    return F.conv2d(maps, kernel.view(1, 1, 1, -1))
