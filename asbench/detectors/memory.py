@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from asbench.nets.coreset import greedy_coreset
 from asbench.nets.detector import Protocol, Stage
-from asbench.nets.features import FeatureBatch, FeatureDetector, Features
+from asbench.nets.features import FeatureBatch, FeatureDetector, Features, as_cells, enlarged
 from asbench.nets.losses import focal_logits, margins
 from asbench.nets.scores import top_share
 from asbench.parameters import parameter
@@ -130,14 +130,14 @@ class Memory(FeatureDetector):
         self, parts: Sequence[Features], generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
         """Return patches that may be remembered, (n, C + D), and the normal each is of, (n,)."""
-        each = parts[0].coarse[0, 0].numel()
+        each = parts[0].coarse[0, ..., 0].numel()
         total = each * sum(map(len, parts))
         drawn = torch.zeros(total, dtype=torch.bool)
         drawn[torch.randperm(total, generator=generator)[:CANDIDATES]] = True
         rows, begin = [], 0
         for part in parts:
             here = drawn[begin : begin + each * len(part)].to(self.coarse.device)
-            rows.append(as_rows(standardised(patches(part), self.coarse))[here])
+            rows.append(standardised(patches(part).flatten(0, 2)[here], self.coarse))
             begin += each * len(part)
         return torch.cat(rows), (drawn.nonzero()[:, 0] // each).to(self.coarse.device)
 
@@ -158,32 +158,35 @@ class Memory(FeatureDetector):
 
     def learn(self, batch: FeatureBatch) -> Tensor:
         """Return margins and focal loss over the anomalous cells and some of the normal ones."""
-        inputs = as_rows(self.inputs(batch.features, self.unusual(batch.features, batch.source)))
+        unusual = batch.described
+        if unusual is None:
+            unusual = self.describe(batch.features, batch.source)
         share = batch.share.flatten()
         anomalous = share > MARKED
         drawn = torch.rand(len(share), device=share.device) < LEARNED
         kept = (anomalous | ((share == 0) & drawn)).nonzero()[:, 0]
-        logits, anomalous = self.head(inputs[kept])[:, 0].float(), anomalous[kept]
+        logits = self.head(self.inputs(batch.features, unusual, kept))[:, 0].float()
+        anomalous = anomalous[kept]
         self._follow(logits.detach()[~anomalous])
         return margins(logits, anomalous) + 10 * focal_logits(logits, anomalous, gamma=4.0)
 
     def judge(self, features: Features) -> Tensor:
         """Return the sum of both opinions: float32 (B, H/8, W/8), about 0 +- 1.4 on normals."""
-        unusual = self.unusual(features)
-        inputs = self.inputs(features, unusual)
-        batch, _, height, width = inputs.shape
-        logits: Tensor = self.head(as_rows(inputs)).float().view(batch, height, width)
+        unusual = self.describe(features)
+        batch, height, width, _ = features.fine.shape
+        logits: Tensor = self.head(self.inputs(features, unusual)).float()[:, 0]
+        logits = logits.view(batch, height, width)
         learned = (logits - self.logit[0]) / self.logit[1]
-        return learned + enlarged(unusual, height, width)[:, 0]
+        return learned + enlarged(unusual, height, width)[..., 0]
 
     def image_scores(self, maps: Tensor) -> Tensor:
         """Return the mean of the highest hundredth of each map."""
         return top_share(maps, TOP)
 
-    def unusual(self, features: Features, source: Tensor | None = None) -> Tensor:
-        """Return the distances in units of their spread on normals: (B, 1, H/16, W/16)."""
+    def describe(self, features: Features, source: Tensor | None = None) -> Tensor:
+        """Return the distances in units of their spread on normals: (B, H/16, W/16, 1)."""
         distances = self.distances(features, source)
-        return ((distances - self.near[0]) / self.near[1])[:, None]
+        return ((distances - self.near[0]) / self.near[1])[..., None]
 
     @torch.no_grad()
     def distances(self, features: Features, source: Tensor | None = None) -> Tensor:
@@ -195,8 +198,8 @@ class Memory(FeatureDetector):
             raise RuntimeError("the memory is empty: call prepare(normals, generator) first")
         with torch.autocast(self.bank.device.type, enabled=False):
             coarse = patches(features)
-            batch, _, height, width = coarse.shape
-            cells = as_rows(standardised(coarse, self.coarse))
+            batch, height, width, _ = coarse.shape
+            cells = standardised(coarse.flatten(0, 2), self.coarse)
             seen = cells @ self.directions
             squared = self.bank.square().sum(dim=1) - 2 * seen @ self.bank.mT
             if source is not None:
@@ -210,10 +213,19 @@ class Memory(FeatureDetector):
             outside = (cells - seen @ self.directions.mT).square().sum(dim=1)
             return (within + outside).sqrt().view(batch, height, width)
 
-    def inputs(self, features: Features, unusual: Tensor) -> Tensor:
-        """Return what the head sees of each cell: float32 (B, C + D + 1, H/8, W/8)."""
-        known = standardised(gathered(features), self.fine)
-        return torch.cat([known, enlarged(unusual, *known.shape[-2:])], dim=1)
+    def inputs(self, features: Features, unusual: Tensor, kept: Tensor | None = None) -> Tensor:
+        """Return what the head sees of cells, all or those kept: float32 (n, C + D + 1)."""
+        height, width = features.fine.shape[1:3]
+        parts = (
+            features.fine,
+            enlarged(features.coarse.float(), height, width),
+            enlarged(unusual, height, width),
+        )
+        fine, coarse, distances = (
+            part.flatten(0, 2) if kept is None else part.flatten(0, 2)[kept] for part in parts
+        )
+        known = standardised(torch.cat([fine.float(), coarse], dim=1), self.fine)
+        return torch.cat([known, distances], dim=1)
 
     @torch.no_grad()
     def _follow(self, logits: Tensor) -> None:
@@ -224,31 +236,24 @@ class Memory(FeatureDetector):
 
 
 def gathered(features: Features) -> Tensor:
-    """Return both levels at the fine one's size: float32 (B, C + D, H/8, W/8)."""
-    fine = features.fine.float()
-    return torch.cat([fine, enlarged(features.coarse.float(), *fine.shape[-2:])], dim=1)
+    """Return both levels at the fine one's size: float32 (B, H/8, W/8, C + D)."""
+    height, width = features.fine.shape[1:3]
+    return torch.cat(
+        [features.fine.float(), enlarged(features.coarse.float(), height, width)], dim=-1
+    )
 
 
 def patches(features: Features) -> Tensor:
-    """Return both levels at the coarse one's size: float32 (B, C + D, H/16, W/16)."""
-    return torch.cat([F.avg_pool2d(features.fine.float(), 2), features.coarse.float()], dim=1)
-
-
-def enlarged(maps: Tensor, height: int, width: int) -> Tensor:
-    """Return maps (B, C, h, w) at another size, bilinear."""
-    return F.interpolate(maps, (height, width), mode="bilinear", align_corners=False)
-
-
-def as_rows(maps: Tensor) -> Tensor:
-    """Return maps (B, C, H, W) as one row for each cell: (B H W, C)."""
-    return maps.permute(0, 2, 3, 1).flatten(0, 2)
+    """Return both levels at the coarse one's size: float32 (B, H/16, W/16, C + D)."""
+    fine = F.avg_pool2d(features.fine.float().permute(0, 3, 1, 2), 2)
+    return torch.cat([as_cells(fine), features.coarse.float()], dim=-1)
 
 
 def moments(parts: Iterable[Tensor]) -> Tensor:
-    """Return each channel's mean and deviation over all parts, (B, C, H, W) each: (2, C)."""
+    """Return each channel's mean and deviation over all parts, (B, H, W, C) each: (2, C)."""
     sums, count = torch.zeros((), dtype=torch.float64), 0
     for part in parts:
-        rows = as_rows(part).double()
+        rows = part.flatten(0, -2).double()
         sums = sums + torch.stack([rows.sum(dim=0), rows.square().sum(dim=0)])
         count += len(rows)
     mean, square = sums / count
@@ -256,10 +261,10 @@ def moments(parts: Iterable[Tensor]) -> Tensor:
     return torch.stack([mean, deviation]).float()
 
 
-def standardised(maps: Tensor, moments: Tensor) -> Tensor:
-    """Return maps less the mean, over the deviation, of each channel."""
-    mean, deviation = moments[:, :, None, None].unbind()
-    return (maps - mean) / deviation
+def standardised(rows: Tensor, moments: Tensor) -> Tensor:
+    """Return rows (..., C) less the mean, over the deviation, of each channel."""
+    mean, deviation = moments.unbind()
+    return (rows - mean) / deviation
 
 
 def principal(rows: Tensor) -> Tensor:

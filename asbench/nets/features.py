@@ -30,7 +30,7 @@ a core it is the quickest, since what is between layers stays in the cache."""
 class Features:
     """What a backbone says of B images: float16, each level averaged over 3x3 cells.
 
-    fine: (B, C, H/8, W/8); coarse: (B, D, H/16, W/16).
+    fine: (B, H/8, W/8, C); coarse: (B, H/16, W/16, D): the numbers of a cell lie together.
     """
 
     fine: Tensor
@@ -59,12 +59,27 @@ class FeatureBatch:
     """What a training step sees of images whose features are at hand.
 
     share: float32 (B, H/8, W/8), how much of each cell is anomalous, in [0, 1]; source: int64 (B,),
-    which of the remembered normals each image is or was drawn on, -1 where it is none of them.
+    which of the remembered normals each image is or was drawn on, -1 where it is none of them;
+    described: what the detector's `describe` says of them, None where it has not been asked.
     """
 
     features: Features
     share: Tensor
     source: Tensor
+    described: Tensor | None = None
+
+
+def as_cells(maps: Tensor) -> Tensor:
+    """Return maps (B, C, H, W) with the channels of a cell side by side: (B, H, W, C)."""
+    return maps.permute(0, 2, 3, 1).contiguous()
+
+
+def enlarged(cells: Tensor, height: int, width: int) -> Tensor:
+    """Return cells (B, h, w, C) at another size, bilinear: (B, H, W, C)."""
+    maps = F.interpolate(
+        cells.permute(0, 3, 1, 2), (height, width), mode="bilinear", align_corners=False
+    )
+    return as_cells(maps)
 
 
 def cell_share(mask: Tensor) -> Tensor:
@@ -119,7 +134,7 @@ class FeatureDetector(Detector):
                     F.avg_pool2d(level, 3, 1, 1, count_include_pad=False)
                     for level in self.extractor(some)[1:]
                 )
-                parts.append(Features(*(level.half() for level in blurred)))
+                parts.append(Features(*(as_cells(level).half() for level in blurred)))
             return Features.together(parts)
 
     def prepare(self, normals: Tensor, generator: torch.Generator) -> None:
@@ -135,6 +150,13 @@ class FeatureDetector(Detector):
     @abstractmethod
     def remember(self, normals: Features, generator: torch.Generator) -> None:
         """Look at the features of the training normals before the first step."""
+
+    def describe(self, features: Features, source: Tensor) -> Tensor | None:
+        """Return what it knows of images beside their features, (B, ...), all training long.
+
+        source: as in `FeatureBatch`. Asked for once an image, after `remember`; None for nothing.
+        """
+        return None
 
     @abstractmethod
     def learn(self, batch: FeatureBatch) -> Tensor:

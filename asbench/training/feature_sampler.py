@@ -13,6 +13,8 @@ from asbench.training.sampler import Indices, stored_at
 from synth_store import Normals, StoredSet, Stream
 from synth_store.types import Image
 
+SOME = 16
+"""Images described at once."""
 Counted = Callable[[int, int], None]
 """Told how many of how many images have been looked at."""
 
@@ -41,7 +43,7 @@ class FeatureSampler:
         position = {int(stored): place for place, stored in enumerate(at[0])}
         drawn = _drawn(schedule, batch, steps)
         total, done = sum(len(of) for of in drawn[1:]), 0
-        features, shares = [normals], [torch.zeros((len(normals), *normals.fine.shape[-2:]))]
+        features, shares = [normals], [torch.zeros((len(normals), *normals.fine.shape[1:3]))]
         sources = [torch.arange(len(normals))]
         self.place: list[dict[int, int]] = [{i: i for i in range(len(normals))}]
         """By source of the stream and index there, the place in the pool."""
@@ -65,6 +67,12 @@ class FeatureSampler:
         self.features = Features.together(features)
         self.share = torch.cat(shares).to(device)
         self.source = torch.cat(sources).to(device)
+        described = [
+            detector.describe(self.features[i : i + SOME], self.source[i : i + SOME])
+            for i in range(0, len(self.source), SOME)
+        ]
+        known = [part for part in described if part is not None]
+        self.described = torch.cat(known) if known else None
 
     def batch_at(self, step: int) -> FeatureBatch:
         """Return the batch of a step; steps beyond those that were announced are not known."""
@@ -73,7 +81,10 @@ class FeatureSampler:
         at = torch.tensor([self.place[source][index] for source, index in pairs])
         at = at.to(self.share.device)
         return FeatureBatch(
-            self.features.chosen(at), self.share.index_select(0, at), self.source[at]
+            self.features.chosen(at),
+            self.share.index_select(0, at),
+            self.source[at],
+            None if self.described is None else self.described.index_select(0, at),
         )
 
 
