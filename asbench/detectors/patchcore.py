@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from asbench.nets.backbones import LAYERS, Frozen
+from asbench.nets.coreset import greedy_coreset, nearest_distances
 from asbench.nets.detector import Backbone, Detector, Protocol, Stage
 from asbench.nets.pretrained import check_choice, check_loaded
 from asbench.nets.resnet import STEM, ResNet18, freeze, measure_statistics
+from asbench.nets.smoothing import gaussian, smoothed
 from asbench.parameters import parameter
 from synth_store.types import UserError
 
 VARIANTS = {
+    "lite0": {"pretrained": "lite0", "coreset": 0.01},
     "scratch": {"pretrained": "none"},
     "tiny-scratch": {"pretrained": "none", "width": 8},
 }
-"""`scratch`: random features, for where there are no weights. `tiny-scratch`: an eighth of the
-widths as well. What either scores says what random features are worth, not what PatchCore is."""
+"""`lite0`: on EfficientNet-Lite0, whose weights are always at hand, with the smallest memory that
+the paper reports. `scratch`: random features, for where there are no weights. `tiny-scratch`: an
+eighth of the widths as well. What those two score says what random features are worth, not what
+PatchCore is."""
+
+LITE0 = "lite0"
 
 NEIGHBOURHOOD = 3
-PROJECTED = 128
-"""Dimensions in which the coreset is chosen."""
-BLOCK = 2048
-"""Remembered patches compared at once: bounds memory, changes no result but in the last bits."""
 
 
 @dataclass(eq=False)
@@ -39,8 +42,8 @@ class Patchcore(Detector):
     layer 3 enlarged to layer 2's size. A greedy coreset of them is kept: again and again the patch
     that lies farthest from all that were chosen, found in a random projection to 128 dimensions.
 
-    Two things differ from the authors': the features are a ResNet-18's, as in the other detectors
-    here, not a Wide ResNet-50's; and the score of an image is its map's largest value, without the
+    Two things differ from the authors': the features are a ResNet-18's, or Lite0's, not a Wide
+    ResNet-50's; and the score of an image is its map's largest value, without the
     factor made of the nearest patch's own neighbours (their equation 7). Maps are distances, from 0
     up without a bound. The normals that it remembers lie nearer than others do: its threshold is
     chosen on normals kept out of the memory, and means little where none are (`--kept-out 0`).
@@ -56,7 +59,9 @@ class Patchcore(Detector):
     stride = 16
 
     width: int = parameter(64, "Channels of layer 1; 64 is the published ResNet-18.")
-    pretrained: str = parameter("imagenet", "`imagenet` (only at width 64) or `none`.")
+    pretrained: str = parameter(
+        "imagenet", "`imagenet` (ResNet-18, only at width 64), `lite0` or `none`."
+    )
     coreset: float = parameter(
         0.1, "Share of all patches that is remembered; the paper reports 0.25, 0.1 and 0.01."
     )
@@ -72,10 +77,13 @@ class Patchcore(Detector):
                 "cannot be built: width must be at least 1, coreset above 0 and at most 1, sigma "
                 "positive."
             )
-        check_choice("patchcore", self.pretrained, ("imagenet", "none"), self.width)
+        check_choice("patchcore", self.pretrained, ("imagenet", LITE0, "none"), self.width)
         self.loaded = self.pretrained == "none"
-        self.extractor = ResNet18(self.width, depth=3)
-        freeze(self.extractor)
+        if self.pretrained == LITE0:
+            self.extractor: nn.Module = Frozen(LITE0)
+        else:
+            self.extractor = ResNet18(self.width, depth=3)
+            freeze(self.extractor)
         self.bank: Tensor
         self.register_buffer("bank", torch.empty(0))
         self.register_buffer("kernel", gaussian(self.sigma), persistent=False)
@@ -84,19 +92,23 @@ class Patchcore(Detector):
         """Stem and layers 1 to 3, in eval mode throughout."""
         if self.pretrained == "none":
             return None
-        layers = (*STEM, "layer1", "layer2", "layer3")
-        return Backbone("resnet18", layers, folded=True, instead="patchcore@scratch")
+        if isinstance(self.extractor, Frozen):
+            return self.extractor.needed()
+        return Backbone("resnet18", (*STEM, *LAYERS), folded=True, instead="patchcore@scratch")
 
     def load_backbone(self, tensors: Mapping[str, Tensor]) -> None:
         """Fill the extractor."""
-        self.extractor.load_state_dict(dict(tensors))
+        if isinstance(self.extractor, Frozen):
+            self.extractor.fill(tensors)
+        else:
+            self.extractor.load_state_dict(dict(tensors))
         self.loaded = True
 
     @torch.no_grad()
     def prepare(self, normals: Tensor, generator: torch.Generator) -> None:
         """Remember a coreset of the patches of all normals."""
         check_loaded("patchcore", self.loaded)
-        device = self.extractor.mean.device
+        device = self.get_buffer("kernel").device
         batches = (some.to(device).float() / 255 for some in torch.split(normals, 8))
         if self.pretrained == "none":
             chosen = torch.randperm(len(normals), generator=generator)[:64]
@@ -112,11 +124,13 @@ class Patchcore(Detector):
         return ()
 
     def patches(self, images: Tensor) -> Tensor:
-        """Return the features of every patch: float32 (B, H/8, W/8, 6 `width`)."""
+        """Return the features of every patch: float32 (B, H/8, W/8, 6 `width`), 152 on Lite0."""
         levels = self.extractor(images)
+        if not isinstance(self.extractor, Frozen):
+            levels = [levels[name] for name in LAYERS]
         fine, coarse = (
-            F.avg_pool2d(levels[name].float(), NEIGHBOURHOOD, 1, NEIGHBOURHOOD // 2)
-            for name in ("layer2", "layer3")
+            F.avg_pool2d(level.float(), NEIGHBOURHOOD, 1, NEIGHBOURHOOD // 2)
+            for level in levels[1:]
         )
         coarse = F.interpolate(coarse, fine.shape[-2:], mode="bilinear", align_corners=False)
         return torch.cat([fine, coarse], dim=1).permute(0, 2, 3, 1)
@@ -136,59 +150,3 @@ class Patchcore(Detector):
     def image_scores(self, maps: Tensor) -> Tensor:
         """Return the largest value of each map."""
         return maps.amax(dim=(1, 2))
-
-
-def greedy_coreset(points: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Return the places of `count` of the points (N, C), each the farthest from those before it.
-
-    The first is drawn, the others follow: int64 (count,), on the points' device. Distances are
-    measured in a random projection to at most 128 dimensions. Source: Roth et al., algorithm 1;
-    Sener and Savarese, Active learning for convolutional neural networks: a core-set approach,
-    ICLR 2018; for the projection Johnson and Lindenstrauss.
-    """
-    if points.shape[1] > PROJECTED:
-        shape = (points.shape[1], PROJECTED)
-        points = points @ torch.randn(shape, generator=generator).to(points) / PROJECTED**0.5
-    points = points - points.mean(dim=0)  # short vectors lose fewer digits in the products below
-    lengths = points.square().sum(dim=1)
-    farthest = torch.full_like(lengths, math.inf)
-    chosen = torch.empty(count, dtype=torch.int64, device=points.device)
-    at = torch.randint(len(points), (1,), generator=generator).to(points.device)
-    for place in range(count):
-        chosen[place] = at[0]
-        # |p - c|^2 but for |c|^2 is one product of a matrix and a vector, read once.
-        from_here = lengths - 2 * (points @ points[at][0]) + lengths[at]
-        torch.minimum(farthest, from_here, out=farthest)
-        farthest[at] = -math.inf
-        at = farthest.argmax(keepdim=True)
-    return chosen
-
-
-def nearest_distances(points: Tensor, bank: Tensor) -> Tensor:
-    """Return the Euclidean distance of each point (P, C) from the nearest of the bank (K, C): (P,).
-
-    Everything in float32, also under autocast.
-    """
-    with torch.autocast(points.device.type, enabled=False):
-        points, bank = points.float(), bank.float()
-        parts = [
-            (part.square().sum(dim=1) - 2 * points @ part.mT).amin(dim=1)
-            for part in torch.split(bank, BLOCK)
-        ]
-        least = torch.stack(parts).amin(dim=0) + points.square().sum(dim=1)
-        return least.clamp_min(0).sqrt()
-
-
-def gaussian(sigma: float) -> Tensor:
-    """Return a Gaussian's weights at whole numbers, out to 4 sigma: (2r + 1,), adding to 1."""
-    reach = math.ceil(4 * sigma)
-    weights = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2)
-    return weights / weights.sum()
-
-
-def smoothed(maps: Tensor, kernel: Tensor) -> Tensor:
-    """Return maps (B, 1, H, W) convolved with a kernel along rows and columns, edges repeated."""
-    reach = len(kernel) // 2
-    maps = F.pad(maps, (reach, reach, reach, reach), mode="replicate")
-    maps = F.conv2d(maps, kernel.view(1, 1, -1, 1))
-    return F.conv2d(maps, kernel.view(1, 1, 1, -1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -90,7 +90,8 @@ class Protocol:
 class Stage:
     """One leg of training. Its length is `share` of all steps; the shares of a detector add to 1.
 
-    `trains` are put in train mode, everything else in eval mode. `loss` maps a batch to a scalar.
+    `trains` are put in train mode, everything else in eval mode. `loss` maps a batch to a scalar: a
+    `Batch`, or of a detector on features also the `FeatureBatch` that its sampler gives.
     `schedules` are stepped once after every optimiser step; they are made for `steps` steps.
     """
 
@@ -99,7 +100,7 @@ class Stage:
     trains: tuple[nn.Module, ...]
     optimizers: tuple[Optimizer, ...]
     schedules: tuple[LRScheduler, ...]
-    loss: Callable[[Batch], Tensor]
+    loss: Callable[[Any], Tensor]
 
 
 @dataclass(frozen=True)

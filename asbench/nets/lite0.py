@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from asbench.nets.resnet import init_kaiming
+
 STAGES = (
     (1, 3, 1, 1, 16),
     (2, 3, 2, 6, 24),
@@ -46,6 +48,7 @@ class Lite0(nn.Module):
         super().__init__()
         self._conv_stem = Same(3, STEM, 3, stride=2)
         self._blocks = nn.ModuleList(islice(_blocks(), blocks))
+        init_kaiming(self)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Map float32 (B, 3, H, W) in [0, 1] to every block's output, (B, C, H/s, W/s).

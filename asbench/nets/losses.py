@@ -1,4 +1,4 @@
-"""Losses of DRAEM, kept to the published formulas with their constants.
+"""Losses, kept to the published formulas with their constants.
 
 All of them work in float32 whatever the precision of the network: SSIM's variances are differences
 of nearly equal numbers, which bfloat16 cannot hold.
@@ -10,6 +10,7 @@ from functools import cache
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 SSIM_WINDOW = 11
 SSIM_SIGMA = 1.5
@@ -94,3 +95,25 @@ def focal(probabilities: Tensor, mask: Tensor, gamma: float = 2.0) -> Tensor:
         target = torch.cat([1.0 - mask, mask], dim=1).clamp(FOCAL_SMOOTH, 1.0 - FOCAL_SMOOTH)
         p_true = (target * probabilities.float()).sum(dim=1) + FOCAL_SMOOTH
         return (-((1.0 - p_true) ** gamma) * p_true.log()).mean()
+
+
+def focal_logits(logits: Tensor, anomalous: Tensor, gamma: float) -> Tensor:
+    """Return the focal loss of logits, without class weights: a scalar.
+
+    logits: float (n,); anomalous: bool (n,). With p_t the probability of the truth, the mean of
+    -(1 - p_t)^gamma ln p_t. Source: Lin et al., Focal loss, ICCV 2017.
+    """
+    told = torch.where(anomalous, logits, -logits).float()
+    return (-(torch.sigmoid(-told) ** gamma) * F.logsigmoid(told)).mean()
+
+
+def margins(logits: Tensor, anomalous: Tensor, margin: float = 0.5) -> Tensor:
+    """Return the truncated L1 loss: a scalar, 0 where all are beyond the margin on their side.
+
+    logits: float (n,); anomalous: bool (n,). The mean over normals of how far they are above
+    -margin, and over anomalies of how far below +margin; a side without members adds nothing.
+    Source: Liu et al., SimpleNet, CVPR 2023, equation 6.
+    """
+    short = (margin - torch.where(anomalous, logits, -logits)).clamp_min(0)
+    sides = ((short * side).sum() / side.sum().clamp_min(1) for side in (anomalous, ~anomalous))
+    return torch.stack(list(sides)).sum()

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from asbench.nets import checkpoint
 from asbench.nets.detector import Batch, Detector, Stage
+from asbench.nets.features import FeatureBatch
 from asbench.nets.seeds import address_generator, address_seed, private_rng, seed_rng
 from asbench.training.selection import BestOnTest
 from synth_store.types import UserError
@@ -41,7 +42,7 @@ class Trajectory:
 
 def fit(
     detector: Detector,
-    batch_at: Callable[[int], Batch],
+    batch_at: Callable[[int], Batch | FeatureBatch],
     *,
     steps: int,
     seed: int,
@@ -113,9 +114,8 @@ def fit(
                     part.train()
 
             batch = batch_at(step)
-            if detector.protocol.augment is not None:
-                batch = detector.protocol.augment(batch, address_generator("augment", seed, step))
-            batch = replace(batch, image=batch.image.contiguous(memory_format=torch.channels_last))
+            if isinstance(batch, Batch):
+                batch = _augmented(detector, batch, seed, step)
 
             seed_rng(address_seed("step", seed, step), device)
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
@@ -134,6 +134,14 @@ def fit(
             if (step + 1) % checkpoint_every == 0 or step + 1 == steps:
                 now = save(step + 1)
     return now
+
+
+def _augmented(detector: Detector, batch: Batch, seed: int, step: int) -> Batch:
+    """Return the batch as the detector's protocol changes base images, its images channels-last."""
+    augment = detector.protocol.augment
+    if augment is not None:
+        batch = augment(batch, address_generator("augment", seed, step))
+    return replace(batch, image=batch.image.contiguous(memory_format=torch.channels_last))
 
 
 class LossCurve:

@@ -7,7 +7,8 @@ import platform
 import shlex
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -28,14 +29,16 @@ from asbench.evaluation.thresholds import Rule, by_default
 from asbench.evaluation.trained import Trained
 from asbench.nets import checkpoint
 from asbench.nets.detector import Detector
+from asbench.nets.features import FeatureDetector, Features
 from asbench.nets.weights import save_weights
 from asbench.parameters import takes
 from asbench.results import BEST_ON_TEST, SUBSETS, KeptOut, Run, Scores, Selected
 from asbench.settings import TrainSettings
+from asbench.training.feature_sampler import FeatureSampler, features_of
 from asbench.training.loop import Trajectory
 from asbench.training.loop import fit as fit_detector
 from asbench.training.plan import Plan, plan_run
-from asbench.training.sampler import open_sampler
+from asbench.training.sampler import Sampler, open_sampler
 from asbench.training.selection import BestOnTest
 from asbench.training.sources import naming_the_mend
 from asbench.training.threshold import kept_rows
@@ -74,16 +77,14 @@ def execute(plan: Plan) -> Trained:
     flavour = flavour_of(resolve(decides["detector"])[0], plan.test.geometry) if parity else None
 
     # The stream of items, and the detector that learns from it.
-    normals, test = plan.normals, plan.test
+    test = plan.test
     model = build(decides["detector"], decides["seed"], training.settings).to(where)
     if plan.pretrained is not None:
         model.load_backbone(plan.pretrained.tensors)
-    pixels = torch.from_numpy(np.stack([normals[i] for i in plan.trained])).permute(0, 3, 1, 2)
-    start = perf_counter()
-    model.prepare(pixels, torch.Generator().manual_seed(decides["seed"]))
-    prepared = perf_counter() - start
-    del pixels
     what = f"{decides['detector']} on {decides['dataset']}/{decides['category']}"
+    start = perf_counter()
+    known = _prepare(plan, model, partial(progress, f"looking at normals of {what}"))
+    prepared = perf_counter() - start
     before = None
     if training.untrained:
         untrained = test.scores(model, where, partial(progress, f"scoring untrained {what}"))
@@ -94,7 +95,7 @@ def execute(plan: Plan) -> Trained:
         score = partial(_sum_on_test, plan, model, judged, partial(progress, f"judging {what}"))
         every, steps = decides["select_every"], decides["steps"]
         best = BestOnTest(score, every, steps, folder / "checkpoint")
-    trajectory = _fit(plan, model, what, best)
+    trajectory = _fit(plan, model, known, what, best)
     if not trajectory.done:
         raise Interrupted(
             f"stopped at step {trajectory.steps} of {decides['steps']}, saved in {folder}: the "
@@ -130,6 +131,18 @@ def _with_rule(trained: Trained, training: TrainSettings) -> Trained:
         results.set_threshold(trained.folder, ruled.threshold)
         training.notify(f"its threshold is now {ruled.threshold.value:.4g}: {ruled.threshold.rule}")
     return Trained(trained.folder, str(trained.device))
+
+
+def _prepare(plan: Plan, model: Detector, progress: Callable[[int, int], None]) -> Features | None:
+    """Let a detector look at the normals that train; return their features if it uses them."""
+    generator = torch.Generator().manual_seed(plan.training.seed)
+    if isinstance(model, FeatureDetector):
+        known = features_of(model, plan.normals, plan.trained, progress)
+        model.remember(known, generator)
+        return known
+    pixels = torch.from_numpy(np.stack([plan.normals[i] for i in plan.trained]))
+    model.prepare(pixels.permute(0, 3, 1, 2), generator)
+    return None
 
 
 def _sum_on_test(
@@ -194,15 +207,19 @@ def record(
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)
 
 
-def _fit(plan: Plan, model: Detector, what: str, best: BestOnTest | None) -> Trajectory:
-    """Train, or go on from where an earlier call was stopped; `what` names it to `progress`."""
+def _fit(
+    plan: Plan, model: Detector, known: Features | None, what: str, best: BestOnTest | None
+) -> Trajectory:
+    """Train, or go on from where an earlier call was stopped; `what` names it to `progress`.
+
+    known: the features of the normals, for a detector that learns from features.
+    """
     training, decides, folder = plan.training, plan.decides, plan.folder / "checkpoint"
     if not decides["steps"]:
         return Trajectory(losses=(), seconds=0.0, steps=0, done=True)
     begun = checkpoint.peek(folder)
     if begun is not None:
         training.notify(f"run {plan.id} continues from step {begun['step']} of {decides['steps']}")
-    sets, batch = plan.sources.sets, decides["batch"]
 
     def heard(done: int, loss: float) -> None:
         training.watch(done, loss)
@@ -210,9 +227,7 @@ def _fit(plan: Plan, model: Detector, what: str, best: BestOnTest | None) -> Tra
 
     with (
         naming_the_mend(plan.store),
-        open_sampler(
-            plan.normals, sets, plan.schedule, batch, plan.device, plan.indices
-        ) as sampler,
+        _sampler(plan, model, known, what) as sampler,
     ):
         return fit_detector(
             model,
@@ -227,6 +242,20 @@ def _fit(plan: Plan, model: Detector, what: str, best: BestOnTest | None) -> Tra
             stop=training.stop,
             best=best,
         )
+
+
+@contextmanager
+def _sampler(
+    plan: Plan, model: Detector, known: Features | None, what: str
+) -> Iterator[Sampler | FeatureSampler]:
+    """Give what hands out the batches: pixels, or features where the detector learns from those."""
+    sets, batch, schedule = plan.sources.sets, plan.decides["batch"], plan.schedule
+    if isinstance(model, FeatureDetector) and known is not None:
+        steps, seen = plan.decides["steps"], partial(plan.training.progress, f"looking for {what}")
+        yield FeatureSampler(model, known, sets, schedule, batch, steps, plan.indices, seen)
+        return
+    with open_sampler(plan.normals, sets, schedule, batch, plan.device, plan.indices) as sampler:
+        yield sampler
 
 
 def _environment(device: torch.device) -> dict[str, Any]:

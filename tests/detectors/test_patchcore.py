@@ -8,14 +8,10 @@ from scipy.spatial.distance import cdist
 from sklearn.metrics import roc_auc_score
 
 from asbench.detectors import build, pretrained_of
-from asbench.detectors import patchcore as module
-from asbench.detectors.patchcore import (
-    gaussian,
-    greedy_coreset,
-    nearest_distances,
-    smoothed,
-)
 from asbench.evaluation.predict import predict
+from asbench.nets import coreset
+from asbench.nets.coreset import greedy_coreset, nearest_distances
+from asbench.nets.smoothing import gaussian, smoothed
 from asbench.nets.weights import load_weights, save_weights
 from synth_store.types import UserError
 from tests.squares import normals, squares
@@ -66,7 +62,7 @@ def test_a_projection_keeps_distances_about_as_they_are():
 
 @pytest.mark.parametrize("block", [1, 7, 2048])
 def test_nearest_distances_are_those_of_all_pairs(block, monkeypatch):
-    monkeypatch.setattr(module, "BLOCK", block)
+    monkeypatch.setattr(coreset, "BLOCK", block)
     some, bank = points(50, 30) + 4, points(23, 30, 1) + 4
     expected = cdist(some.double(), bank.double()).min(axis=1)
     np.testing.assert_allclose(nearest_distances(some, bank), expected, rtol=1e-4)
@@ -158,7 +154,7 @@ def test_refusals():
     for wrong in ({"width": 0}, {"coreset": 0.0}, {"coreset": 1.5}, {"sigma": 0.0}):
         with pytest.raises(UserError, match="cannot be built"):
             build("patchcore", 0, SMALL | wrong)
-    with pytest.raises(UserError, match="choose imagenet, none"):
+    with pytest.raises(UserError, match="choose imagenet, lite0, none"):
         build("patchcore", 0, SMALL | {"pretrained": "full"})
     with pytest.raises(RuntimeError, match="memory is empty"):
         build("patchcore", 0, SMALL)(squares(0).image)

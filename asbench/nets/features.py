@@ -1,0 +1,185 @@
+"""Detectors that learn from what a frozen backbone says of an image, never from its pixels."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from asbench.nets.backbones import KINDS, Frozen
+from asbench.nets.detector import Backbone, Batch, Detector
+from asbench.nets.pretrained import check_loaded
+from asbench.nets.smoothing import gaussian, smoothed
+from synth_store.types import UserError
+
+RANDOM = "random"
+"""In place of a backbone's name: EfficientNet-Lite0 with weights that nobody trained."""
+CELL, COARSE = 8, 16
+"""Strides of the two levels that are used, in pixels."""
+TOGETHER = 4
+"""Images that pass through a backbone at once, always: features depend on it in their last bits. On
+a core it is the quickest, since what is between layers stays in the cache."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a backbone says of B images: float16, each level averaged over 3x3 cells.
+
+    fine: (B, H/8, W/8, C); coarse: (B, H/16, W/16, D): the numbers of a cell lie together.
+    """
+
+    fine: Tensor
+    coarse: Tensor
+
+    def __len__(self) -> int:
+        return len(self.fine)
+
+    def __getitem__(self, part: slice) -> Features:
+        return Features(self.fine[part], self.coarse[part])
+
+    def chosen(self, at: Tensor) -> Features:
+        """Return the features of the images at these places, int64 (B,)."""
+        return Features(self.fine.index_select(0, at), self.coarse.index_select(0, at))
+
+    @staticmethod
+    def together(parts: list[Features]) -> Features:
+        """Return the features of all parts, one after the other."""
+        return Features(
+            torch.cat([part.fine for part in parts]), torch.cat([part.coarse for part in parts])
+        )
+
+
+@dataclass(frozen=True)
+class FeatureBatch:
+    """What a training step sees of images whose features are at hand.
+
+    share: float32 (B, H/8, W/8), how much of each cell is anomalous, in [0, 1]; source: int64 (B,),
+    which of the remembered normals each image is or was drawn on, -1 where it is none of them;
+    described: what the detector's `describe` says of them, None where it has not been asked.
+    """
+
+    features: Features
+    share: Tensor
+    source: Tensor
+    described: Tensor | None = None
+
+
+def as_cells(maps: Tensor) -> Tensor:
+    """Return maps (B, C, H, W) with the channels of a cell side by side: (B, H, W, C)."""
+    return maps.permute(0, 2, 3, 1).contiguous()
+
+
+def enlarged(cells: Tensor, height: int, width: int) -> Tensor:
+    """Return cells (B, h, w, C) at another size, bilinear: (B, H, W, C)."""
+    maps = F.interpolate(
+        cells.permute(0, 3, 1, 2), (height, width), mode="bilinear", align_corners=False
+    )
+    return as_cells(maps)
+
+
+def cell_share(mask: Tensor) -> Tensor:
+    """Return how much of each cell is marked: float32 (B, 1, H, W) to (B, H/8, W/8)."""
+    return F.avg_pool2d(mask, CELL)[:, 0]
+
+
+class FeatureDetector(Detector):
+    """A detector on a frozen backbone; `backbone_name` is a parameter of every one of them.
+
+    Trained from stored features or, where a batch brings pixels, from those it computes: the same
+    numbers either way. Training-time augmentation of the image is what it gives up.
+    """
+
+    stride: ClassVar[int] = COARSE
+
+    backbone_name: str
+    sigma: float
+
+    def make_backbone(self) -> None:
+        """Build the backbone of the parameters, and what smooths the maps."""
+        if self.backbone_name not in (*KINDS, RANDOM):
+            raise UserError(
+                f"backbone_name={self.backbone_name!r} is unknown: choose from "
+                f"{', '.join((*KINDS, RANDOM))}."
+            )
+        if self.sigma <= 0:
+            raise UserError(f"sigma={self.sigma:g} smooths nothing: it must be positive.")
+        self.extractor = Frozen("lite0" if self.backbone_name == RANDOM else self.backbone_name)
+        self.register_buffer("kernel", gaussian(self.sigma), persistent=False)
+
+    @property
+    def channels(self) -> tuple[int, int]:
+        """Channels of the fine and of the coarse level."""
+        return self.extractor.channels[1], self.extractor.channels[2]
+
+    def backbone(self) -> Backbone | None:
+        """Return the pretrained network; None for the random one."""
+        return None if self.backbone_name == RANDOM else self.extractor.needed()
+
+    def load_backbone(self, tensors: Mapping[str, Tensor]) -> None:
+        """Fill the backbone."""
+        self.extractor.fill(tensors)
+
+    @torch.no_grad()
+    def look(self, images: Tensor) -> Features:
+        """Return the features of float32 (B, 3, H, W) images in [0, 1]."""
+        with torch.autocast(images.device.type, enabled=False):
+            parts = []
+            for some in torch.split(images, TOGETHER):
+                blurred = (
+                    F.avg_pool2d(level, 3, 1, 1, count_include_pad=False)
+                    for level in self.extractor(some)[1:]
+                )
+                parts.append(Features(*(as_cells(level).half() for level in blurred)))
+            return Features.together(parts)
+
+    def prepare(self, normals: Tensor, generator: torch.Generator) -> None:
+        """Look at the training normals, uint8 (N, 3, H, W), and remember their features."""
+        if self.backbone_name != RANDOM:
+            check_loaded(type(self).__name__.lower(), self.extractor.filled)
+        device = self.get_buffer("kernel").device
+        parts = [
+            self.look(some.to(device).float() / 255) for some in torch.split(normals, TOGETHER)
+        ]
+        self.remember(Features.together(parts), generator)
+
+    @abstractmethod
+    def remember(self, normals: Features, generator: torch.Generator) -> None:
+        """Look at the features of the training normals before the first step."""
+
+    def describe(self, features: Features, source: Tensor) -> Tensor | None:
+        """Return what it knows of images beside their features, (B, ...), all training long.
+
+        source: as in `FeatureBatch`. Asked for once an image, after `remember`; None for nothing.
+        """
+        return None
+
+    @abstractmethod
+    def learn(self, batch: FeatureBatch) -> Tensor:
+        """Return the loss of a batch: a scalar."""
+
+    @abstractmethod
+    def judge(self, features: Features) -> Tensor:
+        """Return how anomalous each cell is: float32 (B, H/8, W/8), higher = worse."""
+
+    def loss(self, batch: Batch | FeatureBatch) -> Tensor:
+        """Return the loss of a batch of pixels or of features: a scalar."""
+        if isinstance(batch, Batch):
+            nowhere = torch.full((len(batch.image),), -1, device=batch.image.device)
+            batch = FeatureBatch(self.look(batch.image), cell_share(batch.mask), nowhere)
+        return self.learn(batch)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the smoothed maps: float32 (B, H, W)."""
+        return self.maps(self.look(images))
+
+    def maps(self, features: Features) -> Tensor:
+        """Return the cells' values at the image's size, smoothed: float32 (B, H, W)."""
+        cells = self.judge(features)
+        size = [side * CELL for side in cells.shape[-2:]]
+        maps = F.interpolate(cells[:, None], size, mode="bilinear", align_corners=False)
+        return smoothed(maps, self.get_buffer("kernel"))[:, 0]

@@ -1,0 +1,24 @@
+"""Smoothing of anomaly maps."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def gaussian(sigma: float) -> Tensor:
+    """Return a Gaussian's weights at whole numbers, out to 4 sigma: (2r + 1,), adding to 1."""
+    reach = math.ceil(4 * sigma)
+    weights = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2)
+    return weights / weights.sum()
+
+
+def smoothed(maps: Tensor, kernel: Tensor) -> Tensor:
+    """Return maps (B, 1, H, W) convolved with a kernel along rows and columns, edges repeated."""
+    reach = len(kernel) // 2
+    maps = F.pad(maps, (reach, reach, reach, reach), mode="replicate")
+    maps = F.conv2d(maps, kernel.view(1, 1, -1, 1))
+    return F.conv2d(maps, kernel.view(1, 1, 1, -1))
