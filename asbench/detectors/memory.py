@@ -13,7 +13,14 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from asbench.nets.coreset import greedy_coreset
 from asbench.nets.detector import Protocol, Stage
-from asbench.nets.features import FeatureBatch, FeatureDetector, Features, as_cells, enlarged
+from asbench.nets.features import (
+    FeatureBatch,
+    FeatureDetector,
+    Features,
+    as_cells,
+    averaged,
+    enlarged,
+)
 from asbench.nets.losses import focal_logits, margins
 from asbench.nets.scores import top_share
 from asbench.parameters import parameter
@@ -215,17 +222,12 @@ class Memory(FeatureDetector):
 
     def inputs(self, features: Features, unusual: Tensor, kept: Tensor | None = None) -> Tensor:
         """Return what the head sees of cells, all or those kept: float32 (n, C + D + 1)."""
-        height, width = features.fine.shape[1:3]
-        parts = (
-            features.fine,
-            enlarged(features.coarse.float(), height, width),
-            enlarged(unusual, height, width),
-        )
-        fine, coarse, distances = (
+        known = gathered(features)
+        parts = known, enlarged(unusual, *known.shape[1:3])
+        rows, distances = (
             part.flatten(0, 2) if kept is None else part.flatten(0, 2)[kept] for part in parts
         )
-        known = standardised(torch.cat([fine.float(), coarse], dim=1), self.fine)
-        return torch.cat([known, distances], dim=1)
+        return torch.cat([standardised(rows, self.fine), distances], dim=1)
 
     @torch.no_grad()
     def _follow(self, logits: Tensor) -> None:
@@ -236,17 +238,15 @@ class Memory(FeatureDetector):
 
 
 def gathered(features: Features) -> Tensor:
-    """Return both levels at the fine one's size: float32 (B, H/8, W/8, C + D)."""
-    height, width = features.fine.shape[1:3]
-    return torch.cat(
-        [features.fine.float(), enlarged(features.coarse.float(), height, width)], dim=-1
-    )
+    """Return both levels, averaged, at the fine one's size: float32 (B, H/8, W/8, C + D)."""
+    fine, coarse = averaged(features.fine), averaged(features.coarse)
+    return torch.cat([fine, enlarged(coarse, *fine.shape[1:3])], dim=-1)
 
 
 def patches(features: Features) -> Tensor:
-    """Return both levels at the coarse one's size: float32 (B, H/16, W/16, C + D)."""
-    fine = F.avg_pool2d(features.fine.float().permute(0, 3, 1, 2), 2)
-    return torch.cat([as_cells(fine), features.coarse.float()], dim=-1)
+    """Return both levels, averaged, at the coarse one's size: float32 (B, H/16, W/16, C + D)."""
+    fine = F.avg_pool2d(averaged(features.fine).permute(0, 3, 1, 2), 2)
+    return torch.cat([as_cells(fine), averaged(features.coarse)], dim=-1)
 
 
 def moments(parts: Iterable[Tensor]) -> Tensor:

@@ -28,7 +28,7 @@ a core it is the quickest, since what is between layers stays in the cache."""
 
 @dataclass(frozen=True)
 class Features:
-    """What a backbone says of B images: float16, each level averaged over 3x3 cells.
+    """What a backbone says of B images: float16, two of its levels.
 
     fine: (B, H/8, W/8, C); coarse: (B, H/16, W/16, D): the numbers of a cell lie together.
     """
@@ -72,6 +72,12 @@ class FeatureBatch:
 def as_cells(maps: Tensor) -> Tensor:
     """Return maps (B, C, H, W) with the channels of a cell side by side: (B, H, W, C)."""
     return maps.permute(0, 2, 3, 1).contiguous()
+
+
+def averaged(cells: Tensor) -> Tensor:
+    """Return the mean of each cell and its neighbours: float32 (B, H, W, C)."""
+    maps = cells.float().permute(0, 3, 1, 2)
+    return as_cells(F.avg_pool2d(maps, 3, 1, 1, count_include_pad=False))
 
 
 def enlarged(cells: Tensor, height: int, width: int) -> Tensor:
@@ -128,13 +134,10 @@ class FeatureDetector(Detector):
     def look(self, images: Tensor) -> Features:
         """Return the features of float32 (B, 3, H, W) images in [0, 1]."""
         with torch.autocast(images.device.type, enabled=False):
-            parts = []
-            for some in torch.split(images, TOGETHER):
-                blurred = (
-                    F.avg_pool2d(level, 3, 1, 1, count_include_pad=False)
-                    for level in self.extractor(some)[1:]
-                )
-                parts.append(Features(*(as_cells(level).half() for level in blurred)))
+            parts = [
+                Features(*(as_cells(level).half() for level in self.extractor(some)[1:]))
+                for some in torch.split(images, TOGETHER)
+            ]
             return Features.together(parts)
 
     def prepare(self, normals: Tensor, generator: torch.Generator) -> None:
