@@ -124,17 +124,17 @@ def _choices(kind: Any) -> tuple[str, ...]:
 
 def refuse_impossible(settings: Any) -> None:
     """Raise UserError for a setting that is not among its choices, or a number beyond its most."""
-    from synth_store.types import UserError  # with numpy, which a command's help does without
-
     for one in parameters(type(settings)):
-        value, name = getattr(settings, one.name), one.name.replace("_", " ")
+        why, value = "", getattr(settings, one.name)
         if one.choices and value is not None and value not in one.choices:
-            raise UserError(f"{name} {value!r} is unknown: choose {' or '.join(one.choices)}.")
+            why = f"{value!r} is unknown: choose {' or '.join(one.choices)}."
         for number in value if isinstance(value, tuple) else (value,):
             if one.most is not None and isinstance(number, int) and number > one.most:
-                raise UserError(
-                    f"{name} {number} is too large: give {one.least or 0} to {one.most}."
-                )
+                why = f"{number} is too large: give {one.least or 0} to {one.most}."
+        if why:
+            from synth_store.types import UserError  # with numpy, which help does without
+
+            raise UserError(f"{one.name.replace('_', ' ')} {why}")
 
 
 def settle(what: str, cls: type, *changes: Mapping[str, Any]) -> dict[str, Any]:

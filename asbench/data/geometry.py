@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from asbench.mend import SynthStore
 from asbench.settings import MOST_SIDE
-from synth_store import Geometry, SynthStore, UserError
+from synth_store import Geometry, UserError
 
 Size = int | str | tuple[int, int]
 """A side in pixels; `512x384`, the width first, as photographers say it; or (height, width)."""
