@@ -86,9 +86,9 @@ class TrainSettings(Settings):
         none="published",
     )
     detector: str = parameter(
-        "unet@tiny",
-        "As published: draem, destseg, memseg, unet. On normals alone: patchcore. Reduced: "
-        "draem@tiny, unet@tiny.",
+        "memory",
+        "On frozen features: memory. As published: draem, destseg, memseg, unet. On normals alone: "
+        "patchcore. Reduced: draem@tiny, unet@tiny.",
         decides=True,
     )
     category: str | None = parameter(

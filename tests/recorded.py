@@ -138,10 +138,13 @@ CELL = {
     **{"dataset": "demo", "category": "weave", "geometry": "256x256 (stretch)", "mix": "draem:1"},
     **{"ratio": 0.5, "pool": None, "detector": "draem", "parameters": {"width": 16, "at": [1, 2]}},
     **{"settings": {}, "steps": 300, "batch": 8, "precision": "fp32", "seed": 0, "synth_seed": 0},
-    **{"ratio_mode": "exact", "select": "last", "steps_mode": "same", "parity": False},
+    **{"ratio_mode": "exact", "select": "last", "kept_out": 0.1},
+    **{"steps_mode": "same", "parity": False},
     **{"part": "base", "keep": False, "run": None, "failed": None, "left_out": ["no data"]},
 }
-FIRST_STUDY: dict[str, Any] = {"schema": 1, "name": "mine", "study": "the file", "cells": [CELL]}
+STUDY: dict[str, Any] = {"schema": 1, "name": "mine", "study": "the file", "cells": [CELL]}
+FIRST_STUDY = STUDY | {"cells": [{key: CELL[key] for key in CELL if key != "kept_out"}]}
+"""As a version wrote it that trained on all normals and had no word for it."""
 MEASURED = {
     **{"samples": 500, "real": "full", "metrics": ["kid"], "left_out": {"fid": "no weights"}},
     "sets": [
@@ -180,7 +183,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         **{"method": "draem", "values": {"nsa": {"image_auroc": 0.5, "pixel_ap": None}}},
         **{"counts": {"nsa": 20}, "created": "2026-01-02T03:04:05Z"},
     },
-    "study": FIRST_STUDY | {"quality": MEASURED},
+    "study": STUDY | {"quality": MEASURED},
     "fit": {
         "schema": 1,
         "identity": {

@@ -216,6 +216,7 @@ def test_the_first_records_still_load(tmp_path: Path) -> None:
     (tmp_path / "study.json").write_text(text_of(FIRST_STUDY))
     found = study.read(tmp_path)
     assert found.quality is None
+    assert found.cells[0].training.kept_out == 0
     assert found.cells[0].parameters == (("at", (1, 2)), ("width", 16))
     assert found.left_out == (study.LeftOut(found.cells[0], ("no data",)),)
     assert set_record.FILE.parse("{}", HERE).record == SetRecord()
