@@ -99,13 +99,13 @@ class Memory(FeatureDetector):
                 "cannot be built: the first two must be at least 1, lr positive."
             )
         self.fine: Tensor
-        self.coarse: Tensor
+        self.middle: Tensor
         self.directions: Tensor
         self.bank: Tensor
         self.origin: Tensor
         self.near: Tensor
         self.logit: Tensor
-        for name in ("fine", "coarse", "directions", "bank"):
+        for name in ("fine", "middle", "directions", "bank"):
             self.register_buffer(name, torch.empty(0))
         self.register_buffer("origin", torch.empty(0, dtype=torch.int64))
         for name in ("near", "logit"):
@@ -122,7 +122,7 @@ class Memory(FeatureDetector):
         """Choose the memory, and measure what is usual of features and distances."""
         parts = [normals[i : i + TOGETHER] for i in range(0, len(normals), TOGETHER)]
         self.fine = moments(map(gathered, parts))
-        self.coarse = moments(map(patches, parts))
+        self.middle = moments(map(patches, parts))[0]
         cells, origin = self._candidates(parts, generator)
         self.directions = principal(cells)
         seen = cells @ self.directions
@@ -143,10 +143,10 @@ class Memory(FeatureDetector):
         drawn[torch.randperm(total, generator=generator)[:CANDIDATES]] = True
         rows, begin = [], 0
         for part in parts:
-            here = drawn[begin : begin + each * len(part)].to(self.coarse.device)
-            rows.append(standardised(patches(part).flatten(0, 2)[here], self.coarse))
+            here = drawn[begin : begin + each * len(part)].to(self.middle.device)
+            rows.append(patches(part).flatten(0, 2)[here] - self.middle)
             begin += each * len(part)
-        return torch.cat(rows), (drawn.nonzero()[:, 0] // each).to(self.coarse.device)
+        return torch.cat(rows), (drawn.nonzero()[:, 0] // each).to(self.middle.device)
 
     def stages(self, steps: int) -> tuple[Stage, ...]:
         """Return the one leg: the head."""
@@ -206,7 +206,7 @@ class Memory(FeatureDetector):
         with torch.autocast(self.bank.device.type, enabled=False):
             coarse = patches(features)
             batch, height, width, _ = coarse.shape
-            cells = standardised(coarse.flatten(0, 2), self.coarse)
+            cells = coarse.flatten(0, 2) - self.middle
             seen = cells @ self.directions
             squared = self.bank.square().sum(dim=1) - 2 * seen @ self.bank.mT
             if source is not None:

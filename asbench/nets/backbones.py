@@ -105,6 +105,7 @@ class Frozen(nn.Module):
         self.name, self.channels = name, KINDS[name].channels
         self.net = KINDS[name].build()
         freeze(self.net)
+        self.eval()
         self.filled = False
 
     def needed(self) -> Backbone:

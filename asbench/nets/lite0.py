@@ -31,6 +31,7 @@ TO_STRIDE_16 = 11
 """Blocks up to the last whose output is a 16th of the image's side."""
 NORMS = {"_expand_conv": "_bn0", "_depthwise_conv": "_bn1", "_project_conv": "_bn2"}
 """The released name of the batch norm behind each of a block's convolutions."""
+NORM = ("weight", "bias", "running_mean", "running_var")
 EPS = 1e-3
 MEAN, DEVIATION = 127 / 255, 128 / 255
 """What its training subtracted and divided by, of values in 0..1."""
@@ -107,7 +108,7 @@ class Same(nn.Conv2d):
 def folded(tensors: Mapping[str, Tensor], blocks: int = 16) -> dict[str, Tensor]:
     """Return the weights of the first `blocks` from the released ones, batch norms folded in.
 
-    Raises KeyError for a name that is missing, ValueError for a tensor of another shape.
+    Raises ValueError for a tensor that is missing or of another shape.
     """
     wanted: dict[str, Tensor] = {}
     with torch.device("meta"):
@@ -118,12 +119,15 @@ def folded(tensors: Mapping[str, Tensor], blocks: int = 16) -> dict[str, Tensor]
             continue
         place, own = conv.rpartition(".")[::2]
         norm = f"{place}.{NORMS[own]}" if place else "_bn0"
-        weight, variance = tensors[name], tensors[f"{norm}.running_var"]
+        parts = (name, *(f"{norm}.{part}" for part in NORM))
+        if lacking := [part for part in parts if part not in tensors]:
+            raise ValueError(f"it has no {lacking[0]!r}")
+        weight, gain, offset, mean, variance = (tensors[part] for part in parts)
         if weight.shape != shapes[name]:
             raise ValueError(f"{name} is {tuple(weight.shape)}, not {tuple(shapes[name])}")
-        scale = tensors[f"{norm}.weight"] / (variance + EPS).sqrt()
+        scale = gain / (variance + EPS).sqrt()
         wanted[name] = weight * scale.view(-1, 1, 1, 1)
-        wanted[f"{conv}.bias"] = tensors[f"{norm}.bias"] - tensors[f"{norm}.running_mean"] * scale
+        wanted[f"{conv}.bias"] = offset - mean * scale
     return wanted
 
 

@@ -101,5 +101,5 @@ def lite0_weights(tensors: Mapping[str, Tensor], path: Path) -> tuple[dict[str, 
     """
     try:
         return lite0.folded(tensors, lite0.TO_STRIDE_16), True
-    except (KeyError, ValueError) as error:
+    except ValueError as error:
         raise UserError(f"{path} is not EfficientNet-Lite0 as released: {error}.") from error

@@ -217,12 +217,7 @@ def test_eval_mode_is_not_left_and_nothing_learns(name):
     assert not any(parameter.requires_grad for parameter in frozen.parameters())
 
 
-TRAINS = pytest.mark.xfail(
-    strict=True, reason="Frozen is made in train mode: batch norm moves until train() or eval()"
-)
-
-
-@pytest.mark.parametrize("name", ["lite0", pytest.param("resnet18", marks=TRAINS)])
+@pytest.mark.parametrize("name", ["lite0", "resnet18"])
 def test_what_is_seen_leaves_no_trace(name):
     """From the first image on: a network just made is in eval mode too."""
     frozen = Frozen(name)
