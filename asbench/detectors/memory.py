@@ -45,7 +45,10 @@ MARKED = 0.5
 """A cell is anomalous where more of it than this is marked, and ignored where less of it is."""
 FLAT = 1e-3
 """The least deviation of a channel: features of constant images have none."""
+FAINT = 0.05
+"""Distances that differ by less than this share of the patches' own spread do not differ."""
 MOMENTUM = 0.05
+"""How fast the head's running mean and deviation on normals follow."""
 TOGETHER = 64
 """Images whose features are in float32 at once."""
 MEASURED = 128
@@ -130,7 +133,8 @@ class Memory(FeatureDetector):
         self.bank, self.origin = seen[chosen], origin[chosen]
         some = torch.randperm(len(normals), generator=generator)[:MEASURED].to(cells.device)
         distances = self.distances(normals.chosen(some), some)
-        spread = distances.std(unbiased=False).clamp_min(FLAT)
+        least = FAINT * (cells - cells.mean(dim=0)).square().sum(dim=1).mean().sqrt()
+        spread = torch.maximum(distances.std(unbiased=False), least).clamp_min(FLAT)
         self.near = torch.stack([distances.mean(), spread])
 
     def _candidates(

@@ -21,9 +21,9 @@ RANDOM = "random"
 """In place of a backbone's name: EfficientNet-Lite0 with weights that nobody trained."""
 CELL, COARSE = 8, 16
 """Strides of the two levels that are used, in pixels."""
-TOGETHER = 4
-"""Images that pass through a backbone at once, always: features depend on it in their last bits. On
-a core it is the quickest, since what is between layers stays in the cache."""
+TOGETHER = 1
+"""Images that pass through a backbone at once: an image's features are then the same, to the bit,
+whatever stands beside it. On a core it is as quick as many, whose layers leave the cache."""
 
 
 @dataclass(frozen=True)
@@ -136,9 +136,14 @@ class FeatureDetector(Detector):
         with torch.autocast(images.device.type, enabled=False):
             parts = [
                 Features(*(as_cells(level).half() for level in self.extractor(some)[1:]))
-                for some in torch.split(images, TOGETHER)
+                for some in self._split(images)
             ]
             return Features.together(parts)
+
+    @staticmethod
+    def _split(images: Tensor) -> tuple[Tensor, ...]:
+        """Return the images as they are looked at; an exported program takes any number at once."""
+        return (images,) if torch.compiler.is_exporting() else torch.split(images, TOGETHER)
 
     def prepare(self, normals: Tensor, generator: torch.Generator) -> None:
         """Look at the training normals, uint8 (N, 3, H, W), and remember their features."""

@@ -1,0 +1,145 @@
+"""The detector `memory`: what it remembers, what it leaves out, and both ways to its features."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.distance import cdist
+
+from asbench.detectors import build
+from asbench.detectors.memory import MARKED, gathered, patches, principal
+from asbench.nets.features import FeatureBatch, Features, cell_share
+from asbench.nets.losses import focal_logits, margins
+from asbench.training.feature_sampler import features_of, looked_at
+from synth_store.types import UserError
+from tests.squares import normals, squares
+
+SMALL = {"backbone_name": "random", "remembered": 30, "width": 8}
+
+
+def prepared(**changes):
+    detector = build("memory", 0, SMALL | changes)
+    detector.prepare(normals(size=64), torch.Generator().manual_seed(0))
+    return detector.eval()
+
+
+def look(detector, count=4):
+    return detector.look(normals(size=64)[:count].float() / 255)
+
+
+def test_a_distance_is_that_from_the_nearest_patch():
+    detector = prepared(remembered=10_000)  # every patch, so that all directions count
+    features = look(detector)
+    rows = (patches(features).flatten(0, 2) - detector.middle).double()
+    directions = detector.directions.double()
+    within = cdist(rows @ directions, detector.bank.double()).min(axis=1)
+    outside = (rows - rows @ directions @ directions.T).square().sum(dim=1)
+    expected = np.sqrt(within**2 + outside.numpy()).reshape(4, 4, 4)
+    np.testing.assert_allclose(detector.distances(features), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_an_image_is_no_neighbour_of_itself_while_training():
+    detector = prepared(remembered=10_000)
+    features, source = look(detector), torch.arange(4)
+    alone = detector.distances(features)
+    without = detector.distances(features, source)
+    assert (without >= alone - 1e-6).all()
+    assert without.mean() > 2 * alone.mean()
+    nowhere = torch.full((4,), -1)
+    torch.testing.assert_close(detector.distances(features, nowhere), alone)
+
+
+def test_a_memory_of_one_image_has_no_other_to_compare_it_with():
+    detector = build("memory", 0, SMALL)
+    detector.prepare(normals(size=64)[:1], torch.Generator().manual_seed(0))
+    assert detector.distances(look(detector, 1), torch.zeros(1, dtype=torch.int64)).isfinite().all()
+
+
+def test_directions_are_orthonormal_and_sorted_by_variance():
+    rows = torch.randn(500, 100, generator=torch.Generator().manual_seed(0)) * torch.arange(1, 101)
+    directions = principal(rows)
+    assert directions.shape == (100, 64)
+    torch.testing.assert_close(directions.T @ directions, torch.eye(64), atol=1e-4, rtol=0)
+    variances = (rows @ directions).var(dim=0)
+    assert (variances.diff() <= 1e-3 * variances[0]).all()
+
+
+def test_a_batch_of_pixels_and_one_of_features_teach_the_same():
+    detector, batch = prepared(), squares(0)
+    features = detector.look(batch.image)
+    nowhere = torch.full((len(batch.image),), -1)
+    given = FeatureBatch(features, cell_share(batch.mask), nowhere)
+    described = FeatureBatch(
+        features, cell_share(batch.mask), nowhere, detector.describe(features, nowhere)
+    )
+    losses = []
+    for one in (batch, given, described):
+        torch.manual_seed(3)
+        losses.append(float(detector.loss(one).detach()))
+    assert losses[0] == losses[1] == pytest.approx(losses[2], rel=1e-6)
+
+
+def test_cells_marked_in_part_teach_nothing():
+    """A batch whose marked cells are all below the mark has the loss of its normal cells."""
+    detector = prepared()
+    features = look(detector)
+    share = torch.zeros(4, 8, 8)
+    share[:2] = MARKED / 2
+    torch.manual_seed(0)
+    loss = detector.learn(FeatureBatch(features, share, torch.arange(4)))
+    torch.manual_seed(0)
+    kept = torch.rand(share.numel()) < 0.25
+    kept &= share.flatten() == 0
+    inputs = detector.inputs(features, detector.describe(features, torch.arange(4)))[kept]
+    logits = detector.head(inputs)[:, 0]
+    nothing = torch.zeros(len(logits), dtype=torch.bool)
+    expected = margins(logits, nothing) + 10 * focal_logits(logits, nothing, 4.0)
+    torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_the_map_is_the_sum_of_both_opinions():
+    detector = prepared()
+    features = look(detector)
+    detector.logit.copy_(torch.tensor([2.0, 4.0]))
+    judged = detector.judge(features)
+    inputs = detector.inputs(features, detector.describe(features))
+    head = (detector.head(inputs)[:, 0].view(4, 8, 8) - 2) / 4
+    rest = (judged - head).detach()
+    near = detector.describe(features)[..., 0]
+    torch.testing.assert_close(rest[:, 1::2, 1::2].mean(), near.mean(), rtol=0.3, atol=0.3)
+    assert gathered(features).shape == (4, 8, 8, sum(detector.channels))
+
+
+def test_features_do_not_depend_on_what_is_looked_at_beside_them():
+    detector = prepared()
+    images = normals(size=64).permute(0, 2, 3, 1).numpy()
+    together = features_of(detector, images, range(6))
+    for place in (0, 3, 5):
+        alone = looked_at(detector, [images[place]])
+        assert torch.equal(alone.fine[0], together.fine[place])
+        assert torch.equal(alone.coarse[0], together.coarse[place])
+    assert together.fine.dtype == torch.float16
+    assert len(Features.together([together, together])) == 12
+
+
+def test_refusals():
+    for wrong in ({"remembered": 0}, {"width": 0}, {"lr": 0.0}):
+        with pytest.raises(UserError, match="cannot be built"):
+            build("memory", 0, SMALL | wrong)
+    with pytest.raises(UserError, match="choose from lite0, resnet18"):
+        build("memory", 0, {"backbone_name": "vgg"})
+    with pytest.raises(UserError, match="must be positive"):
+        build("memory", 0, SMALL | {"sigma": 0.0})
+    with pytest.raises(RuntimeError, match="memory is empty"):
+        build("memory", 0, SMALL)(squares(0).image)
+
+
+def test_losses_are_their_formulas():
+    logits = torch.tensor([-2.0, -0.25, 0.25, 2.0])
+    anomalous = torch.tensor([False, False, True, True])
+    assert float(margins(logits, anomalous)) == pytest.approx(0.125 + 0.125)
+    probability = torch.sigmoid(torch.where(anomalous, logits, -logits)).double()
+    expected = (-((1 - probability) ** 4) * probability.log()).mean()
+    assert float(focal_logits(logits, anomalous, 4.0)) == pytest.approx(float(expected), rel=1e-5)
+    assert float(margins(logits, torch.zeros(4, dtype=torch.bool))) == pytest.approx(
+        float((logits + 0.5).clamp_min(0).mean())
+    )
