@@ -122,6 +122,21 @@ def _choices(kind: Any) -> tuple[str, ...]:
     return tuple(c for o in options if get_origin(o) is Literal for c in get_args(o))
 
 
+def refuse_impossible(settings: Any) -> None:
+    """Raise UserError for a setting that is not among its choices, or a number beyond its most."""
+    for one in parameters(type(settings)):
+        why, value = "", getattr(settings, one.name)
+        if one.choices and value is not None and value not in one.choices:
+            why = f"{value!r} is unknown: choose {' or '.join(one.choices)}."
+        for number in value if isinstance(value, tuple) else (value,):
+            if one.most is not None and isinstance(number, int) and number > one.most:
+                why = f"{number} is too large: give {one.least or 0} to {one.most}."
+        if why:
+            from synth_store.types import UserError  # with numpy, which help does without
+
+            raise UserError(f"{one.name.replace('_', ' ')} {why}")
+
+
 def settle(what: str, cls: type, *changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return a value for every parameter: its default, overruled by one change after the other.
 

@@ -12,7 +12,7 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from asbench.parameters import parameter, parameters
+from asbench.parameters import parameter, parameters, refuse_impossible
 from asbench.progress import Notify, Progress, Watch, quiet, silent, unwatched
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ VISIBLE = 3.0
 class Settings:
     """What all stages are told: which data, where it is stored, on what device, who hears of it.
 
-    Raises UserError for a value that is not among a field's choices.
+    Raises UserError for a value that is not among a field's choices, or beyond its most.
     """
 
     dataset: str = parameter(
@@ -60,23 +60,7 @@ class Settings:
     )
 
     def __post_init__(self) -> None:
-        for one in parameters(type(self)):
-            value = getattr(self, one.name)
-            if one.choices and value is not None and value not in one.choices:
-                from synth_store.types import UserError
-
-                raise UserError(
-                    f"{one.name.replace('_', ' ')} {value!r} is unknown: choose "
-                    f"{' or '.join(one.choices)}."
-                )
-            for number in value if isinstance(value, tuple) else (value,):
-                if one.most is not None and isinstance(number, int) and number > one.most:
-                    from synth_store.types import UserError
-
-                    raise UserError(
-                        f"{one.name.replace('_', ' ')} {number} is too large: give "
-                        f"{one.least or 0} to {one.most}."
-                    )
+        refuse_impossible(self)
 
 
 @dataclass(frozen=True)
@@ -266,15 +250,34 @@ class MethodSettings(Settings):
 
     _: KW_ONLY
     category: str | Sequence[str] | None = parameter(None, "A category.", unset="all")
-    size: int | tuple[int, int] | None = parameter(
+    size: int | str | tuple[int, int] | None = parameter(
         None,
-        "Image side of a new store in pixels; from Python also (height, width).",
+        "Image size of a new store in pixels: a side, or WIDTHxHEIGHT as in 512x384; from Python "
+        "also (height, width).",
         unset="256",
         least=8,
         most=MOST_SIDE,
     )
-    resize: Literal["stretch", "pad"] | None = parameter(
-        None, "How a new store fits images to its size.", unset="stretch"
+    resize: Literal["stretch", "pad", "tile"] | None = parameter(
+        None,
+        "How a new store fits images to its size. tile: it holds windows of the photographs at "
+        "--scale, and whole photographs are scored.",
+        unset="stretch",
+    )
+    scale: float | None = parameter(
+        None, "With tile: the part of their size that photographs are cut at.", unset="1"
+    )
+    overlap: int | None = parameter(
+        None,
+        "With tile: pixels that neighbouring tiles share.",
+        unset="an eighth of a side",
+        least=0,
+    )
+    empty_tiles: float | None = parameter(
+        None,
+        "With tile: the share kept of the tiles without the object, on which no anomaly is drawn. "
+        "All tiles of a photograph are scored, so a detector must have seen some.",
+        unset="1, or as the store has it",
     )
     object: str | None = parameter(
         None,

@@ -130,6 +130,7 @@ class Material:
     each normal; textures: uint8 (H, W, 3) images; defects: bool (H, W) masks of real defects, the
     few-shot ones alone. Textures and defects are empty for methods that need none. grey: the
     channels of all normals are equal; looked at for methods that keep to it (`keeps_grey`).
+    sources: numbers of the normals that may be drawn on, in their order; empty for all.
     """
 
     dataset: str
@@ -139,6 +140,7 @@ class Material:
     textures: Indexed[Image] = ()
     defects: Indexed[Mask] = ()
     grey: bool = False
+    sources: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,11 +162,12 @@ class Canvas:
 
     def another(self, rng: np.random.Generator) -> Canvas:
         """Return the canvas of a normal drawn uniformly from the others; itself if it is alone."""
-        others = len(self.material.normals) - 1
+        offered = self.material.sources or range(len(self.material.normals))
+        others = len(offered) - 1
         if others == 0:
             return self
         drawn = int(rng.integers(others))
-        return Canvas(self.material, drawn + (drawn >= self.source))
+        return Canvas(self.material, offered[drawn + (offered[drawn] >= self.source)])
 
     def texture(self, rng: np.random.Generator) -> Image:
         """Return a texture drawn uniformly from the bank: uint8 (H, W, 3)."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from asbench.settings import GenerateSettings
 from cli import options
 
 
@@ -87,17 +88,44 @@ def fetch(name: str, accepted: bool, archive: Path | None) -> None:
 )
 @click.argument("path")
 @options.name
-def check(path: str, name: str | None) -> None:
+@options.one(GenerateSettings, "size", help="Image size that defects are measured for.  [256]")
+@options.one(GenerateSettings, "resize", help="How images are to be fitted to it.  [stretch]")
+@options.one(GenerateSettings, "scale")
+@click.option(
+    "--smallest-defect",
+    type=click.FLOAT,
+    help="The smallest defect to be found, in pixels of the photographs.  [as the masks show]",
+)
+def check(
+    path: str,
+    name: str | None,
+    size: tuple[int, int] | None,
+    resize: str | None,
+    scale: float | None,
+    smallest_defect: float | None,
+) -> None:
     """Explain what is recognised at PATH (a folder, a table or a data set's name), and count it.
 
     Every file is read once; each that cannot be used is named with the reason. The five data sets
     of the benchmark's paper are compared with its Table 3, and each difference is named.
+
+    Defects are measured by their masks: where the smallest keep too few pixels at the size that
+    images are to have, a size, or tiles at a scale, are proposed.
     """
     from asbench.data.check import check as inspect
+    from asbench.data.geometry import settled
     from cli import console
+    from synth_store import Geometry
 
+    geometry = settled(Geometry(), size, resize, scale)
     with console.progress() as bars:
-        report = inspect(path, name=name, progress=lambda done, total: bars("reading", done, total))
+        report = inspect(
+            path,
+            name=name,
+            geometry=geometry,
+            smallest_defect=smallest_defect,
+            progress=lambda done, total: bars("reading", done, total),
+        )
     console.say(f"{report.dataset}: {report.recognised}\n")
     counted = ("train", "test normal", "anomalous", "masks", "sizes")
     shown = console.table("category", *counted, right=counted)
@@ -119,6 +147,13 @@ def check(path: str, name: str | None) -> None:
     for category in report.categories:
         if category.objects:
             console.say(f"{category.category}: {category.objects}")
+        if category.smallest is not None:
+            console.say(f"{category.category}: {category.smallest}")
+        elif category.heights is not None:
+            console.say(
+                f"{category.category}: no defect has a mask to be measured: say how small those "
+                "are that must be found, in pixels, as in --smallest-defect 20"
+            )
         if category.unscored:
             console.say(f"note: {category.category} {category.unscored}")
     for difference in report.differences or ():
@@ -130,7 +165,19 @@ def check(path: str, name: str | None) -> None:
     if report.unusable:
         console.next_step("mend or remove the files named above, then check again")
         raise click.exceptions.Exit(1)
+    advised = [one.smallest for one in report.categories if one.smallest is not None]
+    frame: dict[str, object] = {}
+    if advised:
+        frame = dict(min(advised, key=lambda one: one.kept).options)
+    if not frame:
+        frame = {
+            "size": None if size is None else f"{size[1]}x{size[0]}",
+            "resize": resize,
+            "scale": scale,
+        }
     console.next_step(
         console.command("asbench", "preview", "--foreground", dataset=path, name=name),
-        console.command("asbench", "generate", dataset=path, name=name, method="draem,fractal"),
+        console.command(
+            "asbench", "generate", dataset=path, name=name, method="draem,fractal", **frame
+        ),
     )

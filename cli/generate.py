@@ -28,6 +28,7 @@ def command(asked: GenerateSettings, workers: int | None, scheduler: str | None)
     -n adds to the same set, and every detector trains from what was rendered once. With --scheduler
     the workers of a dask cluster render; they must see the store at the same path.
     """
+    from asbench.data import tiling
     from asbench.data.objects import said
     from asbench.data.set_record import record_of
     from asbench.generation.generate import render_sets
@@ -61,6 +62,8 @@ def command(asked: GenerateSettings, workers: int | None, scheduler: str | None)
             )
     for category, normals in {s.category: s.normals for s in sets}.items():
         console.say(f"{sets[0].key.dataset}/{category}: {said(normals)}")
+        if tiles := tiling.said(normals):
+            console.say(f"{sets[0].key.dataset}/{category}: {tiles}")
     methods = list(dict.fromkeys(s.key.method for s in sets))
     place = {
         "store": options.unless(asked.store, options.STORE),

@@ -88,6 +88,8 @@ def _read(one: Parameter, many: bool) -> dict[str, Any]:
             return {"multiple": True, "callback": callback, "metavar": f"NAME={value}"}
     if one.choices:
         return {"type": click.Choice(one.choices)}
+    if one.name == "size":
+        return {"type": ImageSize(one.least or 1)}
     if bool in kinds:
         return {"is_flag": True}
     if int in kinds:
@@ -127,6 +129,30 @@ class AtLeast(IntParamType):
         if number < self.smallest:
             self.fail(f"{number} is too small: give {self.smallest} or more.", param, ctx)
         return number
+
+
+class ImageSize(click.ParamType[tuple[int, int]]):
+    """A side in pixels, or WIDTHxHEIGHT; becomes (height, width)."""
+
+    name = "pixels"
+
+    def __init__(self, smallest: int) -> None:
+        self.smallest = smallest
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        from asbench.data.geometry import read_size  # only then: the store brings numpy along
+        from synth_store.types import UserError
+
+        try:
+            height, width = read_size(value)
+        except UserError as error:
+            self.fail(str(error), param, ctx)
+        if min(height, width) < self.smallest:
+            small = min(height, width)
+            self.fail(f"{small} is too small: give {self.smallest} or more.", param, ctx)
+        return height, width
 
 
 def parsed(settings: tuple[str, ...]) -> dict[str, str]:

@@ -50,7 +50,7 @@ def write_normals(
                 masks.append(encode_chunk(foreground))
         digest = combine(digests)
         if digest != stored.digest:
-            there, given = (len(stored), stored.digest), (len(ids), digest)
+            there, given = (len(stored), stored.digest), (len(digests), digest)
             raise OtherNormals(store.root, dataset, category, there, given)
         if (
             store.root.read_only and not foregrounds

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -128,7 +128,7 @@ class SynthStore:
         except OSError as error:
             raise StoreError(f"cannot make a store at {root}: {error.strerror}.") from error
         if not (root / "zarr.json").exists():
-            attributes = {"version": VERSION, "geometry": asdict(geometry or Geometry())}
+            attributes = {"version": VERSION, "geometry": (geometry or Geometry()).attributes()}
             (root / "zarr.json").create(encode(group(attributes)))
         return cls.open(root, geometry)
 

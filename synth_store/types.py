@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,10 @@ Mask = npt.NDArray[np.bool_]
 _NAME = re.compile(r"[a-z0-9_]+(@[a-z0-9_-]+)?")
 _CATEGORY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 RESERVED_METHODS = frozenset({"normal"})
+RESIZES = ("stretch", "pad", "tile")
+_GEOMETRY = re.compile(
+    r"(\d+)x(\d+) \((stretch|pad|tile, scale ([\d.]+(?:e-\d+)?), overlap (\d+))\)"
+)
 
 
 class UserError(ValueError):
@@ -58,30 +62,63 @@ def check_category(category: str) -> str:
 class Geometry:
     """Size and resize rule of every image of a store.
 
-    `resize` is `stretch` (each axis scaled by itself, as the field does) or `pad` (aspect kept,
-    the border repeated).
+    `resize` is `stretch` (each axis scaled by itself, as the field does), `pad` (aspect kept, the
+    border repeated) or `tile`: the photograph is scaled by `scale`, at most 1, and cut into windows
+    of the size, of which neighbours share at least `overlap` pixels, at most half a side.
     """
 
     height: int = 256
     width: int = 256
-    resize: Literal["stretch", "pad"] = "stretch"
+    resize: Literal["stretch", "pad", "tile"] = "stretch"
+    scale: float = 1.0
+    overlap: int = 0
 
     def __post_init__(self) -> None:
         if self.height < 8 or self.width < 8:
             raise UserError(f"image size {self} is too small: each side must be at least 8 pixels.")
-        if self.resize not in ("stretch", "pad"):
-            raise UserError(f"resize rule {self.resize!r} is unknown: choose stretch or pad.")
+        if self.resize not in RESIZES:
+            raise UserError(f"resize rule {self.resize!r} is unknown: choose stretch, pad or tile.")
+        if self.resize != "tile" and (self.scale, self.overlap) != (1.0, 0):
+            raise UserError(f"{self.resize} images have neither scale nor overlap: tiles do.")
+        if not 0 < self.scale <= 1:
+            raise UserError(
+                f"scale {self.scale:g} is impossible: above 0, and at most 1, since a photograph "
+                "enlarged shows nothing more."
+            )
+        if not 0 <= self.overlap <= min(self.height, self.width) // 2:
+            raise UserError(
+                f"an overlap of {self.overlap} pixels is impossible: from 0 to half a side, "
+                f"{min(self.height, self.width) // 2}."
+            )
 
     def __str__(self) -> str:
-        return f"{self.height}x{self.width} ({self.resize})"
+        tiled = f", scale {_plain(self.scale)}, overlap {self.overlap}" if self.tiled else ""
+        return f"{self.height}x{self.width} ({self.resize}{tiled})"
+
+    @property
+    def tiled(self) -> bool:
+        """Whether an image is a part of a photograph."""
+        return self.resize == "tile"
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read what `str` gives: `256x256 (stretch)`."""
-        match = re.fullmatch(r"(\d+)x(\d+) \((\w+)\)", text)
-        if match is None or match[3] not in ("stretch", "pad"):
+        """Read what `str` gives: `256x256 (stretch)`, `256x256 (tile, scale 0.5, overlap 32)`."""
+        match = _GEOMETRY.fullmatch(text)
+        if match is None:
             raise UserError(f"{text!r} is not a geometry such as '256x256 (stretch)'.")
-        return cls(int(match[1]), int(match[2]), "pad" if match[3] == "pad" else "stretch")
+        height, width, _, scale, overlap = match.groups()
+        if scale is not None:
+            return cls(int(height), int(width), "tile", float(scale), int(overlap))
+        return cls(int(height), int(width), "pad" if match[3] == "pad" else "stretch")
+
+    def attributes(self) -> dict[str, Any]:
+        """Return what a store's metadata holds of it, from which `Geometry(**...)` makes it."""
+        facts = {"height": self.height, "width": self.width, "resize": self.resize}
+        return facts | ({"scale": self.scale, "overlap": self.overlap} if self.tiled else {})
+
+
+def _plain(scale: float) -> str:
+    return repr(float(scale)).removesuffix(".0")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
+from asbench.data.defect_sizes import Advice, Sizes, advise, breadths
 from asbench.data.objects import objects_said
 from asbench.data.published import Counts, Measured, differences
 from asbench.datasets import open_dataset
@@ -22,7 +23,7 @@ from asbench.files.images import FileError, read_header, read_turn
 from asbench.files.masks import CODES, read_marked
 from asbench.files.names import shown
 from asbench.types import Dataset, Item
-from synth_store.types import UserError
+from synth_store.types import Geometry, UserError
 
 _EXAMPLES = 3
 
@@ -71,7 +72,8 @@ class CategoryReport:
     """Counts of one category. Heights and widths are (smallest, largest) in pixels.
 
     objects: on how many of the normals an object was found, and how large it is, in words; empty
-    without normals that can be read.
+    without normals that can be read. smallest: what the geometry keeps of the smallest defects,
+    None where none has a mask and none was said.
     modes: images by Pillow's mode (`RGB`, `L`, `P`, `1`). Sizes and modes are of the images that
     could be read; the sizes are None where none could.
     """
@@ -84,6 +86,7 @@ class CategoryReport:
     widths: tuple[int, int] | None
     modes: Mapping[str, int]
     objects: str = ""
+    smallest: Advice | None = None
 
     @property
     def anomalous(self) -> int:
@@ -155,11 +158,15 @@ def check(
     path_or_name: str | Path,
     *,
     name: str | None = None,
+    geometry: Geometry | None = None,
+    smallest_defect: float | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Read every file of a data set and say what it holds and what is wrong with it.
 
-    `path_or_name` and `name` as for `open_dataset`; `progress(done, total)` counts images.
+    `path_or_name` and `name` as for `open_dataset`; `progress(done, total)` counts images. Defects
+    are measured for a store of `geometry` (None: 256x256, stretched), or are as small as
+    `smallest_defect` pixels.
     Problems of single files are in the report; raises UserError only where no data set is
     recognised.
     """
@@ -178,7 +185,13 @@ def check(
         left_over = [*layout.left_over, *(x for c in layout.categories for x in c.left_over)]
         problems += [Problem(shown(path), "warning", reason) for path, reason in left_over]
     summaries = tuple(
-        _summary(dataset, c, [f for f in findings if f.item.category == c])
+        _summary(
+            dataset,
+            [f for f in findings if f.item.category == c],
+            c,
+            geometry or Geometry(),
+            smallest_defect,
+        )
         for c in dataset.categories()
     )
     return Report(
@@ -201,6 +214,7 @@ class _Finding(NamedTuple):
     digest: bytes | None
     mask: Literal["none", "masks", "empty", "missing", "unusable"]
     problems: tuple[Problem, ...]
+    breadths: tuple[float, ...] = ()
 
 
 def _inspect(dataset: Dataset, item: Item) -> _Finding:
@@ -210,6 +224,7 @@ def _inspect(dataset: Dataset, item: Item) -> _Finding:
     path = shown(file) if file else f"{item.category}/{item.id}"
     problems: list[Problem] = []
     mask: Literal["none", "masks", "empty", "missing", "unusable"] = "none"
+    across: tuple[float, ...] = ()
     try:
         image = dataset.image(item)
     except UserError as error:
@@ -228,6 +243,7 @@ def _inspect(dataset: Dataset, item: Item) -> _Finding:
             problems.append(_problem(error, where))
         else:
             mask = "masks" if marked is not None and marked.any() else "missing"
+            across = () if marked is None else breadths(marked)
             if mask == "missing" and (parts or marked is not None):
                 mask = "empty"
                 reason = "marks nothing: its image counts as anomalous, its pixels are not scored."
@@ -241,7 +257,8 @@ def _inspect(dataset: Dataset, item: Item) -> _Finding:
     digest.update(str(image.shape).encode())
     mode = read_header(file).mode if file else "RGB"
     height, width = image.shape[:2]
-    return _Finding(item, path, (height, width), mode, digest.digest(), mask, tuple(problems))
+    size = height, width
+    return _Finding(item, path, size, mode, digest.digest(), mask, tuple(problems), across)
 
 
 def _problem(error: UserError, path: str) -> Problem:
@@ -267,8 +284,16 @@ def _leaks(findings: Iterable[_Finding]) -> list[Problem]:
     ]
 
 
-def _summary(dataset: Dataset, category: str, findings: list[_Finding]) -> CategoryReport:
+def _summary(
+    dataset: Dataset,
+    findings: list[_Finding],
+    category: str,
+    geometry: Geometry,
+    smallest: float | None,
+) -> CategoryReport:
     sizes = [f.size for f in findings if f.size]
+    measured = [(b, f.size) for f in findings if f.size for b in f.breadths]
+    across = Sizes([b for b, _ in measured], [size for _, size in measured])
     heights, widths = ([s[axis] for s in sizes] for axis in (0, 1))
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for f in findings:
@@ -287,6 +312,7 @@ def _summary(dataset: Dataset, category: str, findings: list[_Finding]) -> Categ
         widths=(min(widths), max(widths)) if sizes else None,
         modes=dict(sorted(Counter(f.mode for f in findings if f.mode).items())),
         objects=objects_said(dataset, normals) if normals else "",
+        smallest=advise(across, sizes, geometry, smallest),
     )
 
 

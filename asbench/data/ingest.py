@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
 from asbench.data.objects import Finding, asked_of
+from asbench.data.tiling import Tiling, check_share, compared
 from asbench.files.images import read_turn
 from asbench.imaging.geometry import resize
 from asbench.progress import Progress, quiet
@@ -25,14 +26,20 @@ def ensure_normals(
     category: str,
     progress: Progress = quiet,
     object: str | None = None,
+    empty: float | None = None,
+    *,
+    whole: bool = False,
 ) -> Normals:
     """Return the category's normals from the store, writing them there first if they are not.
 
     object: by which rule its objects are found (`Settings.object`); None for what is stored, or
     auto. Objects that were found by another rule are found anew while no set stands on them.
+    empty: of a store of tiles, the share kept of those without the object (`empty_tiles`); None for
+    what is stored, or all. whole: images are brought to the size, and not cut: textures.
 
-    Raises UserError if the data set has none, if the object is not where the rule says, or if sets
-    stand on objects found by another rule; StoreError if the store holds others under its name.
+    Raises UserError if the data set has none, if the object is not where the rule says, if sets
+    stand on objects found by another rule, or if another share of tiles is stored; StoreError if
+    the store holds others under its name.
     The comparison reads pixels only when a file's name, size or date has changed.
     """
     items = dataset.train(category)
@@ -41,34 +48,67 @@ def ensure_normals(
             f"{dataset.name}/{category} has no normal training images: see what was recognised "
             "with `asbench data check PATH`."
         )
+    check_share(empty, store.geometry)
+    geometry = store.geometry
+    if whole and geometry.tiled:
+        geometry = Geometry(geometry.height, geometry.width)
     stamp = _stamp(dataset, items)
     known = store.has_normals(dataset.name, category)
     if known:
         normals = store.normals(dataset.name, category)
+        _refuse_other_share(normals, store, f"{dataset.name}/{category}", object, empty)
         if object in (None, asked_of(normals)):
             if normals.attributes["stamp"] == stamp:
                 return normals
         else:
             _refuse_standing(store, dataset.name, category, asked_of(normals), object)
             known = False
-    finding = None if known else Finding(dataset, items, store.geometry, object or AUTO)
+    finding = None if known else Finding(dataset, items, geometry, object or AUTO)
     if finding is not None:
         finding.refuse_unfound()
+    tiling = Tiling(items, geometry, 1.0 if empty is None else empty) if geometry.tiled else None
     attributes: dict[str, Any] = {"stamp": stamp}
+    what = f"normals of {dataset.name}/{category}"
+
+    def counted(read: Iterable[tuple[Image, Mask]]) -> Iterator[tuple[Image, Mask]]:
+        for done, pair in enumerate(read):
+            progress(what, done, len(items))
+            yield pair
+        progress(what, len(items), len(items))
 
     def images() -> Iterator[tuple[Image, Mask]]:
-        read = _compared(dataset, items, store.geometry) if finding is None else finding.normals()
-        for done, pair in enumerate(read):
-            progress(f"normals of {dataset.name}/{category}", done, len(items))
-            yield pair
-        progress(f"normals of {dataset.name}/{category}", len(items), len(items))
+        if finding is None:
+            yield from _compared(dataset, items, geometry, store.normals(dataset.name, category))
+        elif tiling is None:
+            yield from counted(finding.normals())
+        else:
+            yield from tiling.cut(counted(finding.normals()))
+            attributes["tiles"] = tiling.attributes()
         if finding is not None:  # foregrounds that are stored keep the version that made them
             attributes["foreground"] = finding.attributes()
 
-    ids = [item.id for item in items]
+    ids = [item.id for item in items] if tiling is None else tiling.ids
     return write_normals(
         store, dataset.name, category, ids, images(), attributes, foregrounds=not known
     )
+
+
+def _refuse_other_share(
+    normals: Normals, store: SynthStore, where: str, object: str | None, empty: float | None
+) -> None:
+    """Raise UserError where other tiles without the object stand than are asked for."""
+    record = normals.attributes.get("tiles")
+    stored = 1.0 if record is None else record["empty"]
+    if empty is not None and empty != stored:
+        raise UserError(
+            f"{store.root} holds {where} with {stored:g} of the tiles without the object, not "
+            f"{empty:g}: take another --store or --name."
+        )
+    if object not in (None, asked_of(normals)) and stored < 1:
+        raise UserError(
+            f"{store.root} holds {where} without some of the tiles that show no object, as "
+            f"{asked_of(normals)} found it: for {object} take another --store or --name."
+        )
 
 
 def _refuse_standing(
@@ -88,9 +128,12 @@ def _refuse_standing(
 
 
 def _compared(
-    dataset: Dataset, items: tuple[Item, ...], geometry: Geometry
+    dataset: Dataset, items: tuple[Item, ...], geometry: Geometry, normals: Normals
 ) -> Iterator[tuple[Image, Mask]]:
     """Yield normals to be compared with what is stored, for which masks play no part."""
+    if "tiles" in normals.attributes:
+        yield from compared(dataset, items, geometry, normals.attributes["tiles"])
+        return
     for item in items:
         image = resize(dataset.image(item), geometry)
         yield image, np.ones(image.shape[:2], np.bool_)

@@ -12,7 +12,8 @@ from asbench.files.images import read_mask, same_size
 from asbench.files.walk import walk
 from asbench.imaging.finder import MOST, ObjectRule, Tone, find_rule, looks
 from asbench.imaging.foreground import FOREGROUND_VERSION
-from asbench.imaging.geometry import fit_mask, resize
+from asbench.imaging.geometry import fit_mask, resize, scaled
+from asbench.imaging.tiles import scale_image, scale_object
 from asbench.settings import AUTO, OBJECTS
 from asbench.types import Dataset, Item
 from synth_store import Geometry, Normals, Sample, SynthStore, UserError
@@ -23,6 +24,8 @@ DOUBTFUL = 1 / 3
 """Share of the normals from which an object that is not on most of them is no chance any more."""
 CHECKED = 100
 """Normals of a category on which objects are looked for where nothing is stored."""
+SIGHT = 512
+"""Shorter side, in pixels, at which objects are found on photographs that are cut into tiles."""
 _TONES: Mapping[str, Tone] = {AUTO: "any", "dark": "dark", "bright": "bright"}
 
 
@@ -61,21 +64,30 @@ class Finding:
             )
 
     def _image(self, place: int) -> Image:
-        return resize(self._dataset.image(self._items[place]), self._geometry)
+        """Return a normal as it is looked at: at the geometry, a photograph for tiles reduced."""
+        image = self._dataset.image(self._items[place])
+        return _sight(image) if self._geometry.tiled else resize(image, self._geometry)
 
-    def _mask(self, place: int, image: Image) -> Mask:
-        return (
-            self.rule.mask(image)
-            if self._drawn is None
-            else fit_mask(read_mask(self._drawn[place]), self._geometry)
-        )
+    def _pair(self, place: int) -> tuple[Image, Mask]:
+        drawn = None if self._drawn is None else read_mask(self._drawn[place])
+        looked = self._looked.pop(place, None)
+        if self._geometry.tiled:
+            image = self._dataset.image(self._items[place])
+            mask = self.rule.mask(_sight(image)) if drawn is None else drawn
+            size = image.shape[0], image.shape[1]
+            scaled = scale_image(image, self._geometry)
+            return scaled, scale_object(mask, *size, self._geometry)
+        image = self._image(place) if looked is None else looked
+        return image, self.rule.mask(image) if drawn is None else fit_mask(drawn, self._geometry)
 
     def normals(self) -> Iterator[tuple[Image, Mask]]:
-        """Yield each normal with its object: uint8 (H, W, 3), bool (H, W)."""
+        """Yield each normal with its object: uint8 (H, W, 3), bool (H, W).
+
+        For tiles these are whole photographs at their scale, as `scale_image` makes them; the
+        object is found on them reduced to a shorter side of 512 pixels.
+        """
         for place in range(len(self._items)):
-            image = self._looked.pop(place, None)
-            image = self._image(place) if image is None else image
-            mask = self._mask(place, image)
+            image, mask = self._pair(place)
             if not mask.any():
                 raise UserError(
                     f"{self._drawn[place] if self._drawn else self.where} marks no object: draw it "
@@ -100,6 +112,13 @@ class Finding:
             "seen": [self.rule.seen, self.rule.looked],
             "area": round(float(np.median(self._areas)), 4) if count else None,
         }
+
+
+def _sight(photograph: Image) -> Image:
+    """Return a photograph as objects are looked for on it: a shorter side of at most 512 pixels."""
+    height, width = photograph.shape[:2]
+    part = min(1.0, SIGHT / min(height, width))
+    return np.asarray(scaled(photograph, round(height * part), round(width * part)), np.uint8)
 
 
 MEND = (
@@ -167,7 +186,7 @@ def said(normals: Normals) -> str:
 
     Of stores whose masks an earlier version made, how large is not on record.
     """
-    return _said(normals.attributes["foreground"], len(normals))
+    return _said(normals.attributes["foreground"])
 
 
 def objects_said(dataset: Dataset, items: Sequence[Item]) -> str:
@@ -176,10 +195,11 @@ def objects_said(dataset: Dataset, items: Sequence[Item]) -> str:
     finding = Finding(dataset, [items[i * len(items) // few] for i in range(few)], Geometry())
     for _ in finding.normals():
         pass
-    return _said(finding.attributes(), few)
+    return _said(finding.attributes())
 
 
-def _said(record: Mapping[str, Any], normals: int) -> str:
+def _said(record: Mapping[str, Any]) -> str:
+    normals = sum(record["rules"].values())
     count = normals - record["rules"].get("whole image", 0)
     seen, looked = record.get("seen", (0, 0))
     if not count and DOUBTFUL * looked <= seen and record.get("object") == AUTO and looked:

@@ -115,7 +115,9 @@ def metadata(run: Run, threshold: Threshold | None) -> dict[str, str]:
     """Return what the file says of itself, all text.
 
     `geometry` is the store's, `HxW (rule)`, with `height`, `width` and `resize` beside it;
-    `threshold` is the score from which an image counts as anomalous, empty where there is none.
+    of tiles also `scale` and `overlap`, and in words `cut` and `merge`, how a photograph becomes
+    tiles and their maps and scores become its own. `threshold` is the score from which an image
+    counts as anomalous, empty where there is none.
     """
     geometry = Geometry.parse(run.decides["geometry"])
     return {
@@ -128,8 +130,18 @@ def metadata(run: Run, threshold: Threshold | None) -> dict[str, str]:
         "height": str(geometry.height),
         "width": str(geometry.width),
         "resize": geometry.resize,
+        **(_tiled(geometry) if geometry.tiled else {}),
         "threshold": "" if threshold is None else repr(threshold.value),
         "threshold_rule": "" if threshold is None else threshold.rule,
+    }
+
+
+def _tiled(geometry: Geometry) -> dict[str, str]:
+    return {
+        "scale": repr(geometry.scale),
+        "overlap": str(geometry.overlap),
+        "cut": "every side - overlap pixels of the scaled photograph, the last moved inward",
+        "merge": "mean of maps, weights rising over the overlap's middle half; the highest score",
     }
 
 

@@ -131,9 +131,10 @@ def best_f1_threshold(scores: npt.ArrayLike, labels: npt.ArrayLike) -> F1Thresho
 def pixel_metrics(maps: Maps, masks: Masks, *, limit: float = PRO_LIMIT) -> PixelMetrics:
     """Return pixel AUROC, pixel AP and PRO of a test set, all three exact, from one sort.
 
-    maps: real (n, H, W) or n arrays (H, W), float32 for speed; masks: bool of the same shapes, all
-    False for normal images; limit: the FPR in (0, 1] up to which PRO is integrated. Nothing passed
-    in is written to. Raises UserError naming the index of a map that is not finite.
+    maps: real (n, H, W) or n arrays (H, W) of any sizes, float32 for speed; masks: bool of the same
+    shapes, all False for normal images; limit: the FPR in (0, 1] up to which PRO is integrated.
+    Nothing passed in is written to. Sequences that make their arrays when asked are gone through
+    three times, one image at a time. Raises UserError naming the index of a map that is not finite.
 
     Cost: the values of the normal pixels are copied and sorted once, block by block in one buffer,
     since ranks add up over blocks. So the time approaches that of np.sort (vectorised on AVX2 and
@@ -245,12 +246,29 @@ def _labelled(scores: npt.ArrayLike, labels: npt.ArrayLike) -> _Curve:
     return _curve(scores[anomalous], None, [scores[~anomalous]])
 
 
-def _pairs(maps: Maps, masks: Masks) -> list[tuple[Scores, Mask]]:
+@dataclass(frozen=True)
+class _Pairs:
+    """The (scores, mask) of every image, checked, and gone through as often as it takes.
+
+    dtype: in which the scores of all images compare; total, largest: pixels, of all and of one.
+    """
+
+    maps: Maps
+    masks: Masks
+    dtype: np.dtype[Any]
+    total: int
+    largest: int
+
+    def __iter__(self) -> Iterator[tuple[Scores, Mask]]:
+        return zip(self.maps, self.masks, strict=True)
+
+
+def _pairs(maps: Maps, masks: Masks) -> _Pairs:
     """Return the (scores, mask) of every image, checked."""
     if len(maps) != len(masks):
         raise ValueError(f"{len(maps)} maps do not go with {len(masks)} masks")
-    pairs = list(zip(maps, masks, strict=True))
-    for index, (scores, mask) in enumerate(pairs):
+    kinds, sizes = {np.dtype(np.float16)}, [0]
+    for index, (scores, mask) in enumerate(zip(maps, masks, strict=True)):
         if scores.ndim != 2 or mask.shape != scores.shape or mask.dtype != np.bool_:
             raise ValueError(
                 f"image {index}: its mask must be bool and (H, W) like its map {scores.shape}, "
@@ -261,7 +279,9 @@ def _pairs(maps: Maps, masks: Masks) -> list[tuple[Scores, Mask]]:
                 f"the anomaly map of image {index} is not finite: metrics need finite scores. "
                 "Did the training diverge? Look at its losses."
             )
-    return pairs
+        kinds.add(scores.dtype)
+        sizes.append(scores.size)
+    return _Pairs(maps, masks, np.result_type(*kinds), sum(sizes), max(sizes))
 
 
 def _regions(mask: Mask) -> tuple[int, npt.NDArray[Any]]:
@@ -271,13 +291,13 @@ def _regions(mask: Mask) -> tuple[int, npt.NDArray[Any]]:
 
 
 def _anomalous_pixels(
-    images: list[tuple[Scores, Mask]],
+    images: _Pairs,
 ) -> tuple[Scores, npt.NDArray[np.float64], int]:
     """Return the scores of all anomalous pixels, their weights, and the number of regions.
 
     A pixel weighs 1 / (pixels of its region), so every region weighs 1 whatever its size.
     """
-    anomalous, weights, regions = [np.empty(0, _dtype(images))], [np.empty(0)], 0
+    anomalous, weights, regions = [np.empty(0, images.dtype)], [np.empty(0)], 0
     for scores, mask in images:
         if mask.any():
             count, labels = _regions(mask)
@@ -288,15 +308,13 @@ def _anomalous_pixels(
     return np.concatenate(anomalous), np.concatenate(weights), regions
 
 
-def _normal_pixels(images: list[tuple[Scores, Mask]], size: int) -> Iterator[Scores]:
+def _normal_pixels(images: _Pairs, size: int) -> Iterator[Scores]:
     """Yield the scores of all normal pixels in blocks of about `size`.
 
     Every block is a view of the same buffer, overwritten by the next: memory touched for the first
     time costs more than the copy itself.
     """
-    total = sum(mask.size for _, mask in images)
-    largest = max((mask.size for _, mask in images), default=0)
-    buffer = np.empty(min(total, max(size, largest)), _dtype(images))
+    buffer = np.empty(min(images.total, max(size, images.largest)), images.dtype)
     filled = 0
     for scores, mask in images:
         normal = scores[~mask] if mask.any() else scores.ravel()
@@ -306,8 +324,3 @@ def _normal_pixels(images: list[tuple[Scores, Mask]], size: int) -> Iterator[Sco
         buffer[filled : filled + normal.size] = normal
         filled += normal.size
     yield buffer[:filled]
-
-
-def _dtype(images: list[tuple[Scores, Mask]]) -> np.dtype[Any]:
-    """Return the one type in which the scores of all images compare."""
-    return np.result_type(*{scores.dtype for scores, _ in images}, np.float16)

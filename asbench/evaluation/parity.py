@@ -190,10 +190,10 @@ def parity_scores(flavour: str, scores: TestScores, greys: Iterable[Grey | None]
     """
     way = FLAVOURS[flavour]
     truths = [
-        _truth(way, np.zeros((1, 1), np.uint8) if grey is None else grey, scores.maps.shape[1:3])
+        _truth(way, np.zeros((1, 1), np.uint8) if grey is None else grey, scores.maps[i].shape)
         if label == 0 or grey is not None
         else None
-        for label, grey in zip(scores.labels, greys, strict=True)
+        for i, (label, grey) in enumerate(zip(scores.labels, greys, strict=True))
     ]
     chosen: dict[Subset, list[int]] = {
         "full": list(range(len(truths))),

@@ -33,21 +33,29 @@ def predict(
     Raises UserError if there is no image, if one is not uint8 (H, W, 3), if sizes differ, or if a
     side is not a multiple of the detector's stride.
     """
+    parts = list(predicted(detector, images, device, batch))
+    if not parts:
+        raise UserError("there is no image to score.")
+    maps, scores = zip(*parts, strict=True)
+    return np.concatenate(maps), np.concatenate(scores)
+
+
+def predicted(
+    detector: Detector,
+    images: npt.NDArray[np.uint8] | Iterable[Image],
+    device: torch.device | str,
+    batch: int = 16,
+) -> Iterator[tuple[Floats, Floats]]:
+    """Yield what `predict` returns, a batch at a time: nothing is held of those before."""
     device = torch.device(device)
     detector.to(device)
-    maps: list[Floats] = []
-    scores: list[Floats] = []
     with evaluating(detector), torch.inference_mode():
         for some in _batches(images, batch):
             check_size(some.shape[1:3], detector.stride)
             pixels = torch.from_numpy(some).to(device).permute(0, 3, 1, 2).float().div_(255)
             pixels = pixels.contiguous(memory_format=torch.channels_last)
             some_maps, some_scores = detector.maps_and_scores(pixels)
-            maps.append(some_maps.cpu().numpy())
-            scores.append(some_scores.cpu().numpy())
-    if not maps:
-        raise UserError("there is no image to score.")
-    return np.concatenate(maps), np.concatenate(scores)
+            yield some_maps.cpu().numpy(), some_scores.cpu().numpy()
 
 
 @contextmanager

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import TypedDict, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from asbench.evaluation.maps import Lazy
 from asbench.evaluation.metrics import image_metrics, per_image_ap, pixel_metrics
 from asbench.results import ImageRow
 from synth_store.types import Mask, UserError
@@ -24,8 +25,8 @@ class TestScores:
 
     ids, defects: n names; labels: n of 0 and 1 (1 = anomalous); few_shot: n flags, True for defects
     that may have trained a synthesizer; scores: real (n,), higher = more anomalous; maps: float32
-    (n, H, W); masks: n of bool (H, W), None where an image has none on record. The mask of a normal
-    image may be None or all False.
+    (n, H, W), or n of (h, w) for photographs; masks: n of bool (H, W), None where an image has none
+    on record. The mask of a normal image may be None or all False.
 
     Raises ValueError where lengths or shapes differ, UserError naming the image where a score or a
     map is not finite or where a normal image has a defect in its mask.
@@ -38,7 +39,7 @@ class TestScores:
     defects: Sequence[str]
     few_shot: Sequence[bool]
     scores: npt.NDArray[np.floating]
-    maps: npt.NDArray[np.float32]
+    maps: npt.NDArray[np.float32] | Sequence[npt.NDArray[np.float32]]
     masks: Sequence[Mask | None]
 
     def __post_init__(self) -> None:
@@ -70,7 +71,7 @@ class TestScores:
         """
         mask = self.masks[index]
         if not self.labels[index]:
-            return np.broadcast_to(np.False_, self.maps.shape[1:]) if mask is None else mask
+            return np.broadcast_to(np.False_, self.maps[index].shape) if mask is None else mask
         return mask if mask is not None and mask.any() else None
 
 
@@ -127,10 +128,12 @@ def _pixel_ap(scores: TestScores, index: int) -> float:
 
 def _evaluate(scores: TestScores, chosen: Sequence[int]) -> SubsetScores:
     labels = np.array([scores.labels[i] for i in chosen], np.int64)
-    masked = [(i, truth) for i in chosen if (truth := scores.truth(i)) is not None]
+    masked = [i for i in chosen if scores.truth(i) is not None]
     image = image_metrics(scores.scores[list(chosen)], labels)
-    # views of the chosen maps, not a copy: a test set's maps can be half a gigabyte
-    pixel = pixel_metrics([scores.maps[i] for i, _ in masked], [truth for _, truth in masked])
+    # one at a time, not a copy: a test set's maps can be many gigabytes
+    maps = Lazy(len(masked), lambda i: scores.maps[masked[i]])
+    truths = Lazy(len(masked), lambda i: cast(Mask, scores.truth(masked[i])))
+    pixel = pixel_metrics(maps, truths)
 
     anomalous = int(labels.sum())
     normal = len(labels) - anomalous

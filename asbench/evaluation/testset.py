@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from asbench import results
+from asbench.evaluation.maps import Map, SpilledMaps, packed_masks
 from asbench.evaluation.parity import Grey
+from asbench.evaluation.photographs import predict_tiles
 from asbench.evaluation.predict import predict
 from asbench.evaluation.score import TestScores
 from asbench.files.images import read_grey
 from asbench.imaging.geometry import fit_mask, resize
+from asbench.imaging.tiles import around, pointed_at, scale_image, scale_mask, window
 from asbench.nets.detector import Detector
 from asbench.progress import Progress, quiet
 from asbench.types import Dataset, Item
@@ -79,13 +83,29 @@ class TestSet:
             progress(f"checking test images of {self.data.name}", done, len(files))
 
     def image(self, item: Item) -> Image:
-        """Return an item's image: uint8 (H, W, 3)."""
+        """Return an item's image at the geometry: uint8 (H, W, 3). Of tiles, see `window`."""
         return resize(self.data.image(item), self.geometry)
 
+    def window(self, item: Item) -> tuple[Image, Mask]:
+        """Return an item's image and mask at the geometry, all False where there is no mask.
+
+        Of a photograph scored by tiles: the window around its largest defect, or in its middle.
+        """
+        image, mask = self.data.image(item), self.data.mask(item)
+        mask = np.zeros(image.shape[:2], np.bool_) if mask is None else mask
+        if self.geometry.tiled:
+            return around(image, mask, self.geometry)
+        return resize(image, self.geometry), fit_mask(mask, self.geometry)
+
     @cached_property
-    def masks(self) -> list[Mask | None]:
-        """One mask per item, bool (H, W); None where none is on record."""
+    def masks(self) -> Sequence[Mask | None]:
+        """One mask per item, bool (H, W); None where none is on record.
+
+        Of photographs scored by tiles at their native size.
+        """
         masks = (self.data.mask(item) for item in self.items)
+        if self.geometry.tiled:
+            return packed_masks(masks)
         return [None if mask is None else fit_mask(mask, self.geometry) for mask in masks]
 
     def greys(self) -> Iterator[Grey | None]:
@@ -112,13 +132,17 @@ class TestSet:
     ) -> TestScores:
         """Return what a detector on `device` says of every image, beside the truth."""
 
-        def images() -> Iterator[Image]:
+        def counted() -> Iterator[Item]:
             for done, item in enumerate(self.items):
                 if progress is not None:
                     progress(done, len(self.items))
-                yield self.image(item)
+                yield item
 
-        maps, scores = predict(model, images(), device)
+        maps: Sequence[Map] | npt.NDArray[np.float32]
+        if self.geometry.tiled:
+            maps, scores = self._photographs(model, device, counted())
+        else:
+            maps, scores = predict(model, (self.image(item) for item in counted()), device)
         if progress is not None:
             progress(len(self.items), len(self.items))
         return TestScores(
@@ -136,14 +160,51 @@ class TestSet:
         order = order_by_hash([item.id for item in self.items])
         chosen = [i for i in order if self.items[i].label][:GALLERY_DEFECTS]
         chosen += [i for i in order if not self.items[i].label][:GALLERY_NORMALS]
+        if self.geometry.tiled:
+            return self._tiled_gallery(scores, chosen)
         shape = (self.geometry.height, self.geometry.width)
         masks = [scores.masks[i] for i in chosen]
         return results.Gallery(
             ids=tuple(self.items[i].id for i in chosen),
             images=np.stack([self.image(self.items[i]) for i in chosen]),
             masks=np.stack([np.zeros(shape, np.bool_) if m is None else m for m in masks]),
-            maps=scores.maps[chosen].astype(np.float16),
+            maps=np.stack([scores.maps[i] for i in chosen]).astype(np.float16),
         )
+
+    def _photographs(
+        self, model: Detector, device: torch.device, items: Iterable[Item]
+    ) -> tuple[Sequence[Map], npt.NDArray[np.float32]]:
+        """Return the maps of whole photographs at their native sizes, and their scores."""
+        spilled, scores = SpilledMaps(), []
+        for item in items:
+            image = self.data.image(item)
+            blended, score = predict_tiles(model, image, self.geometry, device)
+            spilled.add(blended, image.shape[0], image.shape[1])
+            scores.append(score)
+        return spilled.maps(), np.array(scores, np.float32)
+
+    def _tiled_gallery(self, scores: TestScores, chosen: Sequence[int]) -> results.Gallery:
+        """Return of each photograph the window around its largest defect, or where it is worst.
+
+        The window of a normal, or of a defect without a mask, has the highest value in its middle.
+        """
+        windows = []
+        for i in chosen:
+            native, mask = scores.maps[i], scores.masks[i]
+            marked = np.zeros(native.shape, np.bool_) if mask is None else mask
+            shown = marked if marked.any() else native == native.max()
+            place = pointed_at(scale_mask(shown, self.geometry), self.geometry)
+            image = self.data.image(self.items[i])
+            windows.append(
+                (
+                    window(scale_image(image, self.geometry), place, self.geometry),
+                    window(scale_mask(marked, self.geometry), place, self.geometry),
+                    window(scale_image(native, self.geometry), place, self.geometry),
+                )
+            )
+        images, masks, maps = (np.stack(some) for some in zip(*windows, strict=True))
+        ids = tuple(self.items[i].id for i in chosen)
+        return results.Gallery(ids, images, masks, maps.astype(np.float16))
 
 
 def order_by_hash(ids: Sequence[str]) -> list[int]:

@@ -13,10 +13,9 @@ import numpy.typing as npt
 
 from asbench import results
 from asbench.detectors import build
-from asbench.evaluation.predict import predict
+from asbench.evaluation.photographs import predict_photograph
 from asbench.evaluation.thresholds import Rule
 from asbench.files.images import read_image
-from asbench.imaging.geometry import resize, unfit
 from asbench.nets.detector import Detector
 from asbench.nets.device import find_device
 from asbench.nets.weights import load_weights
@@ -110,17 +109,18 @@ class Trained:
     def predict(self, image: Image | Path | str) -> Prediction:
         """Score one image: uint8 (h, w, 3) RGB of any size, or the path of an image file.
 
+        A run on tiles scores all of the photograph's, and blends their maps.
+
         Raises UserError for another array or a file that is not a readable image.
         """
         pixels = image if isinstance(image, np.ndarray) else read_image(Path(image))
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
             raise UserError(f"an image is uint8 (h, w, 3), not {pixels.dtype} {pixels.shape}.")
-        maps, scores = predict(self.detector, iter([resize(pixels, self.geometry)]), self.device)
-        score = float(scores[0])
+        heat, score = predict_photograph(self.detector, pixels, self.geometry, self.device)
         threshold = self.threshold
         return Prediction(
             score=score,
-            map=unfit(maps[0], self.geometry, *pixels.shape[:2]),
+            map=heat,
             anomalous=None if threshold is None else score >= threshold.value,
         )
 

@@ -42,14 +42,13 @@ from asbench.generation.fitted import (
     read_fit,
     versions,
 )
-from asbench.generation.generate import chosen, geometry_of
+from asbench.generation.generate import chosen, geometry
 from asbench.generation.real import FewShot, few_shot
 from asbench.generation.render import in_batches
 from asbench.imaging.contact_sheet import Band, contact_sheet, png
 from asbench.nets.device import find_device
 from asbench.nets.seeds import address_seed, private_rng, seed_rng
 from asbench.parameters import takes
-from asbench.progress import Progress
 from asbench.settings import FitSettings
 from asbench.synthesizers import own_name, resolve
 from asbench.types import (
@@ -132,13 +131,11 @@ def fit(asked: FitSettings) -> list[Fitted]:
     }
     # Refused before anything is written, where there are no few-shot defects with a mask.
     defects = {c: few_shot(data, c) for c, s in learned.items() if s.learns_from != "normals"}
-    opened = SynthStore.create(asked.store, geometry_of(asked.store, asked.size, asked.resize))
+    opened = SynthStore.create(asked.store, geometry(asked))
     plans = []
     for members in [categories] if joint else [[c] for c in categories]:
         synthesizer, first = learned[members[0]], members[0]
-        subjects = tuple(
-            _subject(opened, data, c, defects.get(c), asked.progress, asked.object) for c in members
-        )
+        subjects = tuple(_subject(opened, data, c, defects.get(c), asked) for c in members)
         identity = _identity(
             opened, data.name, full, synthesizer, subjects, asked.seed, weights[first]
         )
@@ -171,11 +168,10 @@ def _subject(
     data: Dataset,
     category: str,
     few: FewShot | None,
-    progress: Progress,
-    object: str | None,
+    asked: FitSettings,
 ) -> Subject:
     """Return what the method may see of a category."""
-    normals = ensure_normals(store, data, category, progress, object)
+    normals = ensure_normals(store, data, category, asked.progress, asked.object, asked.empty_tiles)
     items = few.items if few is not None else ()
     defects = tuple(
         Defect(item.id, item.defect, *few.read(item, store.geometry)) for item in items if few

@@ -8,6 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
+from asbench.data import tiling
+from asbench.data.geometry import geometry_of
 from asbench.data.ingest import ensure_normals
 from asbench.data.objects import refuse_doubtful
 from asbench.datasets import open_dataset, open_textures
@@ -20,7 +22,7 @@ from asbench.imaging.noise import noise_of
 from asbench.imaging.visibility import check_times, visibility
 from asbench.parameters import takes
 from asbench.progress import Progress, quiet
-from asbench.settings import FITS, TEXTURES, VISIBLE, GenerateSettings
+from asbench.settings import FITS, TEXTURES, VISIBLE, GenerateSettings, MethodSettings
 from asbench.synthesizers import own_name, resolve
 from asbench.types import REAL, Dataset, LearnedSynthesizer
 from synth_store import Geometry, Sample, StoredSet, StoreKey, SynthStore, UserError
@@ -112,17 +114,18 @@ def prepare(asked: GenerateSettings) -> Prepared:
         at: loading_of(synthesizers[at], fitted, asked.weights, asked.device)
         for at, fitted in fits.items()
     }
-    opened = SynthStore.create(asked.store, geometry_of(asked.store, asked.size, asked.resize))
+    opened = SynthStore.create(asked.store, geometry(asked))
     rules = {}
     for c in categories:
-        normals = ensure_normals(opened, data, c, asked.progress, asked.object)
+        normals = ensure_normals(opened, data, c, asked.progress, asked.object, asked.empty_tiles)
         bound = [
             m
             for m in methods
             if (m, c) in synthesizers and "foreground" in synthesizers[m, c].needs
         ]
         refuse_doubtful(f"{data.name}/{c}", normals, bound)
-        rules[c] = visibility(asked.visible, normals, data.name, c)
+        drawn_on = tiling.sources(normals)
+        rules[c] = visibility(asked.visible, normals, data.name, c, among=drawn_on)
     bank = None
     if any("textures" in s.needs for s in synthesizers.values()):
         bank = ensure_bank(opened, asked.textures, asked.progress)
@@ -192,23 +195,14 @@ def ensure_bank(store: SynthStore, textures: str, progress: Progress) -> str:
             "folder of one of them."
         )
     (category,) = bank.categories()
-    ensure_normals(
-        store, bank, category, progress, None if store.has_normals(bank.name, category) else "whole"
-    )
+    rule = None if store.has_normals(bank.name, category) else "whole"
+    ensure_normals(store, bank, category, progress, rule, whole=True)
     return f"{bank.name}/{category}"
 
 
-def geometry_of(
-    store: Path | str, size: int | tuple[int, int] | None, resize: str | None
-) -> Geometry | None:
-    """Return the geometry asked for, or None where nothing was."""
-    if size is None and resize is None:
-        return None
-    exists = SynthStore.stands_at(store)
-    known = SynthStore.open(store).geometry if exists else Geometry()
-    height, width = (size, size) if isinstance(size, int) else size or (known.height, known.width)
-    rule = resize or known.resize
-    return Geometry.parse(f"{height}x{width} ({rule})")
+def geometry(asked: MethodSettings) -> Geometry | None:
+    """Return the geometry that settings ask for, or None where they ask for none."""
+    return geometry_of(asked.store, asked.size, asked.resize, asked.scale, asked.overlap)
 
 
 def chosen(
@@ -271,7 +265,8 @@ def samples_of(
         opened = SynthStore.open(store)
         if opened.has(key, category) and opened.count(key, category) >= indices.stop:
             stored = opened.read(key, category)
-            loud = noise_of(stored.normals, data.name, category)
+            drawn_on = tiling.sources(stored.normals)
+            loud = noise_of(stored.normals, data.name, category, among=drawn_on)
             return Drawn([stored[i] for i in indices], True, loud)
     synthesizer, loading = None, None
     if method != REAL:
@@ -282,7 +277,8 @@ def samples_of(
     with TemporaryDirectory() as nowhere, processes.one_thread():
         opened = SynthStore.open(store) if there else SynthStore.create(nowhere)
         normals = ensure_normals(opened, data, category)
-        loud = noise_of(normals, data.name, category)
+        drawn_on = tiling.sources(normals)
+        loud = noise_of(normals, data.name, category, among=drawn_on)
         if synthesizer is None:
             real = islice(few_shot(data, category).samples(normals), indices.stop)
             return Drawn(list(real), False, loud)
@@ -293,6 +289,7 @@ def samples_of(
         grey = stays_grey(synthesizer, normals)
         offered = material(opened, data.name, category, bank, defects=defects, grey=grey)
         renderer, batch = renderer_of(synthesizer, loading)
+        rule = visibility(visible, normals, data.name, category, among=drawn_on)
         samples, sources, _ = render_samples(
             renderer,
             offered,
@@ -300,7 +297,7 @@ def samples_of(
             category,
             indices,
             batch=batch,
-            visibility=allowing(visibility(visible, normals, data.name, category), synthesizer),
+            visibility=allowing(rule, synthesizer),
             same_normals=same_normals,
         )
         shown = [

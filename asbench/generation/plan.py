@@ -131,7 +131,8 @@ def identity(
         "generated": synthesizer.generates,
         "normals": normals.digest,
     }
-    if "foreground" in synthesizer.needs:
+    # tiles without the object are not drawn on, whatever the method
+    if "foreground" in synthesizer.needs or store.geometry.tiled:
         facts["foreground"] = normals.attributes["foreground_digest"]
     if textures is not None:
         bank = store.normals(*textures.split("/"))

@@ -12,6 +12,7 @@ from asbench.generation.plan import LIBRARIES
 from asbench.grid import processes
 from asbench.imaging.geometry import fit_mask, resize
 from asbench.imaging.restoring import RESTORED_VERSION, likest, restored, thumbnails
+from asbench.imaging.tiles import around
 from asbench.mend import regenerate_command
 from asbench.progress import Progress, quiet
 from asbench.types import REAL, Dataset, Item
@@ -32,10 +33,15 @@ class FewShot:
     without_mask: tuple[str, ...] = ()
 
     def read(self, item: Item, geometry: Geometry) -> tuple[Image, Mask]:
-        """Return image and mask of one of them at a store's geometry."""
+        """Return image and mask of one of them at a store's geometry.
+
+        Of a photograph for tiles, the window around its largest defect.
+        """
         mask = self.data.mask(item)
         if mask is None:
             raise ValueError(f"{item.id} has no mask")
+        if geometry.tiled:
+            return around(self.data.image(item), mask, geometry)
         return resize(self.data.image(item), geometry), fit_mask(mask, geometry)
 
     def samples(self, normals: Normals) -> Iterator[Sample]:

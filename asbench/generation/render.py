@@ -10,6 +10,7 @@ from time import perf_counter, process_time
 
 import numpy as np
 
+from asbench.data import tiling
 from asbench.generation.fitted import Loading, load
 from asbench.imaging.visibility import PUBLISHED, Change, Visibility, change
 from asbench.types import (
@@ -88,7 +89,8 @@ def material(
     normals = store.normals(dataset, category)
     bank = store.normals(*textures.split("/")) if textures is not None else ()
     masks = Masks(store.read(StoreKey(dataset, REAL, 0), category)) if defects else ()
-    return Material(dataset, category, normals, Foregrounds(normals), bank, masks, grey)
+    foregrounds, offered = Foregrounds(normals), tiling.sources(normals)
+    return Material(dataset, category, normals, foregrounds, bank, masks, grey, offered)
 
 
 def stays_grey(synthesizer: Synthesizer, normals: Normals) -> bool:
@@ -151,16 +153,17 @@ def render_samples(
     `same_normals` puts sample i on normal i, whatever the method: for looking at methods side by
     side, and never for storing.
     """
-    normals = len(offered.normals)
+    normals = offered.sources or range(len(offered.normals))
     samples: dict[int, Sample] = {}
     sources: dict[int, int] = {}
     left, redrawn, barren = list(indices), 0, 0
     hidden: list[Change] = []
     for attempt in count():
         if same_normals:
-            places = [index % normals for index in left]
+            places = [normals[index % len(normals)] for index in left]
         else:
-            places = [source_index(key, category, i, attempt, normals) for i in left]
+            of = len(normals)
+            places = [normals[source_index(key, category, i, attempt, of)] for i in left]
         canvases = [Canvas(offered, place) for place in places]
         rngs = [sample_rng(key, category, index, attempt) for index in left]
         drawn = in_batches(renderer, batch, left, canvases, rngs)

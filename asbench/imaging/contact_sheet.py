@@ -20,6 +20,8 @@ from synth_store.types import Image, Mask
 OUTLINE = (255, 64, 48)
 INK, PAPER = (40, 40, 40), (250, 250, 248)
 GAP = 4
+ROWS = 256
+"""Rows of a heat map drawn at a time."""
 LABEL = 18
 """Height of a line of text, in pixels."""
 
@@ -129,10 +131,14 @@ def heat(image: Image, scores: npt.NDArray[np.float32], threshold: float | None 
     map's own maximum, so that a normal image does not glow.
     """
     top = max(float(scores.max()), threshold or 0.0, 1e-6)
-    share = np.clip(scores / top, 0, 1)
-    colours = cv2.applyColorMap((share * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
-    opacity = (0.85 * share)[..., None]
-    return np.asarray(np.rint(image * (1 - opacity) + colours * opacity), np.uint8)
+    drawn = np.empty_like(image)
+    for start in range(0, len(image), ROWS):  # whole photographs would take a gigabyte meanwhile
+        rows = slice(start, start + ROWS)
+        share = np.clip(scores[rows] / top, 0, 1)
+        colours = cv2.applyColorMap((share * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
+        opacity = (0.85 * share)[..., None]
+        drawn[rows] = np.rint(image[rows] * (1 - opacity) + colours * opacity)
+    return drawn
 
 
 def png(image: Image) -> bytes:

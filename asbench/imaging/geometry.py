@@ -35,8 +35,10 @@ def placement(height: int, width: int, geometry: Geometry) -> Box:
     """Return where an image of `height` x `width` pixels lies in a frame of `geometry`.
 
     `stretch` fills the frame; `pad` keeps the aspect (each side at least one pixel) and centres,
-    the odd pixel going to the bottom and the right.
+    the odd pixel going to the bottom and the right. Raises ValueError for tiles, which are many.
     """
+    if geometry.tiled:
+        raise ValueError(f"{geometry} has no one frame for an image: see asbench.imaging.tiles")
     if geometry.resize == "stretch":
         return Box(0, 0, geometry.height, geometry.width)
     scale = min(geometry.height / height, geometry.width / width)
@@ -51,7 +53,7 @@ def resize(image: Image, geometry: Geometry) -> Image:
     """
     height, width = image.shape[:2]
     box = placement(height, width, geometry)
-    resized = _interpolated(image, box.height, box.width)
+    resized = scaled(image, box.height, box.width)
     below = geometry.height - box.top - box.height
     right = geometry.width - box.left - box.width
     rows, columns = (box.top, below), (box.left, right)
@@ -68,14 +70,18 @@ def fit_mask(mask: Mask, geometry: Geometry) -> Mask:
     """
     height, width = mask.shape
     box = placement(height, width, geometry)
-    levels = mask.astype(np.uint8)
-    size = (box.width, box.height)
-    resized = cv2.resize(levels, size, interpolation=cv2.INTER_NEAREST_EXACT) > 0
-    if not resized.any() and mask.any():
-        resized = _interpolated(mask.astype(np.float32), box.height, box.width) > 0
     frame = np.zeros((geometry.height, geometry.width), bool)
-    frame[box.inside] = resized
+    frame[box.inside] = scaled_mask(mask, box.height, box.width)
     return frame
+
+
+def scaled_mask(mask: Mask, height: int, width: int) -> Mask:
+    """Return a mask at another size, bool (height, width), as `fit_mask` does."""
+    levels = mask.astype(np.uint8)
+    resized = cv2.resize(levels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT) > 0
+    if not resized.any() and mask.any():
+        resized = scaled(mask.astype(np.float32), height, width) > 0
+    return np.asarray(resized, np.bool_)
 
 
 def unfit(
@@ -94,8 +100,8 @@ def unfit(
     return resized
 
 
-def _interpolated(pixels: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[Any]:
-    """Shrink the axes that shrink by area, then enlarge the others linearly."""
+def scaled(pixels: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[Any]:
+    """Return pixels at another size: axes that shrink by area, then the others linearly."""
     tall, wide = pixels.shape[:2]
     shrunk = min(tall, height), min(wide, width)
     if shrunk != (tall, wide):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -50,11 +52,12 @@ def _flat(grey: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
     return np.less_equal(slope, np.quantile(slope[1:-1, 1:-1], FLAT))
 
 
-def noise_of(normals: Indexed[Image], *address: str) -> float:
+def noise_of(normals: Indexed[Image], *address: str, among: Sequence[int] = ()) -> float:
     """Return the noise of a category: the median over up to 16 normals, to a hundredth of a level.
 
-    address: names the category; the normals are drawn by its hash.
+    address: names the category; the normals are drawn by its hash, from those that `among` numbers,
+    from all where it is empty.
     """
-    count = len(normals)
-    places = address_rng("noise", *address).choice(count, min(LOOKS, count), replace=False)
+    drawn = among or range(len(normals))
+    places = address_rng("noise", *address).choice(drawn, min(LOOKS, len(drawn)), replace=False)
     return round(float(np.median([noise(normals[int(place)]) for place in places])), 2)

@@ -94,14 +94,18 @@ PUBLISHED = Visibility()
 """Any change counts."""
 
 
-def visibility(times: float, normals: Indexed[Image], *address: str) -> Visibility:
+def visibility(
+    times: float, normals: Indexed[Image], *address: str, among: Sequence[int] = ()
+) -> Visibility:
     """Return the rule for a category; its normals are looked at only where noise plays a part.
 
-    address: names the category, see `noise_of`. Raises UserError for `times` that are no number
+    address, among: see `noise_of`. Raises UserError for `times` that are no number
     from 0 up.
     """
     check_times(times)
-    return Visibility(float(times), noise_of(normals, *address)) if times else PUBLISHED
+    if not times:
+        return PUBLISHED
+    return Visibility(float(times), noise_of(normals, *address, among=among))
 
 
 def check_times(times: float) -> None:

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from asbench import results
-from asbench.data.validation_part import kept_count, validation_part
+from asbench.data.validation_part import validation_part
+from asbench.evaluation.kept_normals import kept_normals
 from asbench.evaluation.metrics import image_metrics, pixel_metrics
 from asbench.evaluation.predict import predict
 from asbench.evaluation.testset import order_by_hash
@@ -153,9 +154,10 @@ def _score(
     progress: Progress,
 ) -> Crossed:
     """Score one run on the kept-back samples of every set."""
-    # Those kept out for the threshold come first in this order: every run is judged on what it saw.
-    kept = kept_count(len(normals), trained.run.decides.get("kept_out", 0.0))
-    chosen = sorted(order_by_hash(normals.ids)[kept : kept + decides["negatives"]])
+    # Not those kept out for the threshold: every run is judged on what it saw.
+    kept = set(kept_normals(normals, trained.run.decides.get("kept_out", 0.0)))
+    seen = [i for i in order_by_hash(normals.ids) if i not in kept]
+    chosen = sorted(seen[: decides["negatives"]])
     looked = [validation_part(stored.count) for stored in sets.values()]
     total, done = len(chosen) + sum(map(len, looked)), 0
 

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from asbench.data import tiling
 from asbench.data.set_record import record_of
 from asbench.datasets import open_dataset
 from asbench.evaluation.testset import TestSet
@@ -182,7 +183,8 @@ class Meter:
     def _scores(self, key: StoreKey) -> Iterator[Score]:
         """Read the set once, block by block, and yield its scores."""
         count = min(self.n, self.store.read(key, self.category).count)
-        loud = noise_of(self.normals, self.data.name, self.category)
+        drawn_on = tiling.sources(self.normals)
+        loud = noise_of(self.normals, self.data.name, self.category, among=drawn_on)
         masks, pairs = MaskStatistics(loud), _Pairs(self)
         parts: list[dict[str, dict[Region, Floats]]] = []
         done = 0

@@ -51,15 +51,13 @@ class References:
         out = np.empty((len(self._places), geometry.height, geometry.width, 3), np.uint8)
         for row, place in enumerate(self._places):
             self.progress(f"real defects of {self.test.data.name}", row + 1, len(self._places))
-            out[row] = self.test.image(self.test.items[place])
+            out[row], _ = self.test.window(self.test.items[place])
         return out
 
     @cached_property
     def masks(self) -> list[Mask]:
         """The mask of each, bool (H, W); all False where none is on record."""
-        shape = (self.test.geometry.height, self.test.geometry.width)
-        masks = [self.test.masks[place] for place in self._places]
-        return [np.zeros(shape, np.bool_) if mask is None else mask for mask in masks]
+        return [self.test.window(self.test.items[place])[1] for place in self._places]
 
     @property
     def reference(self) -> list[int]:

@@ -141,8 +141,10 @@ class Availability:
                 f"image sides must be multiples of {cls.stride}, and the study's are {geometry}."
             )
         batch = budget.training.get("batch") or protocol.batch
-        normals = self.normals[dataset, category]
-        normals -= kept_count(normals, self.study.protocol.get("kept_out", KEPT_OUT))
+        normals = 0  # nobody knows how many tiles there will be
+        if not geometry.tiled:
+            normals = self.normals[dataset, category]
+            normals -= kept_count(normals, self.study.protocol.get("kept_out", KEPT_OUT))
         steps = self._steps(budget, protocol, batch, normals, (dataset, category))
         self._check_looks(protocol, steps, normals)
         return Settled(
@@ -178,6 +180,10 @@ class Availability:
             return int(steps)
         if budget.epochs is None and protocol.steps is not None:
             return protocol.steps
+        if not normals and self.study.geometry.tiled:
+            raise UserError(
+                "epochs of tiles have no length before photographs are cut: give steps instead."
+            )
         if not normals:
             dataset, category = place
             raise UserError(

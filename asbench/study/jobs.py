@@ -87,13 +87,15 @@ class DatasetRef:
 class NormalsJob:
     """Put the normals of one category into the store; of a texture bank where it is None.
 
-    object: the rule of where the objects are; None for auto, or what is stored.
+    object: the rule of where the objects are; None for auto, or what is stored. empty: of a store
+    of tiles, the share kept of those without the object; None for all, or what is stored.
     """
 
     place: Place
     origin: DatasetRef
     category: str | None
     object: str | None = None
+    empty: float | None = None
 
     def __str__(self) -> str:
         return f"normals of {self.origin.name or self.origin.dataset}/{self.category or 'all'}"
@@ -108,7 +110,7 @@ def normals_job(job: NormalsJob) -> None:
             ensure_bank(store, job.origin.dataset, progress)
         else:
             data = open_dataset(job.origin.dataset, name=job.origin.name)
-            ensure_normals(store, data, job.category, progress, job.object)
+            ensure_normals(store, data, job.category, progress, job.object, job.empty)
 
 
 @dataclass(frozen=True)

@@ -142,7 +142,10 @@ class _Work:
         """Store the normals of every category, and the texture bank where one is needed."""
         study, cells = self.plan.study, self.plan.present
         places = dict.fromkeys((cell.dataset, cell.category) for cell in cells)
-        jobs = [NormalsJob(self.place, self._origin(d), c, study.objects.get(d)) for d, c in places]
+        jobs = [
+            NormalsJob(self.place, self._origin(d), c, study.objects.get(d), study.empty_tiles)
+            for d, c in places
+        ]
         methods = {method for cell in cells for method in cell.methods}
         if any("textures" in self.plan.methods[method].needs for method in methods):
             jobs.append(NormalsJob(self.place, DatasetRef(study.textures), None))

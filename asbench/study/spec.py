@@ -14,6 +14,8 @@ from typing import Any
 
 import yaml
 
+from asbench.data.geometry import settled
+from asbench.data.tiling import check_share
 from asbench.parameters import Parameter, parameters
 from asbench.settings import TEXTURES, VISIBLE, MeasureSettings, Settings, TrainSettings
 from asbench.study import schema
@@ -62,7 +64,8 @@ class Study:
     every training, by the names of `TrainSettings`, whose own defaults are the honest ones;
     variants: parameters of methods under names of one's own; folders: where data sets that are
     folders lie; objects: by data set, the rule of where its objects are; weights: files of
-    pretrained networks by name; quality: what is measured of every set, by the
+    pretrained networks by name; empty_tiles: of tiles, the share kept of those without the object;
+    quality: what is measured of every set, by the
     names of `MeasureSettings`; None measures none.
     """
 
@@ -81,6 +84,7 @@ class Study:
     text: str
     faults: tuple[str, ...] = ()
     quality: Mapping[str, Any] | None = None
+    empty_tiles: float | None = None
 
 
 def shipped() -> list[str]:
@@ -152,8 +156,9 @@ AXES = (
 )
 """What a part may say for itself."""
 TOP = (
-    *("name", "about", "size", "resize", "samples", "textures", "visible", "protocol"),
-    *("variants", "folders", "objects", "weights", "quality", "parts", *AXES),
+    *("name", "about", "size", "resize", "scale", "overlap", "empty_tiles"),
+    *("samples", "textures", "visible", "protocol", "variants"),
+    *("folders", "objects", "weights", "quality", "parts", *AXES),
 )
 
 
@@ -177,6 +182,7 @@ def _study(document: dict[str, Any], stem: str, text: str, faults: list[str]) ->
         objects=_texts(reading, "objects", top.get("objects")),
         weights=_texts(reading, "weights", top.get("weights")),
         quality=_quality(reading, top.get("quality")),
+        empty_tiles=reading.value("empty_tiles", _empty, top, None),
         parts=tuple(_part(reading, str(name), own, top) for name, own in parts.items()),
         text=text,
         # What stands at the top is read for every part.
@@ -351,6 +357,19 @@ def _texts(reading: Reading, where: str, given: Any) -> dict[str, str]:
 
 
 def _geometry(top: Mapping[str, Any]) -> Geometry:
-    size, resize = top.get("size", 256), top.get("resize", "stretch")
-    text = f"{size}x{size}" if isinstance(size, int) else size
-    return Geometry.parse(f"{text} ({resize})")
+    size, resize = top.get("size"), top.get("resize", "stretch")
+    if size is not None and (isinstance(size, bool) or not isinstance(size, int | str)):
+        raise UserError(f"{size!r} is no size: write 256, or WIDTHxHEIGHT as in 512x384.")
+    scale, overlap = (top.get(key) for key in ("scale", "overlap"))
+    if not isinstance(scale, float | int | None) or not isinstance(overlap, int | None):
+        raise UserError(f"scale {scale!r} and overlap {overlap!r} must be numbers.")
+    return settled(Geometry(), size, resize, scale, overlap)
+
+
+def _empty(top: Mapping[str, Any]) -> float | None:
+    empty = top.get("empty_tiles")
+    if not isinstance(empty, float | int | None) or isinstance(empty, bool):
+        raise UserError(f"{empty!r} is not a share: write a number from 0 to 1.")
+    if empty is not None:
+        check_share(empty, _geometry(top))
+    return empty

@@ -54,11 +54,12 @@ def normals(height: int, width: int | None = None, kind: Kind = "texture") -> Te
     return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
 
 
-def batch(step: int, size: int, count: int = 4) -> Batch:
+def batch(step: int, height: int, width: int | None = None, count: int = 4) -> Batch:
     """Return the batch of a step: generated, every other item with a bright blob."""
-    given = material(size, size, seed=step, normals=count)
-    clean = as_images(normals(size))[:count].roll(step, 0)
-    mask = torch.zeros(count, 1, size, size)
+    width = width or height
+    given = material(height, width, seed=step, normals=count)
+    clean = as_images(normals(height, width))[:count].roll(step, 0)
+    mask = torch.zeros(count, 1, height, width)
     for item in range(0, count, 2):
         mask[item, 0] = torch.from_numpy(given.defects[item % len(given.defects)].copy())
     return Batch(clean * (1 - mask) + 0.9 * mask, clean, mask)
@@ -219,6 +220,24 @@ class DetectorContract:
         assert resumed.losses == whole.losses
         assert equal(straight, pieces)
         assert all(torch.isfinite(t).all() for t in seen(straight.eval(), batch(9, 32).image))
+
+    def test_trains_where_sides_differ(self, detector: Detector, tmp_path: Path) -> None:
+        made, height = rebuilt(detector), side(detector)
+        width = height + 2 * detector.stride
+        made.prepare(normals(height, width), address_generator("testing", "prepare"))
+        if made.stages(STEPS):
+            trained = fit(
+                made,
+                lambda step: batch(step, height, width),
+                steps=STEPS,
+                seed=0,
+                device="cpu",
+                folder=tmp_path,
+            )
+            assert torch.tensor(trained.losses).isfinite().all()
+        assert all(
+            torch.isfinite(t).all() for t in seen(made.eval(), batch(9, height, width).image)
+        )
 
     def test_half_precision_trains_and_keeps_float32(
         self, detector: Detector, tmp_path: Path

@@ -14,10 +14,12 @@ from typing import Any
 import torch
 
 from asbench import results
+from asbench.data import tiling
 from asbench.data.ingest import ensure_normals
 from asbench.data.validation_part import kept_count
 from asbench.datasets import open_dataset
 from asbench.detectors import pretrained_of, protocol_of, resolve
+from asbench.evaluation.kept_normals import kept_photographs
 from asbench.evaluation.testset import TestSet
 from asbench.evaluation.thresholds import Rule
 from asbench.nets.detector import Protocol
@@ -27,7 +29,7 @@ from asbench.results import BEST_ON_TEST, Decides
 from asbench.settings import TrainSettings
 from asbench.training.loop import check
 from asbench.training.sampler import Indices
-from asbench.training.sources import Sources, find_sources, kept_normals
+from asbench.training.sources import Sources, find_sources
 from asbench.types import Dataset
 from synth_store import Mix, Normals, Stream, SynthStore, UserError
 from synth_store.places import place
@@ -90,9 +92,19 @@ class Plan:
         return results.run_id(self.decides)
 
     @cached_property
+    def photographs(self) -> Sequence[tiling.Photograph]:
+        """The photographs of the normals: of tiles, several normals are one's."""
+        return tiling.photographs(self.normals)
+
+    @cached_property
+    def kept_photographs(self) -> Sequence[tiling.Photograph]:
+        """Those that training never sees: thresholds come from them."""
+        return kept_photographs(self.photographs, self.training.kept_out)
+
+    @cached_property
     def kept(self) -> Sequence[int]:
-        """The places of the normals that training never sees: thresholds come from them."""
-        return kept_normals(self.normals.ids, self.training.kept_out)
+        """The places of the normals that training never sees."""
+        return [i for one in self.kept_photographs for i in one.normals]
 
     @cached_property
     def trained(self) -> Sequence[int]:
@@ -147,7 +159,11 @@ class Plan:
         counts = ", ".join(f"{count} {name}" for name, count in self.realised.items())
         d = self.decides
         length = f"{d['steps']} steps of {d['batch']} items" if d["steps"] else "nothing is trained"
-        kept = f"; {len(self.kept)} normals kept out for the threshold" if self.kept else ""
+        what = f"{len(self.kept_photographs)} normals"
+        if self.store.geometry.tiled:
+            tiles = f"{len(self.kept)} of {len(self.normals)} tiles"
+            what = f"{len(self.kept_photographs)} photographs ({tiles})"
+        kept = f"; {what} kept out for the threshold" if self.kept else ""
         return f"{d['dataset']}/{d['category']}, seed {d['seed']}: {counts} ({length}){kept}"
 
 
@@ -212,8 +228,9 @@ def plan_run(training: TrainSettings, learner: Learner | None = None) -> Plan:
         )
     test = TestSet(data, data.test(category), store.geometry)
     test.refuse_without_anomalies()
-    count = len(data.train(category))
-    count -= kept_count(count, training.kept_out)
+    whole = tiling.foreseen(store, data, category)
+    count = sum(len(one.normals) for one in whole)
+    count -= sum(len(one.normals) for one in kept_photographs(whole, training.kept_out))
     steps = training.steps if training.steps is not None else protocol.steps_for(count)
     if training.steps_mode == "per-component":
         steps *= max(1, len(sources.mix.shares))  # at ratio 0 there are no components

@@ -10,8 +10,8 @@ from fractions import Fraction
 
 from asbench import plugins
 from asbench.data.set_record import record_of
-from asbench.data.validation_part import VALIDATION_MOST, kept_count, validation_part
-from asbench.evaluation.testset import order_by_hash
+from asbench.data.validation_part import VALIDATION_MOST, validation_part
+from asbench.evaluation.kept_normals import kept_normals
 from asbench.mend import regenerate_command
 from asbench.types import REAL, Item
 from synth_store import (
@@ -205,15 +205,6 @@ def naming_the_mend(store: SynthStore) -> Iterator[None]:
         raise StoreError(f"{error} See what is damaged and how to mend it: `{line}`.") from error
 
 
-def kept_normals(ids: Sequence[str], share: float) -> list[int]:
-    """Return the places of the normals that are kept out of training, in ascending order.
-
-    ids: of all of them. Chosen by a hash of the ids, so that nobody chooses and every run of the
-    same share keeps the same ones; how many, `kept_count` says.
-    """
-    return sorted(order_by_hash(ids)[: kept_count(len(ids), share)])
-
-
 def trained(stored: StoredSet, kept_out: float) -> Sequence[int]:
     """Return which samples of a set may train, in ascending order.
 
@@ -221,7 +212,7 @@ def trained(stored: StoredSet, kept_out: float) -> Sequence[int]:
     one's pixels. A set with backgrounds of its own has no such samples; it was fitted on all.
     """
     part = range(trainable(stored.count))
-    kept = set(kept_normals(stored.normals.ids, kept_out))
+    kept = set(kept_normals(stored.normals, kept_out))
     if not kept or stored.clean is not None:
         return part
     return [i for i in part if stored.source_of(i) not in kept]
@@ -233,7 +224,7 @@ def kept_samples(stored: StoredSet, kept_out: float) -> Sequence[int]:
     The first that were drawn on kept-out normals, at most `VALIDATION_MOST`; the validation part
     where no normal is kept out or none of the samples was drawn on one.
     """
-    kept = set(kept_normals(stored.normals.ids, kept_out))
+    kept = set(kept_normals(stored.normals, kept_out))
     own = kept and stored.clean is None
     drawn = [i for i in range(stored.count) if stored.source_of(i) in kept] if own else []
     return drawn[:VALIDATION_MOST] or validation_part(stored.count)

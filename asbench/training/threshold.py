@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
+from asbench.data.tiling import Photograph
+from asbench.evaluation.photographs import predict_tiles
 from asbench.evaluation.predict import predict
 from asbench.evaluation.testset import order_by_hash
 from asbench.nets.detector import Detector
@@ -16,14 +20,16 @@ saw: scoring them all would outlast the test."""
 def kept_rows(plan: Plan, model: Detector) -> list[KeptRow]:
     """Score what a run kept out of training: its normals and stored anomalies.
 
-    Where it kept no normal out, normals that it saw stand in, some of them, chosen by hash.
+    Of tiles, normals are whole photographs, and anomalies are tiles. Where it kept no normal out,
+    normals that it saw stand in, some of them, chosen by hash.
     """
-    normals, seen = plan.normals, not plan.kept
-    chosen = sorted(order_by_hash(normals.ids)[:MOST_TRAINED]) if seen else plan.kept
-    _, scores = predict(model, (normals[i] for i in chosen), plan.device)
+    seen, chosen = not plan.kept, plan.kept_photographs
+    if seen:
+        order = order_by_hash([one.id for one in plan.photographs])
+        chosen = [plan.photographs[place] for place in sorted(order[:MOST_TRAINED])]
     rows = [
-        KeptRow(normals.ids[i], 0, int(seen), float(score))
-        for i, score in zip(chosen, scores, strict=True)
+        KeptRow(one.id, 0, int(seen), float(score))
+        for one, score in zip(chosen, _scores(plan, model, chosen), strict=True)
     ]
     kept = [(stored, i) for stored, part in plan.sources.validation_parts() for i in part]
     if kept:
@@ -33,3 +39,18 @@ def kept_rows(plan: Plan, model: Detector) -> list[KeptRow]:
             for (stored, i), score in zip(kept, scores, strict=True)
         ]
     return rows
+
+
+def _scores(plan: Plan, model: Detector, chosen: Sequence[Photograph]) -> Iterable[float]:
+    """Return the scores of normals as `Trained.predict` gives them.
+
+    Photographs are read from the data set: the store may lack tiles of theirs without the object
+    (`empty_tiles`), and each is one more chance of a false alarm.
+    """
+    geometry = plan.store.geometry
+    if not geometry.tiled:
+        images = (plan.normals[i] for one in chosen for i in one.normals)
+        return map(float, predict(model, images, plan.device)[1])
+    items = {item.id: item for item in plan.data.train(plan.decides["category"])}
+    images = (plan.data.image(items[one.id]) for one in chosen)
+    return (predict_tiles(model, image, geometry, plan.device)[1] for image in images)

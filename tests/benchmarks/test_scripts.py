@@ -15,7 +15,7 @@ from asbench import results
 from asbench.datasets import open_dataset
 from asbench.generation import generate as generation
 from asbench.training import plan as planning
-from tests.benchmarks import cuda, cuda_mtd, learns
+from tests.benchmarks import cuda, cuda_mtd, learns, tiles
 from tests.toyset import Toys
 
 pytestmark = pytest.mark.slow
@@ -159,3 +159,13 @@ def test_without_cuda_one_line_says_so(script) -> None:
 
 def test_the_drawn_data_set_has_what_the_scripts_name() -> None:
     assert "weave" in open_dataset("demo").categories()
+
+
+def test_tiles(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()  # its photographs are files
+    tiles.main(["--quick", "--folder", str(tmp_path), "--normals", "3", "--each", "1"])
+    head, _, *rows = cells(capsys.readouterr().out)
+    assert [row[0] for row in rows] == ["32x32 (tile, scale 0.5, overlap 4)", "32x32 (stretch)"]
+    assert all(len(row) == len(head) and row[-1].endswith("MB at most") for row in rows)

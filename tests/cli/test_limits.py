@@ -31,7 +31,7 @@ LINES = [
     f"quality --dataset ./photos -n {TWENTY}",
     *(
         f"generate --dataset ./photos --method cutout --store new --size {side}"
-        for side in (100_000_000, MOST_SIDE + 1, TWENTY)
+        for side in (100_000_000, MOST_SIDE + 1, TWENTY, f"64x{MOST_SIDE + 1}", f"{TWENTY}x64")
     ),
     *(
         f"train --dataset ./photos --mix draem --steps 2 --batch {batch}"
@@ -57,6 +57,7 @@ def test_a_number_beyond_sense_is_refused_with_its_range(place: Path, run: Run, 
     ("told", "asked"),
     [
         (f"size 100000 is too large: give 8 to {MOST_SIDE}", {"size": (64, 100_000)}),
+        (f"size 100000 is too large: give 8 to {MOST_SIDE}", {"size": "64x100000"}),
         (f"n {MOST_SAMPLES + 1} is too large: give 1 to {MOST_SAMPLES}", {"n": MOST_SAMPLES + 1}),
         (f"seed {2**63} is too large: give 0 to {MOST_SEED}", {"seed": 2**63}),
     ],

@@ -197,6 +197,17 @@ def test_data_that_is_not_here_needs_its_normals_only_for_epochs(
     assert cell.steps == 3 * 3
 
 
+def test_tiles_have_no_epochs_before_they_are_cut(write: Write) -> None:
+    text = "resize: tile\nsize: 64\ndatasets: {demo: [weave]}\nmixes: cutout\ndetectors: "
+    (cell,) = cells(write(text + "[unet@tiny]"))
+    assert cell.steps == 300
+    (cell,) = cells(write(text + "{draem: {steps: 5}}"))
+    assert cell.steps == 5
+    for detector in ("{draem: }", "{unet@tiny: {epochs: 2}}"):
+        (fault,) = plan(write(text + detector)).faults
+        assert "epochs of tiles have no length before photographs are cut: give steps" in fault
+
+
 def test_equal_runs_of_several_parts_are_one_and_ratio_0_knows_no_mixture(write: Write) -> None:
     study = write("""
         size: 32

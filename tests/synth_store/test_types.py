@@ -63,8 +63,56 @@ def test_geometry_says_what_it_is_and_refuses_what_it_cannot_be() -> None:
     assert str(Geometry()) == "256x256 (stretch)"
     with pytest.raises(UserError, match="each side must be at least 8 pixels"):
         Geometry(7, 256)
-    with pytest.raises(UserError, match=r"^resize rule 'tile' is unknown: choose stretch or pad"):
-        Geometry(256, 256, "tile")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"^resize rule 'crop' is unknown: choose stretch, pad or"):
+        Geometry(256, 256, "crop")  # type: ignore[arg-type]
+    for scale in (0, -1, 1.5, float("nan"), float("inf")):
+        with pytest.raises(UserError, match=r"^scale .* is impossible"):
+            Geometry(256, 256, "tile", scale)
+    for overlap in (-1, 33):
+        with pytest.raises(UserError, match=rf"^an overlap of {overlap} pixels is impossible.*32"):
+            Geometry(64, 128, "tile", 1, overlap)
+    with pytest.raises(UserError, match=r"^pad images have neither scale nor overlap"):
+        Geometry(64, 64, "pad", 0.5)
+
+
+@pytest.mark.parametrize(
+    ("geometry", "text", "attributes"),
+    [
+        (Geometry(64, 96), "64x96 (stretch)", {"height": 64, "width": 96, "resize": "stretch"}),
+        (Geometry(64, 96, "pad"), "64x96 (pad)", {"height": 64, "width": 96, "resize": "pad"}),
+        (
+            Geometry(64, 96, "tile", 0.5, 16),
+            "64x96 (tile, scale 0.5, overlap 16)",
+            {"height": 64, "width": 96, "resize": "tile", "scale": 0.5, "overlap": 16},
+        ),
+        (
+            Geometry(64, 96, "tile", 1),
+            "64x96 (tile, scale 1, overlap 0)",
+            {"height": 64, "width": 96, "resize": "tile", "scale": 1.0, "overlap": 0},
+        ),
+    ],
+)
+def test_what_a_geometry_is_called_and_how_it_is_stored(
+    geometry: Geometry, text: str, attributes: dict[str, object]
+) -> None:
+    assert str(geometry) == text
+    assert Geometry.parse(text) == geometry
+    assert geometry.attributes() == attributes
+    assert Geometry(**geometry.attributes()) == geometry
+
+
+@given(st.floats(1e-6, 1), st.integers(0, 32))
+def test_a_tile_geometry_reads_back(scale: float, overlap: int) -> None:
+    geometry = Geometry(64, 96, "tile", scale, overlap)
+    assert Geometry.parse(str(geometry)) == geometry
+
+
+@pytest.mark.parametrize(
+    "text", ["256 (stretch)", "256x256 (tile)", "256x256 (pad, scale 1, overlap 0)", "256x256", ""]
+)
+def test_what_is_no_geometry_is_refused(text: str) -> None:
+    with pytest.raises(UserError, match="is not a geometry such as"):
+        Geometry.parse(text)
 
 
 def test_keys_and_geometry_pickle() -> None:

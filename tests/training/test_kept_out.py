@@ -14,10 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asbench import results
+from asbench.data.tiling import Photograph
 from asbench.data.validation_part import KEPT_LEAST, kept_count, validation_part
 from asbench.detectors import protocol_of
 from asbench.detectors.patchcore import Patchcore
 from asbench.detectors.unet import Unet
+from asbench.evaluation.kept_normals import kept_normals, kept_photographs
 from asbench.evaluation.trained import Trained
 from asbench.generation import generate as generation
 from asbench.generation.generate import generate
@@ -26,7 +28,7 @@ from asbench.training import plan as planning
 from asbench.training import train as stage
 from asbench.training.plan import Plan, plan_run
 from asbench.training.sampler import ResidentSampler, StreamingSampler
-from asbench.training.sources import find_sources, kept_normals, kept_samples, trained
+from asbench.training.sources import find_sources, kept_samples, trained
 from asbench.training.train import train
 from asbench.types import Interrupted
 from synth_store import Mix, StoreKey, SynthStore, UserError
@@ -72,12 +74,12 @@ def test_an_impossible_share_is_refused(share: float) -> None:
 
 
 def test_which_are_kept_out_is_a_function_of_their_ids() -> None:
-    ids = [f"train/{i}" for i in range(100)]
-    kept = {ids[i] for i in kept_normals(ids, 0.2)}
+    whole = [Photograph(f"train/{i}", range(i, i + 1)) for i in range(100)]
+    kept = kept_photographs(whole, 0.2)
     assert len(kept) == 20
-    assert {ids[::-1][i] for i in kept_normals(ids[::-1], 0.2)} == kept
+    assert kept_photographs(whole[::-1], 0.2) == kept[::-1]
     # More are kept out of more, and those before are among them.
-    assert kept < {ids[i] for i in kept_normals(ids, 0.3)}
+    assert set(kept) < set(kept_photographs(whole, 0.3))
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +96,7 @@ def test_what_was_drawn_on_a_kept_out_normal_stands_for_anomalies_and_never_trai
     sets: SynthStore,
 ) -> None:
     stored = sets.read(StoreKey("toy", "drawn", 0), CATEGORY)
-    kept = set(kept_normals(stored.normals.ids, 0.2))
+    kept = set(kept_normals(stored.normals, 0.2))
     training, judged = trained(stored, 0.2), kept_samples(stored, 0.2)
     assert len(kept) == 4
     assert not {stored.source_of(i) for i in training} & kept
@@ -130,7 +132,7 @@ def test_both_samplers_give_the_samples_of_the_indices(sets: SynthStore) -> None
     sources = find_sources(
         sets, "toy", CATEGORY, Mix.parse("drawn:0.5,own:0.5"), 0, None, kept_out=0.2
     )
-    kept = set(kept_normals(normals.ids, 0.2))
+    kept = set(kept_normals(normals, 0.2))
     indices = [[i for i in range(12) if i not in kept], *sources.indices]
     schedule = sources.schedule(planning.Fraction(3, 4), len(indices[0]), seed=3)
     given = (normals, sources.sets, schedule, 5, torch.device("cpu"), indices)

@@ -1,0 +1,171 @@
+"""Small defects on large photographs: found with tiles, and not on the photograph squashed.
+
+`python -m tests.benchmarks.tiles --folder large` draws photographs of 4000x3000 pixels, a part with
+grain on a plain ground, and defects of 20 px, of 8 px and scratches of 400x4 px, all 60 grey levels
+darker. It trains the same detector on the same methods for as many steps, on tiles and on the
+photographs stretched to 256x256, and prints of each kind the image AUROC against good photographs,
+and on how many of the defective ones the map is highest on the defect. Then one prediction by
+itself: seconds, and the most memory that its process ever held. `--quick` draws small photographs,
+and shows only that the script runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from asbench.datasets import open_dataset
+from asbench.evaluation.metrics import image_auroc
+from asbench.evaluation.trained import Trained
+from asbench.files.images import write_png
+from asbench.generation.generate import generate
+from asbench.results import read_table
+from asbench.training.train import train
+from synth_store import address_rng
+from synth_store.types import Image, Mask
+
+METHODS = ["draem", "cutpaste_scar"]
+KINDS = {"disc-20": (20, 20), "disc-8": (8, 8), "scratch-400x4": (4, 400)}
+SCORING = {"unet@tiny": {"window": 5}}
+"""The score is the largest mean over so many pixels a side: over 21, small defects drown."""
+NEAR = 16
+"""Pixels from the defect within which a map's highest value counts as on it."""
+ALONE = """
+import sys, time
+from asbench.evaluation.trained import Trained
+run = Trained(sys.argv[1], "cpu")
+run.detector
+start = time.perf_counter()
+run.predict(sys.argv[2])
+seconds = time.perf_counter() - start
+(peak,) = (s.split()[1] for s in open("/proc/self/status") if s.startswith("VmHWM"))
+print(f"{seconds:.1f} {peak}")
+"""
+
+
+def part(name: str, height: int, width: int) -> Image:
+    """Draw a photograph: a part with grain, on a ground that grows brighter to the right."""
+    rng = address_rng("benchmark", "tiles", name)
+    ground = np.broadcast_to(np.linspace(195, 210, width, dtype=np.float32), (height, width))
+    coarse = rng.normal(110, 5, (height // 8, width // 64)).astype(np.float32)
+    grain = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    top, left = (int(rng.integers(side // 12, side // 6)) for side in (height, width))
+    image = ground.copy()
+    inside = slice(top, top + 3 * height // 4), slice(left, left + 3 * width // 4)
+    image[inside] = grain[inside]
+    image = cv2.GaussianBlur(image, (0, 0), 1.0)
+    image += rng.normal(0, 2, image.shape).astype(np.float32)
+    return np.repeat(np.clip(image, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def spoil(image: Image, name: str, size: tuple[int, int]) -> Mask:
+    """Darken a defect of (height, width) on a photograph's part; return where it is."""
+    rng = address_rng("benchmark", "defect", name)
+    height, width = image.shape[:2]
+    tall, wide = size[0], min(size[1], width // 4)
+    top = int(rng.integers(height // 5, 3 * height // 4 - tall))
+    left = int(rng.integers(width // 5, 3 * width // 4 - wide))
+    mask = np.zeros((height, width), np.uint8)
+    if tall == wide:
+        cv2.circle(mask, (left + wide // 2, top + tall // 2), wide // 2, 1, -1)
+    else:
+        mask[top : top + tall, left : left + wide] = 1
+    image[mask > 0] -= np.minimum(image[mask > 0], 60)
+    return mask > 0
+
+
+def draw(folder: Path, height: int, width: int, normals: int, each: int) -> None:
+    """Write photographs as MVTec AD is laid out."""
+    for split, count in (("train", normals), ("test", each)):
+        for i in range(count):
+            file = folder / split / "good" / f"{i:03}.png"
+            if not file.exists():
+                write_png(file, part(f"{split}{i}", height, width))
+    for kind, size in KINDS.items():
+        for i in range(each):
+            file = folder / "test" / kind / f"{i:03}.png"
+            if not file.exists():
+                image = part(f"{kind}{i}", height, width)
+                mask = spoil(image, f"{kind}{i}", size)
+                truth = folder / "ground_truth" / kind / f"{i:03}.png"
+                write_png(truth, mask.astype(np.uint8) * 255)
+                write_png(file, image)
+
+
+def pointed(heat: npt.NDArray[np.float32], mask: Mask) -> bool:
+    """Return whether a map is highest on the defect, or within 16 pixels of it."""
+    y, x = np.unravel_index(int(np.argmax(heat)), heat.shape)
+    around = mask[max(0, y - NEAR) : y + NEAR + 1, max(0, x - NEAR) : x + NEAR + 1]
+    return bool(around.any())
+
+
+def alone(run: Trained, photograph: Path) -> str:
+    """Return seconds and memory of one prediction by a process of its own, in words."""
+    line = [sys.executable, "-c", ALONE, str(run.folder), str(photograph)]
+    out = subprocess.run(line, capture_output=True, text=True, check=True).stdout
+    seconds, memory = out.split()
+    return f"{seconds} s, {int(memory) / 1024:.0f} MB at most"
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Draw, train twice, and print the table."""
+    given = argparse.ArgumentParser(description=__doc__)
+    given.add_argument("--folder", type=Path, default=Path("large"))
+    given.add_argument("--size", type=int, default=128)
+    given.add_argument("--scale", type=float, default=0.5)
+    given.add_argument("--steps", type=int, default=400)
+    given.add_argument("--normals", type=int, default=8)
+    given.add_argument("--each", type=int, default=4)
+    given.add_argument("--detector", default="unet@tiny")
+    given.add_argument("--quick", action="store_true")
+    asked = given.parse_args(arguments)
+    height, width = (192, 256) if asked.quick else (3000, 4000)
+    squashed = 32 if asked.quick else 256
+    size, steps = (32, 4) if asked.quick else (asked.size, asked.steps)
+    photographs = asked.folder / "photographs"
+    draw(photographs, height, width, asked.normals, asked.each)
+    data = open_dataset(photographs, name="large")
+    print("| store | " + " | ".join(f"{k}: AUROC, on it" for k in KINDS) + " | one prediction |")
+    print("|---|" + "---|" * (len(KINDS) + 1))
+    for resize, frame in (
+        ("tile", {"size": size, "scale": asked.scale, "empty_tiles": 0.1}),
+        ("stretch", {"size": squashed}),
+    ):
+        place = {"name": "large", "store": asked.folder / resize}
+        generate(photographs, METHODS, n=200, resize=resize, **frame, **place)
+        run = train(
+            str(photographs),
+            ",".join(f"{m}:0.5" for m in METHODS),
+            detector=asked.detector,
+            settings=SCORING.get(asked.detector),
+            steps=steps,
+            runs=asked.folder / "runs",
+            device="cpu",
+            **place,
+        )
+        rows = read_table(run.folder)
+        good = [row.score for row in rows if not row.label]
+        cells = []
+        for kind in KINDS:
+            scores = [*good, *(row.score for row in rows if row.defect == kind)]
+            auroc = image_auroc(scores, [0] * len(good) + [1] * (len(scores) - len(good)))
+            bad = [item for item in data.test(*data.categories()) if item.defect == kind]
+            hits = 0
+            for item in bad:
+                mask = data.mask(item)
+                assert mask is not None
+                hits += pointed(run.predict(data.image(item)).map, mask)
+            cells.append(f"{auroc:.2f}, {hits} of {len(bad)}")
+        one = alone(run, photographs / "test/good/000.png")
+        print(f"| {run.geometry} | {' | '.join(cells)} | {one} |", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,43 @@
+"""`asbench data check` proposes a size for the defects that it measures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from asbench.data.check import check
+from synth_store import Geometry
+from tests.cli.conftest import Run, write
+
+
+def test_the_check_says_so(tmp_path: Path, run: Run) -> None:
+    rng = np.random.default_rng(0)
+    for place, count in (("train/good", 3), ("test/good", 1), ("test/dot", 2)):
+        for i in range(count):
+            write(tmp_path / "parts" / place / f"{i}.png", rng.integers(90, 99, (600, 800, 3)))
+    for i in range(2):
+        dot = np.zeros((600, 800), np.uint8)
+        dot[100:108, 200:208] = 255
+        write(tmp_path / "parts/ground_truth/dot" / f"{i}.png", dot)
+    checked = run(f"data check {tmp_path / 'parts'}")
+    assert checked.status == 0
+    said = "parts: the narrowest tenth of 2 defects is up to 8.0 px across, and keeps 2.6 px at"
+    assert said in checked.out
+    assert checked.next[-1].endswith("--size 416x320")
+    again = run(f"data check {tmp_path / 'parts'} --size 416x320")
+    assert "keeps 4.2 px at 320x416 (stretch)\n" in again.out
+    assert again.next[-1].endswith("--size 416x320")
+    (report,) = check(tmp_path / "parts", geometry=Geometry(320, 416)).categories
+    assert report.smallest is not None
+    assert report.smallest.proposed is None
+
+    bare = tmp_path / "bare"
+    (tmp_path / "parts/train/good").rename(bare)
+    checked = run(f"data check {bare}")
+    assert "say how small those are that must be found, in pixels, as in --smallest-defect" in (
+        checked.out
+    )
+    checked = run(f"data check {bare} --smallest-defect 4")
+    assert "a defect of 4 px keeps 1.3 px" in checked.out
+    assert checked.next[-1].endswith("--size 256 --resize tile --scale 1")
