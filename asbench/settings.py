@@ -103,8 +103,8 @@ class TrainSettings(Settings):
     )
     detector: str = parameter(
         "unet@tiny",
-        "As published: draem, destseg, memseg, unet. On normals alone: patchcore. Reduced: "
-        "draem@tiny, unet@tiny.",
+        "As published: draem, destseg, memseg, supersimplenet, unet. On normals alone: patchcore. "
+        "Reduced: draem@tiny, supersimplenet@lite0, unet@tiny.",
         decides=True,
     )
     category: str | None = parameter(

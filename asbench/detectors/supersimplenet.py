@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,7 +43,7 @@ the units, higher rates, few steps; only stored anomalies teach. `random`: featu
 trained, smaller still; what it scores says what those are worth."""
 
 PROTOCOLS = {
-    "lite0": Protocol(batch=16, ratio=0.5, steps=300, seconds=(0.03, 0.0002)),
+    "lite0": Protocol(batch=16, ratio=0.5, steps=300, seconds=(0.02, 0.0002)),
     "random": Protocol(batch=16, ratio=0.5, steps=300, seconds=(0.02, 0.0002)),
 }
 
@@ -154,14 +155,11 @@ class Supersimplenet(FeatureDetector):
     def stages(self, steps: int) -> tuple[Stage, ...]:
         """Return the one leg: adaptor and heads, one AdamW."""
         heads = nn.ModuleList([self.segmentation, self.classification, self.score])
-        adam = AdamW(
-            [
-                {"params": list(self.adaptor.parameters())},  # decays by torch's 0.01, as published
-                {"params": list(heads.parameters()), "lr": 2 * self.lr, "weight_decay": DECAY},
-            ],
-            lr=self.lr,
-            fused=True,
-        )
+        groups: list[dict[str, Any]] = [
+            {"params": list(self.adaptor.parameters())},  # decays by torch's 0.01, as published
+            {"params": list(heads.parameters()), "lr": 2 * self.lr, "weight_decay": DECAY},
+        ]
+        adam = AdamW(groups, lr=self.lr, fused=True)
         if self.clip:
             learned = [*self.adaptor.parameters(), *heads.parameters()]
 
@@ -204,7 +202,8 @@ class Supersimplenet(FeatureDetector):
         global generators.
         """
         adapted, marked = torch.cat([adapted, adapted]), torch.cat([marked, marked])
-        drawn = noise_masks(len(marked), *marked.shape[1:], self.noise_threshold)
+        count, height, width = marked.shape
+        drawn = noise_masks(count, height, width, self.noise_threshold)
         noisy = drawn.to(marked.device) & ~marked
         adapted = adapted + self.noise_std * torch.randn_like(adapted) * noisy[:, None]
         now = torch.cat([anomalous, anomalous]) | noisy.flatten(1).any(dim=1)

@@ -59,8 +59,9 @@ class FeatureBatch:
     """What a training step sees of images whose features are at hand.
 
     share: float32 (B, H/s, W/s), how much of each square of the detector's `square` s is anomalous,
-    in [0, 1]; source: int64 (B,), which of the remembered normals each image is or was drawn on, -1 where it is none of them;
-    described: what the detector's `describe` says of them, None where it has not been asked.
+    in [0, 1]; source: int64 (B,), which of the remembered normals each image is or was drawn on, -1
+    where it is none of them; described: what the detector's `describe` says of them, None where it
+    has not been asked.
     """
 
     features: Features
@@ -178,7 +179,9 @@ class FeatureDetector(Detector):
         """Return the loss of a batch of pixels or of features: a scalar."""
         if isinstance(batch, Batch):
             nowhere = torch.full((len(batch.image),), -1, device=batch.image.device)
-            batch = FeatureBatch(self.look(batch.image), cell_share(batch.mask, self.square), nowhere)
+            batch = FeatureBatch(
+                self.look(batch.image), cell_share(batch.mask, self.square), nowhere
+            )
         return self.learn(batch)
 
     def forward(self, images: Tensor) -> Tensor:
