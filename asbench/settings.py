@@ -87,8 +87,8 @@ class TrainSettings(Settings):
     )
     detector: str = parameter(
         "memory",
-        "On frozen features: memory. As published: draem, destseg, memseg, unet. On normals alone: "
-        "patchcore. Reduced: draem@tiny, unet@tiny.",
+        "On frozen features: memory, supersimplenet@lite0. As published: draem, destseg, memseg, "
+        "supersimplenet, unet. On normals alone: patchcore. Reduced: draem@tiny, unet@tiny.",
         decides=True,
     )
     category: str | None = parameter(

@@ -58,9 +58,10 @@ class Features:
 class FeatureBatch:
     """What a training step sees of images whose features are at hand.
 
-    share: float32 (B, H/8, W/8), how much of each cell is anomalous, in [0, 1]; source: int64 (B,),
-    which of the remembered normals each image is or was drawn on, -1 where it is none of them;
-    described: what the detector's `describe` says of them, None where it has not been asked.
+    share: float32 (B, H/s, W/s), how much of each square of the detector's `square` s is anomalous,
+    in [0, 1]; source: int64 (B,), which of the remembered normals each image is or was drawn on, -1
+    where it is none of them; described: what the detector's `describe` says of them, None where it
+    has not been asked.
     """
 
     features: Features
@@ -88,9 +89,9 @@ def enlarged(cells: Tensor, height: int, width: int) -> Tensor:
     return as_cells(maps)
 
 
-def cell_share(mask: Tensor) -> Tensor:
-    """Return how much of each cell is marked: float32 (B, 1, H, W) to (B, H/8, W/8)."""
-    return F.avg_pool2d(mask, CELL)[:, 0]
+def cell_share(mask: Tensor, square: int = CELL) -> Tensor:
+    """Return how much of each square is marked: float32 (B, 1, H, W) to (B, H/s, W/s)."""
+    return F.avg_pool2d(mask, square)[:, 0]
 
 
 class FeatureDetector(Detector):
@@ -116,6 +117,11 @@ class FeatureDetector(Detector):
             raise UserError(f"sigma={self.sigma:g} smooths nothing: it must be positive.")
         self.extractor = Frozen("lite0" if self.backbone_name == RANDOM else self.backbone_name)
         self.register_buffer("kernel", gaussian(self.sigma), persistent=False)
+
+    @property
+    def square(self) -> int:
+        """Side, in pixels, of the squares whose anomalous share a batch tells."""
+        return CELL
 
     @property
     def channels(self) -> tuple[int, int]:
@@ -172,13 +178,15 @@ class FeatureDetector(Detector):
 
     @abstractmethod
     def judge(self, features: Features) -> Tensor:
-        """Return how anomalous each cell is: float32 (B, H/8, W/8), higher = worse."""
+        """Return how anomalous each cell is, on a grid over the image: float32 (B, h, w)."""
 
     def loss(self, batch: Batch | FeatureBatch) -> Tensor:
         """Return the loss of a batch of pixels or of features: a scalar."""
         if isinstance(batch, Batch):
             nowhere = torch.full((len(batch.image),), -1, device=batch.image.device)
-            batch = FeatureBatch(self.look(batch.image), cell_share(batch.mask), nowhere)
+            batch = FeatureBatch(
+                self.look(batch.image), cell_share(batch.mask, self.square), nowhere
+            )
         return self.learn(batch)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -187,7 +195,22 @@ class FeatureDetector(Detector):
 
     def maps(self, features: Features) -> Tensor:
         """Return the cells' values at the image's size, smoothed: float32 (B, H, W)."""
-        cells = self.judge(features)
-        size = [side * CELL for side in cells.shape[-2:]]
+        return self.spread(self.judge(features), features)
+
+    def spread(self, cells: Tensor, features: Features) -> Tensor:
+        """Return cells (B, h, w) at the size of the features' images, smoothed: (B, H, W)."""
+        size = [side * CELL for side in features.fine.shape[1:3]]
         maps = F.interpolate(cells[:, None], size, mode="bilinear", align_corners=False)
         return smoothed(maps, self.get_buffer("kernel"))[:, 0]
+
+    def maps_and_scores(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the maps and the score of each image, (B, H, W) and (B,)."""
+        return self.judged(self.look(images))
+
+    def judged(self, features: Features) -> tuple[Tensor, Tensor]:
+        """Return what `maps_and_scores` does of the images that these features are of.
+
+        Overridden where the score of an image is not a function of its map alone.
+        """
+        maps = self.maps(features).float()
+        return maps, self.image_scores(maps).float()

@@ -8,10 +8,13 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, MultiStepLR
 
 
-def fall_twice(optimizer: Optimizer, steps: int) -> LRScheduler:
-    """Times 0.2 after 80 % and again after 90 % of the steps: DRAEM, AnomalyDiffusion."""
+def fall_twice(optimizer: Optimizer, steps: int, factor: float = 0.2) -> LRScheduler:
+    """Times `factor` after 80 % and again after 90 % of the steps.
+
+    0.2: DRAEM, AnomalyDiffusion; 0.4: SuperSimpleNet.
+    """
     milestones = [-(-steps * tenths // 10) for tenths in (8, 9)]
-    return MultiStepLR(optimizer, milestones, gamma=0.2)
+    return MultiStepLR(optimizer, milestones, gamma=factor)
 
 
 def warm_up_and_cosine(

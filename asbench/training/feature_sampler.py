@@ -8,7 +8,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from asbench.nets.features import TOGETHER, FeatureBatch, FeatureDetector, Features, cell_share
+from asbench.nets.features import (
+    CELL,
+    TOGETHER,
+    FeatureBatch,
+    FeatureDetector,
+    Features,
+    cell_share,
+)
 from asbench.training.sampler import Indices, stored_at
 from synth_store import Normals, StoredSet, Stream
 from synth_store.types import Image
@@ -43,7 +50,8 @@ class FeatureSampler:
         position = {int(stored): place for place, stored in enumerate(at[0])}
         drawn = _drawn(schedule, batch, steps)
         total, done = sum(len(of) for of in drawn[1:]), 0
-        features, shares = [normals], [torch.zeros((len(normals), *normals.fine.shape[1:3]))]
+        squares = (side * CELL // detector.square for side in normals.fine.shape[1:3])
+        features, shares = [normals], [torch.zeros((len(normals), *squares))]
         sources = [torch.arange(len(normals))]
         self.place: list[dict[int, int]] = [{i: i for i in range(len(normals))}]
         """By source of the stream and index there, the place in the pool."""
@@ -58,7 +66,7 @@ class FeatureSampler:
                 samples = [stored[i] for i in numbers]
                 features.append(looked_at(detector, [sample.image for sample in samples]))
                 masks = torch.from_numpy(np.stack([sample.mask for sample in samples]))
-                shares.append(cell_share(masks[:, None].float()))
+                shares.append(cell_share(masks[:, None].float(), detector.square))
                 on = [position.get(stored.source_of(i), -1) for i in numbers]
                 sources.append(torch.tensor(on))
                 done += len(numbers)
