@@ -20,6 +20,7 @@ from asbench.nets.features import (
     as_cells,
     averaged,
     enlarged,
+    full_precision,
 )
 from asbench.nets.losses import focal_logits, margins
 from asbench.nets.scores import top_share
@@ -207,7 +208,7 @@ class Memory(FeatureDetector):
         """
         if self.bank.numel() == 0:
             raise RuntimeError("the memory is empty: call prepare(normals, generator) first")
-        with torch.autocast(self.bank.device.type, enabled=False):
+        with full_precision(self.bank.device):
             coarse = patches(features)
             batch, height, width, _ = coarse.shape
             cells = coarse.flatten(0, 2) - self.middle

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -68,6 +69,16 @@ class FeatureBatch:
     share: Tensor
     source: Tensor
     described: Tensor | None = None
+
+
+@contextmanager
+def full_precision(device: torch.device) -> Iterator[None]:
+    """Compute in float32 where autocast is on; nothing, which exports need, where it is not."""
+    if not torch.is_autocast_enabled(device.type):
+        yield
+        return
+    with torch.autocast(device.type, enabled=False):
+        yield
 
 
 def as_cells(maps: Tensor) -> Tensor:
@@ -139,7 +150,7 @@ class FeatureDetector(Detector):
     @torch.no_grad()
     def look(self, images: Tensor) -> Features:
         """Return the features of float32 (B, 3, H, W) images in [0, 1]."""
-        with torch.autocast(images.device.type, enabled=False):
+        with full_precision(images.device):
             parts = [
                 Features(*(as_cells(level).half() for level in self.extractor(some)[1:]))
                 for some in self._split(images)
