@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from asbench.results import Run, Subset
     from asbench.settings import TrainSettings
 
-BASELINE = "patchcore"
+BASELINE = "patchcore@lite0"
 """What stands beside a training: it looks at the normals alone, and trains nothing."""
 TRY = (
     "Look whether the synthetic anomalies resemble the real ones and lie on the object (`asbench "

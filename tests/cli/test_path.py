@@ -57,7 +57,7 @@ def test_from_photographs_to_a_report(
 
     baseline, report, predict = (command.removeprefix("asbench ") for command in trained.next)
     assert baseline == (
-        "train --dataset 'my photos' --name parts --category bolt --detector patchcore"
+        "train --dataset 'my photos' --name parts --category bolt --detector patchcore@lite0"
     )
     assert run(f"{report} --markdown r.md --latex r.tex --csv r.csv").status == 0
     assert Path("report.html").read_text().count("data:image/png") > 2
