@@ -14,11 +14,12 @@ import torch
 
 from asbench import results
 from asbench.evaluation.parity import Grey
-from asbench.evaluation.predict import predict
+from asbench.evaluation.predict import predict, predict_features
 from asbench.evaluation.score import TestScores
 from asbench.files.images import read_grey
 from asbench.imaging.geometry import fit_mask, resize
 from asbench.nets.detector import Detector
+from asbench.nets.features import FeatureDetector, Features
 from asbench.progress import Progress, quiet
 from asbench.types import Dataset, Item
 from synth_store.types import Geometry, Image, Mask, UserError
@@ -109,8 +110,12 @@ class TestSet:
         model: Detector,
         device: torch.device,
         progress: Callable[[int, int], None] | None = None,
+        known: Features | None = None,
     ) -> TestScores:
-        """Return what a detector on `device` says of every image, beside the truth."""
+        """Return what a detector on `device` says of every image, beside the truth.
+
+        known: the features of all images, for a detector that judges those; no image is read then.
+        """
 
         def images() -> Iterator[Image]:
             for done, item in enumerate(self.items):
@@ -118,7 +123,10 @@ class TestSet:
                     progress(done, len(self.items))
                 yield self.image(item)
 
-        maps, scores = predict(model, images(), device)
+        if known is not None and isinstance(model, FeatureDetector):
+            maps, scores = predict_features(model, known, device)
+        else:
+            maps, scores = predict(model, images(), device)
         if progress is not None:
             progress(len(self.items), len(self.items))
         return TestScores(

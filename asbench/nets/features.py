@@ -177,6 +177,18 @@ class FeatureDetector(Detector):
         """Return the smoothed maps: float32 (B, H, W)."""
         return self.maps(self.look(images))
 
+    def maps_and_scores(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the maps (B, H, W) of images and their scores (B,)."""
+        return self.maps_and_scores_of(self.look(images))
+
+    def maps_and_scores_of(self, features: Features) -> tuple[Tensor, Tensor]:
+        """Return the maps (B, H, W) of images whose features are at hand, and their scores (B,).
+
+        Overridden, in place of `maps_and_scores`, where a score is not a function of its map alone.
+        """
+        maps = self.maps(features).float()
+        return maps, self.image_scores(maps).float()
+
     def maps(self, features: Features) -> Tensor:
         """Return the cells' values at the image's size, smoothed: float32 (B, H, W)."""
         cells = self.judge(features)
