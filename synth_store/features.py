@@ -109,12 +109,14 @@ class FeatureArrays:
             level: np.empty((len(indices), *array.shape), array.dtype)
             for level, array in self.arrays.items()
         }
-        for number, of in rows.items():
-            for level, array in out.items():
-                shard = self._shard(level, number)
-                for row in of:
-                    shard.read(indices[row] % SHARD, array[row])
-        self._refuse_changed()
+        try:
+            for number, of in rows.items():
+                for level, array in out.items():
+                    shard = self._shard(level, number)
+                    for row in of:
+                        shard.read(indices[row] % SHARD, array[row])
+        finally:  # what changed meanwhile may be the reason why something is missing
+            self._refuse_changed()
         return out
 
     def _shard(self, level: str, number: int) -> Shard:

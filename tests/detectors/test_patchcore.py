@@ -10,7 +10,6 @@ from sklearn.metrics import roc_auc_score
 from asbench.detectors import build, pretrained_of
 from asbench.detectors import patchcore as module
 from asbench.evaluation.predict import predict
-from asbench.nets import coreset
 from asbench.nets.coreset import greedy_coreset, nearest_distances
 from asbench.nets.smoothing import gaussian, smoothed
 from asbench.nets.weights import load_weights, save_weights
