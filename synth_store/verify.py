@@ -130,6 +130,8 @@ def verify_features(store: SynthStore, folder: Place) -> list[Fault]:
     They may be of some of the images only, or of images that have been replaced since: what is
     asked for is computed then.
     """
+    if folder.remote:  # no copy brings any there, and none are read from there
+        return []
     beside = folder / FEATURES
     files = sorted(below(path, beside) for path, _ in beside.files())
     if not files:
