@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -100,7 +101,8 @@ class FeatureStore:
     def _kept(self, source: Source, wanted: Sequence[int]) -> FeatureArrays | None:
         """Return where the features of a source are kept; None where they cannot be."""
         of_test = isinstance(source, TestImages)
-        name = f"{self.detector.backbone_name}-{self._weights[:12]}"
+        backbone = re.sub("[^A-Za-z0-9_.-]", "-", self.detector.backbone_name)
+        name = f"{backbone}-{self._weights[:12]}"
         geometry, channels = self.store.geometry, self.detector.channels
         return kept(
             self.store,
@@ -139,8 +141,8 @@ class FeatureStore:
         """Look at some images on as many threads as torch has; `done` of `total` have been."""
         if self.stop is not None and self.stop():
             raise Interrupted(
-                f"stopped before the features of all of {_named(source)} were computed: those that "
-                "were are kept, and the same command continues."
+                f"stopped while features of {_named(source)} were computed: the same command "
+                "continues."
             )
         threads = 1 if self._device.type == "cuda" else torch.get_num_threads()
         parts = []
