@@ -281,7 +281,8 @@ def standardised(rows: Tensor, moments: Tensor) -> Tensor:
 
 def principal(rows: Tensor) -> Tensor:
     """Return the directions of the largest variance, first ones first: (C, at most 64)."""
-    ascending = torch.linalg.eigh(torch.cov(rows.T, correction=0)).eigenvectors
+    covariance = torch.cov(rows.T.double(), correction=0)
+    ascending = torch.linalg.eigh(covariance).eigenvectors.to(rows)
     directions: Tensor = ascending.flip(1)[:, :DIRECTIONS]
     # The sign of an eigenvector is anybody's: the largest entry is made positive.
     largest = directions.abs().argmax(dim=0, keepdim=True)

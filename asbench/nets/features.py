@@ -61,8 +61,8 @@ class FeatureBatch:
 
     share: float32 (B, H/s, W/s), how much of each square of the detector's `square` s is anomalous,
     in [0, 1]; source: int64 (B,), which of the remembered normals each image is or was drawn on, of
-    tiles which photograph, -1 where it is none of them; described: what the detector's `describe` says of them, None where it
-    has not been asked.
+    tiles which photograph, -1 where it is none of them; described: what the detector's `describe`
+    says of them, None where it has not been asked.
     """
 
     features: Features
