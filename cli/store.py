@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from cli import options
+
+if TYPE_CHECKING:
+    from synth_store.places import Place
 
 KEY = click.argument("key", metavar="DATASET/METHOD/SEED")
 ADDRESS = click.argument("addresses", nargs=-1, metavar="[DATASET[/METHOD[/SEED[/CATEGORY]]]]...")
@@ -43,11 +46,16 @@ def ls(addresses: tuple[str, ...], store: str) -> None:
 
     opened = SynthStore.open(store)
     shown = console.table("set", "samples", "size", right=("samples", "size"))
-    shown.add_column("digest")
     entries = contents(opened, addresses)
+    featured = any(one.features for one in entries)
+    if featured:
+        shown.add_column("features", justify="right")
+    shown.add_column("digest")
     for one in entries:
         samples = str(one.count) if one.count == one.target else f"{one.count} of {one.target}"
-        shown.add_row(one.address, samples, _size(one.size), str(one.digest or "")[:12])
+        features = [_size(one.features) if one.features else ""] if featured else []
+        digest = str(one.digest or "")[:12]
+        shown.add_row(one.address, samples, _size(one.size), *features, digest)
     console.say(f"{store}: {opened.geometry}, {_size(bytes_on_disk(opened.root))}")
     console.out.print(shown)
     sets = [one.address.rpartition("/")[0] for one in entries if "/normal/" not in one.address]
@@ -65,13 +73,29 @@ def info(addresses: tuple[str, ...], store: str) -> None:
     """Show everything recorded of sets: parameters, encoding, versions, digests."""
     from asbench import SynthStore
     from cli import console
+    from synth_store.features import entries
     from synth_store.selection import select
 
     opened = SynthStore.open(store)
-    for key, category in select(opened, addresses):
+
+    def features(folder: Place) -> list[str]:
+        return [
+            f"  features of {one.name}: {one.present} of {one.count} images, {_size(one.size)}"
+            for one in entries(opened, folder)
+        ]
+
+    sets = select(opened, addresses)
+    for key, category in sets:
         console.say(f"{key}/{category}")
         for name, value in sorted(opened.attributes(key, category).items()):
             console.say(f"  {name}: {value}")
+        for line in features(opened.folder(key, category)):
+            console.say(line)
+    for dataset, category in sorted({(key.dataset, category) for key, category in sets}):
+        if lines := features(opened.normals_folder(dataset, category)):
+            console.say(f"{dataset}/normal/{category}")
+            for line in lines:
+                console.say(line)
     _next(store, ("store", "verify", *addresses))
 
 
@@ -108,6 +132,8 @@ def verify(
         )
     for address, gone in verification.discarded.items():
         console.say(f"{address}: {gone} damaged shards deleted")
+    for address in verification.dropped:
+        console.say(f"{address}: its features dropped; the next training computes them anew")
     for address, again in verification.again.items():
         console.say(f"{address}: {again}")
         for change in again.versions:
@@ -118,25 +144,43 @@ def verify(
     if not verification.faults:
         _next(store, ("store", "ls"))
         return
-    if verification.mend and discard:
+    if discard and verification.mend:
         console.next_step(*verification.mend)
     elif verification.mend:
         _next(store, ("store", "verify", "--discard", *addresses))
+    elif verification.drop:
+        console.next_step(*verification.drop)
     raise click.exceptions.Exit(1)
 
 
 @command.command("rm", epilog="\b\nExample:\n  asbench store rm demo/draem/0 --dry-run\n")
-@click.argument(
-    "addresses", nargs=-1, required=True, metavar="DATASET[/METHOD[/SEED[/CATEGORY]]]..."
-)
+@ADDRESS
 @options.store
+@click.option(
+    "--features",
+    is_flag=True,
+    help="Drop only features, of all that is stored where no address is given; they are computed "
+    "anew when asked for.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would go, and leave it.")
-def rm(addresses: tuple[str, ...], store: str, dry_run: bool) -> None:
+def rm(addresses: tuple[str, ...], store: str, features: bool, dry_run: bool) -> None:
     """Remove sets; a data set's bare name removes its normals as well."""
     from asbench import SynthStore
     from cli import console
+    from synth_store.features import remove_features
     from synth_store.removal import remove
 
+    if features:
+        verb, total = "would drop" if dry_run else "dropped", 0
+        for gone in remove_features(SynthStore.open(store), addresses, dry_run=dry_run):
+            console.say(f"{verb} features of {gone.address} ({_size(gone.size)})")
+            total += gone.size
+        console.say(f"{store}: {verb} {_size(total)} of features")
+        again = ("store", "rm", "--features", *addresses)
+        _next(store, again if dry_run else ("store", "ls"))
+        return
+    if not addresses:
+        raise click.MissingParameter(param_type="argument", param_hint="DATASET[/METHOD[/SEED]]")
     said = "would remove" if dry_run else "removed"
     for gone in remove(SynthStore.open(store), addresses, dry_run=dry_run):
         normals = " with its normals" if gone.whole else ""

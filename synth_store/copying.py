@@ -4,6 +4,7 @@ A set is copied as it is, file by file, in the order in which it would be writte
 it was begun, shards, and last the metadata that say how many samples there are and their digest.
 Until then nobody reads it. Every file is read back from where it went, and the digest of all
 samples is computed before that last step; so whatever stops a copy, the same call continues it.
+Features stay behind: they weigh more than what they are of, and are computed where they are needed.
 """
 
 from __future__ import annotations

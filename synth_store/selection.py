@@ -7,11 +7,14 @@ from dataclasses import dataclass
 
 from synth_store.errors import MoreThanHeld
 from synth_store.fetching import held
-from synth_store.places import Place
+from synth_store.places import Place, below
 from synth_store.reader import Normals, StoredSet
 from synth_store.remote import RemotePath
 from synth_store.store import SynthStore
 from synth_store.types import StoreError, StoreKey
+
+FEATURES = "features"
+"""The folder beside a set's arrays that holds what was derived of it."""
 
 
 def select(store: SynthStore, addresses: Iterable[str] = ()) -> list[tuple[StoreKey, str]]:
@@ -24,13 +27,13 @@ def select(store: SynthStore, addresses: Iterable[str] = ()) -> list[tuple[Store
     chosen = set()
     for address in asked:
         parts = address.strip("/").split("/")
-        below = [(k, c) for k, c in every if [*str(k).split("/"), c][: len(parts)] == parts]
-        if not below:
+        found = [(k, c) for k, c in every if [*str(k).split("/"), c][: len(parts)] == parts]
+        if not found:
             listed = ", ".join(dict.fromkeys(str(k) for k, _ in every)) or "no set"
             raise StoreError(
                 f"{address} is not in the store at {store.root}, which holds {listed}."
             )
-        chosen.update(below)
+        chosen.update(found)
     return [stored for stored in every if stored in chosen or not asked]
 
 
@@ -39,7 +42,7 @@ class StoreEntry:
     """One category of a set, or of a data set's normals.
 
     count: samples that may be read, of the `target` intended; size: bytes of its files; digest: of
-    its pixels, None where none is finished.
+    its pixels, None where none is finished; features: bytes of features beside it.
     """
 
     address: str
@@ -47,6 +50,7 @@ class StoreEntry:
     target: int
     size: int
     digest: str | None
+    features: int = 0
 
 
 def contents(store: SynthStore, addresses: Sequence[str] = ()) -> list[StoreEntry]:
@@ -57,13 +61,26 @@ def contents(store: SynthStore, addresses: Sequence[str] = ()) -> list[StoreEntr
     sets, entries = select(store, addresses), []
     for dataset, category in () if addresses else store.stored_normals():
         normals = store.normals(dataset, category)
-        address, size = f"{dataset}/normal/{category}", bytes_on_disk(normals.folder)
-        entries.append(StoreEntry(address, len(normals), len(normals), size, normals.digest))
+        address, count = f"{dataset}/normal/{category}", len(normals)
+        size, features = _sizes(normals.folder)
+        entries.append(StoreEntry(address, count, count, size, normals.digest, features))
     for key, category in sets:
-        stored, size = store.attributes(key, category), bytes_on_disk(store.folder(key, category))
-        numbers = stored["count"], stored["target"], size, stored["digest"]
+        stored = store.attributes(key, category)
+        size, features = _sizes(store.folder(key, category))
+        numbers = stored["count"], stored["target"], size, stored["digest"], features
         entries.append(StoreEntry(f"{key}/{category}", *numbers))
     return entries
+
+
+def _sizes(folder: Place) -> tuple[int, int]:
+    """Return the bytes of what stands in a category's folder: its own, and of its features."""
+    own = derived = 0
+    for path, size in folder.files():
+        if below(path, folder)[0] == FEATURES:
+            derived += size
+        else:
+            own += size
+    return own, derived
 
 
 def bytes_on_disk(folder: Place) -> int:

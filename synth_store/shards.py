@@ -175,11 +175,14 @@ def shard_metadata(
     shape: tuple[int, ...], dtype: str, capacity: int, names: Sequence[str]
 ) -> dict[str, Any]:
     """Return the `zarr.json` of a sharded array: one sample a chunk, `capacity` samples a shard."""
+    real = dtype.startswith("float")
     codecs = [
-        {"name": "bytes"},
+        # Bytes have no order: the metadata of images and masks say nothing of one.
+        {"name": "bytes", "configuration": {"endian": "little"}} if real else {"name": "bytes"},
         {"name": "zstd", "configuration": {"level": LEVEL, "checksum": False}},
         {"name": "crc32c"},
     ]
+    fill: int | bool | str = "NaN" if real else False if dtype == "bool" else 0
     sharding = {
         "name": "sharding_indexed",
         "configuration": {
@@ -198,7 +201,7 @@ def shard_metadata(
         [capacity, *shape[1:]],
         [sharding],
         names,
-        fill=False if dtype == "bool" else 0,
+        fill=fill,
     )
 
 
@@ -218,7 +221,7 @@ def _array_metadata(
     chunk: Sequence[int],
     codecs: list[dict[str, Any]],
     names: Sequence[str],
-    fill: int | bool,
+    fill: int | bool | str,
 ) -> dict[str, Any]:
     return {
         "zarr_format": 3,

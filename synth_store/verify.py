@@ -10,10 +10,12 @@ import numpy as np
 from synth_store import fetching
 from synth_store.digest import combine, image_digest, sample_digest
 from synth_store.errors import UnfinishedSet
+from synth_store.features import FeatureArrays
 from synth_store.metadata import encode, group, read_attributes
 from synth_store.places import Place, below, writable
 from synth_store.reader import ShardedArray
-from synth_store.shards import shard_metadata, vector_metadata
+from synth_store.selection import FEATURES
+from synth_store.shards import Shard, shard_metadata, vector_metadata
 from synth_store.store import SynthStore
 from synth_store.types import StoreError, StoreKey
 
@@ -122,6 +124,49 @@ def verify_set(
     return faults + list(_strangers(folder, {a.folder.name for a in arrays} | {"source"}))
 
 
+def verify_features(store: SynthStore, folder: Place) -> list[Fault]:
+    """Read all features beside the images in a folder; return what is wrong.
+
+    They may be of some of the images only, or of images that have been replaced since: what is
+    asked for is computed then.
+    """
+    if folder.remote:  # no copy brings any there, and none are read from there
+        return []
+    beside = folder / FEATURES
+    files = sorted(below(path, beside) for path, _ in beside.files())
+    if not files:
+        return []
+    faults = _file_faults(beside / "zarr.json", encode(group()))
+    strangers = [parts for parts in files if len(parts) == 1 and parts != ("zarr.json",)]
+    faults += [Fault(beside.joinpath(*parts), "not part of the store") for parts in strangers]
+    for name in sorted({parts[0] for parts in files if len(parts) > 1}):
+        try:
+            arrays = FeatureArrays(store.root, beside / name)
+        except StoreError as error:
+            faults.append(Fault(beside / name / "zarr.json", str(error)))
+            continue
+        for array in arrays.arrays.values():
+            faults += _array_faults(array, arrays.count)
+            faults += _shard_faults(array, -(-arrays.count // array.capacity))
+        faults += _strangers(arrays.folder, set(arrays.arrays))
+    return faults
+
+
+def _shard_faults(array: ShardedArray, shards: int) -> Iterator[Fault]:
+    """Yield what is wrong with those shards that are there: the rest nobody computed yet."""
+    out = np.empty(array.shape, array.dtype)
+    for number in range(shards):
+        path = writable(array.path(number))
+        if not path.exists():
+            continue
+        try:
+            shard = Shard.map(path, array.capacity)
+            for place in range(shard.present):
+                shard.read(place, out)
+        except StoreError as error:
+            yield Fault(path, str(error))
+
+
 def discard_damaged(store: SynthStore, key: StoreKey, category: str) -> int:
     """Delete the shards of a set that hold a damaged sample; return how many.
 
@@ -154,9 +199,14 @@ def _file_faults(path: Place, expected: bytes) -> list[Fault]:
 
 
 def _strangers(folder: Place, arrays: set[str]) -> Iterator[Fault]:
-    """Yield the files in a category's folder that are neither its metadata nor its chunks."""
+    """Yield the files in a category's folder that are neither its metadata nor its chunks.
+
+    Nor its features, for which `verify_features` answers.
+    """
     for path in sorted(path for path, _ in folder.files()):
         parts = below(path, folder)
+        if parts[0] == FEATURES and len(parts) > 1:
+            continue
         metadata = parts == ("zarr.json",) or (parts[0] in arrays and parts[1:] == ("zarr.json",))
         chunk = (
             parts[0] in arrays and parts[1:2] == ("c",) and all(p.isdecimal() for p in parts[2:])

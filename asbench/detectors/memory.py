@@ -122,18 +122,22 @@ class Memory(FeatureDetector):
             nn.Linear(self.width, 1),
         )
 
-    def remember(self, normals: Features, generator: torch.Generator) -> None:
+    def remember(
+        self, normals: Features, generator: torch.Generator, whole: Tensor | None = None
+    ) -> None:
         """Choose the memory, and measure what is usual of features and distances."""
         parts = [normals[i : i + TOGETHER] for i in range(0, len(normals), TOGETHER)]
         self.fine = moments(map(gathered, parts))
         self.middle = moments(map(patches, parts))[0]
-        cells, origin = self._candidates(parts, generator)
+        cells, number = self._candidates(parts, generator)
+        whole = torch.arange(len(normals)) if whole is None else whole
+        origin, whole = whole.to(number.device)[number], whole.to(number.device)
         self.directions = principal(cells)
         seen = cells @ self.directions
         chosen = greedy_coreset(seen[:, :CHOSEN_IN], min(self.remembered, len(seen)), generator)
         self.bank, self.origin = seen[chosen], origin[chosen]
         some = torch.randperm(len(normals), generator=generator)[:MEASURED].to(cells.device)
-        distances = self.distances(normals.chosen(some), some)
+        distances = self.distances(normals.chosen(some), whole[some])
         least = FAINT * (cells - cells.mean(dim=0)).square().sum(dim=1).mean().sqrt()
         spread = torch.maximum(distances.std(unbiased=False), least).clamp_min(FLAT)
         self.near = torch.stack([distances.mean(), spread])
@@ -213,15 +217,18 @@ class Memory(FeatureDetector):
             batch, height, width, _ = coarse.shape
             cells = coarse.flatten(0, 2) - self.middle
             seen = cells @ self.directions
-            squared = self.bank.square().sum(dim=1) - 2 * seen @ self.bank.mT
+            base = self.bank.square().sum(dim=1).expand(batch, -1)
             if source is not None:
-                own = (source[:, None] == self.origin).repeat_interleave(height * width, dim=0)
-                # Where the memory is all of one image, its own patches are all there is.
-                own &= ~own.all(dim=1, keepdim=True)
-                squared = squared.masked_fill(own, torch.inf)
+                own = source[:, None] == self.origin
+                # Where the memory is all of one photograph, its own patches are all there is.
+                base = base.masked_fill(own & ~own.all(dim=1, keepdim=True), torch.inf)
+            bank = self.bank.mT.expand(batch, -1, -1)
+            squared = torch.baddbmm(
+                base[:, None], seen.view(batch, height * width, -1), bank, alpha=-2
+            )
             # Within the directions, taken anew since near 0 the products above lose their digits;
             # and what of the patch lies outside of them.
-            within = (seen - self.bank[squared.argmin(dim=1)]).square().sum(dim=1)
+            within = (seen - self.bank[squared.flatten(0, 1).argmin(dim=1)]).square().sum(dim=1)
             outside = (cells - seen @ self.directions.mT).square().sum(dim=1)
             return (within + outside).sqrt().view(batch, height, width)
 
@@ -274,7 +281,8 @@ def standardised(rows: Tensor, moments: Tensor) -> Tensor:
 
 def principal(rows: Tensor) -> Tensor:
     """Return the directions of the largest variance, first ones first: (C, at most 64)."""
-    ascending = torch.linalg.eigh(torch.cov(rows.T, correction=0)).eigenvectors
+    covariance = torch.cov(rows.T.double(), correction=0)
+    ascending = torch.linalg.eigh(covariance).eigenvectors.to(rows)
     directions: Tensor = ascending.flip(1)[:, :DIRECTIONS]
     # The sign of an eigenvector is anybody's: the largest entry is made positive.
     largest = directions.abs().argmax(dim=0, keepdim=True)

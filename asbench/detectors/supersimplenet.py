@@ -149,7 +149,9 @@ class Supersimplenet(FeatureDetector):
         """Side of a cell of the map, in pixels."""
         return CELL // self.enlarge
 
-    def remember(self, normals: Features, generator: torch.Generator) -> None:
+    def remember(
+        self, normals: Features, generator: torch.Generator, whole: Tensor | None = None
+    ) -> None:
         """Remember nothing: normals teach by the step alone."""
 
     def stages(self, steps: int) -> tuple[Stage, ...]:
@@ -237,7 +239,7 @@ class Supersimplenet(FeatureDetector):
         cells: Tensor = self.segmentation(self.adapted(features))
         return cells[:, 0].float()
 
-    def judged(self, features: Features) -> tuple[Tensor, Tensor]:
+    def maps_and_scores_of(self, features: Features) -> tuple[Tensor, Tensor]:
         """Return the smoothed maps, and the logits of the classification head."""
         cells, scores = self.heads(self.adapted(features))
         return self.spread(cells, features), scores

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from asbench.nets.detector import Detector
+from asbench.nets.features import FeatureDetector, Features
 from synth_store.types import Image, UserError
 
 Floats = npt.NDArray[np.float32]
@@ -56,6 +57,25 @@ def predicted(
             pixels = pixels.contiguous(memory_format=torch.channels_last)
             some_maps, some_scores = detector.maps_and_scores(pixels)
             yield some_maps.cpu().numpy(), some_scores.cpu().numpy()
+
+
+def predict_features(
+    detector: FeatureDetector,
+    features: Features,
+    device: torch.device | str,
+    batch: int = 16,
+) -> tuple[Floats, Floats]:
+    """Return what `predict` does of images whose features are at hand, looking at no image."""
+    detector.to(device)
+    maps, scores = [], []
+    with evaluating(detector), torch.inference_mode():
+        for begin in range(0, len(features), batch):
+            some = detector.maps_and_scores_of(features[begin : begin + batch])
+            maps.append(some[0].cpu().numpy())
+            scores.append(some[1].cpu().numpy())
+    if not maps:
+        raise UserError("there is no image to score.")
+    return np.concatenate(maps), np.concatenate(scores)
 
 
 @contextmanager

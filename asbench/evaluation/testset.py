@@ -17,12 +17,13 @@ from asbench import results
 from asbench.evaluation.maps import Map, SpilledMaps, packed_masks
 from asbench.evaluation.parity import Grey
 from asbench.evaluation.photographs import predict_tiles
-from asbench.evaluation.predict import predict
+from asbench.evaluation.predict import predict, predict_features
 from asbench.evaluation.score import TestScores
 from asbench.files.images import read_grey
 from asbench.imaging.geometry import fit_mask, resize
 from asbench.imaging.tiles import around, pointed_at, scale_image, scale_mask, window
 from asbench.nets.detector import Detector
+from asbench.nets.features import FeatureDetector, Features
 from asbench.progress import Progress, quiet
 from asbench.types import Dataset, Item
 from synth_store.types import Geometry, Image, Mask, UserError
@@ -129,8 +130,12 @@ class TestSet:
         model: Detector,
         device: torch.device,
         progress: Callable[[int, int], None] | None = None,
+        known: Features | None = None,
     ) -> TestScores:
-        """Return what a detector on `device` says of every image, beside the truth."""
+        """Return what a detector on `device` says of every image, beside the truth.
+
+        known: the features of all images, for a detector that judges those; no image is read then.
+        """
 
         def counted() -> Iterator[Item]:
             for done, item in enumerate(self.items):
@@ -141,6 +146,8 @@ class TestSet:
         maps: Sequence[Map] | npt.NDArray[np.float32]
         if self.geometry.tiled:
             maps, scores = self._photographs(model, device, counted())
+        elif known is not None and isinstance(model, FeatureDetector):
+            maps, scores = predict_features(model, known, device)
         else:
             maps, scores = predict(model, (self.image(item) for item in counted()), device)
         if progress is not None:

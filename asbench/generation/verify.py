@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,9 +13,17 @@ from asbench.progress import Progress, quiet
 from asbench.settings import FITS
 from asbench.types import REAL
 from synth_store import StoreKey, SynthStore
+from synth_store.features import drop
 from synth_store.places import writable
-from synth_store.selection import select
-from synth_store.verify import Fault, discard_damaged, verify_normals, verify_set, verify_store
+from synth_store.selection import FEATURES, select
+from synth_store.verify import (
+    Fault,
+    discard_damaged,
+    verify_features,
+    verify_normals,
+    verify_set,
+    verify_store,
+)
 
 
 @dataclass
@@ -22,7 +31,8 @@ class Verification:
     """What was found: sets read, faults, what was rendered anew, shards deleted.
 
     mend: the commands that render anew what is damaged or unfinished. `again` and `discarded` are
-    by `dataset/method/seed/category`.
+    by `dataset/method/seed/category`. drop: the commands that drop damaged features, which the next
+    training computes anew; dropped: the addresses whose features were.
     """
 
     sets: int
@@ -30,6 +40,8 @@ class Verification:
     again: dict[str, Recomputed] = field(default_factory=dict)
     discarded: dict[str, int] = field(default_factory=dict)
     mend: list[str] = field(default_factory=list)
+    drop: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
 
 
 def verify(
@@ -57,8 +69,10 @@ def verify(
         if not asked or dataset in datasets:
             adding = _Adding(f"{dataset}/normal/{category}", progress)
             verification.faults += verify_normals(store, dataset, category, adding)
+            _verify_features(store, adding.what, verification, discard)
     for key, category in sets:
         _verify(store, key, category, verification, count, discard, fits, progress)
+        _verify_features(store, f"{key}/{category}", verification, discard)
     return verification
 
 
@@ -84,6 +98,21 @@ def _verify(
         folder = store.folder(key, category)
         faults = [Fault(folder, f"sample {i} differs when rendered anew") for i in again.different]
     verification.faults += faults
+
+
+def _verify_features(
+    store: SynthStore, address: str, verification: Verification, discard: bool
+) -> None:
+    """Read the features beside normals or a set; damaged ones are dropped whole with `discard`."""
+    folder = store.root / address
+    faults = verify_features(store, folder)
+    verification.faults += faults
+    if faults and discard:
+        drop(writable(folder / FEATURES))
+        verification.dropped.append(address)
+    elif faults:
+        line = ["asbench", "store", "rm", "--features", "--store", str(store.root), address]
+        verification.drop.append(shlex.join(line))
 
 
 class _Adding:

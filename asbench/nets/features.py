@@ -60,9 +60,9 @@ class FeatureBatch:
     """What a training step sees of images whose features are at hand.
 
     share: float32 (B, H/s, W/s), how much of each square of the detector's `square` s is anomalous,
-    in [0, 1]; source: int64 (B,), which of the remembered normals each image is or was drawn on, -1
-    where it is none of them; described: what the detector's `describe` says of them, None where it
-    has not been asked.
+    in [0, 1]; source: int64 (B,), which of the remembered normals each image is or was drawn on, of
+    tiles which photograph, -1 where it is none of them; described: what the detector's `describe`
+    says of them, None where it has not been asked.
     """
 
     features: Features
@@ -173,8 +173,13 @@ class FeatureDetector(Detector):
         self.remember(Features.together(parts), generator)
 
     @abstractmethod
-    def remember(self, normals: Features, generator: torch.Generator) -> None:
-        """Look at the features of the training normals before the first step."""
+    def remember(
+        self, normals: Features, generator: torch.Generator, whole: Tensor | None = None
+    ) -> None:
+        """Look at the features of the training normals before the first step.
+
+        whole: int64 (N,), the photograph that each is of, where they are tiles.
+        """
 
     def describe(self, features: Features, source: Tensor) -> Tensor | None:
         """Return what it knows of images beside their features, (B, ...), all training long.
@@ -204,6 +209,18 @@ class FeatureDetector(Detector):
         """Return the smoothed maps: float32 (B, H, W)."""
         return self.maps(self.look(images))
 
+    def maps_and_scores(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the maps (B, H, W) of images and their scores (B,)."""
+        return self.maps_and_scores_of(self.look(images))
+
+    def maps_and_scores_of(self, features: Features) -> tuple[Tensor, Tensor]:
+        """Return the maps (B, H, W) of images whose features are at hand, and their scores (B,).
+
+        Overridden, in place of `maps_and_scores`, where a score is not a function of its map alone.
+        """
+        maps = self.maps(features).float()
+        return maps, self.image_scores(maps).float()
+
     def maps(self, features: Features) -> Tensor:
         """Return the cells' values at the image's size, smoothed: float32 (B, H, W)."""
         return self.spread(self.judge(features), features)
@@ -213,15 +230,3 @@ class FeatureDetector(Detector):
         size = [side * CELL for side in features.fine.shape[1:3]]
         maps = F.interpolate(cells[:, None], size, mode="bilinear", align_corners=False)
         return smoothed(maps, self.get_buffer("kernel"))[:, 0]
-
-    def maps_and_scores(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the maps and the score of each image, (B, H, W) and (B,)."""
-        return self.judged(self.look(images))
-
-    def judged(self, features: Features) -> tuple[Tensor, Tensor]:
-        """Return what `maps_and_scores` does of the images that these features are of.
-
-        Overridden where the score of an image is not a function of its map alone.
-        """
-        maps = self.maps(features).float()
-        return maps, self.image_scores(maps).float()

@@ -97,6 +97,11 @@ class Plan:
         return tiling.photographs(self.normals)
 
     @cached_property
+    def photograph_of(self) -> Mapping[int, int]:
+        """The place of the photograph that each normal is of: its own, but for tiles."""
+        return {i: place for place, one in enumerate(self.photographs) for i in one.normals}
+
+    @cached_property
     def kept_photographs(self) -> Sequence[tiling.Photograph]:
         """Those that training never sees: thresholds come from them."""
         return kept_photographs(self.photographs, self.training.kept_out)

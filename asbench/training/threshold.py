@@ -6,34 +6,43 @@ from collections.abc import Iterable, Sequence
 
 from asbench.data.tiling import Photograph
 from asbench.evaluation.photographs import predict_tiles
-from asbench.evaluation.predict import predict
+from asbench.evaluation.predict import predict, predict_features
 from asbench.evaluation.testset import order_by_hash
 from asbench.nets.detector import Detector
+from asbench.nets.features import FeatureDetector, Features
 from asbench.results.kept_out import KeptRow
+from asbench.training.feature_store import FeatureStore
 from asbench.training.plan import Plan
+from synth_store import Normals, StoredSet
 
 MOST_TRAINED = 200
 """Where no normal is kept out, a threshold is chosen on at most this many of those that training
 saw: scoring them all would outlast the test."""
 
 
-def kept_rows(plan: Plan, model: Detector) -> list[KeptRow]:
+Wanted = Sequence[tuple[Normals | StoredSet, Sequence[int]]]
+
+
+def kept_rows(plan: Plan, model: Detector, features: FeatureStore | None = None) -> list[KeptRow]:
     """Score what a run kept out of training: its normals and stored anomalies.
 
     Of tiles, normals are whole photographs, and anomalies are tiles. Where it kept no normal out,
-    normals that it saw stand in, some of them, chosen by hash.
+    normals that it saw stand in, some of them, chosen by hash. features: of a detector that judges
+    those.
     """
     seen, chosen = not plan.kept, plan.kept_photographs
     if seen:
         order = order_by_hash([one.id for one in plan.photographs])
         chosen = [plan.photographs[place] for place in sorted(order[:MOST_TRAINED])]
+    scores = _whole_scores(plan, model, features, chosen)
     rows = [
         KeptRow(one.id, 0, int(seen), float(score))
-        for one, score in zip(chosen, _scores(plan, model, chosen), strict=True)
+        for one, score in zip(chosen, scores, strict=True)
     ]
-    kept = [(stored, i) for stored, part in plan.sources.validation_parts() for i in part]
+    parts = plan.sources.validation_parts()
+    kept = [(stored, i) for stored, part in parts for i in part]
     if kept:
-        _, scores = predict(model, (stored[i].image for stored, i in kept), plan.device)
+        scores = _scores(plan, model, features, parts)
         rows += [
             KeptRow(f"{stored.key.method}/{i}", 1, 0, float(score))
             for (stored, i), score in zip(kept, scores, strict=True)
@@ -41,7 +50,9 @@ def kept_rows(plan: Plan, model: Detector) -> list[KeptRow]:
     return rows
 
 
-def _scores(plan: Plan, model: Detector, chosen: Sequence[Photograph]) -> Iterable[float]:
+def _whole_scores(
+    plan: Plan, model: Detector, features: FeatureStore | None, chosen: Sequence[Photograph]
+) -> Iterable[float]:
     """Return the scores of normals as `Trained.predict` gives them.
 
     Photographs are read from the data set: the store may lack tiles of theirs without the object
@@ -49,8 +60,21 @@ def _scores(plan: Plan, model: Detector, chosen: Sequence[Photograph]) -> Iterab
     """
     geometry = plan.store.geometry
     if not geometry.tiled:
-        images = (plan.normals[i] for one in chosen for i in one.normals)
-        return map(float, predict(model, images, plan.device)[1])
+        whole = [i for one in chosen for i in one.normals]
+        return map(float, _scores(plan, model, features, [(plan.normals, whole)]))
     items = {item.id: item for item in plan.data.train(plan.decides["category"])}
     images = (plan.data.image(items[one.id]) for one in chosen)
     return (predict_tiles(model, image, geometry, plan.device)[1] for image in images)
+
+
+def _scores(
+    plan: Plan, model: Detector, features: FeatureStore | None, wanted: Wanted
+) -> Iterable[float]:
+    """Return the scores of some stored images."""
+    if features is not None and isinstance(model, FeatureDetector):
+        known = Features.together([features.of(of, part) for of, part in wanted if part])
+        return predict_features(model, known, plan.device)[1]
+    images = (
+        of[i] if isinstance(of, Normals) else of[i].image for of, part in wanted for i in part
+    )
+    return predict(model, images, plan.device)[1]

@@ -23,7 +23,7 @@ from asbench import results
 from asbench.datasets import place_of
 from asbench.detectors import build, protocol_of, resolve
 from asbench.evaluation.parity import flavour_of, parity_scores
-from asbench.evaluation.score import evaluate, table
+from asbench.evaluation.score import TestScores, evaluate, table
 from asbench.evaluation.testset import only_metrics
 from asbench.evaluation.thresholds import Rule, by_default
 from asbench.evaluation.trained import Trained
@@ -34,7 +34,8 @@ from asbench.nets.weights import save_weights
 from asbench.parameters import takes
 from asbench.results import BEST_ON_TEST, SUBSETS, KeptOut, Run, Scores, Selected
 from asbench.settings import TrainSettings
-from asbench.training.feature_sampler import FeatureSampler, features_of
+from asbench.training.feature_sampler import FeatureSampler
+from asbench.training.feature_store import FeatureStore, TestImages
 from asbench.training.loop import Trajectory
 from asbench.training.loop import fit as fit_detector
 from asbench.training.plan import Plan, plan_run
@@ -44,6 +45,8 @@ from asbench.training.sources import naming_the_mend
 from asbench.training.threshold import kept_rows
 from asbench.types import Dataset, Interrupted
 
+WHOLE = ("stretch", "pad")
+"""Resize rules by which a test image is scored as one, so that its features can be kept."""
 CHECKPOINT_EVERY = 200
 """Steps between checkpoints: what a killed training loses at most."""
 
@@ -77,25 +80,31 @@ def execute(plan: Plan) -> Trained:
     flavour = flavour_of(resolve(decides["detector"])[0], plan.test.geometry) if parity else None
 
     # The stream of items, and the detector that learns from it.
-    test = plan.test
     model = build(decides["detector"], decides["seed"], training.settings).to(where)
     if plan.pretrained is not None:
         model.load_backbone(plan.pretrained.tensors)
     what = f"{decides['detector']} on {decides['dataset']}/{decides['category']}"
+    features = None
+    if isinstance(model, FeatureDetector):
+        features = FeatureStore(plan.store, model, progress, training.stop)
+        if plan.store.root.read_only:
+            notify(f"{plan.store.root} is only read: features it lacks are computed, and not kept")
     start = perf_counter()
-    known = _prepare(plan, model, partial(progress, f"looking at normals of {what}"))
+    with naming_the_mend(plan.store):
+        known = _prepare(plan, model, features)
     prepared = perf_counter() - start
     before = None
     if training.untrained:
-        untrained = test.scores(model, where, partial(progress, f"scoring untrained {what}"))
+        untrained = _scores(plan, model, features, partial(progress, f"scoring untrained {what}"))
         before = only_metrics(evaluate(untrained))
 
     best, judged = None, protocol_of(decides["detector"]).select.metrics
     if decides["select"] == BEST_ON_TEST:
-        score = partial(_sum_on_test, plan, model, judged, partial(progress, f"judging {what}"))
+        heard = partial(progress, f"judging {what}")
+        score = partial(_sum_on_test, plan, model, judged, features, heard)
         every, steps = decides["select_every"], decides["steps"]
         best = BestOnTest(score, every, steps, folder / "checkpoint")
-    trajectory = _fit(plan, model, known, what, best)
+    trajectory = _fit(plan, model, features, known, what, best)
     if not trajectory.done:
         raise Interrupted(
             f"stopped at step {trajectory.steps} of {decides['steps']}, saved in {folder}: the "
@@ -112,6 +121,7 @@ def execute(plan: Plan) -> Trained:
         flavour=flavour,
         environment={"pretrained": None if plan.pretrained is None else plan.pretrained.record()},
         progress=partial(progress, f"scoring {what}"),
+        features=features,
     )
     if results.finished(plan.runs, plan.last.decides) is None:
         recorded(plan.last)
@@ -133,12 +143,13 @@ def _with_rule(trained: Trained, training: TrainSettings) -> Trained:
     return Trained(trained.folder, str(trained.device))
 
 
-def _prepare(plan: Plan, model: Detector, progress: Callable[[int, int], None]) -> Features | None:
+def _prepare(plan: Plan, model: Detector, features: FeatureStore | None) -> Features | None:
     """Let a detector look at the normals that train; return their features if it uses them."""
     generator = torch.Generator().manual_seed(plan.training.seed)
-    if isinstance(model, FeatureDetector):
-        known = features_of(model, plan.normals, plan.trained, progress)
-        model.remember(known, generator)
+    if features is not None and isinstance(model, FeatureDetector):
+        known = features.of(plan.normals, plan.trained)
+        whole = torch.tensor([plan.photograph_of[i] for i in plan.trained])
+        model.remember(known, generator, whole)
         return known
     pixels = torch.from_numpy(np.stack([plan.normals[i] for i in plan.trained]))
     model.prepare(pixels.permute(0, 3, 1, 2), generator)
@@ -146,11 +157,29 @@ def _prepare(plan: Plan, model: Detector, progress: Callable[[int, int], None]) 
 
 
 def _sum_on_test(
-    plan: Plan, model: Detector, metrics: Sequence[str], progress: Callable[[int, int], None]
+    plan: Plan,
+    model: Detector,
+    metrics: Sequence[str],
+    features: FeatureStore | None,
+    progress: Callable[[int, int], None],
 ) -> float:
     """Return what published code maximises over checkpoints, on the full test set."""
-    scores = only_metrics(evaluate(plan.test.scores(model, plan.device, progress)))["full"]
+    scores = only_metrics(evaluate(_scores(plan, model, features, progress)))["full"]
     return math.fsum(scores[metric] for metric in metrics)
+
+
+def _scores(
+    plan: Plan,
+    model: Detector,
+    features: FeatureStore | None,
+    progress: Callable[[int, int], None] | None,
+) -> TestScores:
+    """Return what a detector says of the test images, from their features where it judges those."""
+    known = None
+    if features is not None and plan.store.geometry.resize in WHOLE:
+        images = TestImages(plan.test, plan.normals, plan.decides["test"])
+        known = features.of(images, range(len(images)))
+    return plan.test.scores(model, plan.device, progress, known)
 
 
 def record(
@@ -164,20 +193,23 @@ def record(
     selected: Selected | None = None,
     flavour: str | None = None,
     progress: Callable[[int, int], None] | None = None,
+    features: FeatureStore | None = None,
 ) -> None:
     """Score what was trained as planned, and write the run; `run.json` says that it is done.
 
     seconds: of the training; environment: what is to be said besides versions and device; before:
     scores of the untrained detector; selected: how the test set chose the checkpoint, if it did;
-    flavour: the published code whose scores are to stand beside the exact ones.
+    flavour: the published code whose scores are to stand beside the exact ones; features: of a
+    detector that judges those.
     """
     folder, where = plan.folder, plan.device
     start = perf_counter()
-    scores = plan.test.scores(model, where, progress)
+    with naming_the_mend(plan.store):
+        scores = _scores(plan, model, features, progress)
     metrics = evaluate(scores)
     published = None if flavour is None else parity_scores(flavour, scores, plan.test.greys())
     with naming_the_mend(plan.store):
-        rows = kept_rows(plan, model)
+        rows = kept_rows(plan, model, features)
     kept = KeptOut.from_rows(rows, of=len(plan.photographs))
     rule = Rule.of(plan.training.threshold, plan.training.false_alarms)
     threshold = by_default(kept) if rule is None else rule.threshold(kept)
@@ -208,7 +240,12 @@ def record(
 
 
 def _fit(
-    plan: Plan, model: Detector, known: Features | None, what: str, best: BestOnTest | None
+    plan: Plan,
+    model: Detector,
+    features: FeatureStore | None,
+    known: Features | None,
+    what: str,
+    best: BestOnTest | None,
 ) -> Trajectory:
     """Train, or go on from where an earlier call was stopped; `what` names it to `progress`.
 
@@ -227,7 +264,7 @@ def _fit(
 
     with (
         naming_the_mend(plan.store),
-        _sampler(plan, model, known, what) as sampler,
+        _sampler(plan, model, features, known) as sampler,
     ):
         return fit_detector(
             model,
@@ -246,13 +283,15 @@ def _fit(
 
 @contextmanager
 def _sampler(
-    plan: Plan, model: Detector, known: Features | None, what: str
+    plan: Plan, model: Detector, features: FeatureStore | None, known: Features | None
 ) -> Iterator[Sampler | FeatureSampler]:
     """Give what hands out the batches: pixels, or features where the detector learns from those."""
     sets, batch, schedule = plan.sources.sets, plan.decides["batch"], plan.schedule
-    if isinstance(model, FeatureDetector) and known is not None:
-        steps, seen = plan.decides["steps"], partial(plan.training.progress, f"looking for {what}")
-        yield FeatureSampler(model, known, sets, schedule, batch, steps, plan.indices, seen)
+    if isinstance(model, FeatureDetector) and features is not None and known is not None:
+        steps, of = plan.decides["steps"], plan.photograph_of
+        yield FeatureSampler(
+            model, known, features.of, of, sets, schedule, batch, steps, plan.indices
+        )
         return
     with open_sampler(plan.normals, sets, schedule, batch, plan.device, plan.indices) as sampler:
         yield sampler

@@ -119,3 +119,19 @@ def test_more_than_is_held_is_not_streamed_from_there(
     refused = run(f"{TRAIN} --store {URL} --seed 1")
     assert refused.status != 0
     assert f"asbench store copy {URL} asbench-store" in " ".join(refused.err.split())
+
+
+def test_features_of_a_store_that_is_only_read_are_computed_and_not_kept(
+    bucket: ObjectServer, run: Run
+) -> None:
+    memory = "--detector memory@random --steps 2 --batch 2 --set remembered=20 --device cpu"
+    line = f"train --dataset ./photos --category bolt --mix cutpaste {memory}"
+    trained = run(f"{line} --store {URL}")
+    assert trained.status == 0, trained.err
+    assert f"{URL} is only read: features it lacks are computed, and not kept" in trained.out
+    again = run(f"{line} --runs beside")
+    assert "is only read" not in again.out
+    remote, local = (next(Path(runs).iterdir()) for runs in ("runs", "beside"))
+    assert remote.name == local.name
+    weights = [(folder / "model.safetensors").read_bytes() for folder in (remote, local)]
+    assert weights[0] == weights[1]

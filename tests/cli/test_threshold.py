@@ -35,7 +35,9 @@ def test_train_says_what_it_flags_and_what_stands_beside(run: Run, place: Path) 
     assert said in first.out
     assert "1 % false alarms, extrapolated from 3 normals kept out of training" in first.out
     assert "no better than chance: its image AUROC is" in first.out  # two steps teach nothing
-    assert first.next[0] == ("asbench train --dataset photos --category bolt --detector patchcore@lite0")
+    assert first.next[0] == (
+        "asbench train --dataset photos --category bolt --detector patchcore@lite0"
+    )
 
     memory = run(f"train --dataset photos {MEMORY}")
     assert memory.status == 0

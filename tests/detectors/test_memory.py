@@ -9,7 +9,6 @@ from asbench.detectors import build
 from asbench.detectors.memory import MARKED, gathered, patches, principal
 from asbench.nets.features import FeatureBatch, Features, cell_share
 from asbench.nets.losses import focal_logits, margins
-from asbench.training.feature_sampler import features_of, looked_at
 from synth_store.types import UserError
 from tests.squares import normals, squares
 
@@ -46,6 +45,19 @@ def test_an_image_is_no_neighbour_of_itself_while_training():
     assert without.mean() > 2 * alone.mean()
     nowhere = torch.full((4,), -1)
     torch.testing.assert_close(detector.distances(features, nowhere), alone)
+
+
+def test_tiles_of_one_photograph_are_no_neighbours_of_one_another():
+    """They overlap: a patch of a tile stands in the next one too."""
+    detector, given = build("memory", 0, SMALL | {"remembered": 10_000}), normals(size=64)[:4]
+    features = detector.look(given.float() / 255)
+    whole = torch.tensor([0, 0, 1, 1])
+    detector.remember(features, torch.Generator().manual_seed(0), whole)
+    assert set(detector.origin.tolist()) == {0, 1}
+    apart = detector.distances(features, whole)
+    alone = build("memory", 0, SMALL | {"remembered": 10_000})
+    alone.remember(features, torch.Generator().manual_seed(0))
+    assert apart.mean() > alone.distances(features, torch.arange(4)).mean()
 
 
 def test_a_memory_of_one_image_has_no_other_to_compare_it_with():
@@ -111,10 +123,9 @@ def test_the_map_is_the_sum_of_both_opinions():
 
 def test_features_do_not_depend_on_what_is_looked_at_beside_them():
     detector = prepared()
-    images = normals(size=64).permute(0, 2, 3, 1).numpy()
-    together = features_of(detector, images, range(6))
+    together = look(detector, 6)
     for place in (0, 3, 5):
-        alone = looked_at(detector, [images[place]])
+        alone = detector.look(normals(size=64)[place : place + 1].float() / 255)
         assert torch.equal(alone.fine[0], together.fine[place])
         assert torch.equal(alone.coarse[0], together.coarse[place])
     assert together.fine.dtype == torch.float16

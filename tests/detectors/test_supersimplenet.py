@@ -148,7 +148,7 @@ def test_noise_belongs_to_training_only():
     assert learned(quiet, batch, 0).item() == pytest.approx(learned(quiet, batch, 1).item())
     detector.eval()
     state = torch.random.get_rng_state()
-    detector.judged(batch.features)
+    detector.maps_and_scores_of(batch.features)
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
@@ -174,7 +174,7 @@ def test_features_and_pixels_say_the_same(enlarge):
     detector.eval()
     with torch.no_grad():
         maps, scores = detector.maps_and_scores(batch.image)
-        again, likewise = detector.judged(detector.look(batch.image))
+        again, likewise = detector.maps_and_scores_of(detector.look(batch.image))
         assert torch.equal(maps, again)
         assert torch.equal(scores, likewise)
         assert torch.equal(maps, detector(batch.image))

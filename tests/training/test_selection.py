@@ -79,7 +79,7 @@ class Looks:
     values: list[float]
     weights: list[dict[str, Tensor]]
 
-    def __call__(self, plan: Any, model: Any, metrics: Any, progress: Any) -> float:
+    def __call__(self, plan: Any, model: Any, *_: Any) -> float:
         self.weights.append({k: v.clone() for k, v in model.state_dict().items()})
         return self.values[len(self.weights) - 1]
 
