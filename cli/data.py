@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -91,6 +92,7 @@ def fetch(name: str, accepted: bool, archive: Path | None) -> None:
 @options.one(GenerateSettings, "size", help="Image size that defects are measured for.  [256]")
 @options.one(GenerateSettings, "resize", help="How images are to be fitted to it.  [stretch]")
 @options.one(GenerateSettings, "scale")
+@options.one(GenerateSettings, "object")
 @click.option(
     "--smallest-defect",
     type=click.FLOAT,
@@ -102,6 +104,7 @@ def check(
     size: tuple[int, int] | None,
     resize: str | None,
     scale: float | None,
+    object: str | None,
     smallest_defect: float | None,
 ) -> None:
     """Explain what is recognised at PATH (a folder, a table or a data set's name), and count it.
@@ -124,6 +127,7 @@ def check(
             name=name,
             geometry=geometry,
             smallest_defect=smallest_defect,
+            object=object,
             progress=lambda done, total: bars("reading", done, total),
         )
     console.say(f"{report.dataset}: {report.recognised}\n")
@@ -166,7 +170,7 @@ def check(
         console.next_step("mend or remove the files named above, then check again")
         raise click.exceptions.Exit(1)
     advised = [one.smallest for one in report.categories if one.smallest is not None]
-    frame: dict[str, object] = {}
+    frame: dict[str, Any] = {}
     if advised:
         frame = dict(min(advised, key=lambda one: one.kept).options)
     if not frame:
@@ -175,9 +179,10 @@ def check(
             "resize": resize,
             "scale": scale,
         }
+    named = {"dataset": path, "name": name}
     console.next_step(
-        console.command("asbench", "preview", "--foreground", dataset=path, name=name),
+        console.command("asbench", "preview", "--foreground", **named, object=object),
         console.command(
-            "asbench", "generate", dataset=path, name=name, method="draem,fractal", **frame
+            "asbench", "generate", **named, method="draem,fractal", object=object, **frame
         ),
     )

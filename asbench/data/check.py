@@ -22,6 +22,7 @@ from asbench.datasets.table import Table
 from asbench.files.images import FileError, read_header, read_turn
 from asbench.files.masks import CODES, read_marked
 from asbench.files.names import shown
+from asbench.settings import AUTO
 from asbench.types import Dataset, Item
 from synth_store.types import Geometry, UserError
 
@@ -160,13 +161,14 @@ def check(
     name: str | None = None,
     geometry: Geometry | None = None,
     smallest_defect: float | None = None,
+    object: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Read every file of a data set and say what it holds and what is wrong with it.
 
     `path_or_name` and `name` as for `open_dataset`; `progress(done, total)` counts images. Defects
     are measured for a store of `geometry` (None: 256x256, stretched), or are as small as
-    `smallest_defect` pixels.
+    `smallest_defect` pixels. `object`: where the object is, as for `generate`.
     Problems of single files are in the report; raises UserError only where no data set is
     recognised.
     """
@@ -191,6 +193,7 @@ def check(
             c,
             geometry or Geometry(),
             smallest_defect,
+            object or AUTO,
         )
         for c in dataset.categories()
     )
@@ -290,6 +293,7 @@ def _summary(
     category: str,
     geometry: Geometry,
     smallest: float | None,
+    rule: str,
 ) -> CategoryReport:
     sizes = [f.size for f in findings if f.size]
     measured = [(b, f.size) for f in findings if f.size for b in f.breadths]
@@ -311,7 +315,7 @@ def _summary(
         heights=(min(heights), max(heights)) if sizes else None,
         widths=(min(widths), max(widths)) if sizes else None,
         modes=dict(sorted(Counter(f.mode for f in findings if f.mode).items())),
-        objects=objects_said(dataset, normals) if normals else "",
+        objects=objects_said(dataset, normals, rule) if normals else "",
         smallest=advise(across, sizes, geometry, smallest),
     )
 

@@ -189,10 +189,14 @@ def said(normals: Normals) -> str:
     return _said(normals.attributes["foreground"])
 
 
-def objects_said(dataset: Dataset, items: Sequence[Item]) -> str:
-    """Say what `said` would of these normals of a category, or of 100 where there are more."""
-    few = min(CHECKED, len(items))
-    finding = Finding(dataset, [items[i * len(items) // few] for i in range(few)], Geometry())
+def objects_said(dataset: Dataset, items: Sequence[Item], asked: str = AUTO) -> str:
+    """Say what `said` would of these normals of a category, or of 100 where there are more.
+
+    asked: the rule, as for `generate`; raises UserError for one that is none.
+    """
+    count = min(CHECKED, len(items))
+    few = [items[i * len(items) // count] for i in range(count)]
+    finding = Finding(dataset, few, Geometry(), asked)
     for _ in finding.normals():
         pass
     return _said(finding.attributes())

@@ -49,6 +49,20 @@ class TestSet:
                 "see what was recognised with `asbench data check PATH`."
             )
 
+    def without_value(self) -> str:
+        """Say which metrics will have no value on these images, and why; empty for none."""
+        if all(item.label for item in self.items):
+            return (
+                f"{self.data.name} has no good test images here: image AUROC and AP will have no "
+                "value. Put some into test/good."
+            )
+        if not any(mask is not None and mask.any() for mask in self.masks):
+            return (
+                f"{self.data.name} has no masks here: pixel AUROC, pixel AP and PRO will have no "
+                "value."
+            )
+        return ""
+
     def refuse_without_masks(self, metrics: Sequence[str]) -> None:
         """Raise UserError if `metrics`, by which a checkpoint is to be chosen, have no value."""
         marked = any(mask is not None and mask.any() for mask in self.masks)

@@ -274,6 +274,8 @@ def plan_run(training: TrainSettings, learner: Learner | None = None) -> Plan:
     plan = Plan(settled, digests, data, store, normals, sources, share, test, device, pretrained)
     if results.finished(plan.runs, plan.decides) is None:
         test.refuse_unusable(training.progress)
+        if said := test.without_value():
+            training.notify(said)
         if training.select == BEST_ON_TEST:
             test.refuse_without_masks(protocol.select.metrics)
     return plan

@@ -101,3 +101,12 @@ def test_a_table_is_used_from_end_to_end(data: Path, run: Run, tmp_path: Path) -
     )
     assert made.status == 0
     assert "all/cutpaste" in run(f"store ls --store {tmp_path / 'store'}").out
+
+
+def test_check_says_where_the_object_is_by_the_rule_that_is_tried(run: Run, tmp_path: Path) -> None:
+    trees.mvtec(tmp_path / "bottle", ("hole",))
+    check = f"data check '{tmp_path / 'bottle'}' --object"
+    assert "whole image counts as the object" in run(f"{check} whole").out
+    refused = run(f"{check} oval")
+    assert refused.status != 0
+    assert "choose auto, whole, dark, bright" in refused.err

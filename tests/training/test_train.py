@@ -420,6 +420,31 @@ def test_a_data_set_without_anomalies_is_refused(
         here.train()
 
 
+class WithoutGood(Toys):
+    def items(self, category: str) -> tuple[Item, ...]:
+        return tuple(i for i in super().items(category) if i.label or i.split == "train")
+
+
+class WithoutMasks(Toys):
+    def mask(self, item: Item) -> None:
+        return None
+
+
+@pytest.mark.parametrize(
+    ("toys", "said"),
+    [(WithoutGood, "no good test images here: image AUROC"), (WithoutMasks, "no masks here")],
+)
+def test_metrics_that_will_have_no_value_are_said_before_the_first_step(
+    here: Workplace, monkeypatch: pytest.MonkeyPatch, toys: type[Toys], said: str
+) -> None:
+    monkeypatch.setattr(planning, "open_dataset", lambda dataset, **_: toys())
+    told: list[str] = []
+    monkeypatch.setattr(stage, "fit_detector", refuse)
+    with pytest.raises(AssertionError, match="nothing was to be trained"):
+        here.train(notify=told.append)
+    assert any(said in line for line in told)
+
+
 def test_the_commit_is_that_of_the_working_copy_or_none(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
