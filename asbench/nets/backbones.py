@@ -110,7 +110,8 @@ class Frozen(nn.Module):
 
     def needed(self) -> Backbone:
         """Return which weights it needs; its batch norm may be folded, since it stays as it is."""
-        return Backbone(self.name, KINDS[self.name].layers, folded=True, instead="backbone=lite0")
+        instead = "with --set backbone_name=lite0"
+        return Backbone(self.name, KINDS[self.name].layers, folded=True, instead=instead)
 
     def fill(self, tensors: Mapping[str, Tensor]) -> None:
         """Take over weights, as `find_pretrained` gives them."""

@@ -165,7 +165,7 @@ class FeatureDetector(Detector):
     def prepare(self, normals: Tensor, generator: torch.Generator) -> None:
         """Look at the training normals, uint8 (N, 3, H, W), and remember their features."""
         if self.backbone_name != RANDOM:
-            check_loaded(type(self).__name__.lower(), self.extractor.filled)
+            check_loaded(type(self).__name__.lower(), self.extractor.filled, RANDOM)
         device = self.get_buffer("kernel").device
         parts = [
             self.look(some.to(device).float() / 255) for some in torch.split(normals, TOGETHER)

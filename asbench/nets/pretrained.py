@@ -176,13 +176,16 @@ def check_choice(detector: str, pretrained: str, choices: Sequence[str], width: 
         )
 
 
-def check_loaded(detector: str, loaded: bool) -> None:
-    """Raise UserError if a detector that starts from pretrained weights never got them."""
+def check_loaded(detector: str, loaded: bool, untrained: str = "scratch") -> None:
+    """Raise UserError if a detector that starts from pretrained weights never got them.
+
+    untrained: its variant that does without.
+    """
     if not loaded:
         raise UserError(
             f"{detector} starts from pretrained weights and has not got them: call "
             f"load_backbone(pretrained_of({detector!r}).tensors) before prepare, or build "
-            f"{detector}@scratch."
+            f"{detector}@{untrained}."
         )
 
 

@@ -26,7 +26,7 @@ from synth_store.digest import combine, sample_digests
 from synth_store.features import SHARD, FeatureArrays, Pictured, kept
 from synth_store.types import Image, Sample
 
-FORM = f"mean over 3x3 cells at strides {CELL} and {COARSE}, computed {TOGETHER} images together"
+FORM = f"levels at strides {CELL} and {COARSE}, {TOGETHER} image at a time"
 """Another where the numbers become others: what was kept before is then computed anew."""
 LEVELS = ("fine", "coarse")
 Counted = Callable[[int, int], None]

@@ -5,9 +5,9 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 
-from asbench.detectors import build
+from asbench.detectors import build, pretrained_of
 from asbench.detectors.memory import MARKED, gathered, patches, principal
-from asbench.nets.features import FeatureBatch, Features, cell_share
+from asbench.nets.features import FeatureBatch, Features, cell_share, enlarged
 from asbench.nets.losses import focal_logits, margins
 from synth_store.types import UserError
 from tests.squares import normals, squares
@@ -112,12 +112,12 @@ def test_the_map_is_the_sum_of_both_opinions():
     detector = prepared()
     features = look(detector)
     detector.logit.copy_(torch.tensor([2.0, 4.0]))
+    detector.near.copy_(torch.tensor([0.0, 1e-4]))  # so that distances weigh
     judged = detector.judge(features)
-    inputs = detector.inputs(features, detector.describe(features))
-    head = (detector.head(inputs)[:, 0].view(4, 8, 8) - 2) / 4
-    rest = (judged - head).detach()
-    near = detector.describe(features)[..., 0]
-    torch.testing.assert_close(rest[:, 1::2, 1::2].mean(), near.mean(), rtol=0.3, atol=0.3)
+    near = detector.describe(features)
+    head = (detector.head(detector.inputs(features, near))[:, 0].view(4, 8, 8) - 2) / 4
+    torch.testing.assert_close(judged, head + enlarged(near, 8, 8)[..., 0])
+    assert near.std() > 0.01
     assert gathered(features).shape == (4, 8, 8, sum(detector.channels))
 
 
@@ -142,6 +142,15 @@ def test_refusals():
         build("memory", 0, SMALL | {"sigma": 0.0})
     with pytest.raises(RuntimeError, match="memory is empty"):
         build("memory", 0, SMALL)(squares(0).image)
+    with pytest.raises(UserError, match="or build memory@random"):
+        build("memory", 0).prepare(normals(size=64), torch.Generator())
+
+
+def test_missing_weights_are_refused_with_the_backbone_that_is_at_hand(monkeypatch):
+    monkeypatch.delenv("ASBENCH_WEIGHTS", raising=False)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: "/nowhere")
+    with pytest.raises(UserError, match="train with --set backbone_name=lite0 instead"):
+        pretrained_of("memory@resnet18")
 
 
 def test_losses_are_their_formulas():
