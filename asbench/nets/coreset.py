@@ -7,23 +7,27 @@ import math
 import torch
 from torch import Tensor
 
+from asbench.nets.device import full_precision
+
 PROJECTED = 128
 """Dimensions in which the coreset is chosen."""
 BLOCK = 2048
 """Remembered patches compared at once: bounds memory, changes no result but in the last bits."""
 
 
-def greedy_coreset(points: Tensor, count: int, generator: torch.Generator) -> Tensor:
+def greedy_coreset(
+    points: Tensor, count: int, generator: torch.Generator, projected: int = PROJECTED
+) -> Tensor:
     """Return the places of `count` of the points (N, C), each the farthest from those before it.
 
     The first is drawn, the others follow: int64 (count,), on the points' device. Distances are
-    measured in a random projection to at most 128 dimensions. Source: Roth et al., algorithm 1;
-    Sener and Savarese, Active learning for convolutional neural networks: a core-set approach,
-    ICLR 2018; for the projection Johnson and Lindenstrauss.
+    measured in a random projection to at most `projected` dimensions. Source: Roth et al.,
+    algorithm 1; Sener and Savarese, Active learning for convolutional neural networks: a core-set
+    approach, ICLR 2018; for the projection Johnson and Lindenstrauss.
     """
-    if points.shape[1] > PROJECTED:
-        shape = (points.shape[1], PROJECTED)
-        points = points @ torch.randn(shape, generator=generator).to(points) / PROJECTED**0.5
+    if points.shape[1] > projected:
+        shape = (points.shape[1], projected)
+        points = points @ torch.randn(shape, generator=generator).to(points) / projected**0.5
     points = points - points.mean(dim=0)  # short vectors lose fewer digits in the products below
     lengths = points.square().sum(dim=1)
     farthest = torch.full_like(lengths, math.inf)
@@ -39,16 +43,22 @@ def greedy_coreset(points: Tensor, count: int, generator: torch.Generator) -> Te
     return chosen
 
 
-def nearest_distances(points: Tensor, bank: Tensor) -> Tensor:
+def nearest_distances(points: Tensor, bank: Tensor, hidden: Tensor | None = None) -> Tensor:
     """Return the Euclidean distance of each point (P, C) from the nearest of the bank (K, C): (P,).
 
-    Everything in float32, also under autocast.
+    hidden: bool (K,), which of the bank do not count. Everything in float32, also under autocast.
     """
-    with torch.autocast(points.device.type, enabled=False):
+    with full_precision(points.device):
         points, bank = points.float(), bank.float()
+        lengths = bank.square().sum(dim=1)
+        if hidden is not None:
+            lengths = lengths.masked_fill(hidden, math.inf)
+        # |p - b|^2 but for |p|^2 is one product of two matrices.
         parts = [
-            (part.square().sum(dim=1) - 2 * points @ part.mT).amin(dim=1)
-            for part in torch.split(bank, BLOCK)
+            torch.addmm(length, points, part.mT, alpha=-2).amin(dim=1)
+            for part, length in zip(
+                torch.split(bank, BLOCK), torch.split(lengths, BLOCK), strict=True
+            )
         ]
         least = torch.stack(parts).amin(dim=0) + points.square().sum(dim=1)
         return least.clamp_min(0).sqrt()

@@ -1,6 +1,9 @@
-"""The device that a detector works on."""
+"""The device that a detector works on, and in which precision."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -20,3 +23,13 @@ def find_device(name: str | None) -> torch.device:
     if wanted not in known:
         raise UserError(f"device {wanted!r} is not in this machine: choose {' or '.join(known)}.")
     return torch.device(wanted)
+
+
+@contextmanager
+def full_precision(device: torch.device) -> Iterator[None]:
+    """Compute in float32 where autocast is on; nothing, which exports need, where it is not."""
+    if not torch.is_autocast_enabled(device.type):
+        yield
+        return
+    with torch.autocast(device.type, enabled=False):
+        yield

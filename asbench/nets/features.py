@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,12 +13,15 @@ from torch.nn import functional as F
 
 from asbench.nets.backbones import KINDS, Frozen
 from asbench.nets.detector import Backbone, Batch, Detector
+from asbench.nets.device import full_precision
 from asbench.nets.pretrained import check_loaded
-from asbench.nets.smoothing import gaussian, smoothed
+from asbench.nets.smoothing import enlarging, gaussian
 from synth_store.types import UserError
 
 RANDOM = "random"
 """In place of a backbone's name: EfficientNet-Lite0 with weights that nobody trained."""
+SOME = 64
+"""Images whose gathered features are in float32 at once."""
 CELL, COARSE = 8, 16
 """Strides of the two levels that are used, in pixels."""
 TOGETHER = 1
@@ -61,24 +63,12 @@ class FeatureBatch:
 
     share: float32 (B, H/s, W/s), how much of each square of the detector's `square` s is anomalous,
     in [0, 1]; source: int64 (B,), which of the remembered normals each image is or was drawn on, of
-    tiles which photograph, -1 where it is none of them; described: what the detector's `describe`
-    says of them, None where it has not been asked.
+    tiles which photograph, -1 where it is none of them.
     """
 
     features: Features
     share: Tensor
     source: Tensor
-    described: Tensor | None = None
-
-
-@contextmanager
-def full_precision(device: torch.device) -> Iterator[None]:
-    """Compute in float32 where autocast is on; nothing, which exports need, where it is not."""
-    if not torch.is_autocast_enabled(device.type):
-        yield
-        return
-    with torch.autocast(device.type, enabled=False):
-        yield
 
 
 def as_cells(maps: Tensor) -> Tensor:
@@ -87,9 +77,13 @@ def as_cells(maps: Tensor) -> Tensor:
 
 
 def averaged(cells: Tensor) -> Tensor:
-    """Return the mean of each cell and its neighbours: float32 (B, H, W, C)."""
+    """Return the mean of each cell and its neighbours, 0 beyond the edge: float32 (B, H, W, C).
+
+    Cells at the edge are so drawn towards 0, as PatchCore's are. Their features, of which a part is
+    the backbone's own padding, would else be the most unusual ones of many good photographs.
+    """
     maps = cells.float().permute(0, 3, 1, 2)
-    return as_cells(F.avg_pool2d(maps, 3, 1, 1, count_include_pad=False))
+    return as_cells(F.avg_pool2d(maps, 3, 1, 1))
 
 
 def enlarged(cells: Tensor, height: int, width: int) -> Tensor:
@@ -98,6 +92,33 @@ def enlarged(cells: Tensor, height: int, width: int) -> Tensor:
         cells.permute(0, 3, 1, 2), (height, width), mode="bilinear", align_corners=False
     )
     return as_cells(maps)
+
+
+def gathered(features: Features) -> Tensor:
+    """Return both levels, averaged, at the fine one's size: float32 (B, H/8, W/8, C + D).
+
+    The patches of PatchCore, equation 2: one vector a cell, of its neighbourhood on two levels.
+    """
+    fine, coarse = averaged(features.fine), averaged(features.coarse)
+    return torch.cat([fine, enlarged(coarse, *fine.shape[1:3])], dim=-1)
+
+
+def some_cells(total: int, count: int, generator: torch.Generator) -> Tensor:
+    """Return which of `total` cells are drawn, `count` of them, all if they are fewer: (total,)."""
+    drawn = torch.zeros(total, dtype=torch.bool)
+    drawn[torch.randperm(total, generator=generator)[:count]] = True
+    return drawn
+
+
+def cells_of(features: Features, drawn: Tensor) -> Tensor:
+    """Return the gathered features of the cells that are drawn, bool (B H/8 W/8,): (n, C + D)."""
+    each = features.fine[0, ..., 0].numel()
+    rows = []
+    for begin in range(0, len(features), SOME):
+        part = gathered(features[begin : begin + SOME]).flatten(0, 2)
+        here = drawn[begin * each : begin * each + len(part)]
+        rows.append(part[here.to(part.device)])
+    return torch.cat(rows)
 
 
 def cell_share(mask: Tensor, square: int = CELL) -> Tensor:
@@ -181,13 +202,6 @@ class FeatureDetector(Detector):
         whole: int64 (N,), the photograph that each is of, where they are tiles.
         """
 
-    def describe(self, features: Features, source: Tensor) -> Tensor | None:
-        """Return what it knows of images beside their features, (B, ...), all training long.
-
-        source: as in `FeatureBatch`. Asked for once an image, after `remember`; None for nothing.
-        """
-        return None
-
     @abstractmethod
     def learn(self, batch: FeatureBatch) -> Tensor:
         """Return the loss of a batch: a scalar."""
@@ -221,12 +235,22 @@ class FeatureDetector(Detector):
         maps = self.maps(features).float()
         return maps, self.image_scores(maps).float()
 
+    @staticmethod
+    def apart(cells: Tensor) -> list[Tensor]:
+        """Return cells (B, H, W, C) image by image, (H W, C) each.
+
+        One at a time is what caches hold; an exported program takes any number at once.
+        """
+        return [cells.flatten(0, 2)] if torch.compiler.is_exporting() else [*cells.flatten(1, 2)]
+
     def maps(self, features: Features) -> Tensor:
         """Return the cells' values at the image's size, smoothed: float32 (B, H, W)."""
         return self.spread(self.judge(features), features)
 
     def spread(self, cells: Tensor, features: Features) -> Tensor:
         """Return cells (B, h, w) at the size of the features' images, smoothed: (B, H, W)."""
-        size = [side * CELL for side in features.fine.shape[1:3]]
-        maps = F.interpolate(cells[:, None], size, mode="bilinear", align_corners=False)
-        return smoothed(maps, self.get_buffer("kernel"))[:, 0]
+        kernel = self.get_buffer("kernel")
+        sides = zip(features.fine.shape[1:3], cells.shape[1:3], strict=True)
+        down, across = (enlarging(cell, side * CELL // cell, kernel) for side, cell in sides)
+        with full_precision(kernel.device):
+            return down @ cells.float() @ across.mT

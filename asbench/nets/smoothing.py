@@ -22,3 +22,16 @@ def smoothed(maps: Tensor, kernel: Tensor) -> Tensor:
     maps = F.pad(maps, (reach, reach, reach, reach), mode="replicate")
     maps = F.conv2d(maps, kernel.view(1, 1, -1, 1))
     return F.conv2d(maps, kernel.view(1, 1, 1, -1))
+
+
+def enlarging(side: int, factor: int, kernel: Tensor) -> Tensor:
+    """Return the matrix that enlarges a row of cells, bilinear, and smooths it: (side f, side).
+
+    With one such matrix an axis, `down @ cells @ across.mT` is what `interpolate` and `smoothed`
+    give: both work along one axis at a time, and of the few cells' many pixels none is convolved.
+    """
+    cells = torch.eye(side, device=kernel.device)[:, None]
+    rows = F.interpolate(cells, scale_factor=float(factor), mode="linear", align_corners=False)
+    reach = len(kernel) // 2
+    rows = F.conv1d(F.pad(rows, (reach, reach), mode="replicate"), kernel.view(1, 1, -1))
+    return rows[:, 0].mT

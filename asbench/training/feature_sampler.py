@@ -14,7 +14,7 @@ from synth_store import StoredSet, Stream
 from synth_store.reader import Masks
 
 SOME = 16
-"""Images described at once, and masks that are in float32 at once."""
+"""Masks that are in float32 at once."""
 Look = Callable[[StoredSet, Sequence[int]], Features]
 """Gives the features of some samples of a set."""
 
@@ -66,12 +66,6 @@ class FeatureSampler:
         self.features = Features.together(features)
         self.share = torch.cat(shares).to(device)
         self.source = torch.cat(sources).to(device)
-        described = [
-            detector.describe(self.features[i : i + SOME], self.source[i : i + SOME])
-            for i in range(0, len(self.source), SOME)
-        ]
-        known = [part for part in described if part is not None]
-        self.described = torch.cat(known) if known else None
 
     def batch_at(self, step: int) -> FeatureBatch:
         """Return the batch of a step; steps beyond those that were announced are not known."""
@@ -83,13 +77,14 @@ class FeatureSampler:
             self.features.chosen(at),
             self.share.index_select(0, at),
             self.source[at],
-            None if self.described is None else self.described.index_select(0, at),
         )
 
 
 def _drawn(schedule: Stream, batch: int, steps: int) -> list[npt.NDArray[np.int64]]:
     """Return for each source, the normals first, which of its items `steps` steps draw, sorted."""
     batches = [schedule.batch_at(step, batch) for step in range(steps)]
+    if not batches:  # a detector that remembers and trains nothing
+        return [np.empty(0, np.int64)] * (len(schedule.sizes) + 1)
     source = np.concatenate([items.source for items in batches])
     index = np.concatenate([items.index for items in batches])
     return [np.unique(index[source == of]) for of in range(len(schedule.sizes) + 1)]
