@@ -15,7 +15,7 @@ from tests.cli.conftest import QUICK, Run
 
 pytestmark = pytest.mark.slow
 
-MEMORY = "--detector patchcore@tiny-scratch --device cpu"
+MEMORY = "--detector patchcore@random --device cpu"
 
 
 def only() -> Path:
@@ -43,7 +43,7 @@ def test_train_says_what_it_flags_and_what_stands_beside(run: Run, place: Path) 
     assert memory.status == 0
     assert "patchcore" not in memory.out.partition("next:")[2]  # it is the baseline itself
     again = run(f"train --dataset photos --mix draem --seed 1 {QUICK}")
-    assert "beside them, without synthesis: patchcore@tiny-scratch, run" in again.out
+    assert "beside them, without synthesis: patchcore@random, run" in again.out
     assert [line.split()[1] for line in again.next] == ["report", "predict"]
 
 

@@ -6,17 +6,18 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.distance import cdist
 from sklearn.metrics import roc_auc_score
+from torch.nn.functional import interpolate
 
 from asbench.detectors import build, pretrained_of
-from asbench.evaluation.predict import predict
 from asbench.nets import coreset
 from asbench.nets.coreset import greedy_coreset, nearest_distances
-from asbench.nets.smoothing import gaussian, smoothed
+from asbench.nets.features import Features, gathered
+from asbench.nets.smoothing import enlarging, gaussian, smoothed
 from asbench.nets.weights import load_weights, save_weights
 from synth_store.types import UserError
 from tests.squares import normals, squares
 
-SMALL = {"width": 4, "pretrained": "none"}
+SMALL = {"backbone_name": "random", "coreset": 0.1}
 
 
 def small(seed=0, **changes):
@@ -65,6 +66,9 @@ def test_nearest_distances_are_those_of_all_pairs(block, monkeypatch):
     monkeypatch.setattr(coreset, "BLOCK", block)
     some, bank = points(50, 30) + 4, points(23, 30, 1) + 4
     expected = cdist(some.double(), bank.double()).min(axis=1)
+    few = torch.arange(23) < 20
+    seen = cdist(some.double(), bank[~few].double()).min(axis=1)
+    np.testing.assert_allclose(nearest_distances(some, bank, few), seen, rtol=1e-4)
     np.testing.assert_allclose(nearest_distances(some, bank), expected, rtol=1e-4)
 
 
@@ -77,33 +81,45 @@ def test_the_blur_is_a_gaussian_filter():
         np.testing.assert_allclose(found[0], expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("shape", [(32, 32), (5, 12), (1, 3)])
+@pytest.mark.parametrize("factor", [4, 8])
+def test_enlarging_is_interpolation_and_blur(shape, factor):
+    cells = torch.rand(2, 1, *shape, generator=torch.Generator().manual_seed(0))
+    kernel = gaussian(2.5)
+    size = tuple(factor * side for side in shape)
+    large = interpolate(cells, size, mode="bilinear", align_corners=False)
+    down, across = (enlarging(side, factor, kernel) for side in shape)
+    assert down.shape == (size[0], shape[0])
+    found = down @ cells[:, 0] @ across.mT
+    torch.testing.assert_close(found, smoothed(large, kernel)[:, 0], atol=1e-5, rtol=0)
+
+
 def test_every_patch_remembered_is_found_again():
     """With the whole of the normals in memory, they are at no distance from it."""
-    detector = small(coreset=1.0)
-    assert detector.bank.shape == (10 * 8 * 8, 6 * 4)
-    maps, _ = predict(detector, normals().permute(0, 2, 3, 1).numpy(), "cpu")
-    others, _ = predict(detector, normals(count=12)[10:].permute(0, 2, 3, 1).numpy(), "cpu")
-    assert maps.max() < 0.01 * others.mean()
+    random = torch.Generator().manual_seed(0)
+    shapes = (12, 8, 8, 40), (12, 4, 4, 112)
+    features = Features(*(torch.randn(shape, generator=random).half() for shape in shapes))
+    detector = build("patchcore", 0, SMALL | {"coreset": 1.0})
+    detector.remember(features[:10], random)
+    assert detector.bank.shape == (10 * 8 * 8, 40 + 112)
+    assert detector.maps(features[:10]).max() < 0.01 * detector.maps(features[10:]).mean()
 
 
 def test_patches_are_neighbourhoods_of_two_levels():
-    detector, images = small(), squares(0, count=2).image
-    found = detector.patches(images).double().detach().numpy()
-    levels = detector.extractor(images)
-    assert found.shape == (2, 8, 8, 24)
-    fine = np.pad(levels["layer2"][1].double().detach().numpy(), ((0, 0), (1, 1), (1, 1)))
-    np.testing.assert_allclose(
-        found[1, 3, 0, :8], fine[:, 3:6, 0:3].mean((1, 2)), rtol=1e-4, atol=1e-6
-    )
-    coarse = levels["layer3"][1].double().detach().numpy()
-    assert coarse.shape == (16, 4, 4)
-    means = np.pad(coarse, ((0, 0), (1, 1), (1, 1)))
-    at = lambda y, x: means[:, y : y + 3, x : x + 3].mean((1, 2))  # noqa: E731
-    # Pixel (1, 2) of the finer grid lies a quarter from (0, 1): weights 3/4 and 1/4 on each axis.
+    random = torch.Generator().manual_seed(0)
+    fine = torch.randn(2, 8, 8, 5, generator=random).half()
+    coarse = torch.randn(2, 4, 4, 7, generator=random).half()
+    found = gathered(Features(fine, coarse)).double().numpy()
+    assert found.shape == (2, 8, 8, 12)
+    padded = np.pad(fine[1].double().numpy(), ((1, 1), (1, 1), (0, 0)))
+    np.testing.assert_allclose(found[1, 3, 0, :5], padded[3:6, 0:3].mean((0, 1)), atol=1e-6)
+    means = np.pad(coarse[1].double().numpy(), ((1, 1), (1, 1), (0, 0)))
+    at = lambda y, x: means[y : y + 3, x : x + 3].mean((0, 1))  # noqa: E731
+    # Cell (1, 2) of the finer grid lies a quarter from (0, 1): weights 3/4 and 1/4 on each axis.
     expected = (
         0.75 * 0.75 * at(0, 1) + 0.75 * 0.25 * at(0, 0) + 0.25 * 0.75 * at(1, 1)
     ) + 0.25 * 0.25 * at(1, 0)
-    np.testing.assert_allclose(found[1, 1, 2, 8:], expected, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(found[1, 1, 2, 5:], expected, atol=1e-6)
 
 
 def test_it_finds_the_squares_and_keeps_its_memory(tmp_path):
@@ -137,6 +153,13 @@ def test_it_trains_nothing():
     assert not any(p.requires_grad for p in detector.parameters())
 
 
+def test_a_memory_may_be_chosen_from_some_of_the_patches():
+    detector = small(candidates=70)
+    assert len(detector.bank) == 64
+    assert not torch.equal(detector.bank, small().bank)
+    assert len(small(coreset=0.5, candidates=70).bank) == 320  # never fewer than are remembered
+
+
 def test_weights_reach_the_extractor(tmp_path, monkeypatch):
     source = build("memseg@scratch", 5).extractor.state_dict()
     torch.save(source, tmp_path / "resnet18-f37072fd.pth")
@@ -146,15 +169,15 @@ def test_weights_reach_the_extractor(tmp_path, monkeypatch):
         detector.prepare(normals(), torch.Generator())
     detector.load_backbone(pretrained_of("patchcore").tensors)
     detector.prepare(normals(size=32), torch.Generator())
-    state = detector.extractor.state_dict()
+    state = detector.extractor.net.state_dict()
     assert all(torch.equal(state[key], source[key]) for key in state)  # the norms' means as well
 
 
 def test_refusals():
-    for wrong in ({"width": 0}, {"coreset": 0.0}, {"coreset": 1.5}, {"sigma": 0.0}):
-        with pytest.raises(UserError, match="cannot be built"):
+    for wrong in ({"candidates": -1}, {"coreset": 0.0}, {"coreset": 1.5}, {"sigma": 0.0}):
+        with pytest.raises(UserError, match=r"cannot be built|must be positive"):
             build("patchcore", 0, SMALL | wrong)
-    with pytest.raises(UserError, match="choose imagenet, lite0, none"):
-        build("patchcore", 0, SMALL | {"pretrained": "full"})
+    with pytest.raises(UserError, match="choose from lite0, resnet18"):
+        build("patchcore", 0, {"backbone_name": "full"})
     with pytest.raises(RuntimeError, match="memory is empty"):
         build("patchcore", 0, SMALL)(squares(0).image)

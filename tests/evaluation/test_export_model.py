@@ -30,7 +30,7 @@ SMALL = {
     "unet": ("unet@tiny", {"width": 4}),
     "destseg": ("destseg@tiny-scratch", {"width": 4}),
     "memseg": ("memseg@tiny-scratch", {"width": 4}),
-    "patchcore": ("patchcore@tiny-scratch", {"width": 4}),
+    "patchcore": ("patchcore@random", {}),
 }
 SIZE = Geometry(64, 32, "pad")
 THRESHOLD = Threshold(value=0.1 + 0.2, rule="made up")

@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 from asbench import results
 from asbench.data.tiling import Photograph
 from asbench.data.validation_part import KEPT_LEAST, kept_count, validation_part
-from asbench.detectors import protocol_of
+from asbench.detectors import build, protocol_of
 from asbench.detectors.patchcore import Patchcore
 from asbench.detectors.unet import Unet
 from asbench.evaluation.kept_normals import kept_normals, kept_photographs
 from asbench.evaluation.trained import Trained
 from asbench.generation import generate as generation
 from asbench.generation.generate import generate
+from asbench.nets.features import Features
 from asbench.settings import TrainSettings
 from asbench.training import plan as planning
 from asbench.training import train as stage
@@ -255,17 +256,20 @@ def test_no_training_sees_a_kept_out_normal(
 def test_a_memory_holds_no_kept_out_normal(
     settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    prepared, prepare = [], Patchcore.prepare
+    remembered, remember = [], Patchcore.remember
 
-    def spy(self: Patchcore, normals: torch.Tensor, generator: torch.Generator) -> None:
-        prepared.append(normals)
-        prepare(self, normals, generator)
+    def spy(self: Patchcore, normals: Features, generator: torch.Generator, whole: Any) -> None:
+        remembered.append(normals)
+        remember(self, normals, generator, whole)
 
-    monkeypatch.setattr(Patchcore, "prepare", spy)
-    memory = {"detector": "patchcore@tiny-scratch", "mix": None, "steps": None, "batch": None}
+    monkeypatch.setattr(Patchcore, "remember", spy)
+    memory = {"detector": "patchcore@random", "mix": None, "steps": None, "batch": None}
     alone = settings | memory | {"settings": None}
     plan, run = plan_of(alone), train(**alone)
-    assert pixels_of(prepared[0]) == {image.tobytes() for image in plan.normals} - kept_pixels(plan)
+    looked = build("patchcore@random", plan.training.seed).look  # at random weights of that seed
+    others = [i for i in range(len(plan.normals)) if i not in plan.kept]
+    images = torch.from_numpy(np.stack([plan.normals[i] for i in others])).permute(0, 3, 1, 2)
+    assert torch.equal(remembered[0].fine, looked(images.float() / 255).fine)
     assert run.run.realised == {"normal": 20}
     kept = results.read_kept_out(run.folder)
     assert kept is not None

@@ -333,7 +333,7 @@ def test_ratio_0_trains_from_a_store_without_sets(tmp_path: Path) -> None:
 def test_a_detector_that_trains_nothing_is_scored_and_recorded(
     here: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    quiet = {"detector": "patchcore@tiny-scratch", "settings": {}, "steps": None, "batch": None}
+    quiet = {"detector": "patchcore@random", "settings": {}, "steps": None, "batch": None}
     monkeypatch.setattr(stage, "fit_detector", refuse)
     told: list[str] = []
     done = here.train(None, **quiet, notify=told.append)
