@@ -40,6 +40,10 @@ MOST_SIDE = 8192
 VISIBLE = 3.0
 """Standard deviations of the normals' noise that a synthetic anomaly exceeds."""
 
+Where = Literal["object", "as-published"]
+WHERE: Where = "object"
+"""Where synthetic anomalies lie."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -333,6 +337,11 @@ class GenerateSettings(MethodSettings):
         "A sample is drawn again unless it changes its mask by so many standard deviations of the "
         "normals' noise (taken as 2 grey levels at least), all but a fifth of it; 0: any change "
         "counts, as published.",
+    )
+    where: Where = parameter(
+        WHERE,
+        "object: where one was found, what a method draws beside it is taken back, and drawn again "
+        "where less than a quarter is left; as-published: many methods draw anywhere.",
     )
     replace: bool = parameter(False, "Render anew what stands under the same key.")
     fit_seed: int = parameter(0, "Seed of the fit that is rendered from.", least=0, most=MOST_SEED)

@@ -181,6 +181,12 @@ def asked_of(normals: Normals) -> str:
     return rule
 
 
+def object_found(normals: Normals) -> bool:
+    """Return whether an object was found, or drawn, on any normal of a category."""
+    rules: Mapping[str, int] = normals.attributes["foreground"]["rules"]
+    return any(rule != "whole image" for rule in rules)
+
+
 def said(normals: Normals) -> str:
     """Say on how many normals of a category the object was found, and how large it is.
 

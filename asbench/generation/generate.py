@@ -16,13 +16,21 @@ from asbench.datasets import open_dataset, open_textures
 from asbench.generation.fitted import find_fit, loading_of
 from asbench.generation.plan import SetPlan, allowing, plan_set
 from asbench.generation.real import FewShot, ensure_real, few_shot, refuse_parameters
-from asbench.generation.render import material, render_job, render_samples, renderer_of, stays_grey
+from asbench.generation.render import (
+    goes_by_object,
+    material,
+    overlap_of,
+    render_job,
+    render_samples,
+    renderer_of,
+    stays_grey,
+)
 from asbench.grid import engines, processes
 from asbench.imaging.noise import noise_of
 from asbench.imaging.visibility import check_times, visibility
 from asbench.parameters import takes
 from asbench.progress import Progress, quiet
-from asbench.settings import FITS, TEXTURES, VISIBLE, GenerateSettings, MethodSettings
+from asbench.settings import FITS, TEXTURES, VISIBLE, WHERE, GenerateSettings, MethodSettings, Where
 from asbench.synthesizers import own_name, resolve
 from asbench.types import REAL, Dataset, LearnedSynthesizer
 from synth_store import Geometry, Sample, StoredSet, StoreKey, SynthStore, UserError
@@ -119,9 +127,7 @@ def prepare(asked: GenerateSettings) -> Prepared:
     for c in categories:
         normals = ensure_normals(opened, data, c, asked.progress, asked.object, asked.empty_tiles)
         bound = [
-            m
-            for m in methods
-            if (m, c) in synthesizers and "foreground" in synthesizers[m, c].needs
+            m for m in methods if (m, c) in synthesizers and goes_by_object(synthesizers[m, c])
         ]
         refuse_doubtful(f"{data.name}/{c}", normals, bound)
         drawn_on = tiling.sources(normals)
@@ -136,7 +142,8 @@ def prepare(asked: GenerateSettings) -> Prepared:
         c: _real(opened, few, origin=origin, replace=again, progress=asked.progress)
         for c, few in defects.items()
     }
-    record = {"origin": origin, "options": _options(asked.settings, asked.textures)}
+    options = _options(asked.settings, asked.textures)
+    record = {"origin": origin, "options": options, "where": asked.where}
     plans = {
         (m, c): plan_set(
             opened,
@@ -148,6 +155,7 @@ def prepare(asked: GenerateSettings) -> Prepared:
             fitted=fits.get((m, c)),
             loading=loadings.get((m, c)),
             visibility=rules[c],
+            where=asked.where,
             record=record,
             replace=asked.replace,
         )
@@ -242,6 +250,7 @@ def samples_of(
     textures: str = TEXTURES,
     settings: Mapping[str, Any] | None = None,
     visible: float = VISIBLE,
+    where: Where = WHERE,
     same_normals: bool = False,
     fits: Path | str = FITS,
     weights: Mapping[str, Path] | None = None,
@@ -252,9 +261,9 @@ def samples_of(
     real defects that a store lacks are added to it. Where there is no store, none is made. Of
     `real` there may be fewer samples than asked for. `settings` are parameters of the method's own,
     under the variant's name that `method` ends with, and then nothing comes from the store;
-    `visible` as for `generate`. `same_normals` renders sample i on normal i instead, so that
-    methods can be seen side by side: not what a store would hold. Raises UserError for an unknown
-    method or category.
+    `visible` and `where` as for `generate`. `same_normals` renders sample i on normal i instead, so
+    that methods can be seen side by side: not what a store would hold. Raises UserError for an
+    unknown method or category.
     """
     key = StoreKey(data.name, method, seed)
     chosen(data.categories(), category, data.name)
@@ -298,6 +307,7 @@ def samples_of(
             indices,
             batch=batch,
             visibility=allowing(rule, synthesizer),
+            overlap=overlap_of(where, synthesizer, normals),
             same_normals=same_normals,
         )
         shown = [
