@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import unicodedata
@@ -13,6 +14,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from asbench.data.check import check
 from asbench.datasets.folder import Folder
 from asbench.files.images import FileError
 from synth_store.types import UserError
@@ -219,3 +221,92 @@ def test_names_as_long_as_file_systems_have_them(tmp_path: Path, stem: str) -> N
     write(tmp_path / "p", "good/1.png", "good/2.png", f"bad/{stem}.png")
     write(tmp_path / "p", f"gt/bad/{stem}.png", pixels=MARK)
     assert len(masks(Folder(tmp_path / "p", "p"), "p")) == 1
+
+
+def loco(root: Path, *entries: dict[str, object]) -> Folder:
+    left, right = MARK.copy(), MARK.copy()
+    left[:, 6:] = 0
+    right[:, :6] = 0
+    write(root, "train/good/000.png", "test/good/000.png", "test/a/000.png", "test/a/001.png")
+    write(root, "ground_truth/a/000/000.png", pixels=left)
+    write(root, "ground_truth/a/000/001.png", pixels=right // 255 * 250)
+    write(root, "ground_truth/a/001/000.png", pixels=left)
+    (root / "defects_config.json").write_text(json.dumps(entries))
+    return Folder(root, "loco")
+
+
+PIN: dict[str, object] = {
+    "defect_name": "missing_pin",
+    "pixel_value": 255,
+    "saturation_threshold": 5,
+    "relative_saturation": False,
+}
+
+
+def test_the_saturation_thresholds_of_loco_are_kept(tmp_path: Path) -> None:
+    scratch = PIN | {
+        "defect_name": "scratch",
+        "pixel_value": 250,
+        "saturation_threshold": 0.5,
+        "relative_saturation": True,
+    }
+    data = loco(tmp_path / "loco", PIN, scratch)
+    assert [(s.defect, s.level) for s in data.saturations("loco")] == [
+        ("missing_pin", 255),
+        ("scratch", 250),
+    ]
+    both, _ = (i for i in data.items("loco") if i.label)
+    pin, cut = data.regions(both)
+    assert np.array_equal(pin.mask | cut.mask, data.mask(both))
+    assert pin.pixels == 5 < pin.mask.sum()
+    assert cut.pixels == int(cut.mask.sum() / 2)
+    # A threshold beyond the region asks for all of it; without a file all of each is asked for.
+    large = loco(tmp_path / "large/loco", PIN | {"saturation_threshold": 10**6}, scratch)
+    (region, _) = large.regions(next(i for i in large.items("loco") if i.label))
+    assert region.pixels == region.mask.sum()
+    (large.root / "defects_config.json").unlink()
+    plain = Folder(large.root, "loco")
+    assert plain.saturations("loco") == ()
+    for one in plain.regions(next(i for i in plain.items("loco") if i.label)):
+        assert one.pixels == one.mask.sum()
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"pixel_value": 0}, r"entry 0 \(missing_pin\) must have pixel_value 1\.\.255 \(0\)"),
+        ({"pixel_value": True}, r"must have pixel_value 1\.\.255 \(True\)"),
+        ({"saturation_threshold": 0}, r"saturation_threshold above 0"),
+        ({"saturation_threshold": 1.5, "relative_saturation": True}, r"at most 1 .*1\.5"),
+        ({"relative_saturation": "no"}, r"relative_saturation true or false \('no'\)"),
+    ],
+)
+def test_thresholds_that_are_none_are_refused(
+    tmp_path: Path, change: dict[str, object], told: str
+) -> None:
+    with pytest.raises(UserError, match=r"defects_config\.json.*" + told):
+        loco(tmp_path / "loco", PIN | change).categories()
+
+
+def test_a_damaged_or_doubled_config_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"pixel_value 255 stands for two defects"):
+        loco(tmp_path / "twice", PIN, PIN).categories()
+    with pytest.raises(UserError, match=r"entry 0 .* lacks one of defect_name"):
+        loco(tmp_path / "lacking", {"defect_name": "x"}).categories()
+    data = loco(tmp_path / "cut")
+    for text in ("[{", "3"):
+        (tmp_path / "cut/defects_config.json").write_text(text)
+        with pytest.raises(UserError, match=r"defects_config\.json (cannot be read|is no list)"):
+            Folder(data.root, "loco").categories()
+
+
+def test_a_mask_of_a_level_that_no_defect_has_is_named(tmp_path: Path) -> None:
+    data = loco(tmp_path / "loco", PIN)
+    both = next(i for i in data.items("loco") if i.label)
+    with pytest.raises(UserError, match=r"001\.png: marks with level 250, and is to mark with"):
+        data.regions(both)
+    report = check(tmp_path / "loco")
+    assert report.usable
+    (said,) = [p.reason for p in report.problems if "001.png" in p.path]
+    assert "defects_config.json: 255" in said
+    assert report.categories[0].saturations == 1
