@@ -303,7 +303,7 @@ def test_a_damaged_or_doubled_config_is_refused(tmp_path: Path) -> None:
 def test_a_mask_of_a_level_that_no_defect_has_is_named(tmp_path: Path) -> None:
     data = loco(tmp_path / "loco", PIN)
     both = next(i for i in data.items("loco") if i.label)
-    with pytest.raises(UserError, match=r"001\.png: marks with level 250, and is to mark with"):
+    with pytest.raises(UserError, match=r"001\.png marks with level 250, and is to mark with"):
         data.regions(both)
     report = check(tmp_path / "loco")
     assert report.usable
