@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from asbench.data import tiling
 from asbench.data.geometry import geometry_of
-from asbench.data.ingest import ensure_normals
-from asbench.data.objects import refuse_doubtful
+from asbench.data.ingest import ensure_normals, finding_of
+from asbench.data.objects import Finding, refuse_doubtful
 from asbench.datasets import open_dataset, open_textures
 from asbench.generation.fitted import find_fit, loading_of
 from asbench.generation.plan import SetPlan, allowing, plan_set
@@ -32,7 +32,7 @@ from asbench.parameters import takes
 from asbench.progress import Progress, quiet
 from asbench.settings import FITS, TEXTURES, VISIBLE, WHERE, GenerateSettings, MethodSettings, Where
 from asbench.synthesizers import own_name, resolve
-from asbench.types import REAL, Dataset, LearnedSynthesizer
+from asbench.types import REAL, Dataset, LearnedSynthesizer, Synthesizer
 from synth_store import Geometry, Sample, StoredSet, StoreKey, SynthStore, UserError
 
 
@@ -123,13 +123,12 @@ def prepare(asked: GenerateSettings) -> Prepared:
         for at, fitted in fits.items()
     }
     opened = SynthStore.create(asked.store, geometry(asked))
+    found = _found(opened, data, categories, synthesizers, asked.object)
     rules = {}
     for c in categories:
-        normals = ensure_normals(opened, data, c, asked.progress, asked.object, asked.empty_tiles)
-        bound = [
-            m for m in methods if (m, c) in synthesizers and goes_by_object(synthesizers[m, c])
-        ]
-        refuse_doubtful(f"{data.name}/{c}", normals, bound)
+        normals = ensure_normals(
+            opened, data, c, asked.progress, asked.object, asked.empty_tiles, finding=found[c]
+        )
         drawn_on = tiling.sources(normals)
         rules[c] = visibility(asked.visible, normals, data.name, c, among=drawn_on)
     bank = None
@@ -163,6 +162,33 @@ def prepare(asked: GenerateSettings) -> Prepared:
     }
     order = tuple((m, c) for m in methods for c in categories)
     return Prepared(opened, order, plans, real)
+
+
+def _found(
+    store: SynthStore,
+    data: Dataset,
+    categories: Sequence[str],
+    synthesizers: Mapping[tuple[str, str], Synthesizer],
+    asked: str | None,
+) -> dict[str, Finding | None]:
+    """Return by which rule the objects are found that are not stored yet, category by category.
+
+    Raises UserError where a method goes by objects that are missing: for all categories before the
+    normals of any are written.
+    """
+    found: dict[str, Finding | None] = {}
+    for c in categories:
+        bound = [m for (m, of), s in synthesizers.items() if of == c and goes_by_object(s)]
+        found[c] = finding = finding_of(store, data, c, asked)
+        record: Mapping[str, Any] = {}
+        if finding is not None:
+            record = finding.attributes()
+        elif store.has_normals(data.name, c):
+            record = store.normals(data.name, c).attributes["foreground"]
+        refuse_doubtful(f"{data.name}/{c}", record, bound)
+        if finding is not None and len(categories) > 1:
+            finding.forget()
+    return found
 
 
 def _real(store: SynthStore, defects: FewShot, *, replace: bool, **options: Any) -> RenderedSet:

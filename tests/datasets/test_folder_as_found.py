@@ -78,6 +78,47 @@ def test_the_layout_of_mvtec_3d(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("case", ["a category", "other letters", "jpg beside png", "no depth"])
+def test_other_folders_with_rgb_and_gt(tmp_path: Path, case: str) -> None:
+    root, rgb, gt = tmp_path / "p", "rgb", "gt"
+    if case == "other letters":
+        rgb, gt = "RGB", "GT"
+    top = "part/" if case == "a category" else ""
+    ending = "jpg" if case == "jpg beside png" else "png"
+    for place in ("train/good", "test/good", "test/cut", "test/hole"):
+        write(root, f"{top}{place}/{rgb}/0.{ending}", f"{top}{place}/{rgb}/1.{ending}")
+        write(root, f"{top}{place}/{gt}/0.png", f"{top}{place}/{gt}/1.png", pixels=MARK)
+        if case != "no depth":
+            write(root, f"{top}{place}/xyz/0.tiff")
+    data = Folder(root, "p")
+    (category,) = data.categories()
+    assert Counter((i.split, i.defect) for i in data.items(category)) == {
+        ("train", "good"): 2,
+        ("test", "good"): 2,
+        ("test", "cut"): 2,
+        ("test", "hole"): 2,
+    }
+    assert len(masks(data, category)) == 4
+    assert all(np.array_equal(data.mask(i), MARK > 0) for i in data.items(category) if i.label)
+
+
+@pytest.mark.parametrize("mark", ["_GT", "_label", "-mask", "_MASK"])
+@pytest.mark.parametrize("ending", ["png", "bmp"])
+def test_loose_images_are_told_apart_by_masks_of_other_names(
+    tmp_path: Path, mark: str, ending: str
+) -> None:
+    write(tmp_path / "k", "train/1.jpg", "test/1.jpg", "test/2.jpg")
+    write(tmp_path / "k", f"train/1{mark}.{ending}", f"test/1{mark}.{ending}", pixels=NOTHING)
+    write(tmp_path / "k", f"test/2{mark}.{ending}", pixels=MARK)
+    data = Folder(tmp_path / "k", "k")
+    assert [(i.id, i.label) for i in data.items("k")] == [
+        ("test/1.jpg", 0),
+        ("test/2.jpg", 1),
+        ("train/1.jpg", 0),
+    ]
+    assert masks(data, "k") == {"test/2.jpg": f"2{mark}.{ending}"}
+
+
 def test_the_layout_of_kolektor(tmp_path: Path) -> None:
     root = tmp_path / "k"
     for split in ("train", "test"):

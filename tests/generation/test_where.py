@@ -248,3 +248,30 @@ def test_the_smaller_of_mask_and_object_counts() -> None:
     assert left(slice(0, 20), slice(0, 6)) is None  # 20 of the object's 100
     within = Sample(clean + np.uint8(9), found.copy())
     assert kept_to(found, within, clean) is within
+
+
+@dataclass(frozen=True)
+class SomeDiscs(Discs):
+    """Category a has its disc on every normal, b on every other one."""
+
+    def image(self, item: Item) -> Image:
+        if item.category == "b" and sum(item.id.encode()) % 2:
+            return Cloths.image(Cloths(), item)
+        return super().image(item)
+
+
+def test_an_object_that_is_missing_in_one_category_is_told_before_any_normal_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    using(monkeypatch, SomeDiscs())
+    told: list[str] = []
+    options = {"n": 2, "size": SIDE, "workers": 1, "store": tmp_path}
+    with pytest.raises(UserError, match=r"discs/b: an object stands out on . of 9 .* nsa needs it"):
+        generate("discs", ["cutout", "nsa"], progress=lambda what, *_: told.append(what), **options)  # type: ignore[arg-type]
+    assert not told
+    assert not SynthStore.open(tmp_path).has_normals("discs", "a")
+    # What does not go by the object is rendered, fractal too unless it is in its object mode.
+    assert len(generate("discs", ["cutout", "fractal"], **options)) == 4  # type: ignore[arg-type]
+    mode = {"settings": {"object_mode": True}, "variant": "mode"}
+    with pytest.raises(UserError, match=r"fractal@mode needs it"):
+        generate("discs", "fractal", **mode, **options)  # type: ignore[arg-type]
