@@ -33,10 +33,8 @@ SAMPLES = 500
 """Samples measured of a set, unless another number is given."""
 MOST_SEED = 2**63 - 1
 """What every tool that reads a record holds as a whole number."""
-MOST_SAMPLES, MOST_ITEMS = 10**7, 4096
-"""Samples of a set, and items of a training step: beyond are slips of the keyboard."""
-MOST_SIDE = 8192
-"""Pixels along a side of a store's images."""
+MOST_SAMPLES, MOST_ITEMS, MOST_SIDE = 10**7, 4096, 8192
+"""Samples of a set, items of a step, pixels of a side: beyond are slips of the keyboard."""
 VISIBLE = 3.0
 """Standard deviations of the normals' noise that a synthetic anomaly exceeds."""
 
@@ -119,13 +117,7 @@ class TrainSettings(Settings):
         "fp32", "bf16: mixed precision.", decides=True, study="detectors"
     )
     seed: int = parameter(
-        0,
-        "Training seed.",
-        least=0,
-        most=MOST_SEED,
-        decides=True,
-        study="axis",
-        plural="seeds",
+        0, "Training seed.", least=0, most=MOST_SEED, decides=True, study="axis", plural="seeds"
     )
     synth_seed: int = parameter(
         0,
