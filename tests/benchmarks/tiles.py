@@ -1,8 +1,8 @@
 """Small defects on large photographs: found with tiles, and not on the photograph squashed.
 
 `python -m tests.benchmarks.tiles --folder large` draws photographs of 4000x3000 pixels, a part on a
-plain ground, and defects of 20 px, of 8 px and scratches of 400x4 px, all 35 grey levels darker. As
-cast or brushed surfaces do, the part varies at every scale, by 5 levels in each octave of 16 to 256
+plain ground, and defects of 20 px, of 8 px and scratches of 400x4 px, all 20 grey levels darker. As
+cast or brushed surfaces do, the part varies at several scales, by 6 levels in each octave of 48 to 192
 pixels, so that what squashing leaves of a defect, 1.3 pixels of 20, looks like its grain. It trains
 the same detector on the same methods for as many steps, on tiles and on the photographs stretched
 to 256x256, and prints of each kind the image AUROC against good photographs, and on how many of the
@@ -34,9 +34,9 @@ from synth_store import address_rng
 from synth_store.types import Image, Mask
 
 METHODS = ["draem", "cutpaste_scar"]
-DARKER = 35
+DARKER = 20
 """Grey levels by which a defect is darker."""
-GRAIN, OCTAVES = 5.0, (16, 32, 64, 128, 256)
+GRAIN, OCTAVES = 6.0, (48, 96, 192)
 """Grey levels, one standard deviation, of a part's grain in each octave, and their lengths."""
 KINDS = {"disc-20": (20, 20), "disc-8": (8, 8), "scratch-400x4": (4, 400)}
 SCORING = {"unet@tiny": {"window": 5}}
@@ -70,7 +70,7 @@ def part(name: str, height: int, width: int) -> Image:
     inside = slice(top, top + 3 * height // 4), slice(left, left + 3 * width // 4)
     image[inside] = grain[inside]
     image = cv2.GaussianBlur(image, (0, 0), 1.0)
-    image += rng.normal(0, 3, image.shape).astype(np.float32)
+    image += rng.normal(0, 2, image.shape).astype(np.float32)
     return np.repeat(np.clip(image, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
 
 
