@@ -2,13 +2,13 @@
 
 `python -m tests.benchmarks.tiles --folder large` draws photographs of 4000x3000 pixels, a part on a
 plain ground, and defects of 20 px, of 8 px and scratches of 400x4 px, all 20 grey levels darker. As
-cast or brushed surfaces do, the part varies at several scales, by 6 levels in each octave of 48 to 192
-pixels, so that what squashing leaves of a defect, 1.3 pixels of 20, looks like its grain. It trains
-the same detector on the same methods for as many steps, on tiles and on the photographs stretched
-to 256x256, and prints of each kind the image AUROC against good photographs, and on how many of the
-defective ones the map is highest on the defect. Then one prediction by itself: seconds, and the
-most memory that its process ever held. `--quick` draws small photographs, and shows only that the
-script runs.
+cast or brushed surfaces do, the part varies at several scales, by 6 levels in each octave of 48 to
+192 pixels, so that what squashing leaves of a defect, 1.3 pixels of 20, looks like its grain. It
+trains the same detector on the same methods for as many steps, on tiles and on the photographs
+stretched to 256x256, and prints of each kind the image AUROC against good photographs, and on how
+many of the defective ones the map is highest on the defect. Then one prediction by itself: seconds,
+and the most memory that its process ever held. `--quick` draws small photographs, and shows only
+that the script runs.
 """
 
 from __future__ import annotations
