@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from asbench.settings import STORE, VISIBLE
+from asbench.settings import STORE, VISIBLE, WHERE
 from synth_store import StoreKey, errors
 from synth_store import SynthStore as SynthStore
 
@@ -34,7 +34,7 @@ def regenerate_command(
         options = list(begun["record"].get("options", []))
         origin = origin or begun["record"].get("origin")
         count = count or begun["target"]
-        options += _visible(begun)
+        options += _rules(begun)
     words = ["asbench", "generate", *([] if store.remote else ["--store", str(store.root)])]
     words += origin if origin is not None else ["--dataset", key.dataset]
     words += ["--category", category, "--method", key.method, *options, "--seed", str(key.seed)]
@@ -42,14 +42,36 @@ def regenerate_command(
     return f"{line} && {_copy(STORE, str(store.root))}" if store.remote else line
 
 
-def _visible(begun: Mapping[str, Any]) -> list[str]:
-    """Return the option that names the rule of a set that was not begun by the default one.
+def _rules(begun: Mapping[str, Any]) -> list[str]:
+    """Return the options that name the rules of a set that was not begun by the default ones.
 
-    Sets of releases without such a rule were begun by the published one; real defects by none.
+    Sets of releases without such rules were begun by the published ones; real defects by none.
     """
+    if "parameters" not in begun:
+        return []
     times = begun.get("visible", {}).get("times", 0)
-    drawn = "parameters" in begun
-    return ["--visible", f"{times:g}"] if drawn and times != VISIBLE else []
+    visible = ["--visible", f"{times:g}"] if times != VISIBLE else []
+    where = begun["record"].get("where", "as-published")
+    return visible + (["--where", where] if where != WHERE else [])
+
+
+def _begun_by(differences: Mapping[str, tuple[Any, Any]]) -> str | None:
+    """Return the options of the rules that a stored set was begun by, where they alone differ.
+
+    None where more than these differ; empty where what they came to differs, and not they.
+    """
+    rules = {"visible", "on_object"} & differences.keys()
+    ground = {"foreground"} if "on_object" in differences else set()
+    if not rules or differences.keys() - rules - ground:
+        return None
+    stored, asked = ((side or {}).get("times", 0) for side in differences.get("visible", ({}, {})))
+    options = [f"--visible {stored:g}"] if stored != asked else []
+    if "on_object" in differences:
+        there, here = differences["on_object"]
+        if there and here:
+            return None
+        options.append(f"--where {WHERE if there else 'as-published'}")
+    return " ".join(options)
 
 
 def _copy(source: str, target: str) -> str:
@@ -86,12 +108,11 @@ def advice(refusal: errors.Refusal) -> str:
             return ": run the same `asbench generate` again to render them."
         case errors.DrawnOnOthers():
             return ": generate it anew with --replace."
-        case errors.OtherIdentity(_, differences) if differences.keys() == {"visible"}:
-            stored, asked = ((side or {}).get("times", 0) for side in differences["visible"])
-            if stored != asked:
+        case errors.OtherIdentity(_, differences) if (by := _begun_by(differences)) is not None:
+            if by:
                 return (
-                    f": go on by the rule that it was begun with, --visible {stored:g}, or render "
-                    "all of it anew with --replace."
+                    f": go on by the rule that it was begun with, {by}, or render all of it anew "
+                    "with --replace."
                 )
             return ": render all of it anew with --replace."
         case errors.OtherIdentity():

@@ -33,12 +33,14 @@ SAMPLES = 500
 """Samples measured of a set, unless another number is given."""
 MOST_SEED = 2**63 - 1
 """What every tool that reads a record holds as a whole number."""
-MOST_SAMPLES, MOST_ITEMS = 10**7, 4096
-"""Samples of a set, and items of a training step: beyond are slips of the keyboard."""
-MOST_SIDE = 8192
-"""Pixels along a side of a store's images."""
+MOST_SAMPLES, MOST_ITEMS, MOST_SIDE = 10**7, 4096, 8192
+"""Samples of a set, items of a step, pixels of a side: beyond are slips of the keyboard."""
 VISIBLE = 3.0
 """Standard deviations of the normals' noise that a synthetic anomaly exceeds."""
+
+Where = Literal["object", "as-published"]
+WHERE: Where = "object"
+"""Where synthetic anomalies lie."""
 
 
 @dataclass(frozen=True)
@@ -115,13 +117,7 @@ class TrainSettings(Settings):
         "fp32", "bf16: mixed precision.", decides=True, study="detectors"
     )
     seed: int = parameter(
-        0,
-        "Training seed.",
-        least=0,
-        most=MOST_SEED,
-        decides=True,
-        study="axis",
-        plural="seeds",
+        0, "Training seed.", least=0, most=MOST_SEED, decides=True, study="axis", plural="seeds"
     )
     synth_seed: int = parameter(
         0,
@@ -333,6 +329,11 @@ class GenerateSettings(MethodSettings):
         "A sample is drawn again unless it changes its mask by so many standard deviations of the "
         "normals' noise (taken as 2 grey levels at least), all but a fifth of it; 0: any change "
         "counts, as published.",
+    )
+    where: Where = parameter(
+        WHERE,
+        "object: where one was found, what a method draws beside it is taken back, and drawn again "
+        "where less than a quarter is left; as-published: many methods draw anywhere.",
     )
     replace: bool = parameter(False, "Render anew what stands under the same key.")
     fit_seed: int = parameter(0, "Seed of the fit that is rendered from.", least=0, most=MOST_SEED)

@@ -261,6 +261,14 @@ class Synthesizer(ABC):
         return False
 
     @property
+    def keeps_to_object(self) -> bool:
+        """Whether it sees itself to where its anomalies lie: on the object, as it or its user says.
+
+        What others draw beside an object that was found is taken back when sets are rendered.
+        """
+        return "foreground" in self.needs
+
+    @property
     def wide_masks(self) -> bool:
         """Whether its masks are wider than its change on purpose: as published."""
         return False

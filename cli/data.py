@@ -151,6 +151,12 @@ def check(
     for category in report.categories:
         if category.objects:
             console.say(f"{category.category}: {category.objects}")
+        if category.saturations:
+            console.say(
+                f"{category.category}: a part of a defect is enough to be found "
+                f"(defects_config.json, {category.saturations} kinds): kept for sPRO, which is not "
+                "computed yet; PRO asks for all of it"
+            )
         if category.smallest is not None:
             console.say(f"{category.category}: {category.smallest}")
         elif category.heights is not None:

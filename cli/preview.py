@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from asbench.settings import VISIBLE, GenerateSettings
+from asbench.settings import VISIBLE, WHERE, GenerateSettings, Where
 from cli import options
 
 EPILOG = """
@@ -54,6 +54,7 @@ Example: where the object is thought to be, which memseg and nsa go by
 @options.one(GenerateSettings, "settings")
 @options.one(GenerateSettings, "variant")
 @options.one(GenerateSettings, "visible")
+@options.one(GenerateSettings, "where")
 @options.fits
 @options.option("--side", default=128, type=options.AtLeast(8), help="Height of a cell, in pixels.")
 @click.option(
@@ -77,6 +78,7 @@ def command(
     settings: dict[str, str] | None,
     variant: str | None,
     visible: float,
+    where: Where,
     fits: Path,
     side: int,
     same_normals: bool,
@@ -119,6 +121,7 @@ def command(
             settings=settings,
             variant=variant,
             visible=visible,
+            where=where,
             same_normals=same_normals,
             compact=compact,
             side=side,
@@ -143,6 +146,7 @@ def command(
                 seed=options.unless(seed, 0),
                 textures=options.unless(textures, "procedural"),
                 visible=options.unless(visible, VISIBLE),
+                where=options.unless(where, WHERE),
                 method=",".join(method if variant else missing),
                 variant=variant,
             )

@@ -198,6 +198,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "set": {
         "record": {
             **{"cpu": "x86", "asbench": "0.1.0", "origin": ["--dataset", "demo"], "options": []},
+            "where": "object",
             **{"saw_defects": ["cut/0.png"], "types": ["cut"], "without_mask": []},
         }
     },

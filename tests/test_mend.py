@@ -131,7 +131,7 @@ def test_the_words_where_a_set_is_missing_or_begun(tmp_path: Path) -> None:
     store.create_set(KEY, CATEGORY, 9, identity=made, versions=VERSIONS, record=record)
     line = (
         f"asbench generate --store {tmp_path} --dataset 'my photos' --name toy --category tile "
-        "--method boxes --set=boxes=2 --visible 0 --seed 0"
+        "--method boxes --set=boxes=2 --visible 0 --where as-published --seed 0"
     )
     assert str(errors.UnfinishedSet(store, KEY, CATEGORY, 0, 9)) == (
         "toy/boxes/0/tile was begun but not finished (0 of 9 samples): finish it with "

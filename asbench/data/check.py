@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import repeat
@@ -22,6 +22,7 @@ from asbench.datasets.table import Table
 from asbench.files.images import FileError, read_header, read_turn
 from asbench.files.masks import CODES, read_marked
 from asbench.files.names import shown
+from asbench.files.saturation import Saturation, saturation_of
 from asbench.settings import AUTO
 from asbench.types import Dataset, Item
 from synth_store.types import Geometry, UserError
@@ -74,7 +75,8 @@ class CategoryReport:
 
     objects: on how many of the normals an object was found, and how large it is, in words; empty
     without normals that can be read. smallest: what the geometry keeps of the smallest defects,
-    None where none has a mask and none was said.
+    None where none has a mask and none was said. saturations: kinds of defects of which a part is
+    enough to be found, as MVTec LOCO says.
     modes: images by Pillow's mode (`RGB`, `L`, `P`, `1`). Sizes and modes are of the images that
     could be read; the sizes are None where none could.
     """
@@ -88,6 +90,7 @@ class CategoryReport:
     modes: Mapping[str, int]
     objects: str = ""
     smallest: Advice | None = None
+    saturations: int = 0
 
     @property
     def anomalous(self) -> int:
@@ -254,6 +257,8 @@ def _inspect(dataset: Dataset, item: Item) -> _Finding:
             if isinstance(dataset, Folder | Table):
                 codes = [(shown(part), read_marked(part).code) for part in parts]
                 problems += [Problem(p, "warning", CODES[c]) for p, c in codes if c in CODES]
+                if isinstance(dataset, Folder) and (known := dataset.saturations(item.category)):
+                    problems += _unsaturated(parts, known)
                 if marked is not None and marked.all():
                     problems.append(Problem(where, "warning", "marks the whole image."))
     digest = hashlib.blake2b(image.tobytes(), digest_size=16)
@@ -262,6 +267,17 @@ def _inspect(dataset: Dataset, item: Item) -> _Finding:
     height, width = image.shape[:2]
     size = height, width
     return _Finding(item, path, size, mode, digest.digest(), mask, tuple(problems), across)
+
+
+def _unsaturated(parts: Iterable[Path], known: Sequence[Saturation]) -> list[Problem]:
+    """Name each mask whose level no kind of defect has: how much of it to find is not known."""
+    problems = []
+    for part in parts:
+        try:
+            saturation_of(part, known)
+        except FileError as error:
+            problems.append(Problem(shown(part), "warning", error.reason))
+    return problems
 
 
 def _problem(error: UserError, path: str) -> Problem:
@@ -317,6 +333,7 @@ def _summary(
         modes=dict(sorted(Counter(f.mode for f in findings if f.mode).items())),
         objects=objects_said(dataset, normals, rule) if normals else "",
         smallest=advise(across, sizes, geometry, smallest),
+        saturations=len(dataset.saturations(category)) if isinstance(dataset, Folder) else 0,
     )
 
 

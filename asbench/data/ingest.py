@@ -20,6 +20,26 @@ from synth_store.normals import write_normals
 from synth_store.types import Image, Mask
 
 
+def finding_of(
+    store: SynthStore, dataset: Dataset, category: str, object: str | None = None
+) -> Finding | None:
+    """Return by which rule the objects of normals would be found that are not stored by it yet.
+
+    Some normals are read for it, and nothing is written. None where they are stored, or there are
+    none. Raises UserError where a tone was said that is not on most of them.
+    """
+    items = dataset.train(category)
+    if store.has_normals(dataset.name, category):
+        stored = asked_of(store.normals(dataset.name, category))
+        if object in (None, stored):
+            return None
+    if not items:
+        return None
+    finding = Finding(dataset, items, store.geometry, object or AUTO)
+    finding.refuse_unfound()
+    return finding
+
+
 def ensure_normals(
     store: SynthStore,
     dataset: Dataset,
@@ -29,6 +49,7 @@ def ensure_normals(
     empty: float | None = None,
     *,
     whole: bool = False,
+    finding: Finding | None = None,
 ) -> Normals:
     """Return the category's normals from the store, writing them there first if they are not.
 
@@ -36,6 +57,7 @@ def ensure_normals(
     auto. Objects that were found by another rule are found anew while no set stands on them.
     empty: of a store of tiles, the share kept of those without the object (`empty_tiles`); None for
     what is stored, or all. whole: images are brought to the size, and not cut: textures.
+    finding: what `finding_of` returned for these, so that no file is read twice.
 
     Raises UserError if the data set has none, if the object is not where the rule says, if sets
     stand on objects found by another rule, or if another share of tiles is stored; StoreError if
@@ -63,8 +85,10 @@ def ensure_normals(
         else:
             _refuse_standing(store, dataset.name, category, asked_of(normals), object)
             known = False
-    finding = None if known else Finding(dataset, items, geometry, object or AUTO)
-    if finding is not None:
+    if known:
+        finding = None
+    elif finding is None:
+        finding = Finding(dataset, items, geometry, object or AUTO)
         finding.refuse_unfound()
     tiling = Tiling(items, geometry, 1.0 if empty is None else empty) if geometry.tiled else None
     attributes: dict[str, Any] = {"stamp": stamp}

@@ -63,6 +63,10 @@ class Finding:
                 f"{self.rule.looked} normals looked at, too few to go by. {MEND}"
             )
 
+    def forget(self) -> None:
+        """Let go of the normals that the rule was chosen on: they will be read again."""
+        self._looked.clear()
+
     def _image(self, place: int) -> Image:
         """Return a normal as it is looked at: at the geometry, a photograph for tiles reduced."""
         image = self._dataset.image(self._items[place])
@@ -181,6 +185,12 @@ def asked_of(normals: Normals) -> str:
     return rule
 
 
+def object_found(normals: Normals) -> bool:
+    """Return whether an object was found, or drawn, on any normal of a category."""
+    rules: Mapping[str, int] = normals.attributes["foreground"]["rules"]
+    return any(rule != "whole image" for rule in rules)
+
+
 def said(normals: Normals) -> str:
     """Say on how many normals of a category the object was found, and how large it is.
 
@@ -217,12 +227,12 @@ def _said(record: Mapping[str, Any]) -> str:
     return f"object found on {count} of {normals} normals{area}"
 
 
-def refuse_doubtful(where: str, normals: Normals, methods: Sequence[str]) -> None:
+def refuse_doubtful(where: str, record: Mapping[str, Any], methods: Sequence[str]) -> None:
     """Raise UserError where an object is on some normals but not on most, for methods that need it.
 
     Where there is none on nearly all of them, a cloth, the whole image is the object.
+    record: what `Finding.attributes` returns, or is stored of it.
     """
-    record: Mapping[str, Any] = normals.attributes["foreground"]
     seen, looked = record.get("seen", (0, 0))
     if methods and record.get("object") == AUTO and DOUBTFUL * looked <= seen < MOST * looked:
         raise UserError(

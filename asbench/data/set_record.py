@@ -14,7 +14,8 @@ class SetRecord:
     """The `record` of a set's attributes; sets of other makers may lack any of it.
 
     cpu, asbench: the processor and the release that made it; origin, options: as `asbench generate`
-    was given them; saw_defects: the ids of the real defects that it was made from; of real defects,
+    was given them; where: so, and as published for sets of releases that had no such rule;
+    saw_defects: the ids of the real defects that it was made from; of real defects,
     types: that of each, without_mask: the ids of those left out for want of a mask.
     """
 
@@ -22,6 +23,7 @@ class SetRecord:
     asbench: str = ""
     origin: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
+    where: str = "as-published"
     saw_defects: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
     without_mask: tuple[str, ...] = ()

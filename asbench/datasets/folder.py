@@ -5,7 +5,7 @@ letter case:
 
 - `CATEGORY/train/good/*`, `CATEGORY/test/good/*`, `CATEGORY/test/DEFECT/*`, with masks, where there
   are any, in `CATEGORY/ground_truth/DEFECT/STEM.png` or `STEM_mask.png` (the MVTec layout), or
-  several in a folder `STEM/` (MVTec LOCO);
+  several in a folder `STEM/` (MVTec LOCO, whose `CATEGORY/defects_config.json` is read too);
 - the same without `CATEGORY`, directly in the folder;
 - `rgb/` and `gt/` inside each class (MVTec 3D-AD; `xyz/` is passed over);
 - images directly in `train` and `test`, with a mask `STEM_GT.png` beside each, which tells what is
@@ -28,6 +28,7 @@ from asbench.files.layout import Layout, folder_name, recognise, slug
 from asbench.files.masks import any_marked
 from asbench.files.names import shown
 from asbench.files.records import Record, RecordedDataset
+from asbench.files.saturation import Region, Saturation, saturation_of
 from asbench.types import GOOD, Item
 from synth_store.types import Mask, check_name
 
@@ -66,6 +67,30 @@ class Folder(RecordedDataset):
             masks = tuple(chosen.folder / path for path in place.masks)
             mask = masks[0] if masks else None
             yield Record(item, chosen.folder / place.path, mask, masks[1:])
+
+    def saturations(self, category: str) -> tuple[Saturation, ...]:
+        """Return how much of each kind of defect must be found (MVTec LOCO); empty for all of it.
+
+        Raises UserError for a `defects_config.json` that says nothing of the kind.
+        """
+        (chosen,) = (c for c in self.layout.categories if c.name == category)
+        return chosen.saturations
+
+    def regions(self, item: Item) -> tuple[Region, ...]:
+        """Return the regions of an anomalous image, one a mask file, and what to find of each.
+
+        Raises what `mask` does, and FileError for a mask whose level no kind of defect has.
+        """
+        image, known = self.image_path(item), self.saturations(item.category)
+        found = []
+        for file in self.mask_paths(item):
+            mask = self._fitted(file, image)
+            if mask is not None:
+                area = int(mask.sum())
+                found.append(
+                    Region(mask, saturation_of(file, known).pixels(area) if known else area)
+                )
+        return tuple(found)
 
     def marked(self, mask: Path) -> Mask | None:
         """Return what a mask file marks, however it is coded: bool (h, w), None for nothing."""

@@ -21,6 +21,7 @@ from asbench.files.images import SUFFIXES, FileError
 from asbench.files.mask_places import MASK_FOLDERS, Masks, marked_stem
 from asbench.files.masks import read_marked, two_levels
 from asbench.files.names import composed, shown
+from asbench.files.saturation import Saturation, read_saturations
 from asbench.files.walk import walk
 from asbench.types import GOOD
 from synth_store.types import UserError, check_category
@@ -66,6 +67,8 @@ class Category:
     layout: str
     places: tuple[Place, ...]
     left_over: tuple[tuple[Path, str], ...]
+    saturations: tuple[Saturation, ...] = ()
+    """How much of each kind of defect must be found, where MVTec LOCO's file says so."""
 
 
 @dataclass(frozen=True)
@@ -285,7 +288,8 @@ def _category(folder: Path, name: str, images: Sequence[PurePosixPath]) -> Categ
     if not any(p.split == "train" for p in places):
         raise UserError(f"{folder} holds no normal image to train on; {LAYOUTS}")
     left_over += [(folder / f, "is a mask without an image.") for f in masks.unclaimed()]
-    return Category(name, folder, layout, tuple(sorted(places)), tuple(left_over))
+    saturations = read_saturations(folder)
+    return Category(name, folder, layout, tuple(sorted(places)), tuple(left_over), saturations)
 
 
 def _folders(path: PurePosixPath) -> tuple[str, ...]:

@@ -44,7 +44,7 @@ from asbench.generation.fitted import (
 )
 from asbench.generation.generate import chosen, geometry
 from asbench.generation.real import FewShot, few_shot
-from asbench.generation.render import in_batches
+from asbench.generation.render import in_batches, stays_grey
 from asbench.imaging.contact_sheet import Band, contact_sheet, png
 from asbench.nets.device import find_device
 from asbench.nets.seeds import address_seed, private_rng, seed_rng
@@ -60,7 +60,7 @@ from asbench.types import (
     Material,
     Subject,
 )
-from synth_store import Sample, SynthStore, UserError, address_rng
+from synth_store import Normals, Sample, SynthStore, UserError, address_rng
 from synth_store.reader import Foregrounds
 
 BEGUN = "begun.json"
@@ -278,12 +278,17 @@ def _draw(plan: FitPlan, model: LearnedModel, path: Path) -> None:
     """Draw samples of every category, to look at."""
     bands = []
     for subject in plan.subjects:
+        method = plan.methods[subject.category]
         material = Material(
-            plan.identity["dataset"], subject.category, subject.normals, subject.foregrounds
+            plan.identity["dataset"],
+            subject.category,
+            subject.normals,
+            subject.foregrounds,
+            grey=isinstance(subject.normals, Normals) and stays_grey(method, subject.normals),
         )
         rngs = [address_rng("sheet", subject.category, i) for i in range(SHEET)]
         canvases = [Canvas(material, i % len(subject.normals)) for i in range(SHEET)]
-        model.method = plan.methods[subject.category]
+        model.method = method
         drawn = in_batches(Evaluated(model), plan.synthesizer.batch, range(SHEET), canvases, rngs)
         shown = [
             Sample(s.image, s.mask, c.normal if s.clean is None else s.clean)

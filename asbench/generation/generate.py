@@ -10,21 +10,29 @@ from typing import Any, NamedTuple
 
 from asbench.data import tiling
 from asbench.data.geometry import geometry_of
-from asbench.data.ingest import ensure_normals
-from asbench.data.objects import refuse_doubtful
+from asbench.data.ingest import ensure_normals, finding_of
+from asbench.data.objects import Finding, refuse_doubtful
 from asbench.datasets import open_dataset, open_textures
 from asbench.generation.fitted import find_fit, loading_of
 from asbench.generation.plan import SetPlan, allowing, plan_set
 from asbench.generation.real import FewShot, ensure_real, few_shot, refuse_parameters
-from asbench.generation.render import material, render_job, render_samples, renderer_of, stays_grey
+from asbench.generation.render import (
+    goes_by_object,
+    material,
+    overlap_of,
+    render_job,
+    render_samples,
+    renderer_of,
+    stays_grey,
+)
 from asbench.grid import engines, processes
 from asbench.imaging.noise import noise_of
 from asbench.imaging.visibility import check_times, visibility
 from asbench.parameters import takes
 from asbench.progress import Progress, quiet
-from asbench.settings import FITS, TEXTURES, VISIBLE, GenerateSettings, MethodSettings
+from asbench.settings import FITS, TEXTURES, VISIBLE, WHERE, GenerateSettings, MethodSettings, Where
 from asbench.synthesizers import own_name, resolve
-from asbench.types import REAL, Dataset, LearnedSynthesizer
+from asbench.types import REAL, Dataset, LearnedSynthesizer, Synthesizer
 from synth_store import Geometry, Sample, StoredSet, StoreKey, SynthStore, UserError
 
 
@@ -115,15 +123,12 @@ def prepare(asked: GenerateSettings) -> Prepared:
         for at, fitted in fits.items()
     }
     opened = SynthStore.create(asked.store, geometry(asked))
+    found = _found(opened, data, categories, synthesizers, asked.object)
     rules = {}
     for c in categories:
-        normals = ensure_normals(opened, data, c, asked.progress, asked.object, asked.empty_tiles)
-        bound = [
-            m
-            for m in methods
-            if (m, c) in synthesizers and "foreground" in synthesizers[m, c].needs
-        ]
-        refuse_doubtful(f"{data.name}/{c}", normals, bound)
+        normals = ensure_normals(
+            opened, data, c, asked.progress, asked.object, asked.empty_tiles, finding=found[c]
+        )
         drawn_on = tiling.sources(normals)
         rules[c] = visibility(asked.visible, normals, data.name, c, among=drawn_on)
     bank = None
@@ -136,7 +141,8 @@ def prepare(asked: GenerateSettings) -> Prepared:
         c: _real(opened, few, origin=origin, replace=again, progress=asked.progress)
         for c, few in defects.items()
     }
-    record = {"origin": origin, "options": _options(asked.settings, asked.textures)}
+    options = _options(asked.settings, asked.textures)
+    record = {"origin": origin, "options": options, "where": asked.where}
     plans = {
         (m, c): plan_set(
             opened,
@@ -148,6 +154,7 @@ def prepare(asked: GenerateSettings) -> Prepared:
             fitted=fits.get((m, c)),
             loading=loadings.get((m, c)),
             visibility=rules[c],
+            where=asked.where,
             record=record,
             replace=asked.replace,
         )
@@ -155,6 +162,33 @@ def prepare(asked: GenerateSettings) -> Prepared:
     }
     order = tuple((m, c) for m in methods for c in categories)
     return Prepared(opened, order, plans, real)
+
+
+def _found(
+    store: SynthStore,
+    data: Dataset,
+    categories: Sequence[str],
+    synthesizers: Mapping[tuple[str, str], Synthesizer],
+    asked: str | None,
+) -> dict[str, Finding | None]:
+    """Return by which rule the objects are found that are not stored yet, category by category.
+
+    Raises UserError where a method goes by objects that are missing: for all categories before the
+    normals of any are written.
+    """
+    found: dict[str, Finding | None] = {}
+    for c in categories:
+        bound = [m for (m, of), s in synthesizers.items() if of == c and goes_by_object(s)]
+        found[c] = finding = finding_of(store, data, c, asked)
+        record: Mapping[str, Any] = {}
+        if finding is not None:
+            record = finding.attributes()
+        elif store.has_normals(data.name, c):
+            record = store.normals(data.name, c).attributes["foreground"]
+        refuse_doubtful(f"{data.name}/{c}", record, bound)
+        if finding is not None and len(categories) > 1:
+            finding.forget()
+    return found
 
 
 def _real(store: SynthStore, defects: FewShot, *, replace: bool, **options: Any) -> RenderedSet:
@@ -242,6 +276,7 @@ def samples_of(
     textures: str = TEXTURES,
     settings: Mapping[str, Any] | None = None,
     visible: float = VISIBLE,
+    where: Where = WHERE,
     same_normals: bool = False,
     fits: Path | str = FITS,
     weights: Mapping[str, Path] | None = None,
@@ -252,9 +287,9 @@ def samples_of(
     real defects that a store lacks are added to it. Where there is no store, none is made. Of
     `real` there may be fewer samples than asked for. `settings` are parameters of the method's own,
     under the variant's name that `method` ends with, and then nothing comes from the store;
-    `visible` as for `generate`. `same_normals` renders sample i on normal i instead, so that
-    methods can be seen side by side: not what a store would hold. Raises UserError for an unknown
-    method or category.
+    `visible` and `where` as for `generate`. `same_normals` renders sample i on normal i instead, so
+    that methods can be seen side by side: not what a store would hold. Raises UserError for an
+    unknown method or category.
     """
     key = StoreKey(data.name, method, seed)
     chosen(data.categories(), category, data.name)
@@ -298,6 +333,7 @@ def samples_of(
             indices,
             batch=batch,
             visibility=allowing(rule, synthesizer),
+            overlap=overlap_of(where, synthesizer, normals),
             same_normals=same_normals,
         )
         shown = [

@@ -12,7 +12,7 @@ from typing import Any
 from asbench.data.set_record import record_of
 from asbench.generation.fitted import Fitted, Loading
 from asbench.generation.fitted import versions as fitted_versions
-from asbench.generation.render import RenderJob, stays_grey
+from asbench.generation.render import RenderJob, overlap_of, stays_grey
 from asbench.imaging.visibility import PUBLISHED, Visibility
 from asbench.types import REAL, Indexed, Synthesizer
 from synth_store import StoreKey, SynthStore
@@ -51,6 +51,7 @@ def plan_set(
     fitted: Fitted | None = None,
     loading: Loading | None = None,
     visibility: Visibility = PUBLISHED,
+    where: str = "as-published",
     record: Mapping[str, Any] | None = None,
     replace: bool = False,
 ) -> SetPlan:
@@ -58,6 +59,7 @@ def plan_set(
 
     `textures` is `dataset/category` of the texture bank in the store; `fitted` and `loading` are a
     learned method's weights and how workers load them; `visibility`, what a sample must show;
+    `where`, where anomalies lie;
     `record`, how the set was asked for, is kept beside it, and so are the ids of the real defects
     that it was fitted on or draws masks from.
     Raises StoreError if another set stands under the key.
@@ -67,13 +69,14 @@ def plan_set(
         real = store.read(StoreKey(key.dataset, REAL, 0), category)
         seen += record_of(real).saw_defects
     textures = textures if "textures" in synthesizer.needs else None
-    grey = stays_grey(synthesizer, store.normals(key.dataset, category))
+    normals = store.normals(key.dataset, category)
+    grey, overlap = stays_grey(synthesizer, normals), overlap_of(where, synthesizer, normals)
     visibility = allowing(visibility, synthesizer)
     jobs = store.create_set(
         key,
         category,
         count,
-        identity=identity(store, key, category, synthesizer, textures, fitted, visibility),
+        identity=identity(store, key, category, synthesizer, textures, fitted, visibility, overlap),
         versions=library_versions(loading),
         record={
             "cpu": platform.processor() or platform.machine(),
@@ -91,7 +94,9 @@ def plan_set(
         category,
         count,
         tuple(
-            RenderJob(root, key, category, job, synthesizer, textures, grey, loading, visibility)
+            RenderJob(
+                root, key, category, job, synthesizer, textures, grey, loading, visibility, overlap
+            )
             for job in jobs
         ),
     )
@@ -113,11 +118,13 @@ def identity(
     textures: str | None,
     fitted: Fitted | None = None,
     visibility: Visibility = PUBLISHED,
+    overlap: float = 0.0,
 ) -> Mapping[str, Any]:
     """Return everything that decides a set's pixels, beside its key and category.
 
     Of parameters `colour` stands there only where it made samples grey: elsewhere the pixels are
-    those of sets that were stored before it was one; so with the rule of what is visible.
+    those of sets that were stored before it was one; so with the rules of what is visible, and of
+    where anomalies lie.
     """
     normals = store.normals(key.dataset, category)
     parameters = asdict(synthesizer)
@@ -132,13 +139,15 @@ def identity(
         "normals": normals.digest,
     }
     # tiles without the object are not drawn on, whatever the method
-    if "foreground" in synthesizer.needs or store.geometry.tiled:
+    if "foreground" in synthesizer.needs or overlap or store.geometry.tiled:
         facts["foreground"] = normals.attributes["foreground_digest"]
     if textures is not None:
         bank = store.normals(*textures.split("/"))
         facts["textures"] = {"name": textures, "digest": bank.digest}
     if visibility.times:
         facts["visible"] = asdict(visibility)
+    if overlap:
+        facts["on_object"] = {"overlap": overlap}
     if fitted is not None:
         facts["fit"] = {"digest": fitted.digest, "seed": fitted.record.identity["seed"]}
     if "defects" in synthesizer.needs:

@@ -15,7 +15,7 @@ from asbench.generation.generate import samples_of
 from asbench.imaging.contact_sheet import Band, contact_sheet, foreground_sheet, png
 from asbench.imaging.visibility import described
 from asbench.progress import Notify, Progress, quiet, silent
-from asbench.settings import FITS, STORE, TEXTURES, VISIBLE, GenerateSettings
+from asbench.settings import FITS, STORE, TEXTURES, VISIBLE, WHERE, GenerateSettings, Where
 from asbench.synthesizers import hand_crafted, own_name
 from asbench.types import Dataset
 from synth_store.types import Image, UserError
@@ -54,6 +54,7 @@ def preview(
     settings: Mapping[str, Any] | None = None,
     variant: str | None = None,
     visible: float = VISIBLE,
+    where: Where = WHERE,
     same_normals: bool = False,
     compact: bool = False,
     side: int = 128,
@@ -78,7 +79,7 @@ def preview(
             `generate`, tried on the normals where `method` is None; None for what is stored.
         settings, variant: parameters of the method that differ, and the name they go by, as for
             `generate`.
-        visible: as for `generate`, of what is not stored yet.
+        visible, where: as for `generate`, of what is not stored yet.
         same_normals: render sample i on normal i for every method, to compare them; then nothing
             comes from the store.
         compact: one row per method; side: height of a cell in pixels.
@@ -88,7 +89,7 @@ def preview(
 
     Raises UserError for an unknown method or category.
     """
-    GenerateSettings(seed=seed)  # which refuses one that is out of range
+    GenerateSettings(seed=seed, where=where)  # which refuses one that is out of range
     if not 1 <= n <= MOST_DRAWN:
         raise UserError(f"{n} samples cannot be drawn: give 1 to {MOST_DRAWN}.")
     data = open_dataset(dataset, name=name)
@@ -114,6 +115,7 @@ def preview(
                 textures=textures,
                 settings=settings,
                 visible=visible,
+                where=where,
                 same_normals=same_normals,
                 fits=fits,
             )

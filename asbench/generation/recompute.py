@@ -65,6 +65,7 @@ def recompute(
         grey=synthesizer.keeps_grey,
     )
     visibility = Visibility(**stored.attributes.get("visible", {}))
+    overlap = stored.attributes.get("on_object", {}).get("overlap", 0.0)
     count = min(count, stored.count)
     rng = address_rng("recompute", str(key), category)
     indices = sorted(int(i) for i in rng.choice(stored.count, count, replace=False))
@@ -73,7 +74,14 @@ def recompute(
         for index in indices:
             one = range(index, index + 1)
             samples, sources, _ = render_samples(
-                renderer, offered, key, category, one, batch=batch, visibility=visibility
+                renderer,
+                offered,
+                key,
+                category,
+                one,
+                batch=batch,
+                visibility=visibility,
+                overlap=overlap,
             )
             same = sources[0] == stored.source_of(index) and _same(samples[0], stored[index])
             if not same:

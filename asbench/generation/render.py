@@ -11,7 +11,9 @@ from time import perf_counter, process_time
 import numpy as np
 
 from asbench.data import tiling
+from asbench.data.objects import object_found
 from asbench.generation.fitted import Loading, load
+from asbench.imaging.placement import OVERLAP, kept_to
 from asbench.imaging.visibility import PUBLISHED, Change, Visibility, change
 from asbench.types import (
     REAL,
@@ -51,6 +53,8 @@ class RenderJob:
     """The fitted weights of a learned method."""
     visibility: Visibility = PUBLISHED
     """What every sample must show."""
+    overlap: float = 0.0
+    """How much of an anomaly must lie on the object, as `kept_to` has it; 0: it lies anywhere."""
 
     def __len__(self) -> int:
         return self.job.stop - self.job.start
@@ -98,6 +102,21 @@ def stays_grey(synthesizer: Synthesizer, normals: Normals) -> bool:
     return synthesizer.keeps_grey and normals.grey
 
 
+def goes_by_object(synthesizer: Synthesizer) -> bool:
+    """Return whether a method asks where the object is that the store has found."""
+    return synthesizer.keeps_to_object and "foreground" in synthesizer.needs
+
+
+def overlap_of(where: str, synthesizer: Synthesizer, normals: Normals) -> float:
+    """Return how much of a method's anomalies must lie on the object: 0 where they lie anywhere.
+
+    where: as in `GenerateSettings`. So do those of methods that see to it themselves, of those
+    whose change goes beyond their masks, and of all where no object was found.
+    """
+    cut = synthesizer.local and not synthesizer.generates and not synthesizer.keeps_to_object
+    return OVERLAP if where == "object" and cut and object_found(normals) else 0.0
+
+
 def render_job(job: RenderJob) -> Rendered:
     """Render one shard and store it.
 
@@ -113,7 +132,14 @@ def render_job(job: RenderJob) -> Rendered:
     indices = range(job.job.start, job.job.stop)
     renderer, batch = renderer_of(job.synthesizer, job.loading)
     samples, sources, redrawn = render_samples(
-        renderer, offered, job.key, job.category, indices, batch=batch, visibility=job.visibility
+        renderer,
+        offered,
+        job.key,
+        job.category,
+        indices,
+        batch=batch,
+        visibility=job.visibility,
+        overlap=job.overlap,
     )
     rendering = process_time() - cpu
     cpu = process_time()
@@ -144,19 +170,20 @@ def render_samples(
     *,
     batch: int = 1,
     visibility: Visibility = PUBLISHED,
+    overlap: float = 0.0,
     same_normals: bool = False,
 ) -> tuple[list[Sample], list[int], int]:
     """Return the samples at these indices of a set, their sources, and how many were redrawn.
 
-    A sample is a function of its own address, of `batch` and of `visibility`: which others are
-    rendered with it plays no part.
+    A sample is a function of its own address, of `batch`, `visibility` and `overlap`: which others
+    are rendered with it plays no part.
     `same_normals` puts sample i on normal i, whatever the method: for looking at methods side by
     side, and never for storing.
     """
     normals = offered.sources or range(len(offered.normals))
     samples: dict[int, Sample] = {}
     sources: dict[int, int] = {}
-    left, redrawn, barren = list(indices), 0, 0
+    left, redrawn, barren, beside = list(indices), 0, 0, 0
     hidden: list[Change] = []
     for attempt in count():
         if same_normals:
@@ -172,10 +199,15 @@ def render_samples(
             if sample is None:
                 continue
             clean = canvas.normal if sample.clean is None else sample.clean
+            if overlap:
+                sample = kept_to(canvas.foreground, sample, clean, overlap)
+                if sample is None:
+                    beside += 1
+                    continue
             if visibility.shows(sample.image, clean, sample.mask):
                 samples[index] = sample
                 sources[index] = canvas.source if sample.clean is None else -1
-                barren, hidden = 0, []
+                barren, beside, hidden = 0, 0, []
             else:
                 hidden.append(change(sample.image, clean, sample.mask))
         left = [index for index in left if index not in samples]
@@ -183,17 +215,28 @@ def render_samples(
         if not left:
             break
         if barren >= ATTEMPTS:
-            raise UserError(_hidden(key, category, barren, visibility, hidden))
+            raise UserError(_hidden(key, category, barren, visibility, hidden, beside))
     return [samples[i] for i in indices], [sources[i] for i in indices], redrawn
 
 
 def _hidden(
-    key: StoreKey, category: str, draws: int, rule: Visibility, seen: Sequence[Change]
+    key: StoreKey,
+    category: str,
+    draws: int,
+    rule: Visibility,
+    seen: Sequence[Change],
+    beside: int,
 ) -> str:
     """Say that a method shows nothing on a category: how much it changes, and what would do."""
     place = f"--dataset {key.dataset} --category {category}"
     shown = f"{key.method} shows nothing on {key.dataset}/{category}: {draws} draws in a row"
     seen = [one for one in seen if one.levels]
+    if beside and not seen:
+        return (
+            f"{shown}, {beside} of them beside the object. Look where it is with `asbench preview "
+            f"--foreground {place}`, say it with --object, or let this method draw anywhere with "
+            "--where as-published."
+        )
     if not seen or not rule.times:
         return (
             f"{shown} changed nothing that could be seen. Look at the normals with `asbench "

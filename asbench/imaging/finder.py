@@ -43,6 +43,8 @@ STRAY = 0.02, 0.1
 """Largest share of the ground that differs from it too, and as a part of the object's area."""
 SMALLEST, LARGEST = 0.005, 0.95
 """Shares of the image outside which an object is not believed."""
+MANY = 8
+"""Parts from which a mask may be a pattern's."""
 GRID = 48
 """The ground is fitted on this many by this many averaged pixels."""
 WORKING = 256
@@ -247,8 +249,19 @@ def _believed(distance: Distance, level: float) -> Mask | None:
         and stray <= min(STRAY[0] * (1 - area), STRAY[1] * area)
         and cv2.erode(mask.astype(np.uint8), _hair(mask)).any()
         and ground_share(mask) >= GROUND
+        and not _goes_on(mask)
     )
     return mask if believable else None
+
+
+def _goes_on(mask: Mask) -> bool:
+    """Tell a pattern, which goes on beyond the image: it has many parts, and the border cuts some.
+
+    Many parts on a ground, as in a tray, are photographed whole. Small images need this: there a
+    soft pattern has edges as sharp as an object's.
+    """
+    count, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
+    return count - 1 >= MANY and len(set(np.unique(ring(labels)).tolist()) - {0}) >= 2
 
 
 def _hair(mask: Mask) -> npt.NDArray[np.uint8]:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from synth_store.types import Image, Mask
 
-FOREGROUND_VERSION = 2
+FOREGROUND_VERSION = 3
 """Part of the identity of stored foregrounds: raised whenever a mask changes."""
 
 TOLERANCE = 12

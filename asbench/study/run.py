@@ -229,6 +229,7 @@ class _Work:
                 store=str(self.place.store),
                 textures=study.textures,
                 visible=study.visible,
+                where=study.where,
                 settings=settings,
                 variant=variant if settings else None,
                 name=origin.name,

@@ -6,11 +6,11 @@ import difflib
 import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, get_args
 
 from asbench.data.validation_part import KEPT_MOST, kept_count
 from asbench.parameters import Parameter
-from asbench.settings import MOST_SAMPLES, MOST_SEED
+from asbench.settings import MOST_SAMPLES, MOST_SEED, Where
 from synth_store import Mix, UserError
 from synth_store.types import check_category, check_name
 
@@ -111,6 +111,11 @@ def _choice(value: Any, choices: Sequence[Any]) -> Any:
         listed = " or ".join(str(choice).lower() for choice in choices)
         raise UserError(f"{value!r} is unknown: choose {listed}.")
     return value
+
+
+def where(value: Any) -> Where:
+    _choice(value, get_args(Where))
+    return cast(Where, value)
 
 
 def mix(value: Any) -> Mix:

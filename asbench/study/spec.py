@@ -17,7 +17,15 @@ import yaml
 from asbench.data.geometry import settled
 from asbench.data.tiling import check_share
 from asbench.parameters import Parameter, parameters
-from asbench.settings import TEXTURES, VISIBLE, MeasureSettings, Settings, TrainSettings
+from asbench.settings import (
+    TEXTURES,
+    VISIBLE,
+    WHERE,
+    MeasureSettings,
+    Settings,
+    TrainSettings,
+    Where,
+)
 from asbench.study import schema
 from asbench.study.schema import Reading
 from synth_store import Geometry, UserError
@@ -59,8 +67,8 @@ class Part:
 class Study:
     """A study file as it was read. `faults` says what is wrong with it; such a part was left out.
 
-    samples: of every set; textures: the bank of methods that need one; visible: what a sample must
-    show, as for `generate`; protocol: what holds for
+    samples: of every set; textures: the bank of methods that need one; visible, where: what a
+    sample must show and where, as for `generate`; protocol: what holds for
     every training, by the names of `TrainSettings`, whose own defaults are the honest ones;
     variants: parameters of methods under names of one's own; folders: where data sets that are
     folders lie; objects: by data set, the rule of where its objects are; weights: files of
@@ -75,6 +83,7 @@ class Study:
     samples: int
     textures: str
     visible: float
+    where: Where
     protocol: Mapping[str, Any]
     variants: Mapping[str, Mapping[str, Any]]
     folders: Mapping[str, str]
@@ -157,7 +166,7 @@ AXES = (
 """What a part may say for itself."""
 TOP = (
     *("name", "about", "size", "resize", "scale", "overlap", "empty_tiles"),
-    *("samples", "textures", "visible", "protocol", "variants"),
+    *("samples", "textures", "visible", "where", "protocol", "variants"),
     *("folders", "objects", "weights", "quality", "parts", *AXES),
 )
 
@@ -176,6 +185,7 @@ def _study(document: dict[str, Any], stem: str, text: str, faults: list[str]) ->
         samples=reading.value("samples", schema.count, top.get("samples", 1000), 1000),
         textures=reading.value("textures", schema.text, top.get("textures", TEXTURES), TEXTURES),
         visible=reading.value("visible", schema.times, top.get("visible", VISIBLE), VISIBLE),
+        where=reading.value("where", schema.where, top.get("where", WHERE), WHERE),
         protocol=_protocol(reading, top.get("protocol")),
         variants=_variants(reading, top.get("variants")),
         folders=_texts(reading, "folders", top.get("folders")),

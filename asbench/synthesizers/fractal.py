@@ -114,6 +114,10 @@ class Fractal(Colouring):
             )
 
     @property
+    def keeps_to_object(self) -> bool:
+        return self.object_mode
+
+    @property
     def wide_masks(self) -> bool:
         return self.masks == "as-published"
 

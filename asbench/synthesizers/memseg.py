@@ -118,6 +118,10 @@ class Memseg(Colouring):
         stored = self.foreground and self.object_rule == "automatic"
         return frozenset(textures | {"foreground"} if stored else textures)
 
+    @property
+    def keeps_to_object(self) -> bool:
+        return self.foreground > 0
+
     def __call__(self, canvas: Canvas, rng: np.random.Generator) -> Sample | None:
         normal = canvas.normal
         mask = draw_region(

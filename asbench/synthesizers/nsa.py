@@ -177,6 +177,10 @@ class Nsa(PerSample):
             needs.add("foreground")
         return frozenset(needs)
 
+    @property
+    def keeps_to_object(self) -> bool:
+        return self.kind == "auto" or (self.kind == "object" and self.objects != "none")
+
     def __call__(self, canvas: Canvas, rng: np.random.Generator) -> Sample | None:
         normal = canvas.normal
         scene = self._scene(canvas, rng)

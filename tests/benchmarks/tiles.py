@@ -1,12 +1,14 @@
 """Small defects on large photographs: found with tiles, and not on the photograph squashed.
 
-`python -m tests.benchmarks.tiles --folder large` draws photographs of 4000x3000 pixels, a part with
-grain on a plain ground, and defects of 20 px, of 8 px and scratches of 400x4 px, all 60 grey levels
-darker. It trains the same detector on the same methods for as many steps, on tiles and on the
-photographs stretched to 256x256, and prints of each kind the image AUROC against good photographs,
-and on how many of the defective ones the map is highest on the defect. Then one prediction by
-itself: seconds, and the most memory that its process ever held. `--quick` draws small photographs,
-and shows only that the script runs.
+`python -m tests.benchmarks.tiles --folder large` draws photographs of 4000x3000 pixels, a part on a
+plain ground, and defects of 20 px, of 8 px and scratches of 400x4 px, all 20 grey levels darker. As
+cast or brushed surfaces do, the part varies at several scales, by 6 levels in each octave of 48 to
+192 pixels, so that what squashing leaves of a defect, 1.3 pixels of 20, looks like its grain. It
+trains the same detector on the same methods for as many steps, on tiles and on the photographs
+stretched to 256x256, and prints of each kind the image AUROC against good photographs, and on how
+many of the defective ones the map is highest on the defect. Then one prediction by itself: seconds,
+and the most memory that its process ever held. `--quick` draws small photographs, and shows only
+that the script runs.
 """
 
 from __future__ import annotations
@@ -32,6 +34,10 @@ from synth_store import address_rng
 from synth_store.types import Image, Mask
 
 METHODS = ["draem", "cutpaste_scar"]
+DARKER = 20
+"""Grey levels by which a defect is darker."""
+GRAIN, OCTAVES = 6.0, (48, 96, 192)
+"""Grey levels, one standard deviation, of a part's grain in each octave, and their lengths."""
 KINDS = {"disc-20": (20, 20), "disc-8": (8, 8), "scratch-400x4": (4, 400)}
 SCORING = {"unet@tiny": {"window": 5}}
 """The score is the largest mean over so many pixels a side: over 21, small defects drown."""
@@ -54,8 +60,11 @@ def part(name: str, height: int, width: int) -> Image:
     """Draw a photograph: a part with grain, on a ground that grows brighter to the right."""
     rng = address_rng("benchmark", "tiles", name)
     ground = np.broadcast_to(np.linspace(195, 210, width, dtype=np.float32), (height, width))
-    coarse = rng.normal(110, 5, (height // 8, width // 64)).astype(np.float32)
-    grain = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    grain = np.full((height, width), 110, np.float32)
+    for length in OCTAVES:
+        shape = -(-height // length) + 1, -(-width // length) + 1
+        coarse = rng.normal(0, GRAIN, shape).astype(np.float32)
+        grain += cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
     top, left = (int(rng.integers(side // 12, side // 6)) for side in (height, width))
     image = ground.copy()
     inside = slice(top, top + 3 * height // 4), slice(left, left + 3 * width // 4)
@@ -77,7 +86,7 @@ def spoil(image: Image, name: str, size: tuple[int, int]) -> Mask:
         cv2.circle(mask, (left + wide // 2, top + tall // 2), wide // 2, 1, -1)
     else:
         mask[top : top + tall, left : left + wide] = 1
-    image[mask > 0] -= np.minimum(image[mask > 0], 60)
+    image[mask > 0] -= np.minimum(image[mask > 0], DARKER)
     return mask > 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 from asbench import results
 from asbench.data.tiling import photographs
-from asbench.evaluation.export_model import read_pt2
+from asbench.evaluation.export_model import ONNX_PACKAGES, read_onnx, read_pt2
 from asbench.evaluation.kept_normals import kept_photographs
 from asbench.evaluation.trained import Trained
 from asbench.files.images import read_image
@@ -73,6 +74,10 @@ def test_photographs_from_tiles_to_a_file(
     image = read_image(Path("photos/bolt/test/disc/000.png"))
     tiles = np.stack([image[y : y + 32, x : x + 32] for y in (0, 16) for x in (0, 8)])
     assert read_pt2(Path("model.pt2"))(tiles)[1].max() == pytest.approx(says.score, abs=1e-5)
+    if all(find_spec(package) for package in ONNX_PACKAGES):
+        assert run(f"export {folder} --format onnx --output model.onnx").status == 0
+        found = read_onnx(Path("model.onnx"))(tiles)[1].max()
+        assert found == pytest.approx(says.score, abs=1e-4)
 
     refused = run(f"train --dataset photos --mix draem {QUICK} --parity --seed 1")
     assert refused.status == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import unicodedata
@@ -13,6 +14,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from asbench.data.check import check
 from asbench.datasets.folder import Folder
 from asbench.files.images import FileError
 from synth_store.types import UserError
@@ -74,6 +76,47 @@ def test_the_layout_of_mvtec_3d(tmp_path: Path) -> None:
         "is for validation, which selects nothing here: move it to train to use it.": 5,
         "lies beside a folder rgb, and is no photograph.": 3,
     }
+
+
+@pytest.mark.parametrize("case", ["a category", "other letters", "jpg beside png", "no depth"])
+def test_other_folders_with_rgb_and_gt(tmp_path: Path, case: str) -> None:
+    root, rgb, gt = tmp_path / "p", "rgb", "gt"
+    if case == "other letters":
+        rgb, gt = "RGB", "GT"
+    top = "part/" if case == "a category" else ""
+    ending = "jpg" if case == "jpg beside png" else "png"
+    for place in ("train/good", "test/good", "test/cut", "test/hole"):
+        write(root, f"{top}{place}/{rgb}/0.{ending}", f"{top}{place}/{rgb}/1.{ending}")
+        write(root, f"{top}{place}/{gt}/0.png", f"{top}{place}/{gt}/1.png", pixels=MARK)
+        if case != "no depth":
+            write(root, f"{top}{place}/xyz/0.tiff")
+    data = Folder(root, "p")
+    (category,) = data.categories()
+    assert Counter((i.split, i.defect) for i in data.items(category)) == {
+        ("train", "good"): 2,
+        ("test", "good"): 2,
+        ("test", "cut"): 2,
+        ("test", "hole"): 2,
+    }
+    assert len(masks(data, category)) == 4
+    assert all(np.array_equal(data.mask(i), MARK > 0) for i in data.items(category) if i.label)
+
+
+@pytest.mark.parametrize("mark", ["_GT", "_label", "-mask", "_MASK"])
+@pytest.mark.parametrize("ending", ["png", "bmp"])
+def test_loose_images_are_told_apart_by_masks_of_other_names(
+    tmp_path: Path, mark: str, ending: str
+) -> None:
+    write(tmp_path / "k", "train/1.jpg", "test/1.jpg", "test/2.jpg")
+    write(tmp_path / "k", f"train/1{mark}.{ending}", f"test/1{mark}.{ending}", pixels=NOTHING)
+    write(tmp_path / "k", f"test/2{mark}.{ending}", pixels=MARK)
+    data = Folder(tmp_path / "k", "k")
+    assert [(i.id, i.label) for i in data.items("k")] == [
+        ("test/1.jpg", 0),
+        ("test/2.jpg", 1),
+        ("train/1.jpg", 0),
+    ]
+    assert masks(data, "k") == {"test/2.jpg": f"2{mark}.{ending}"}
 
 
 def test_the_layout_of_kolektor(tmp_path: Path) -> None:
@@ -219,3 +262,92 @@ def test_names_as_long_as_file_systems_have_them(tmp_path: Path, stem: str) -> N
     write(tmp_path / "p", "good/1.png", "good/2.png", f"bad/{stem}.png")
     write(tmp_path / "p", f"gt/bad/{stem}.png", pixels=MARK)
     assert len(masks(Folder(tmp_path / "p", "p"), "p")) == 1
+
+
+def loco(root: Path, *entries: dict[str, object]) -> Folder:
+    left, right = MARK.copy(), MARK.copy()
+    left[:, 6:] = 0
+    right[:, :6] = 0
+    write(root, "train/good/000.png", "test/good/000.png", "test/a/000.png", "test/a/001.png")
+    write(root, "ground_truth/a/000/000.png", pixels=left)
+    write(root, "ground_truth/a/000/001.png", pixels=right // 255 * 250)
+    write(root, "ground_truth/a/001/000.png", pixels=left)
+    (root / "defects_config.json").write_text(json.dumps(entries))
+    return Folder(root, "loco")
+
+
+PIN: dict[str, object] = {
+    "defect_name": "missing_pin",
+    "pixel_value": 255,
+    "saturation_threshold": 5,
+    "relative_saturation": False,
+}
+
+
+def test_the_saturation_thresholds_of_loco_are_kept(tmp_path: Path) -> None:
+    scratch = PIN | {
+        "defect_name": "scratch",
+        "pixel_value": 250,
+        "saturation_threshold": 0.5,
+        "relative_saturation": True,
+    }
+    data = loco(tmp_path / "loco", PIN, scratch)
+    assert [(s.defect, s.level) for s in data.saturations("loco")] == [
+        ("missing_pin", 255),
+        ("scratch", 250),
+    ]
+    both, _ = (i for i in data.items("loco") if i.label)
+    pin, cut = data.regions(both)
+    assert np.array_equal(pin.mask | cut.mask, data.mask(both))
+    assert pin.pixels == 5 < pin.mask.sum()
+    assert cut.pixels == int(cut.mask.sum() / 2)
+    # A threshold beyond the region asks for all of it; without a file all of each is asked for.
+    large = loco(tmp_path / "large/loco", PIN | {"saturation_threshold": 10**6}, scratch)
+    (region, _) = large.regions(next(i for i in large.items("loco") if i.label))
+    assert region.pixels == region.mask.sum()
+    (large.root / "defects_config.json").unlink()
+    plain = Folder(large.root, "loco")
+    assert plain.saturations("loco") == ()
+    for one in plain.regions(next(i for i in plain.items("loco") if i.label)):
+        assert one.pixels == one.mask.sum()
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"pixel_value": 0}, r"entry 0 \(missing_pin\) must have pixel_value 1\.\.255 \(0\)"),
+        ({"pixel_value": True}, r"must have pixel_value 1\.\.255 \(True\)"),
+        ({"saturation_threshold": 0}, r"saturation_threshold above 0"),
+        ({"saturation_threshold": 1.5, "relative_saturation": True}, r"at most 1 .*1\.5"),
+        ({"relative_saturation": "no"}, r"relative_saturation true or false \('no'\)"),
+    ],
+)
+def test_thresholds_that_are_none_are_refused(
+    tmp_path: Path, change: dict[str, object], told: str
+) -> None:
+    with pytest.raises(UserError, match=r"defects_config\.json.*" + told):
+        loco(tmp_path / "loco", PIN | change).categories()
+
+
+def test_a_damaged_or_doubled_config_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"pixel_value 255 stands for two defects"):
+        loco(tmp_path / "twice", PIN, PIN).categories()
+    with pytest.raises(UserError, match=r"entry 0 .* lacks one of defect_name"):
+        loco(tmp_path / "lacking", {"defect_name": "x"}).categories()
+    data = loco(tmp_path / "cut")
+    for text in ("[{", "3"):
+        (tmp_path / "cut/defects_config.json").write_text(text)
+        with pytest.raises(UserError, match=r"defects_config\.json (cannot be read|is no list)"):
+            Folder(data.root, "loco").categories()
+
+
+def test_a_mask_of_a_level_that_no_defect_has_is_named(tmp_path: Path) -> None:
+    data = loco(tmp_path / "loco", PIN)
+    both = next(i for i in data.items("loco") if i.label)
+    with pytest.raises(UserError, match=r"001\.png marks with level 250, and is to mark with"):
+        data.regions(both)
+    report = check(tmp_path / "loco")
+    assert report.usable
+    (said,) = [p.reason for p in report.problems if "001.png" in p.path]
+    assert "defects_config.json: 255" in said
+    assert report.categories[0].saturations == 1

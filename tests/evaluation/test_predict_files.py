@@ -324,6 +324,17 @@ def test_hidden_and_tool_folders_are_passed_over(trained: Trained, photos: Path)
     assert len(predict(trained, photos).rows) == COUNT
 
 
+@pytest.mark.parametrize("link", ["to a folder", "to a link", "to a file", "to what holds it"])
+def test_links_are_followed_as_check_follows_them(
+    link: str, trained: Trained, photos: Path
+) -> None:
+    photograph(Path("far/l.png"), 9)
+    Path("near").symlink_to("far")
+    there = {"to a folder": "../far", "to a link": "../near", "to a file": "../far/l.png"}
+    (photos / "link.png").symlink_to(there.get(link, "../photos"))
+    assert len(predict(trained, photos).rows) == COUNT + (link in there)
+
+
 @pytest.mark.parametrize(
     ("named", "wanted"),
     [

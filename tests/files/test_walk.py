@@ -73,3 +73,17 @@ def test_textures_are_walked_alike(tmp_path: Path) -> None:
     items = bank.items("all")
     assert {i.id for i in items} == {"link/l.png", "x/[b].png", "x/a.png", "x/\\xe4.png"}
     assert all(bank.image(i).shape == (12, 10, 3) for i in items)
+
+
+@pytest.mark.parametrize(
+    "left", ["@eaDir/a.png", "x/.ipynb_checkpoints/a.png", "._a.png", "x/__MACOSX/x/a.png"]
+)
+@pytest.mark.parametrize("link", ["to a folder", "to a link", "to a file"])
+def test_textures_of_folders_as_they_come(tmp_path: Path, left: str, link: str) -> None:
+    for name in ("tx/x/a.png", f"tx/{left}", "far/l.png"):
+        save(tmp_path / name, picture(1))
+    (tmp_path / "near").symlink_to("far")
+    there = {"to a folder": "../far", "to a link": "../near", "to a file": "../far/l.png"}[link]
+    (tmp_path / "tx/link.png").symlink_to(there)
+    ids = {i.id for i in open_textures(tmp_path / "tx").items("all")}
+    assert ids == {"x/a.png", "link.png" if link == "to a file" else "link.png/l.png"}

@@ -115,6 +115,30 @@ def test_a_fit_says_what_it_is(made: Path) -> None:
     assert fitted_methods(made / "fits", "toys", "b") == [METHOD]
 
 
+@pytest.mark.parametrize("colour", ["as-normals", "as-published"])
+def test_the_sheet_of_a_fit_is_grey_where_its_samples_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, colour: str
+) -> None:
+    @dataclass(frozen=True)
+    class Grey(Guarded):
+        def image(self, item: Item) -> Image:
+            return np.repeat(super().image(item)[..., :1], 3, axis=2)
+
+    drawn: list[Sample] = []
+    monkeypatch.setattr(fitting, "open_dataset", lambda dataset, **_: Grey(none=True))
+    sheet = fitting.contact_sheet
+    monkeypatch.setattr(
+        fitting,
+        "contact_sheet",
+        lambda bands, **how: sheet(
+            [drawn.extend(b.samples) or b for b in bands],  # type: ignore[func-returns-value]
+            **how,
+        ),
+    )
+    fit_toys(tmp_path, category="a", settings={"colour": colour})
+    assert any(np.ptp(s.image, axis=2).any() for s in drawn) == (colour == "as-published")
+
+
 def test_a_fit_that_stands_is_not_made_again(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
     monkeypatch.setattr(fitting, "networks", None)  # calling it would fail

@@ -96,11 +96,21 @@ def test_a_killed_worker_is_told_in_plain_words() -> None:
         list(engines.run(jobs.die, [1, 2, 3], 2))
 
 
-def started(script: str, place: Path) -> subprocess.Popen[str]:
-    """Run a script of a user's, as a file of its own, in a session of its own."""
-    place.write_text(textwrap.dedent(script), encoding="utf-8")
+def started(script: str, place: Path, way: str = "a file") -> subprocess.Popen[str]:
+    """Run a script of a user's, as a file of its own or otherwise, in a session of its own."""
+    script = textwrap.dedent(script)
+    if way == "a package":
+        place = place.with_suffix("") / "__main__.py"
+        place.parent.mkdir()
+    place.write_text(script, encoding="utf-8")
+    words = {
+        "a file": [str(place)],
+        "a package": [str(place.parent)],
+        "-c": ["-c", script],
+        "typed in": ["-c", f"exec(open({str(place)!r}).read())"],
+    }
     return subprocess.Popen(
-        [sys.executable, str(place)],
+        [sys.executable, *words[way]],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -109,7 +119,8 @@ def started(script: str, place: Path) -> subprocess.Popen[str]:
     )
 
 
-def test_a_script_needs_no_main_guard(tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", ["a file", "a package", "-c", "typed in"])
+def test_a_script_needs_no_main_guard(way: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for i in range(4):
         write_png(tmp_path / "photos" / f"{i}.png", rng.integers(0, 256, (32, 32, 3), np.uint8))
@@ -124,6 +135,7 @@ def test_a_script_needs_no_main_guard(tmp_path: Path) -> None:
         print(__main__.sets is sets)
         """,
         tmp_path / "script.py",
+        way,
     )
     told, complained = child.communicate(timeout=120)
     assert child.returncode == 0, complained

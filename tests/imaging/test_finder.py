@@ -33,6 +33,27 @@ def test_a_surface_is_the_whole_image(name: str) -> None:
     assert all(mask.all() for mask in masks)
 
 
+@pytest.mark.parametrize("side", [64, 96, 128, 192])
+@pytest.mark.parametrize("period", [14, 19, 30])
+def test_a_pattern_that_goes_on_is_no_object(side: int, period: int) -> None:
+    """Soft blobs, which a small image does not tell from parts by their edges."""
+    y, x = np.mgrid[:side, :side] * (2 * np.pi / period)
+    images = [
+        np.clip(
+            120
+            + 40 * np.sin(x)[..., None] * np.array([1, 0.8, 0.6])
+            + 20 * np.cos(y)[..., None]
+            + np.random.default_rng(seed).normal(0, 6, (side, side, 3)),
+            0,
+            255,
+        ).astype(np.uint8)
+        for seed in range(5)
+    ]
+    masks, rule = foregrounds(images)
+    assert rule.kind == "whole image"
+    assert all(mask.all() for mask in masks)
+
+
 def test_what_looks_like_an_object_on_few_normals_is_none() -> None:
     """A spot on one cloth of eight makes no object of it, and no other rule for that one."""
     cloths = [surface("plain", seed) for seed in range(8)]

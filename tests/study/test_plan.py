@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from asbench import results
-from asbench.settings import VISIBLE
+from asbench.settings import VISIBLE, WHERE
 from asbench.study import estimate, record, spec
 from asbench.study.plan import SetNeeded, StudyPlan, cells, plan
 from asbench.study.preflight import refuse
@@ -82,6 +82,7 @@ def test_the_published_protocol_has_the_same_grid_under_its_own_names(paper: Stu
     colouring = {"destseg", "draem", "fractal", "memseg", "realnet"}
     assert {m.partition("@")[0] for m in methods if "@" in m} == colouring
     assert (spec.read("paper-parity").visible, spec.read("paper").visible) == (0, VISIBLE)
+    assert (spec.read("paper-parity").where, spec.read("paper").where) == ("as-published", WHERE)
     assert not methods & colouring
     steps = {(c.detector, c.category, len(c.methods)): c.steps for c in found}
     assert steps["draem", "carpet", 1] == 700 * 280 // 8

@@ -328,6 +328,10 @@ class Realnet(LearnedSynthesizer):
         return frozenset({"foreground"} if self.object_rule == "automatic" else ())
 
     @property
+    def keeps_to_object(self) -> bool:
+        return True  # by `object_rule`, which may say that it is the whole image
+
+    @property
     def keeps_grey(self) -> bool:
         return self.colour == "as-normals"
 

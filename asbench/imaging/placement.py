@@ -1,0 +1,34 @@
+"""Where an anomaly lies: on the object, where one was found."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from synth_store.types import Image, Mask, Sample
+
+OVERLAP = 0.25
+"""The share of an anomaly, or of the object where that is smaller, that both must have in common.
+
+A patch that only grazes the object leaves a sliver of itself there, noise over the whole image a
+crumb: neither is what the method draws. No more is asked, since masks that are several times as
+large as the object, as Perlin noise is, cover all of it seldom.
+"""
+
+
+def kept_to(found: Mask, sample: Sample, clean: Image, overlap: float = OVERLAP) -> Sample | None:
+    """Return the sample with what lies beside the object taken back; None where too little is left.
+
+    found: bool (H, W), the object; clean: uint8 (H, W, 3), what the anomaly was drawn on, which the
+    sample equals outside its mask. What is left must be the share `overlap` of the smaller of
+    mask and object (the coefficient of Szymkiewicz and Simpson). A sample that lies on the object
+    is returned as it is.
+    """
+    mask = sample.mask & found
+    left, drawn = np.count_nonzero(mask), np.count_nonzero(sample.mask)
+    if left == drawn:
+        return sample
+    if left < overlap * min(drawn, np.count_nonzero(found)):
+        return None
+    image = clean.copy()
+    np.copyto(image, sample.image, where=mask[..., None])
+    return Sample(image, mask)
