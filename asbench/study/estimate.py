@@ -118,7 +118,8 @@ def times(cells: Sequence[Cell], runs: Iterable[Run], *, gpu: bool) -> list[Time
         d = run.decides
         on_gpu = str(run.environment.get("device", "")).startswith("cuda")
         key = (d["detector"], d["geometry"], d["batch"], on_gpu)
-        measured[key].append((run.seconds["train"] + run.seconds["score"]) / d["steps"])
+        # What trains in no steps at all counts as one of a single step.
+        measured[key].append((run.seconds["train"] + run.seconds["score"]) / max(1, d["steps"]))
     by_detector = []
     for detector in dict.fromkeys(cell.detector for cell in cells):
         own = [cell for cell in cells if cell.detector == detector]
@@ -127,7 +128,7 @@ def times(cells: Sequence[Cell], runs: Iterable[Run], *, gpu: bool) -> list[Time
         for cell in own:
             known = measured.get((cell.detector, cell.geometry, cell.batch, gpu))
             if known:
-                seconds.append(cell.steps * statistics.median(known))
+                seconds.append(max(1, cell.steps) * statistics.median(known))
                 sources.add(f"measured on {len(known)} runs")
             else:
                 seconds.append(_guess(cell, gpu))

@@ -323,9 +323,10 @@ class _Work:
 
     def _origin(self, dataset: str) -> DatasetRef:
         folder = self.plan.study.folders.get(dataset)
-        return (
-            DatasetRef(dataset) if folder is None else DatasetRef(os.path.abspath(folder), dataset)
-        )
+        if folder is None:
+            return DatasetRef(dataset)
+        # What is not here lies below ASBENCH_DATA, where whatever opens it looks too.
+        return DatasetRef(os.path.abspath(folder) if os.path.exists(folder) else folder, dataset)
 
     def _lacking_for(self, one: SetNeeded) -> str | None:
         """Return what a set needs and could not be made."""
