@@ -40,14 +40,16 @@ def taken(
     if not width:
         return None
     side = math.ceil(math.hypot(width, height) * scale) + 4
+    # As even or odd as the part, which then is not resampled where nothing turns or scales it.
+    tall, wide = side + (side - height) % 2, side + (side - width) % 2
     turn = math.radians(degrees)
     cos, sin = scale * math.cos(turn), scale * math.sin(turn)
     matrix = np.array([[cos, sin], [-sin, cos]]) * [-1 if flip else 1 for flip in mirrored[::-1]]
     centre = np.array((left + (width - 1) / 2, top + (height - 1) / 2))
-    shift = (side - 1) / 2 - matrix @ centre
+    shift = np.array(((wide - 1) / 2, (tall - 1) / 2)) - matrix @ centre
     warp = np.hstack((matrix, shift[:, None]))
-    seen = cv2.warpAffine(image, warp, (side, side), borderMode=cv2.BORDER_REFLECT_101)
-    marked = cv2.warpAffine(mask.view(np.uint8) * np.uint8(255), warp, (side, side)) > 127
+    seen = cv2.warpAffine(image, warp, (wide, tall), borderMode=cv2.BORDER_REFLECT_101)
+    marked = cv2.warpAffine(mask.view(np.uint8) * np.uint8(255), warp, (wide, tall)) > 127
     marked[[0, -1]] = marked[:, [0, -1]] = False
     left, top, width, height = cv2.boundingRect(marked.view(np.uint8))
     if not width:
