@@ -25,6 +25,8 @@ VARIANTS = {
     # With a soft edge inside the mask, or without one.
     "feathered": {"blend": "feather"},
     "poisson": {"blend": "poisson"},
+    # As photographed, where the normals are grey and the defect's photograph is not.
+    "coloured": {"colour": "as-published"},
     # As it was: neither turned, scaled, mirrored nor jittered.
     "moved": {"max_degrees": 0.0, "scale": (1.0, 1.0), "mirrored": False, "jitter": 0.0},
 }
