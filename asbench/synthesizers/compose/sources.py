@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -15,9 +15,6 @@ from asbench.imaging.patches import elsewhere, place
 from asbench.imaging.simplex import octaves
 from asbench.types import Canvas, Defect
 from synth_store.types import Image, Mask
-
-if TYPE_CHECKING:
-    from asbench.synthesizers.compose import Compose
 
 CUT = ("self", "another")
 """Sources that may be taken from elsewhere in their image."""
@@ -32,8 +29,21 @@ SIMPLEX_PERIOD = 32 / 256
 """Weight of simplex noise, and its widest period as a share of the shorter side: as in RD++."""
 
 
+class Parameters(Protocol):
+    """What sources go by, of the parameters of `Compose`."""
+
+    @property
+    def source(self) -> str: ...
+    @property
+    def shifted(self) -> bool: ...
+    @property
+    def augmented(self) -> bool: ...
+    @property
+    def jitter(self) -> float: ...
+
+
 def patch(
-    method: Compose, canvas: Canvas, box: Box, inside: Mask, rng: np.random.Generator
+    method: Parameters, canvas: Canvas, box: Box, inside: Mask, rng: np.random.Generator
 ) -> Image:
     """Draw what the method's source shows in a box: uint8 (h, w, 3).
 
@@ -103,7 +113,7 @@ def _clipped(values: np.ndarray) -> Image:
     return np.asarray(np.clip(np.rint(values), 0, 255), np.uint8)
 
 
-def _image(method: Compose, canvas: Canvas, rng: np.random.Generator) -> Image:
+def _image(method: Parameters, canvas: Canvas, rng: np.random.Generator) -> Image:
     """Draw the whole image that a patch is cut from: uint8 (H, W, 3)."""
     if method.source == "texture":
         image = canvas.texture(rng)
