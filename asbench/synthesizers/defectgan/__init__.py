@@ -22,7 +22,8 @@ VARIANTS = {
     "tiny-scratch": {
         "side": 64,
         "width": 16,
-        "blocks": 3,
+        "blocks": 2,
+        "hidden": 8,
         "critic_width": 32,
         "critic_levels": 4,
         "critics": 2,
@@ -73,6 +74,7 @@ class Defectgan(LearnedSynthesizer):
     side: int = parameter(128, "Side of the network's images, in pixels.")
     width: int = parameter(64, "Channels at full size; twice as many at every halving.")
     blocks: int = parameter(6, "Residual blocks at an eighth of the side.")
+    hidden: int = parameter(128, "Channels between a control map and what it does to features.")
     critic_width: int = parameter(64, "Channels of the critic's first layer.")
     critic_levels: int = parameter(6, "Layers of the critic, each of which halves the image.")
     images: int = parameter(4, "Normals, and as many defects, of one step.")
@@ -98,7 +100,15 @@ class Defectgan(LearnedSynthesizer):
             raise UserError(f"defectgan: side={self.side} must be a power of 2, 16 or more.")
         least = {
             name: 1
-            for name in ("width", "critic_width", "critic_levels", "images", "steps", "critics")
+            for name in (
+                "width",
+                "hidden",
+                "critic_width",
+                "critic_levels",
+                "images",
+                "steps",
+                "critics",
+            )
         }
         for name, low in {**least, "blocks": 0, "masks": 1, "batch": 1}.items():
             if getattr(self, name) < low:

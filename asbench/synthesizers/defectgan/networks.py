@@ -9,8 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-HIDDEN = 128
-"""Channels between a control map and what it makes of a normalised feature."""
 LEVELS = 3
 """Halvings of the image in the generator."""
 SLOPE = 0.01
@@ -44,12 +42,12 @@ class Noise(nn.Module):
 class Spade(nn.Module):
     """Normalises features image by image, then scales and shifts them pixel by pixel."""
 
-    def __init__(self, channels: int, planes: int) -> None:
+    def __init__(self, channels: int, planes: int, hidden: int) -> None:
         super().__init__()
         self.norm = nn.InstanceNorm2d(channels)
-        self.shared = nn.Conv2d(planes, HIDDEN, 5, padding=2)
-        self.scale = nn.Conv2d(HIDDEN, channels, 5, padding=2)
-        self.shift = nn.Conv2d(HIDDEN, channels, 5, padding=2)
+        self.shared = nn.Conv2d(planes, hidden, 5, padding=2)
+        self.scale = nn.Conv2d(hidden, channels, 5, padding=2)
+        self.shift = nn.Conv2d(hidden, channels, 5, padding=2)
 
     def forward(self, x: Tensor, control: Tensor) -> Tensor:
         at = F.interpolate(control, x.shape[-2:], mode="area")
@@ -89,10 +87,10 @@ class Down(nn.Sequential):
 class Up(nn.Module):
     """Twice the size, other channels, told by the control map, with noise."""
 
-    def __init__(self, inputs: int, outputs: int, planes: int) -> None:
+    def __init__(self, inputs: int, outputs: int, planes: int, hidden: int) -> None:
         super().__init__()
         self.enlarge = nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1)
-        self.first, self.second = Spade(outputs, planes), Spade(outputs, planes)
+        self.first, self.second = (Spade(outputs, planes, hidden) for _ in range(2))
         self.one = nn.Conv2d(outputs, outputs, 3, padding=1)
         self.other = nn.Conv2d(outputs, outputs, 3, padding=1)
         self.noise = Noise(outputs)
@@ -108,17 +106,15 @@ class Up(nn.Module):
 class Generator(nn.Module):
     """Defaces or restores, as the control map says."""
 
-    def __init__(self, width: int, blocks: int, planes: int) -> None:
+    def __init__(self, width: int, blocks: int, planes: int, hidden: int) -> None:
         super().__init__()
         channels = [width << level for level in range(LEVELS + 1)]
         self.stem = nn.Sequential(nn.Conv2d(3, width, 7, padding=3), nn.ReLU(inplace=True))
-        self.downs = nn.ModuleList(
-            Down(a, b) for a, b in pairwise(channels)
-        )
+        self.downs = nn.ModuleList(Down(a, b) for a, b in pairwise(channels))
         self.noises = nn.ModuleList(Noise(c) for c in channels[1:])
         self.middle = nn.Sequential(*(Residual(channels[-1]) for _ in range(blocks)))
         back = channels[::-1]
-        self.ups = nn.ModuleList(Up(a, b, planes) for a, b in pairwise(back))
+        self.ups = nn.ModuleList(Up(a, b, planes, hidden) for a, b in pairwise(back))
         self.paint = nn.Conv2d(width, 3, 7, padding=3)
         self.map = nn.Conv2d(width, 1, 7, padding=3)
 
