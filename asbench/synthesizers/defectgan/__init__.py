@@ -26,12 +26,10 @@ VARIANTS = {
         "hidden": 8,
         "critic_width": 32,
         "critic_levels": 4,
-        "critics": 1,
-        "steps": 1000,
-        "lr": 5e-4,
-        "classes": (1.0, 1.0),
+        "critics": 2,
+        "steps": 800,
         "gated": True,
-        "control": 2.0,
+        "control": 10.0,
         "sparse": 0.0,
         "masks": 16,
     },
@@ -53,13 +51,13 @@ class Defectgan(LearnedSynthesizer):
     re-implementations agree, or ours. The paper has labels of images alone; here the control maps
     are masks of few-shot defects, mirrored and put elsewhere on the object. `gated`, in
     `@tiny-scratch`, is ours: the map is closed outside of the control map's surroundings, in
-    fitting too, because so few steps do not teach it its place; distances of images and maps are
-    then means over where it may open.
+    fitting too, because so few steps do not teach it its place.
 
     The map and f are enlarged and composed with the store's own normal, which so keeps its detail;
     where the map is below `open` the image stays as it is, and the rest is the mask. A sample's
-    type is drawn evenly. None where the map stays closed, a mask fits nowhere, or nothing can be
-    seen.
+    type is drawn evenly. What `@tiny-scratch` paints is motley after a few hundred steps: it shows
+    that the path works, not what the method can do. None where the map stays closed, a mask fits
+    nowhere, or nothing can be seen.
     """
 
     title = "Defect-GAN"

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from asbench.synthesizers.defectgan import Defectgan
 
 BETAS = (0.5, 0.999)
-REACH = 1
+REACH = 3
 """Pixels of the network around a control map that a gated map may open."""
 INSIDE = 0.9
 """Share of a control map that must lie on the object."""
@@ -261,21 +261,13 @@ class Steps:
         first = self._turned(images, masks, there, generator)
         second = self._turned(first.image, masks, back, generator)
         real, told = self.critic(first.image)
-        gate = self.model.gate(masks)
-        # Where a map is closed nothing changes: a mean over it would only make the weights small.
-        over = torch.ones_like(masks) if gate is None else gate
-
-        def apart(one: Tensor, other: Tensor, where: Tensor) -> Tensor:
-            spread = (one - other).abs().mean(dim=1, keepdim=True) * where
-            return spread.sum() / where.sum().clamp(min=1)
-
         parts = {
             "fooled": (-real.mean(), 1.0),
             "types made": (F.cross_entropy(told, there), method.classes[1]),
-            "restored": (apart(second.image, images, over), method.restore),
-            "cycle": (apart(second.map, first.map, over), method.cycle),
+            "restored": (F.l1_loss(second.image, images), method.restore),
+            "cycle": (F.l1_loss(second.map, first.map), method.cycle),
             "sparse": (first.map.mean() + second.map.mean(), method.sparse),
-            "control": (apart(first.map[:count], masks[:count], over[:count]), method.control),
+            "control": (F.l1_loss(first.map[:count], masks[:count]), method.control),
         }
         self._descend(self.adam, torch.stack([part * w for part, w in parts.values()]).sum())
         inside = (first.map[:count] * masks[:count]).sum() / masks[:count].sum().clamp(min=1)
