@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import asbench.datasets as datasets
 from asbench import plugins, synthesizers
-from asbench.types import LearnedSynthesizer, Synthesizer
+from asbench.data import published
+from asbench.types import FROM_DEFECTS, LearnedSynthesizer, Synthesizer
 from synth_store.types import UserError
 
 
@@ -62,6 +64,57 @@ def _here(name: str) -> tuple[int | None, str]:
 def method_class(name: str) -> type[Synthesizer]:
     """Return the class of a method, variant or not; raises UserError with the nearest names."""
     return plugins.load(synthesizers.PACKAGE, name, Synthesizer)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownMethod:
+    """A method that is here, or that the paper's Table 2 lists.
+
+    learns_from: of what it is fitted, or what it shows again; needs: what else it reads beside the
+    normal it draws on; paper: `benchmarked` there, `listed` in Table 2 alone, or nothing for one
+    that came after it; here: whether it can be used.
+    """
+
+    name: str
+    title: str
+    paradigm: str
+    family: str
+    learns_from: str
+    needs: str
+    paper: str
+    here: bool
+
+
+def known_methods() -> list[KnownMethod]:
+    """Return the methods of the registry family by family, and those listed that are not here."""
+    listed = published.table2()
+    known = []
+    for (paradigm, family), names in families().items():
+        for name in names:
+            cls = method_class(name)
+            method = cls()
+            needed = sorted(method.needs - FROM_DEFECTS)
+            learns = "few-shot defects" if method.from_defects else "nothing"
+            if isinstance(method, LearnedSynthesizer):
+                learns = method.learns_from
+            paper = _in_paper(name, listed)
+            known.append(
+                KnownMethod(
+                    name, cls.title, paradigm, family, learns, ", ".join(needed), paper, True
+                )
+            )
+        known += [
+            KnownMethod(name, row.title, paradigm, family, "", "", _in_paper(name, listed), False)
+            for name, row in listed.items()
+            if (row.paradigm, row.family) == (paradigm, family) and name not in names
+        ]
+    return known
+
+
+def _in_paper(name: str, listed: Mapping[str, published.Listed]) -> str:
+    if name not in listed:
+        return ""
+    return "benchmarked" if listed[name].benchmarked else "listed"
 
 
 def families() -> dict[tuple[str, str], list[str]]:

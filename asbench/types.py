@@ -128,8 +128,9 @@ class Material:
 
     normals: uint8 (H, W, 3) images at the store's geometry; foregrounds: bool (H, W), one beside
     each normal; textures: uint8 (H, W, 3) images; defects: bool (H, W) masks of real defects, the
-    few-shot ones alone. Textures and defects are empty for methods that need none. grey: the
-    channels of all normals are equal; looked at for methods that keep to it (`keeps_grey`).
+    few-shot ones alone; defect_images: the same defects with their pixels. Textures and defects are
+    empty for methods that need none. grey: the channels of all normals are equal; looked at for
+    methods that keep to it (`keeps_grey`).
     sources: numbers of the normals that may be drawn on, in their order; empty for all.
     """
 
@@ -141,6 +142,7 @@ class Material:
     defects: Indexed[Mask] = ()
     grey: bool = False
     sources: Sequence[int] = ()
+    defect_images: Indexed[Defect] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +179,10 @@ class Canvas:
         """Return the mask of a real defect, drawn uniformly from the bank: bool (H, W)."""
         return self.material.defects[int(rng.integers(len(self.material.defects)))]
 
+    def defect_image(self, rng: np.random.Generator) -> Defect:
+        """Return a real defect with its pixels, drawn uniformly. Never write into it."""
+        return self.material.defect_images[int(rng.integers(len(self.material.defect_images)))]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Defect:
@@ -205,7 +211,11 @@ class Subject:
     defects: tuple[Defect, ...] = ()
 
 
-Need = Literal["foreground", "another", "textures", "defects"]
+Need = Literal["foreground", "another", "textures", "defects", "defect images"]
+"""What a method may read beside the normal it draws on: where the object is, other normals, the
+texture bank, the masks of few-shot defects, or those defects with their pixels."""
+FROM_DEFECTS: frozenset[Need] = frozenset({"defects", "defect images"})
+"""Needs by which a method has seen real defects: each of them is then counted."""
 
 
 class Renderer(Protocol):
@@ -254,6 +264,11 @@ class Synthesizer(ABC):
         A class attribute where parameters play no part: `needs = frozenset({"textures"})`.
         """
         return frozenset()
+
+    @property
+    def from_defects(self) -> bool:
+        """Whether it draws from real defects, masks or pixels, at these parameters."""
+        return not FROM_DEFECTS.isdisjoint(self.needs)
 
     @property
     def keeps_grey(self) -> bool:

@@ -6,9 +6,6 @@ import inspect
 
 import click
 
-NOT_YET = ("Con-GAN", "Defect-GAN", "DefectDiffu", "AdaBLDM")
-"""Methods of the paper's Table 2 that are not there yet."""
-
 
 @click.group("methods", epilog="\b\nExample:\n  asbench methods show draem\n")
 def command() -> None:
@@ -18,20 +15,25 @@ def command() -> None:
 @command.command("list", epilog="\b\nExample:\n  asbench methods list\n")
 def list_() -> None:
     """List the methods by paradigm and family, with what each needs."""
-    from asbench.catalogue import families, method_class, needs
+    from itertools import groupby
+
+    from asbench.catalogue import known_methods, method_class, needs
     from asbench.synthesizers import variants
     from cli import console
 
-    for (paradigm, family), names in families().items():
+    known = known_methods()
+    for (paradigm, family), methods in groupby(known, lambda m: (m.paradigm, m.family)):
         console.say(f"\n{paradigm}, {family}")
         shown = console.table("  method", "needs", "variants")
         shown.show_header = False
-        for name in names:
-            others = " ".join(f"@{v}" for v in variants(name))
-            shown.add_row(f"  {name}", needs(method_class(name)), others)
+        for method in methods:
+            if method.here:
+                others = " ".join(f"@{v}" for v in variants(method.name))
+                shown.add_row(f"  {method.name}", needs(method_class(method.name)), others)
         console.out.print(shown)
     console.say("\nreal, in place of a method: the data set's few-shot defects themselves")
-    console.say(f"\nNot there yet: {', '.join(NOT_YET)}.")
+    if missing := [method.title for method in known if not method.here]:
+        console.say(f"\nIn the paper's Table 2, and not there yet: {', '.join(missing)}.")
     console.next_step("asbench methods show draem", "asbench preview --method all --compact")
 
 

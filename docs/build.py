@@ -18,6 +18,7 @@ from typing import Any
 import click
 
 from asbench import (
+    catalogue,
     datasets,
     detectors,
     plugins,
@@ -98,7 +99,34 @@ def methods() -> str:
         "result as `METHOD@MINE`. [Add a synthesizer](../howto/add-a-synthesizer.md) says how to "
         "write one."
     )
-    return page("Methods", intro, *parts)
+    return page("Methods", intro, "## Table 2", ABOUT_TABLE_2, _table_2(), *parts)
+
+
+ABOUT_TABLE_2 = (
+    "The paper's Table 2, written from the registry, with the methods that came after it. "
+    "*Benchmarked*: the paper's other tables have it; *listed*: its Table 2 alone does. What needs "
+    "few-shot defects is counted by every run and scored on the test images that nothing has seen. "
+    "What each costs and gives: [Methods side by side](../explanation/methods-compared.md)."
+)
+
+
+def _table_2() -> str:
+    """Return every method with its family, what it learns from, and where the paper has it."""
+    here = {name for name, _ in ours(synthesizers.PACKAGE)}
+    rows = [
+        (
+            f"[{m.name}](#{m.name})" if m.here else m.title,
+            m.title,
+            f"{m.paradigm}, {m.family}",
+            m.learns_from if m.here else "not there yet",
+            m.needs,
+            m.paper or "later",
+        )
+        for m in catalogue.known_methods()
+        if m.name in here or not m.here
+    ]
+    heads = ("method", "title", "paradigm, family", "learns from", "needs beside", "in the paper")
+    return table(heads, rows)
 
 
 def _place(family: str) -> int:

@@ -104,7 +104,7 @@ SECTIONS: tuple[tuple[str, Any, Sequence[str], str], ...] = (
     (
         "asbench.catalogue",
         catalogue,
-        ("known_datasets", "KnownDataset", "families"),
+        ("known_datasets", "KnownDataset", "known_methods", "KnownMethod", "families"),
         "What `asbench data list` and `asbench methods list` show.",
     ),
     (

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+_TABLE2 = Path(__file__).with_name("published_table2.csv")
 _TABLE3 = Path(__file__).with_name("published_table3.csv")
 _COUNTS = Path(__file__).with_name("published_counts.csv")
 _TRAINING = Path(__file__).with_name("published_training.csv")
@@ -37,6 +38,15 @@ class Printed(NamedTuple):
     note: str
 
 
+class Listed(NamedTuple):
+    """A row of the paper's Table 2. benchmarked: whether its other tables have it."""
+
+    title: str
+    paradigm: str
+    family: str
+    benchmarked: bool
+
+
 class Training(NamedTuple):
     """How long a detector's authors train it on a category, and at which share of anomalies."""
 
@@ -50,6 +60,17 @@ class Measured(NamedTuple):
 
     counts: Counts
     sides: tuple[int, int] | None
+
+
+def table2() -> dict[str, Listed]:
+    """Return the methods that Table 2 lists, by their name here."""
+    with _TABLE2.open(newline="", encoding="utf-8") as file:
+        return {
+            row["name"]: Listed(
+                row["title"], row["paradigm"], row["family"], row["benchmarked"] == "yes"
+            )
+            for row in csv.DictReader(file)
+        }
 
 
 def table3() -> dict[str, Printed]:

@@ -11,7 +11,7 @@ from asbench.datasets import open_dataset
 from asbench.grid import processes
 from asbench.imaging.foreground import foreground
 from asbench.imaging.geometry import fit_mask, resize
-from asbench.types import Canvas, Material, PerSample
+from asbench.types import Canvas, Defect, Material, PerSample
 from synth_store import Geometry, address_rng
 
 CATEGORY = "capsule"
@@ -70,8 +70,13 @@ def _material() -> Material:
     textures = [resize(bank.image(item), geometry) for item in bank.train("all")[:IMAGES]]
     objects = [foreground(image).mask for image in normals]
     few = [item for item in demo.test(CATEGORY) if item.few_shot][:IMAGES]
-    masks = [fit_mask(mask, geometry) for mask in map(demo.mask, few) if mask is not None]
-    return Material("demo", CATEGORY, normals, objects, textures, masks)
+    shown = [
+        Defect(item.id, item.defect, resize(demo.image(item), geometry), fit_mask(mask, geometry))
+        for item, mask in zip(few, map(demo.mask, few), strict=True)
+        if mask is not None
+    ]
+    masks = [defect.mask for defect in shown]
+    return Material("demo", CATEGORY, normals, objects, textures, masks, defect_images=shown)
 
 
 def _render(synthesizer: PerSample, offered: Material, index: int) -> None:

@@ -111,7 +111,7 @@ def prepare(asked: GenerateSettings) -> Prepared:
         if m != REAL
     }
     keys = {m: StoreKey(data.name, m, asked.seed) for m in methods}
-    seeing = {c for (_, c), s in synthesizers.items() if "defects" in s.needs}
+    seeing = {c for (_, c), s in synthesizers.items() if s.from_defects}
     defects = {c: few_shot(data, c) for c in categories if REAL in methods or c in seeing}
     fits = {
         (m, c): find_fit(asked.fits, data.name, m, c, asked.fit_seed, s, name=str(asked.dataset))
@@ -318,10 +318,10 @@ def samples_of(
             real = islice(few_shot(data, category).samples(normals), indices.stop)
             return Drawn(list(real), False, loud)
         bank = ensure_bank(opened, textures, quiet) if "textures" in synthesizer.needs else None
-        defects = "defects" in synthesizer.needs
-        if defects:
+        if synthesizer.from_defects:
             ensure_real(opened, few_shot(data, category))
         grey = stays_grey(synthesizer, normals)
+        defects = synthesizer.from_defects
         offered = material(opened, data.name, category, bank, defects=defects, grey=grey)
         renderer, batch = renderer_of(synthesizer, loading)
         rule = visibility(visible, normals, data.name, category, among=drawn_on)

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from asbench.data.set_record import record_of
+from asbench.data.stored_defects import StoredDefects
 from asbench.generation.fitted import Fitted, Loading
 from asbench.generation.fitted import versions as fitted_versions
 from asbench.generation.render import RenderJob, overlap_of, stays_grey
 from asbench.imaging.visibility import PUBLISHED, Visibility
-from asbench.types import REAL, Indexed, Synthesizer
+from asbench.types import REAL, Defect, Indexed, Synthesizer
 from synth_store import StoreKey, SynthStore
 from synth_store.digest import combine, image_digest
 from synth_store.places import writable
@@ -65,7 +66,7 @@ def plan_set(
     Raises StoreError if another set stands under the key.
     """
     seen = list(fitted.defects_seen(category)) if fitted is not None else []
-    if "defects" in synthesizer.needs:
+    if synthesizer.from_defects:
         real = store.read(StoreKey(key.dataset, REAL, 0), category)
         seen += record_of(real).saw_defects
     textures = textures if "textures" in synthesizer.needs else None
@@ -150,9 +151,9 @@ def identity(
         facts["on_object"] = {"overlap": overlap}
     if fitted is not None:
         facts["fit"] = {"digest": fitted.digest, "seed": fitted.record.identity["seed"]}
-    if "defects" in synthesizer.needs:
-        masks = Masks(store.read(StoreKey(key.dataset, REAL, 0), category))
-        facts["defects"] = masks_identity(masks)
+    if synthesizer.from_defects:
+        real = store.read(StoreKey(key.dataset, REAL, 0), category)
+        facts |= defects_identity(synthesizer, Masks(real), StoredDefects(real))
     return facts
 
 
@@ -161,7 +162,22 @@ def allowing(visibility: Visibility, synthesizer: Synthesizer) -> Visibility:
     return replace(visibility, unchanged=1.0) if synthesizer.wide_masks else visibility
 
 
-def masks_identity(masks: Indexed[Mask]) -> dict[str, Any]:
-    """Return what identifies the real defects' masks that a set is drawn from."""
-    digests = (image_digest(masks[i]) for i in range(len(masks)))
-    return {"count": len(masks), "digest": combine(digests)}
+def defects_identity(
+    synthesizer: Synthesizer, masks: Indexed[Mask], images: Indexed[Defect]
+) -> dict[str, Any]:
+    """Return what identifies the real defects that a method draws from: masks, or pixels too.
+
+    Empty for a method that draws from none.
+    """
+    facts: dict[str, Any] = {}
+    if "defects" in synthesizer.needs:
+        digests = (image_digest(masks[i]) for i in range(len(masks)))
+        facts["defects"] = {"count": len(masks), "digest": combine(digests)}
+    if "defect images" in synthesizer.needs:
+        digests = (
+            image_digest(pixels)
+            for defect in (images[i] for i in range(len(images)))
+            for pixels in (defect.image, defect.mask)
+        )
+        facts["defect_images"] = {"count": len(images), "digest": combine(digests)}
+    return facts

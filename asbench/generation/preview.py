@@ -12,11 +12,12 @@ from asbench.datasets import open_dataset
 from asbench.files.documents import into_place
 from asbench.generation.fitted import fitted_methods
 from asbench.generation.generate import samples_of
+from asbench.generation.real import few_shot
 from asbench.imaging.contact_sheet import Band, contact_sheet, foreground_sheet, png
 from asbench.imaging.visibility import described
 from asbench.progress import Notify, Progress, quiet, silent
 from asbench.settings import FITS, STORE, TEXTURES, VISIBLE, WHERE, GenerateSettings, Where
-from asbench.synthesizers import hand_crafted, own_name
+from asbench.synthesizers import hand_crafted, own_name, resolve
 from asbench.types import Dataset
 from synth_store.types import Image, UserError
 
@@ -101,7 +102,7 @@ def preview(
         chosen = category if category is not None else data.categories()[0]
         methods = [method] if isinstance(method, str) else list(method)
         if "all" in methods:
-            methods = hand_crafted() + fitted_methods(fits, data.name, chosen)
+            methods = _drawable(data, chosen, notify) + fitted_methods(fits, data.name, chosen)
         methods = [own_name(one, variant) for one in methods]
         bands, stored = [], {}
         for done, one in enumerate(methods, 1):
@@ -130,6 +131,19 @@ def preview(
     if out is not None:
         into_place(Path(out), png(drawn.image))
     return drawn
+
+
+def _drawable(data: Dataset, category: str, notify: Notify) -> list[str]:
+    """Return the hand-crafted methods; not those that show real defects where none may be shown."""
+    names = hand_crafted()
+    showing = [n for n in names if resolve(n, dataset=data.name, category=category).from_defects]
+    if showing and category in data.categories():
+        try:
+            few_shot(data, category)
+        except UserError as error:
+            notify(f"{', '.join(showing)} left out: {error}")
+            return [name for name in names if name not in showing]
+    return names
 
 
 def _normals(

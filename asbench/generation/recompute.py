@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from asbench.generation.fitted import find_fit, loading_of
-from asbench.generation.plan import library_versions, masks_identity
+from asbench.generation.plan import defects_identity, library_versions
 from asbench.generation.render import material, render_samples, renderer_of
 from asbench.grid import processes
 from asbench.imaging.visibility import Visibility
@@ -61,7 +61,7 @@ def recompute(
         key.dataset,
         category,
         textures["name"] if textures else None,
-        defects="defects" in synthesizer.needs,
+        defects=synthesizer.from_defects,
         grey=synthesizer.keeps_grey,
     )
     visibility = Visibility(**stored.attributes.get("visible", {}))
@@ -92,9 +92,10 @@ def recompute(
         for library, then in stored.attributes["versions"].items()
         if now.get(library) != then
     ]
-    masks = masks_identity(offered.defects) if "defects" in synthesizer.needs else None
-    if masks != stored.attributes.get("defects"):
-        changed.append("masks of real defects: others now than then")
+    real = defects_identity(synthesizer, offered.defects, offered.defect_images)
+    for fact, what in (("defects", "masks of real defects"), ("defect_images", "real defects")):
+        if real.get(fact) != stored.attributes.get(fact):
+            changed.append(f"{what}: others now than then")
     return Recomputed(tuple(indices), tuple(different), tuple(changed))
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from asbench.data import tiling
 from asbench.data.objects import object_found
+from asbench.data.stored_defects import StoredDefects
 from asbench.generation.fitted import Loading, load
 from asbench.imaging.placement import OVERLAP, kept_to
 from asbench.imaging.visibility import PUBLISHED, Change, Visibility, change
@@ -88,13 +89,22 @@ def material(
 ) -> Material:
     """Return a category's material, read from the store as it is needed.
 
-    `defects`: with the masks of its stored real defects; `grey`: as `stays_grey` says.
+    `defects`: with its stored real defects; `grey`: as `stays_grey` says.
     """
     normals = store.normals(dataset, category)
     bank = store.normals(*textures.split("/")) if textures is not None else ()
-    masks = Masks(store.read(StoreKey(dataset, REAL, 0), category)) if defects else ()
-    foregrounds, offered = Foregrounds(normals), tiling.sources(normals)
-    return Material(dataset, category, normals, foregrounds, bank, masks, grey, offered)
+    real = store.read(StoreKey(dataset, REAL, 0), category) if defects else None
+    return Material(
+        dataset,
+        category,
+        normals,
+        Foregrounds(normals),
+        bank,
+        Masks(real) if real is not None else (),
+        grey,
+        tiling.sources(normals),
+        StoredDefects(real) if real is not None else (),
+    )
 
 
 def stays_grey(synthesizer: Synthesizer, normals: Normals) -> bool:
@@ -124,9 +134,13 @@ def render_job(job: RenderJob) -> Rendered:
     """
     start = perf_counter()
     store = SynthStore.open(job.root)
-    defects = "defects" in job.synthesizer.needs
     offered = material(
-        store, job.key.dataset, job.category, job.textures, defects=defects, grey=job.grey
+        store,
+        job.key.dataset,
+        job.category,
+        job.textures,
+        defects=job.synthesizer.from_defects,
+        grey=job.grey,
     )
     cpu = process_time()
     indices = range(job.job.start, job.job.stop)

@@ -6,6 +6,8 @@ may fall.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 
@@ -37,6 +39,11 @@ def check_parameters(
         )
     if not 0 <= threshold < 1:
         raise UserError(f"{method}: threshold={threshold} must lie in 0 <= threshold < 1.")
+    check_share(method, foreground)
+
+
+def check_share(method: str, foreground: float) -> None:
+    """Raise UserError naming the method unless `foreground` is a share."""
     if not 0 <= foreground <= 1:
         raise UserError(
             f"{method}: foreground={foreground} must lie in 0 <= foreground <= 1 (the share of "
@@ -58,23 +65,55 @@ def draw_region(
     exponents: tuple[int, int] = (0, 5),
     threshold: float = 0.5,
     max_degrees: float = 90.0,
+    two_sided: bool = False,
 ) -> Mask | None:
     """Return a Perlin mask that is not empty: bool (height, width); None after `MASK_DRAWS`.
 
-    within: bool (height, width), all that the mask may cover; where it covers less than 1 % of the
-    image it restricts nothing. The other arguments are those of `perlin.draw_mask`.
+    within: as for `redrawn`. The other arguments are those of `perlin.draw_mask`.
     """
-    if within is not None and np.count_nonzero(within) < SMALLEST * height * width:
-        within = None
-    for _ in range(MASK_DRAWS):
-        mask = draw_mask(
-            height, width, rng, exponents=exponents, threshold=threshold, max_degrees=max_degrees
+
+    def draw() -> Mask:
+        return draw_mask(
+            height,
+            width,
+            rng,
+            exponents=exponents,
+            threshold=threshold,
+            max_degrees=max_degrees,
+            two_sided=two_sided,
         )
+
+    return redrawn(draw, within)
+
+
+def redrawn(draw: Callable[[], Mask], within: Mask | None) -> Mask | None:
+    """Return the first mask drawn that is not empty: bool (H, W); None after `MASK_DRAWS`.
+
+    draw: gives a mask that may be written into. within: bool (H, W), all that it may cover; where
+    that is less than 1 % of the image it restricts nothing.
+    """
+    if within is not None:
+        within = believed(within)
+    for _ in range(MASK_DRAWS):
+        mask = draw()
         if within is not None:
             mask &= within
         if mask.any():
             return mask
     return None
+
+
+def believed(foreground: Mask) -> Mask | None:
+    """Return a foreground, bool (H, W); None for one so small that it is taken for none."""
+    return foreground if np.count_nonzero(foreground) >= SMALLEST * foreground.size else None
+
+
+def draw_pixel(rng: np.random.Generator, mask: Mask) -> tuple[int, int]:
+    """Draw a (row, column) uniformly from the pixels of a mask; of the whole where it is empty."""
+    inside = np.flatnonzero(mask)
+    place = int(rng.integers(len(inside) or mask.size))
+    row, column = divmod(int(inside[place]) if len(inside) else place, mask.shape[1])
+    return row, column
 
 
 def blend(normal: Image, source: Image, mask: Mask, beta: float) -> Image | None:

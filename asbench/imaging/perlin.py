@@ -99,15 +99,17 @@ def draw_mask(
     exponents: tuple[int, int] = (0, 5),
     threshold: float = 0.5,
     max_degrees: float = 90.0,
+    two_sided: bool = False,
 ) -> Mask:
     """Return a random Perlin mask: bool (height, width), True where the noise exceeds `threshold`.
 
     Cells per axis are 2^k, k from `exponents` inclusive, drawn per axis; the noise is rotated by
     U(-max_degrees, max_degrees) with zeros turned in at the corners (no rotation if that is 0).
-    The mask may be empty: in 5.5 % of draws at the defaults. Covers about 5 % of the image.
+    The mask may be empty: in 5.5 % of draws at the defaults. Covers about 5 % of the image; with
+    `two_sided`, where the noise below -`threshold` counts too, twice as much.
     Source: Zavrtanik et al., DRAEM, ICCV 2021.
     """
     field = noise(height, width, draw_cells(rng, *exponents), rng)
     if max_degrees:
         field = rotate(field, rng.uniform(-max_degrees, max_degrees))
-    return np.asarray(field > threshold)
+    return np.asarray((np.abs(field) if two_sided else field) > threshold)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 
-from asbench.types import Canvas, Material, PerSample
+from asbench.types import Canvas, Defect, Material, PerSample
 from synth_store.rng import address_rng
 from synth_store.types import Image, Mask, Sample
 
@@ -27,6 +27,8 @@ def material(
     height: int = 64, width: int = 64, kind: Kind = "texture", seed: int = 0, normals: int = 4
 ) -> Material:
     """Return generated material: normals of one kind, foregrounds, four textures, four defects.
+
+    The defects are the masks' own shapes in another texture, on other surfaces of the kind.
 
     Everything is uint8 (height, width, 3), or bool (height, width) for foregrounds, read-only, and
     a function of the arguments alone.
@@ -45,9 +47,31 @@ def material(
         _blob(height, width, address_rng("testing", "defects", height, width, seed, index))
         for index in range(4)
     ]
-    for array in (*images, *foregrounds, *textures, *defects):
+    shown = [
+        _defect(
+            index, kind, mask, address_rng("testing", "shown", kind, height, width, seed, index)
+        )
+        for index, mask in enumerate(defects)
+    ]
+    for array in (*images, *foregrounds, *textures, *defects, *(d.image for d in shown)):
         array.setflags(write=False)
-    return Material("testing", kind, images, foregrounds, textures, defects, kind in GREY)
+    return Material(
+        "testing",
+        kind,
+        images,
+        foregrounds,
+        textures,
+        defects,
+        kind in GREY,
+        defect_images=shown,
+    )
+
+
+def _defect(index: int, kind: Kind, mask: Mask, rng: np.random.Generator) -> Defect:
+    """A defect of the kind's own: coloured on grey surfaces, too."""
+    image = _normal(mask.shape[0], mask.shape[1], kind, rng)[0].copy()
+    image[mask] = _surface(mask.shape[0], mask.shape[1], rng)[mask]
+    return Defect(f"defect {index}", "blob", image, mask)
 
 
 def _blob(height: int, width: int, rng: np.random.Generator) -> Mask:
@@ -119,4 +143,6 @@ def global_chance() -> list[Any]:
 
 def every_array(material: Material) -> list[bytes]:
     offered = (material.normals, material.foregrounds, material.textures, material.defects)
-    return [things[i].tobytes() for things in offered for i in range(len(things))]
+    arrays = [things[i].tobytes() for things in offered for i in range(len(things))]
+    shown = (material.defect_images[i] for i in range(len(material.defect_images)))
+    return arrays + [pixels.tobytes() for d in shown for pixels in (d.image, d.mask)]

@@ -23,11 +23,13 @@ from scipy import sparse
 from scipy.sparse.linalg import spsolve
 from threadpoolctl import threadpool_limits
 
-from asbench.imaging import augment, perlin
+from asbench.imaging import augment, perlin, shapes
+from asbench.imaging.superpixels import superpixel
 from asbench.synthesizers import resolve
 from asbench.synthesizers.nsa import VARIANTS
 from asbench.testing import material
 from asbench.types import Canvas
+from tests.benchmarks import reference_later as later
 from tests.benchmarks.reference_patches import (
     cutpaste_reference,
     fractal_reference,
@@ -78,11 +80,15 @@ def plain_noise(cells: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     return np.sqrt(2) * (left + fade(u) * (right - left))
 
 
-def plain_mask(rng: np.random.Generator) -> np.ndarray:
+def plain_field(rng: np.random.Generator) -> np.ndarray:
     noise = plain_noise(perlin.draw_cells(rng), rng)
     centre = ((SIDE - 1) / 2, (SIDE - 1) / 2)
     turn = cv2.getRotationMatrix2D(centre, rng.uniform(-90, 90), 1)
-    return cv2.warpAffine(noise, turn, (SIDE, SIDE)) > 0.5
+    return np.asarray(cv2.warpAffine(noise, turn, (SIDE, SIDE)))
+
+
+def plain_mask(rng: np.random.Generator) -> np.ndarray:
+    return plain_field(rng) > 0.5
 
 
 def plain_cutout(canvas: Canvas, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -247,6 +253,39 @@ def _rows() -> list[dict[str, Any]]:
             lambda: exact.render([canvas], [rng]),
             lambda: plain_nsa(canvas, rng),
             0.5,
+        ),
+        ("glass", method("glass"), lambda: later.plain_glass(canvas, rng, plain_mask), None),
+        (
+            "diffusionad",
+            method("diffusionad"),
+            lambda: later.plain_diffusionad(canvas, rng, plain_mask),
+            None,
+        ),
+        (
+            "transfusion",
+            method("transfusion"),
+            lambda: later.plain_transfusion(canvas, rng, plain_field),
+            None,
+        ),
+        ("simplex", method("simplex"), lambda: later.plain_simplex(canvas, rng), None),
+        (
+            "defectmaker@blob",
+            method("defectmaker@blob"),
+            lambda: later.plain_defectmaker(canvas, rng),
+            None,
+        ),
+        ("croppaste", method("croppaste"), lambda: later.plain_croppaste(canvas, rng), None),
+        (
+            "walk, a mask",
+            lambda: shapes.walk(rng, (SIDE, SIDE)),
+            lambda: later.plain_walk(rng, SIDE),
+            None,
+        ),
+        (
+            "superpixel, a mask",
+            lambda: superpixel(rng, canvas.normal, (0.005, 0.05)),
+            lambda: later.plain_superpixel(canvas, rng),
+            None,
         ),
     )
     theirs = anomalib_generator(canvas)

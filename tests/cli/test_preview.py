@@ -76,3 +76,18 @@ def test_what_anomalies_show_is_said_and_parameters_are_tried(run: Run, place: P
     for made in ("stored.png", "mine.png"):
         Path(made).unlink()
     assert tree(place) == before
+
+
+def test_all_leaves_out_what_shows_real_defects_where_there_are_none(
+    run: Run, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["croppaste", "cutout"]
+    monkeypatch.setattr("asbench.generation.preview.hand_crafted", lambda: names)
+    shown = run("preview --method all --dataset photos --n 2 --compact --out all.png")
+    assert shown.status == 0, shown.err
+    assert "left out" not in shown.out
+    assert "all.png: 2 methods" in shown.out
+    shown = run("preview --method all --dataset procedural --n 2 --compact --out none.png")
+    assert shown.status == 0, shown.err
+    assert "croppaste left out: procedural/all has no few-shot defects" in shown.out
+    assert "none.png: 1 methods" in shown.out

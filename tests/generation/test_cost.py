@@ -20,6 +20,8 @@ class Counting(PerSample):
     def __call__(self, canvas: Canvas, rng: np.random.Generator) -> Sample | None:
         offered = canvas.normal, canvas.foreground, canvas.another(rng).normal, canvas.texture(rng)
         assert [a.shape[:2] for a in offered] == [(256, 256)] * 4
+        defect = canvas.defect_image(rng)
+        assert canvas.defect(rng).shape == defect.mask.shape == defect.image.shape[:2]
         clock[0] += 0.02
         return None
 

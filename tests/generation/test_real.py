@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from asbench import open_dataset
+from asbench.data.stored_defects import StoredDefects
 from asbench.generation import generate as stage
 from asbench.generation.generate import generate, samples_of
 from asbench.generation.real import few_shot
@@ -227,3 +228,57 @@ def test_a_folder_of_photographs_gives_its_own(tmp_path: Path) -> None:
     )
     assert [len(stored) for stored in made] == [2, 5]
     assert made[0].attributes["record"]["types"] == ["disc", "disc"]
+
+
+@pytest.mark.parametrize("method", ["croppaste", "compose@real-defect-paste"])
+def test_pixels_of_real_defects_are_counted_and_guarded(
+    tmp_path: Path, offer: Any, method: str
+) -> None:
+    """No other test image is touched, what was seen is recorded, and all is rendered anew alike."""
+    offer(Guarded())
+    made = make(tmp_path, method)
+    assert set(made.attributes["record"]["saw_defects"]) == FEW
+    assert made.attributes["defect_images"]["count"] == len(FEW)
+    assert ("defects" in made.attributes) == method.startswith("compose")
+    opened = SynthStore.open(tmp_path)
+    assert recompute(opened, made.key, "a", 12).different == ()
+    drawn, stored, _ = samples_of(tmp_path / "none", Toys(), method, "a", range(2))
+    assert (len(drawn), stored) == (2, False)
+
+
+def test_a_pasted_defect_is_one_of_the_few_shot_third(tmp_path: Path, offer: Any) -> None:
+    """The discs are bright, and pasted as they are."""
+    here = {"settings": {"jitter": 0, "scale": (1.0, 1.0)}, "variant": "plain"}
+    made = make(tmp_path, "croppaste", **here)
+    bank = StoredDefects(SynthStore.open(tmp_path).read(StoreKey("toys", REAL, 0), "a"))
+    assert {defect.id for defect in bank} == FEW
+    assert {defect.kind for defect in bank} == {"disc"}
+    brightest = {int(defect.image[defect.mask].max()) for defect in bank}
+    assert {int(sample.image[sample.mask].max()) for sample in made} <= brightest
+
+
+def test_other_pixels_of_a_defect_make_another_set(tmp_path: Path, offer: Any) -> None:
+    """Masks alone would not tell."""
+    before = make(tmp_path, "croppaste")
+    masked = make(tmp_path, "compose", **MASKED)
+
+    class Brighter(Toys):
+        def image(self, item: Item) -> Image:
+            image = super().image(item)
+            return np.maximum(image, 250) * (image > 200) + image * (image <= 200)
+
+    offer(Brighter())
+    make(tmp_path, REAL, replace=True)
+    with pytest.raises(StoreError, match=r"croppaste/0/a .*identity \(defect_images: stored"):
+        make(tmp_path, "croppaste")
+    told = recompute(SynthStore.open(tmp_path), before.key, "a", 2).versions
+    assert told == ("real defects: others now than then",)
+    assert make(tmp_path, "compose", **MASKED).digest == masked.digest
+
+
+def test_a_run_on_pasted_defects_is_scored_without_them(tmp_path: Path, offer: Any) -> None:
+    make(tmp_path / "store", ["croppaste", "cutout"])
+    here = {"store": tmp_path / "store", "runs": tmp_path / "runs", **QUICK}
+    run = train("toys", "croppaste:0.5,cutout:0.5", synth_seed=0, **here).run
+    assert run.saw_defects == 2
+    assert run.counts["held_out"]["anomalous"] == 4

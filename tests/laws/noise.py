@@ -41,8 +41,11 @@ from tests.laws.reading import (
 )
 
 
-def textbook(side: int, cells: tuple[int, int]) -> Mask:
-    """One mask: Perlin's formula at every pixel, turned by U(-90, 90) by SciPy, above 0.5."""
+def textbook(side: int, cells: tuple[int, int], two_sided: bool = False) -> Mask:
+    """One mask: Perlin's formula at every pixel, turned by U(-90, 90) by SciPy, above 0.5.
+
+    two_sided: or below -0.5.
+    """
     angles = CHANCE.uniform(0, 2 * np.pi, (cells[0] + 1, cells[1] + 1))
     y, x = (np.arange(side) * n / side for n in cells)
     row, column = np.floor(y).astype(int)[:, None], np.floor(x).astype(int)
@@ -53,7 +56,7 @@ def textbook(side: int, cells: tuple[int, int]) -> Mask:
         near = [t if at else 1 - t for at, t in ((j, fade(v)), (i, fade(u)))]
         total = total + near[0] * near[1] * (np.sin(angle) * (v - j) + np.cos(angle) * (u - i))
     turned = ndimage.rotate(2**0.5 * total, CHANCE.uniform(-90, 90), reshape=False, order=1)
-    return np.asarray(turned > 0.5)
+    return np.asarray((np.abs(turned) if two_sided else turned) > 0.5)
 
 
 def fade(t: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

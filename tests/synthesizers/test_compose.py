@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Iterator
 from typing import Any, get_args, get_type_hints
@@ -66,7 +67,10 @@ class TestComposed(SynthesizerContract):
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"mask": "star"}, "perlin, rectangle, disc, strip, cells, fractal, real, or multiply"),
+        (
+            {"mask": "star"},
+            "perlin, rectangle, rectangles, disc, .*, superpixel, real, or multiply",
+        ),
         ({"mask": "real*"}, "mask=real\\* is unknown"),
         ({"source": "sky"}, "texture, self, another"),
         ({"blend": "melt"}, "paste, alpha, poisson"),
@@ -150,6 +154,29 @@ def test_a_poisson_blend_meets_the_image_all_around() -> None:
             across.append(np.abs(np.diff(image, axis=1)).max(axis=2)[edge].mean())
         steps[blend] = np.mean(across)
     assert steps["poisson"] < steps["paste"] / 3
+
+
+def test_what_a_real_defect_shows_fills_the_mask_however_large() -> None:
+    """Its colours alone, also where the mask is many times its size."""
+    given = material()
+    alone = given.defect_images[0]
+    alone.image.setflags(write=True)
+    alone.image[alone.mask] = (200, 60, 20)
+    one = dataclasses.replace(given, defect_images=[alone])
+    compose = Compose(mask="disc", source="defect", blend="paste", area=(0.1, 0.15))
+    assert compose.needs == {"defect images"}
+    for sample in draw(compose, one, 10):
+        assert sample is not None
+        assert (sample.image[sample.mask] == (200, 60, 20)).all()
+
+
+def test_cdo_s_rectangles_are_one_to_four_of_its_areas() -> None:
+    """Half sides of 1/40 to 1/10 of the side: 2.9 % on average with none to four of them."""
+    drawn = found(Compose(mask="rectangles", source="noise", blend="paste"), count=200)
+    areas = np.array([s.mask.mean() for s in drawn])
+    # One to four in place of none to four: a quarter more.
+    assert 0.032 < areas.mean() < 0.042
+    assert areas.max() < 4 * 0.03
 
 
 def test_opacity_bounds_the_change() -> None:

@@ -17,33 +17,39 @@ import pytest
 from asbench.synthesizers import resolve
 from asbench.types import PerSample
 from tests.evidence import rejected
-from tests.laws import fractals, natural, noise, patches
+from tests.laws import fractals, later, natural, noise, patches
 from tests.laws.reading import Laws, changed
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 LEVEL = 0.001
 
 LAWS: dict[str, Callable[[PerSample], Laws]] = {
+    "croppaste": later.pasted,
     "cutout": patches.cutout,
     "cutout@cifar": patches.cutout_cifar,
     "cutpaste": patches.cutpaste,
     "cutpaste@asbench": patches.cutpaste,
     "cutpaste_scar": patches.scar,
     "cutpaste_scar@asbench": patches.scar_asbench,
+    "defectmaker": later.maker,
     "destseg": noise.destseg,
     "destseg@asbench": noise.destseg_asbench,
+    "diffusionad": later.diffusion,
     "draem": noise.draem,
     "fpi": patches.fpi,
     "fpi@asbench": patches.disc,
     "fpi@asbench-wrap": patches.disc_wraps,
     "fractal": fractals.fractals,
     "fractal@online": fractals.fractals_online,
+    "glass": later.glass,
     "memseg": noise.shown,
     "memseg@asbench": noise.dark_only,
     "nsa": natural.nsa_textures,
     "nsa@asbench": natural.nsa_bare,
     "pii": patches.pii,
     "riad": patches.riad,
+    "simplex": later.simplex,
+    "transfusion": later.transfusion,
 }
 
 

@@ -8,23 +8,17 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from asbench.imaging import overlay, poisson, regions
-from asbench.imaging.augment import augment, jitter
-from asbench.imaging.cells import shuffle_cells
+from asbench.imaging import overlay, poisson
 from asbench.imaging.colour import Colouring
 from asbench.imaging.foreign import Box
 from asbench.imaging.masks import differs
-from asbench.imaging.patches import elsewhere
-from asbench.imaging.perlin import draw_mask
 from asbench.parameters import parameter
+from asbench.synthesizers.compose.masks import MASKS
+from asbench.synthesizers.compose.sources import IMAGES, patch
 from asbench.types import Canvas, Need
 from synth_store.types import Image, Mask, Sample, UserError
 
-SHAPES = ("perlin", "rectangle", "disc", "strip", "cells", "fractal", "real")
-CUT = ("self", "another")
-"""Sources that may be taken from elsewhere in their image."""
-IMAGES = ("texture", "self", "another", "shuffled")
-"""Sources that are images, whose colours can be changed."""
+SHAPES = tuple(MASKS)
 UNSEEN: dict[str, tuple[str, ...]] = {
     "paste": (),
     "alpha": (),
@@ -33,12 +27,6 @@ UNSEEN: dict[str, tuple[str, ...]] = {
     "poisson-weighted": ("shade",),
 }
 """Sources that a blend, which keeps differences between neighbours, cannot show."""
-AREA, STRIP_AREA = (0.02, 0.15), (0.002, 0.02)
-ASPECT, STRIP_ASPECT = (0.3, 1 / 0.3), (0.05, 0.2)
-CELLS = 8
-"""A shuffled image is cut into 8 x 8 cells, as MemSeg's public implementation does."""
-SHADES = (0.2, 0.3)
-"""A shade is this share of the image's range, up or down, as in ASBench's FPI."""
 
 _CUTPASTE = {"source": "self", "blend": "paste", "jitter": 0.1}
 _REAL = {"mask": "real", "max_degrees": 180.0}
@@ -100,8 +88,15 @@ VARIANTS = {
         "max_degrees": 75.0,
         "jitter": 0.2,
     },
+    "shapes-texture-alpha": {"mask": "shapes", "foreground": 1.0},  # AnoStyler's masks
+    "rectangles-noise-paste": {"mask": "rectangles", "source": "noise", "blend": "paste"},  # CDO
+    "perlin-simplex-paste": {"source": "simplex", "blend": "paste"},  # RD++'s noise; the mask ours
+    "crack-shade-paste": {"mask": "crack", "source": "shade", "blend": "paste", "foreground": 1.0},
+    "superpixel-self-paste": {"mask": "superpixel", **_CUTPASTE, "foreground": 1.0},
     "real-texture-alpha": {**_REAL},
     "real-another-poisson": {**_REAL, "source": "another", "blend": "poisson"},
+    # One real defect's shape, filled with another's inside.
+    "real-defect-paste": {**_REAL, "source": "defect", "blend": "paste", "foreground": 1.0},
     # Half of each real mask, broken up by noise.
     "real-perlin-texture-alpha": {**_REAL, "mask": "real*perlin", "threshold": 0.0},
 }
@@ -115,14 +110,17 @@ class Compose(Colouring):
     how it is joined to the image. Here each is a choice of its own, so that a study can change one
     and leave the others.
 
-    `mask`: Perlin noise above a threshold, an axis-parallel rectangle, a disc, a turned strip, a
-    third of the cells of a window, an attractor of FractalAD's bank, or the mask of a real defect
-    of the data set's few-shot third, mirrored, turned and put elsewhere. `a*b` is where two of them
-    meet, drawn until they do: `real*perlin` breaks up real masks.
+    `mask`: Perlin noise above a threshold; an axis-parallel rectangle, or one to four; a disc; a
+    turned strip; a third of the cells of a window; an attractor of FractalAD's bank; AnoStyler's
+    line, dot or walk, or one to five of them (shapes); a branching crack (ours); a superpixel of
+    the image; or the mask of a real defect of the data set's few-shot third, mirrored, turned and
+    put elsewhere. `a*b` is where two of them meet, drawn until they do: `real*perlin` breaks up
+    real masks.
 
     `source`: a texture; the image itself or another normal, from elsewhere unless `shifted` is off;
-    the image in shuffled cells; noise, each pixel and channel uniform; one random colour; black; or
-    a shade, the image 20..30 % of its range lighter or darker.
+    the image in shuffled cells; the inside of a real defect of the few-shot third, enlarged to fill
+    the mask; noise, each pixel and channel uniform; the image plus RD++'s simplex noise; one random
+    colour; black; or a shade, the image 20..30 % of its range lighter or darker.
 
     `blend`: paste replaces the image; alpha weighs the source by the opacity; poisson keeps the
     source's differences between neighbours and meets the image all around (exact, whatever the
@@ -147,8 +145,20 @@ class Compose(Colouring):
 
     mask: str = parameter("perlin", f"One of {', '.join(SHAPES)}; or several, as real*perlin.")
     source: Literal[
-        "texture", "self", "another", "shuffled", "noise", "colour", "black", "shade"
-    ] = parameter("texture", "texture, self, another, shuffled, noise, colour, black or shade.")
+        "texture",
+        "self",
+        "another",
+        "shuffled",
+        "defect",
+        "noise",
+        "simplex",
+        "colour",
+        "black",
+        "shade",
+    ] = parameter(
+        "texture",
+        "texture, self, another, shuffled, defect, noise, simplex, colour, black or shade.",
+    )
     blend: Literal["paste", "alpha", "poisson", "poisson-mixed", "poisson-weighted"] = parameter(
         "alpha", "paste, alpha, poisson, poisson-mixed or poisson-weighted."
     )
@@ -157,12 +167,14 @@ class Compose(Colouring):
     )
     area: tuple[float, float] | None = parameter(
         None,
-        "Bounds of the share of the image that a rectangle, disc, strip, set of cells or a "
-        "fractal's square takes; by default 0.02..0.15, for strips 0.002..0.02.",
+        "Bounds of the share of the image that a rectangle, disc, strip, set of cells, superpixel "
+        "or a fractal's square takes; by default 0.02..0.15, for strips 0.002..0.02, superpixels "
+        "0.005..0.05, each of several rectangles 0.0025..0.029.",
     )
     aspect: tuple[float, float] | None = parameter(
         None,
-        "Bounds of width / height; by default 0.3..3.33 for rectangles, 0.05..0.2 for strips.",
+        "Bounds of width / height; by default 0.3..3.33 for a rectangle, 0.4..2.5 for several, "
+        "0.05..0.2 for strips.",
     )
     max_degrees: float = parameter(
         90.0, "Perlin noise, strips, fractals and real masks are turned by up to this either way."
@@ -178,7 +190,7 @@ class Compose(Colouring):
         True, "Whether self and another come from elsewhere in their image, or the same place."
     )
     augmented: bool = parameter(
-        False, "Whether texture, self, another or shuffled go through three of ten operations."
+        False, f"Whether {', '.join(IMAGES)} go through three of ten operations."
     )
     jitter: float = parameter(0.0, "Strength of a colour jitter of the source, 0 for none.")
 
@@ -234,7 +246,8 @@ class Compose(Colouring):
 
     @property
     def colours(self) -> bool:
-        return self.source in ("texture", "noise", "colour") or self.augmented
+        brought = ("texture", "noise", "colour", "simplex", "defect")
+        return self.source in brought or self.augmented
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -243,6 +256,7 @@ class Compose(Colouring):
             "another": self.source == "another",
             "foreground": self.foreground > 0,
             "defects": "real" in self.shapes,
+            "defect images": self.source == "defect",
         }
         return frozenset(need for need, so in asked.items() if so)
 
@@ -253,9 +267,12 @@ class Compose(Colouring):
             return None
         opacity = 1.0 if self.blend == "paste" else rng.uniform(*self.opacity)
         # A Poisson blend needs the region's neighbours too.
-        box = _around(mask, margin=int(self.blend.startswith("poisson")))
-        patch = self._patch(canvas, box, rng)
-        blended = self._blended(normal[box], patch, np.ascontiguousarray(mask[box]), opacity)
+        seamless = self.blend.startswith("poisson")
+        box = _around(mask, margin=int(seamless))
+        region = np.ascontiguousarray(mask[box])
+        seen = cv2.dilate(region.view(np.uint8), np.ones((3, 3), np.uint8)) if seamless else region
+        shown = patch(self, canvas, box, seen.view(np.bool_), rng)
+        blended = self._blended(normal[box], shown, region, opacity)
         if blended is None or not differs(blended, normal[box]):
             return None
         image = normal.copy()
@@ -266,101 +283,27 @@ class Compose(Colouring):
         """Draw the mask, bool (H, W); None where it came out empty every time."""
         shape = canvas.normal.shape[0], canvas.normal.shape[1]
         within = canvas.foreground if overlay.on_object(self.foreground, rng) else None
-        if within is not None and within.mean() < overlay.SMALLEST:
-            within = None
-        for _ in range(overlay.MASK_DRAWS):
-            mask = self._shape(self.shapes[0], canvas, shape, rng)
+
+        def draw() -> Mask:
+            mask = MASKS[self.shapes[0]](self, canvas, shape, rng)
             for another in self.shapes[1:]:
-                mask &= self._shape(another, canvas, shape, rng)
-            if within is not None:
-                mask &= within
+                mask &= MASKS[another](self, canvas, shape, rng)
             if self.blend.startswith("poisson"):
                 mask[[0, -1]] = mask[:, [0, -1]] = False
-            if mask.any():
-                return mask
-        return None
+            return mask
 
-    def _shape(
-        self, name: str, canvas: Canvas, shape: tuple[int, int], rng: np.random.Generator
-    ) -> Mask:
-        """Draw one mask of a kind: bool `shape`, writable."""
-        area = self.area or (STRIP_AREA if name == "strip" else AREA)
-        aspect = self.aspect or (STRIP_ASPECT if name == "strip" else ASPECT)
-        match name:
-            case "rectangle":
-                return regions.rectangle(rng, shape, area, aspect)
-            case "disc":
-                return regions.disc(rng, shape, area)
-            case "strip":
-                return regions.strip(rng, shape, area, aspect, self.max_degrees)
-            case "cells":
-                return regions.cells(rng, shape, area)
-            case "fractal":
-                return regions.fractal(rng, shape, area, self.max_degrees)
-            case "real":
-                return regions.moved(
-                    rng,
-                    canvas.defect(rng),
-                    anywhere=self.anywhere,
-                    mirrored=self.mirrored,
-                    max_degrees=self.max_degrees,
-                )
-            case _:
-                return draw_mask(
-                    *shape,
-                    rng,
-                    exponents=self.exponents,
-                    threshold=self.threshold,
-                    max_degrees=self.max_degrees,
-                )
+        return overlay.redrawn(draw, within)
 
-    def _patch(self, canvas: Canvas, box: Box, rng: np.random.Generator) -> Image:
-        """Draw what the source shows in a box: uint8 (h, w, 3)."""
-        inside = canvas.normal[box]
-        if self.source == "noise":
-            return rng.integers(0, 256, inside.shape, dtype=np.uint8)
-        if self.source == "colour":
-            return np.broadcast_to(rng.integers(0, 256, 3, dtype=np.uint8), inside.shape).copy()
-        if self.source == "black":
-            return np.zeros_like(inside)
-        if self.source == "shade":
-            span = int(canvas.normal.max()) - int(canvas.normal.min())
-            change = rng.uniform(*SHADES) * span * (1 if rng.random() < 0.5 else -1)
-            shaded: Image = np.clip(np.rint(inside + change), 0, 255).astype(np.uint8)
-            return shaded
-        image = self._image(canvas, rng)
-        cut = self.source in CUT and self.shifted
-        shown = elsewhere(rng, image, (inside.shape[0], inside.shape[1])) if cut else image[box]
-        patch: Image = np.ascontiguousarray(shown)
-        if self.jitter:
-            strengths = dict.fromkeys(("brightness", "contrast", "saturation", "hue"), self.jitter)
-            patch = jitter(patch, rng, **strengths)
-        return patch
-
-    def _image(self, canvas: Canvas, rng: np.random.Generator) -> Image:
-        """Draw the whole image that a patch is cut from: uint8 (H, W, 3)."""
-        if self.source == "texture":
-            image = canvas.texture(rng)
-        elif self.source == "another":
-            image = canvas.another(rng).normal
-        else:
-            image = canvas.normal
-        if self.augmented:
-            image = augment(image, rng)
-        if self.source == "shuffled":
-            image = shuffle_cells(image, rng.permutation(CELLS * CELLS), CELLS)
-        return image
-
-    def _blended(self, normal: Image, patch: Image, mask: Mask, opacity: float) -> Image | None:
-        """Return the patch blended into the normal through the mask: all (h, w)."""
+    def _blended(self, normal: Image, shown: Image, mask: Mask, opacity: float) -> Image | None:
+        """Return a patch blended into the normal through the mask: all (h, w)."""
         if not self.blend.startswith("poisson"):
-            return overlay.blend(normal, patch, mask, 1 - opacity)
+            return overlay.blend(normal, shown, mask, 1 - opacity)
         rules: dict[str, poisson.Rule] = {
             "poisson": poisson.source_gradients,
             "poisson-mixed": poisson.mixed_gradients,
             "poisson-weighted": poisson.weighted_mixed_gradients(opacity),
         }
-        return poisson.to_bytes(poisson.blend_within(normal, patch, mask, rules[self.blend]))
+        return poisson.to_bytes(poisson.blend_within(normal, shown, mask, rules[self.blend]))
 
 
 def _around(mask: Mask, margin: int) -> Box:
