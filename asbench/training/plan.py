@@ -190,7 +190,7 @@ def plan_run(training: TrainSettings, learner: Learner | None = None) -> Plan:
         learner = Learner.find(training.detector, training.settings, training.weights)
     protocol, pretrained = learner.protocol, learner.pretrained
     share = _share(protocol.ratio if training.ratio is None else training.ratio)
-    if protocol.steps == 0 and (share or training.steps is not None):
+    if protocol.steps == 0 and (share or training.steps):
         asked = f"ratio {float(share):g}" if share else f"{training.steps} steps"
         raise UserError(
             f"{learner.name} trains nothing, it looks at the normals alone, and {asked} would "
