@@ -17,11 +17,12 @@ from pathlib import Path
 import numpy as np
 
 from synth_store.digest import combine, image_digest, sample_digest
-from synth_store.errors import DamagedSource, NormalsAtTarget, PixelsAtTarget
+from synth_store.errors import DamagedSource, NormalsAtTarget, OtherAddress, PixelsAtTarget
 from synth_store.fetching import ahead
 from synth_store.identity import refuse_other_identity, refuse_other_versions
+from synth_store.local import LocalPath
 from synth_store.metadata import Json, attributes_in, encode, group
-from synth_store.places import Place, below, place
+from synth_store.places import Place, below, place, writable
 from synth_store.reader import Normals, ShardedArray, StoredSet
 from synth_store.selection import select
 from synth_store.store import SynthStore
@@ -111,6 +112,7 @@ class _Copying:
         mine = (self.source.folder / "zarr.json").read_bytes()
         if attributes_in(mine, self.source.folder / "zarr.json") != self.source.attributes:
             raise self._changed(self.source.folder)
+        self._refuse_links()
         there = _bytes(self.folder / "zarr.json")
         if there == mine:
             return Copied(self.address, count, 0, stood=True)
@@ -132,6 +134,17 @@ class _Copying:
             (self.folder / "zarr.json").write(mine)
         return Copied(self.address, count, sum(self.sent), stood=False)
 
+    def _refuse_links(self) -> None:
+        """Raise StoreError where writing would lead out of the store that is copied to."""
+        if isinstance(self.folder, LocalPath):
+            (self.folder / "zarr.json").refuse_link_above(writable(self.root))
+            for path, _ in self.folder.files():
+                if path.is_symlink():
+                    raise StoreError(
+                        f"{path} is a link, and may lead out of the store: nothing is written "
+                        "there. Remove it, and copy again."
+                    )
+
     def _known(self, there: bytes | None) -> Json:
         """Return what stands at the target; an empty mapping where nothing does."""
         return {} if there is None else attributes_in(there, self.folder / "zarr.json")
@@ -141,6 +154,8 @@ class _Copying:
         here = self.source.attributes
         if not before:
             return False
+        if before.get("address", self.address) != self.address:
+            raise OtherAddress(self.root, self.address, str(before["address"]))
         if isinstance(self.source, StoredSet):
             own = {name: here[name] for name in here["identity"]}
             refuse_other_identity(self.address, before, own)

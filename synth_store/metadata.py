@@ -41,8 +41,10 @@ def read_attributes(folder: Place) -> Json:
     path = folder / "zarr.json"
     try:
         content = path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise StoreError(f"{path} is missing.") from None
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror or error}.") from error
     return attributes_in(content, path)
 
 
@@ -51,8 +53,8 @@ def attributes_in(content: bytes, path: Place) -> Json:
     try:
         document = json.loads(content)
         attributes: Json = document["attributes"][ATTRIBUTES]
-        undamaged = encode(group(attributes)) == content
-    except (ValueError, KeyError, TypeError):
+        undamaged = isinstance(attributes, dict) and encode(group(attributes)) == content
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise StoreError(f"{path} is damaged: it is not a group of this store.") from None
     if not undamaged:
         raise StoreError(f"{path} is damaged: its attributes do not match their checksum.")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from synth_store.errors import MoreThanHeld
 from synth_store.fetching import held
-from synth_store.places import Place, below
+from synth_store.metadata import Json
+from synth_store.places import Place
 from synth_store.reader import Normals, StoredSet
 from synth_store.remote import RemotePath
+from synth_store.schema import read_normals, read_set
 from synth_store.store import SynthStore
 from synth_store.types import StoreError, StoreKey
 
@@ -42,7 +44,8 @@ class StoreEntry:
     """One category of a set, or of a data set's normals.
 
     count: samples that may be read, of the `target` intended; size: bytes of its files; digest: of
-    its pixels, None where none is finished; features: bytes of features beside it.
+    its pixels, None where none is finished; features: bytes of features beside it; fault: why
+    nothing more is known of it.
     """
 
     address: str
@@ -51,32 +54,41 @@ class StoreEntry:
     size: int
     digest: str | None
     features: int = 0
+    fault: str | None = None
 
 
 def contents(store: SynthStore, addresses: Sequence[str] = ()) -> list[StoreEntry]:
     """Return the sets below the addresses; for none all that is stored, normals first.
 
-    Raises StoreError for an address with nothing below it.
+    One that is damaged stands there with its fault. Raises StoreError for an address with nothing
+    below it.
     """
     sets, entries = select(store, addresses), []
     for dataset, category in () if addresses else store.stored_normals():
-        normals = store.normals(dataset, category)
-        address, count = f"{dataset}/normal/{category}", len(normals)
-        size, features = _sizes(normals.folder)
-        entries.append(StoreEntry(address, count, count, size, normals.digest, features))
+        folder, address = store.normals_folder(dataset, category), f"{dataset}/normal/{category}"
+        entries.append(_entry(address, folder, read_normals))
     for key, category in sets:
-        stored = store.attributes(key, category)
-        size, features = _sizes(store.folder(key, category))
-        numbers = stored["count"], stored["target"], size, stored["digest"], features
-        entries.append(StoreEntry(f"{key}/{category}", *numbers))
+        entries.append(_entry(f"{key}/{category}", store.folder(key, category), read_set))
     return entries
+
+
+def _entry(address: str, folder: Place, read: Callable[[Place, str], Json]) -> StoreEntry:
+    try:
+        stored = read(folder, address)
+        count = stored["count"] if "count" in stored else len(stored["ids"])
+        size, features = _sizes(folder)
+    except StoreError as error:
+        return StoreEntry(address, 0, 0, 0, None, fault=str(error))
+    target, digest = {"target": count, **stored}["target"], stored["digest"]
+    return StoreEntry(address, count, target, size, digest, features)
 
 
 def _sizes(folder: Place) -> tuple[int, int]:
     """Return the bytes of what stands in a category's folder: its own, and of its features."""
     own = derived = 0
+    beside = f"{folder / FEATURES}/"
     for path, size in folder.files():
-        if below(path, folder)[0] == FEATURES:
+        if str(path).startswith(beside):
             derived += size
         else:
             own += size
