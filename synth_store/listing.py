@@ -127,6 +127,8 @@ def _local(folder: Place) -> Names:
         with os.scandir(str(folder)) as entries:
             for entry in entries:
                 (folders if entry.is_dir() else files).append(entry.name)
+    except FileNotFoundError:
+        pass
     except OSError as error:
         raise StoreError(f"{folder} cannot be read: {error.strerror or error}.") from error
     return folders, files

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 """What pydantic calls a key that no field has."""
+SEAL = "sha256"
+"""The key of a document's own digest."""
 
 
 def into_place(path: Path, content: str | bytes | Callable[[Path], object]) -> None:
@@ -72,6 +74,26 @@ def damaged(path: Path | Place, what: object, again: str) -> UserError:
     elif isinstance(what, OSError):
         what = what.strerror or what
     return UserError(f"{path} cannot be read ({what}): {again}.")
+
+
+def sealed(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what JSON holds with its own digest as its last key, `sha256`."""
+    return {**document, SEAL: _digest(document)}
+
+
+def refuse_unsealed(document: Mapping[str, Any]) -> None:
+    """Raise ValueError where the digest that JSON carries is not its own.
+
+    What an earlier release wrote carries none.
+    """
+    rest = {key: value for key, value in document.items() if key != SEAL}
+    if SEAL in document and document[SEAL] != _digest(rest):
+        raise ValueError("it is not what its sha256 says: damaged, or edited by hand")
+
+
+def _digest(document: Mapping[str, Any]) -> str:
+    # As it is read again: tuples are lists then, and keys are text.
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
 def record_id(decides: Mapping[str, Any]) -> str:
@@ -141,7 +163,8 @@ class RecordFile(Generic[R]):
 
     The schema number comes first (no number where `schema` is None), then the id of a kind that has
     one. Fields with a default may be missing; every other key must be there, and no further one.
-    Numbers, text and truth are not taken for one another. again: how to have a damaged file anew.
+    Numbers, text and truth are not taken for one another. The last key is the digest of the others;
+    files of earlier releases have none. again: how to have a damaged file anew.
     """
 
     kind: type[R]
@@ -158,7 +181,7 @@ class RecordFile(Generic[R]):
         """Return what the file of a record holds."""
         head = {"schema": self.schema, "id": getattr(record, "id", None)}
         document = {**{name: head[name] for name in self._head}, **_plain(record)}
-        return json_text(document, ascii_only=self.ascii_only)
+        return json_text(sealed(_plain(document)), ascii_only=self.ascii_only)
 
     def read(self, folder: Path) -> R:
         """Return the record of a folder.
@@ -182,9 +205,11 @@ class RecordFile(Generic[R]):
             record = self.kind(**{f.name: getattr(document, f.name) for f in fields(self.kind)})  # type: ignore[arg-type]
             if "id" in self._head and document.id != (own := record.id):  # type: ignore[attr-defined]
                 raise ValueError(f"its id is {document.id!r}, its settings give {own!r}")
+            if getattr(document, SEAL) is not None:
+                refuse_unsealed(json.loads(data))
         except ValidationError as error:
             raise self._refusal(path, error.errors(include_url=False)) from error
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise damaged(path, error, self.again) from error
         return record
 
@@ -204,6 +229,7 @@ class RecordFile(Generic[R]):
             (f.name, hints[f.name], field(default=f.default))
             for f in fields(self.kind)  # type: ignore[arg-type]
         ]
+        columns.append((SEAL, str | None, field(default=None)))
         rules = {"__pydantic_config__": {"extra": "forbid", "strict": True}}
         made = make_dataclass(self.kind.__name__, columns, kw_only=True, namespace=rules)
         return TypeAdapter(made)

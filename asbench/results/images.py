@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import zipfile
 import zlib
@@ -14,7 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from asbench.files.documents import damaged, into_place
+from asbench.files.sums import read_checked
 from asbench.results.run import AGAIN
+from synth_store.types import UserError
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +51,16 @@ def write_rows(path: Path, rows: Iterable[ImageRow]) -> None:
     into_place(path, write)
 
 
+def read_lines(path: Path) -> io.StringIO:
+    """Return the text of a table, as a file; raises UserError where it is not as listed."""
+    return io.StringIO(read_checked(path, AGAIN).decode(), newline="")
+
+
 def read_table(folder: Path) -> list[ImageRow]:
     """Return the lines of `test.csv`; raises UserError naming a damaged file."""
     path = folder / "test.csv"
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with read_lines(path) as file:
             return [
                 ImageRow(
                     id=r["id"],
@@ -64,7 +72,9 @@ def read_table(folder: Path) -> list[ImageRow]:
                 )
                 for r in csv.DictReader(file)
             ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except UserError:
+        raise
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
         raise damaged(path, error, AGAIN) from error
 
 
@@ -126,8 +136,10 @@ def read_gallery(folder: Path) -> Gallery:
     """Return the gallery of a run; raises UserError naming a damaged file."""
     path = folder / "gallery.npz"
     try:
-        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+        with np.load(io.BytesIO(read_checked(path, AGAIN)), allow_pickle=False) as file:
             ids = tuple(map(str, file["ids"]))
             return Gallery(ids, file["images"], file["masks"], file["maps"])
+    except UserError:
+        raise
     except _NPZ_ERRORS as error:
         raise damaged(path, error, AGAIN) from error

@@ -14,7 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from asbench.files.documents import damaged, into_place
+from asbench.results.images import read_lines
 from asbench.results.run import AGAIN
+from synth_store.types import UserError
 
 TABLE = "kept_out.csv"
 
@@ -81,10 +83,12 @@ def read_kept_out(folder: Path) -> KeptOut | None:
     if not path.exists():
         return None
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with read_lines(path) as file:
             return KeptOut.from_rows(
                 KeptRow(r["id"], int(r["label"]), int(r["trained"]), float(r["score"]))
                 for r in csv.DictReader(file)
             )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except UserError:
+        raise
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
         raise damaged(path, error, AGAIN) from error
