@@ -117,7 +117,7 @@ def test_a_folder_of_an_earlier_release_is_read_as_it_is(folder: Path) -> None:
 @pytest.fixture
 def trained(tmp_path: Path) -> Path:
     net, stage = _training()
-    loss = net(torch.rand(1, 3, 16, 16)).mean()
+    loss = net(torch.rand(2, 3, 32, 32)).mean()
     loss.backward()
     stage.optimizers[0].step()
     checkpoint.write(tmp_path / "checkpoint", net, stage, 3, {"losses": [[0, 0.5]]})
