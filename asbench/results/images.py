@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from asbench.files.csv_cells import cell, uncell
 from asbench.files.documents import damaged, into_place
 from asbench.files.sums import read_checked
 from asbench.results.run import AGAIN
@@ -38,7 +39,10 @@ def write_table(folder: Path, rows: Iterable[ImageRow]) -> None:
 
 
 def write_rows(path: Path, rows: Iterable[ImageRow]) -> None:
-    """Write one line per test image as CSV, floats to the last digit, NaN as nothing."""
+    """Write one line per test image as CSV, floats to the last digit, NaN as nothing.
+
+    A name that a spreadsheet would run stands behind an apostrophe.
+    """
 
     def write(part: Path) -> None:
         with part.open("w", encoding="utf-8", newline="") as file:
@@ -46,7 +50,8 @@ def write_rows(path: Path, rows: Iterable[ImageRow]) -> None:
             lines.writerow(ImageRow.__slots__)
             for r in rows:
                 few, ap = int(r.few_shot), "" if math.isnan(r.pixel_ap) else repr(float(r.pixel_ap))
-                lines.writerow([r.id, r.label, r.defect, few, repr(float(r.score)), ap])
+                named = cell(r.id), r.label, cell(r.defect), few
+                lines.writerow([*named, repr(float(r.score)), ap])
 
     into_place(path, write)
 
@@ -63,9 +68,9 @@ def read_table(folder: Path) -> list[ImageRow]:
         with read_lines(path) as file:
             return [
                 ImageRow(
-                    id=r["id"],
+                    id=uncell(r["id"]),
                     label=int(r["label"]),
-                    defect=r["defect"],
+                    defect=uncell(r["defect"]),
                     few_shot=bool(int(r["few_shot"])),
                     score=float(r["score"]),
                     pixel_ap=float(r["pixel_ap"] or "nan"),

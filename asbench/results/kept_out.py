@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from asbench.files.csv_cells import cell, uncell
 from asbench.files.documents import damaged, into_place
 from asbench.results.images import read_lines
 from asbench.results.run import AGAIN
@@ -69,7 +70,7 @@ def write_kept_out(folder: Path, rows: Iterable[KeptRow]) -> None:
         with part.open("w", encoding="utf-8", newline="") as file:
             lines = csv.writer(file, lineterminator="\n")
             lines.writerow(f.name for f in fields(KeptRow))
-            lines.writerows([r.id, r.label, r.trained, repr(float(r.score))] for r in rows)
+            lines.writerows([cell(r.id), r.label, r.trained, repr(float(r.score))] for r in rows)
 
     into_place(folder / TABLE, write)
 
@@ -85,7 +86,7 @@ def read_kept_out(folder: Path) -> KeptOut | None:
     try:
         with read_lines(path) as file:
             return KeptOut.from_rows(
-                KeptRow(r["id"], int(r["label"]), int(r["trained"]), float(r["score"]))
+                KeptRow(uncell(r["id"]), int(r["label"]), int(r["trained"]), float(r["score"]))
                 for r in csv.DictReader(file)
             )
     except UserError:
