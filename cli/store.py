@@ -227,10 +227,13 @@ def copy(source: str, target: str, addresses: tuple[str, ...], replace: bool) ->
     from asbench import SynthStore
     from cli import console
     from synth_store.copying import copy_store
+    from synth_store.listing import listing
 
     opened = SynthStore.open(source)
     with console.progress() as bars:
         copied = copy_store(opened, target, addresses, replace=replace, progress=bars)
+    for stray in listing(opened.root).strays:
+        console.say(f"not copied: {stray}")
     for one in copied:
         said = "stands there" if one.stood else f"{_size(one.sent)} written"
         console.say(f"{one.address}: {one.samples} images, {said}")

@@ -96,11 +96,15 @@ def _mapped(array: ShardedArray, number: int) -> Shard:
     return Shard.map(path, array.capacity, array.owner, array.label(number))
 
 
+def array_metadata(array: ShardedArray, count: int) -> bytes:
+    """Return what the `zarr.json` of an array of `count` samples holds."""
+    names = ["sample", "y", "x", "c"][: len(array.shape) + 1]
+    return encode(shard_metadata((count, *array.shape), array.dtype.name, array.capacity, names))
+
+
 def write_array(array: ShardedArray, count: int) -> None:
     """Write the `zarr.json` of an array of `count` samples."""
-    names = ["sample", "y", "x", "c"][: len(array.shape) + 1]
-    document = shard_metadata((count, *array.shape), array.dtype.name, array.capacity, names)
-    write_if_other(array.folder / "zarr.json", encode(document))
+    write_if_other(array.folder / "zarr.json", array_metadata(array, count))
 
 
 def image_array(

@@ -15,9 +15,9 @@ from synth_store.features import SHARD, FeatureArrays
 from synth_store.listing import NOT_OURS, listing
 from synth_store.metadata import encode, group
 from synth_store.places import Place, below, writable
-from synth_store.reader import ShardedArray
+from synth_store.reader import ShardedArray, array_metadata
 from synth_store.selection import FEATURES
-from synth_store.shards import Shard, shard_metadata, vector_metadata
+from synth_store.shards import Shard, vector_metadata
 from synth_store.store import SynthStore
 from synth_store.types import StoreError, StoreKey
 
@@ -242,9 +242,7 @@ def _is_shard(parts: tuple[str, ...], arrays: list[ShardedArray]) -> bool:
 
 
 def _array_faults(array: ShardedArray, count: int) -> list[Fault]:
-    names = ["sample", "y", "x", "c"][: len(array.shape) + 1]
-    document = shard_metadata((count, *array.shape), array.dtype.name, array.capacity, names)
-    return _file_faults(array.folder / "zarr.json", encode(document))
+    return _file_faults(array.folder / "zarr.json", array_metadata(array, count))
 
 
 def _file_faults(path: Place, expected: bytes) -> list[Fault]:
