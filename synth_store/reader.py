@@ -5,8 +5,9 @@ from __future__ import annotations
 import resource
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, partial
 from typing import Any
+from weakref import ref
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ import numpy.typing as npt
 from synth_store import fetching
 from synth_store.errors import DrawnOnOthers
 from synth_store.labels import Owner
+from synth_store.local import LocalPath
 from synth_store.metadata import Json, encode, write_if_other
 from synth_store.places import Place
 from synth_store.remote import RemotePath
@@ -30,8 +32,8 @@ _MAPPED = min(max(resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2, 64), 4096)
 class ShardedArray:
     """One sharded array of a store, read sample by sample.
 
-    Shards are mapped, or from an object store fetched whole, when first touched; those least
-    recently used are let go when they are many.
+    Shards are mapped, or from an object store fetched whole, when first touched; those mapped
+    longest ago are let go when they are many, and all of them with the array.
     """
 
     def __init__(
@@ -52,6 +54,11 @@ class ShardedArray:
         self.dtype = np.dtype(dtype)
         self.version = version
         """Another once all was written anew: what was fetched of the old is not of the new."""
+        self._shards: dict[int, Shard] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        what = self.folder, self.capacity, self.shape, self.dtype, self.owner, self.version
+        return ShardedArray, what
 
     def path(self, number: int) -> Place:
         """Return the file of a shard: zarr's default chunk key."""
@@ -63,11 +70,25 @@ class ShardedArray:
 
     def shard(self, number: int) -> Shard:
         """Map or fetch a shard; raises StoreError if it is missing, damaged or another's."""
+        shard = self._shards.get(number)
+        if shard is not None:
+            return shard
         path = self.path(number)
         if isinstance(path, RemotePath):
             label = self.label(number)
             return fetching.held(path, self.capacity, self.version, self.owner, label)
-        return _mapped(self, number)
+        return self._map(path, number)
+
+    def _map(self, path: LocalPath, number: int) -> Shard:
+        shard = Shard.map(path, self.capacity, self.owner, self.label(number))
+        self._shards[number] = shard
+        _mapped.append((ref(self), number))
+        while len(_mapped) > _MAPPED:
+            of, oldest = _mapped.popleft()
+            array = of()
+            if array is not None:
+                array._shards.pop(oldest, None)
+        return shard
 
     def encode(self, number: int, chunks: Sequence[bytes], beside: bytes = b"") -> bytes:
         """Return the file of a shard of these encoded chunks; beside: see `encode_shard`."""
@@ -89,11 +110,8 @@ class ShardedArray:
         return chunks
 
 
-@lru_cache(maxsize=_MAPPED)
-def _mapped(array: ShardedArray, number: int) -> Shard:
-    path = array.path(number)
-    assert not isinstance(path, RemotePath)
-    return Shard.map(path, array.capacity, array.owner, array.label(number))
+_mapped: deque[tuple[ref[ShardedArray], int]] = deque()
+"""The shards of this process that are mapped, the oldest first, by array and number."""
 
 
 def array_metadata(array: ShardedArray, count: int) -> bytes:

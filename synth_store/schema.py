@@ -6,6 +6,7 @@ to what can be: a number of samples that no disk holds is refused before room is
 
 from __future__ import annotations
 
+import re
 import reprlib
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -21,6 +22,7 @@ MOST_SHARD = 65536
 """Samples in one shard."""
 ENCODINGS = ("residual", "plain")
 
+_HEX = re.compile("[0-9a-f]{64}")
 Rule = tuple[str, Callable[[Any], bool]]
 """What a value must be, in words and as a test."""
 
@@ -30,7 +32,7 @@ def _whole(least: int, most: int) -> Rule:
 
 
 def _is_digest(value: Any) -> bool:
-    return isinstance(value, str) and len(value) == 64 and set(value) <= set("0123456789abcdef")
+    return isinstance(value, str) and _HEX.fullmatch(value) is not None
 
 
 def _all_text(values: Any) -> bool:

@@ -19,7 +19,7 @@ import torch
 from asbench.generation.export_set import export_folder, export_zarr
 from asbench.quality.arrays import as_arrays
 from asbench.training.sampler import ResidentSampler, StreamingSampler
-from synth_store import Mix, Schedule, StoredSet, StoreKey, SynthStore, UserError, fetching, reader
+from synth_store import Mix, Schedule, StoredSet, StoreKey, SynthStore, UserError, fetching
 from synth_store import store as stores
 from synth_store.copying import copy_store
 from synth_store.metadata import encode, group, read_attributes
@@ -268,8 +268,10 @@ def _run(tally, cases, rng, sound, root, work, server) -> None:  # type: ignore[
         equal = not path.is_symlink() and path.is_file() and path.read_bytes() == whole.read_bytes()
         want = wanted[name] if equal or name != "verify" else _Refused
         lost = whole.name == "zarr.json" and damage in (lose, pipe, folder, dangle)
-        if (damage is forge and name == "verify") or (name == "copy" and lost):
-            want = None  # held to a schema, not to the truth; and what is no set is not copied
+        if damage is forge or (name == "copy" and lost):
+            # What is forged under a true checksum is held to a schema, and to the digest by verify
+            # alone: a smaller count is believed. What has lost its metadata is no set to copy.
+            want = None
         with _fresh(work) as out:
             if name == "object store":
                 server.objects.clear()
@@ -295,7 +297,6 @@ def _place(name: str, root: Path) -> Path:
 def _fresh(work: Path) -> Iterator[Path]:
     """Give an empty folder; nothing that was mapped or inflated before is remembered."""
     stores._normals.cache_clear()
-    reader._mapped.cache_clear()
     fetching.held.forget()
     out = work / "out"
     out.mkdir()

@@ -138,7 +138,7 @@ def _commands(folder: Path) -> dict[str, Command]:
         ),
         "report": Command("report --csv runs.csv --markdown runs.md --out r.html",
                           _written("runs.csv", "runs.md"), 1),
-        "study": Command("study run mine.yaml --out mine --workers 1", _studied, 1),
+        "study": Command("study run mine.yaml --workers 1", _studied, 1),
     }  # fmt: skip
 
 
