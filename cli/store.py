@@ -51,7 +51,8 @@ def ls(addresses: tuple[str, ...], store: str) -> None:
 
     opened = SynthStore.open(store)
     shown = console.table("set", "samples", "size", right=("samples", "size"))
-    entries = contents(opened, addresses)
+    listed = listing(opened.root)
+    entries = contents(opened, addresses, listed)
     featured = any(one.features for one in entries)
     if featured:
         shown.add_column("features", justify="right")
@@ -62,8 +63,8 @@ def ls(addresses: tuple[str, ...], store: str) -> None:
         digest = "cannot be read" if one.fault else str(one.digest or "")[:12]
         shown.add_row(one.address, samples, _size(one.size), *features, digest)
     console.say(f"{store}: {opened.geometry}, {_size(sum(e.size + e.features for e in entries))}")
-    console.out.print(shown)
-    strays = listing(opened.root).strays
+    console.show(shown)
+    strays = listed.strays
     for one in entries:
         if one.fault:
             console.say(f"fault: {one.fault}")

@@ -95,19 +95,23 @@ class LocalPath(PosixPath):
 
         Raises StoreError for a folder that cannot be read.
         """
-        pending = [self]
+        for name, size in self.sizes():
+            yield type(self)(name), size
+
+    def sizes(self) -> Iterator[tuple[str, int]]:
+        """Yield what `files` does, by name: a path of each would take longer than its size."""
+        pending = [str(self)]
         while pending:
             folder = pending.pop()
             try:
                 with os.scandir(folder) as entries:
                     for entry in entries:
-                        path = folder / entry.name
                         if entry.is_dir(follow_symlinks=False):
-                            pending.append(path)
+                            pending.append(entry.path)
                         elif entry.is_file(follow_symlinks=False):
-                            yield path, entry.stat().st_size
+                            yield entry.path, entry.stat().st_size
                         else:  # a link, a pipe
-                            yield path, 0
+                            yield entry.path, 0
             except FileNotFoundError:
                 continue
             except OSError as error:
@@ -147,7 +151,7 @@ class LocalPath(PosixPath):
         """Delete the temporary files that killed processes of this host left below the folder."""
         for path in self.rglob(f".*.{socket.gethostname()}.*.partial"):
             process = path.name.rsplit(".", 2)[1]
-            if process.isdecimal() and not _alive(int(process)):
+            if process.isdecimal() and not is_alive(int(process)):
                 path.unlink(missing_ok=True)
 
     @contextmanager
@@ -165,7 +169,8 @@ class LocalPath(PosixPath):
             raise StoreError(f"cannot write {self}: {error.strerror or error}.") from error
 
 
-def _alive(process: int) -> bool:
+def is_alive(process: int) -> bool:
+    """Say whether there is a process of this number on this host."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from synth_store.errors import MoreThanHeld
 from synth_store.fetching import held
+from synth_store.listing import Listing, listing
 from synth_store.metadata import Json
 from synth_store.places import Place
 from synth_store.reader import Normals, StoredSet
@@ -19,22 +20,23 @@ FEATURES = "features"
 """The folder beside a set's arrays that holds what was derived of it."""
 
 
-def select(store: SynthStore, addresses: Iterable[str] = ()) -> list[tuple[StoreKey, str]]:
+def select(
+    store: SynthStore, addresses: Iterable[str] = (), listed: Listing | None = None
+) -> list[tuple[StoreKey, str]]:
     """Return key and category of the sets below the addresses, sorted; of all sets for none.
 
+    listed: what stands in the store, where that is known.
     Raises StoreError for an address with nothing below it, naming what is there.
     """
-    every = store.sets()
+    every = store.sets() if listed is None else listed.sets
     asked = list(addresses)
     chosen = set()
     for address in asked:
         parts = address.strip("/").split("/")
         found = [(k, c) for k, c in every if [*str(k).split("/"), c][: len(parts)] == parts]
         if not found:
-            listed = ", ".join(dict.fromkeys(str(k) for k, _ in every)) or "no set"
-            raise StoreError(
-                f"{address} is not in the store at {store.root}, which holds {listed}."
-            )
+            names = ", ".join(dict.fromkeys(str(k) for k, _ in every)) or "no set"
+            raise StoreError(f"{address} is not in the store at {store.root}, which holds {names}.")
         chosen.update(found)
     return [stored for stored in every if stored in chosen or not asked]
 
@@ -57,14 +59,17 @@ class StoreEntry:
     fault: str | None = None
 
 
-def contents(store: SynthStore, addresses: Sequence[str] = ()) -> list[StoreEntry]:
+def contents(
+    store: SynthStore, addresses: Sequence[str] = (), listed: Listing | None = None
+) -> list[StoreEntry]:
     """Return the sets below the addresses; for none all that is stored, normals first.
 
-    One that is damaged stands there with its fault. Raises StoreError for an address with nothing
-    below it.
+    listed: what stands in the store, where that is known. One that is damaged stands there with its
+    fault. Raises StoreError for an address with nothing below it.
     """
-    sets, entries = select(store, addresses), []
-    for dataset, category in () if addresses else store.stored_normals():
+    listed = listing(store.root) if listed is None else listed
+    sets, entries = select(store, addresses, listed), []
+    for dataset, category in () if addresses else listed.normals:
         folder, address = store.normals_folder(dataset, category), f"{dataset}/normal/{category}"
         entries.append(_entry(address, folder, read_normals))
     for key, category in sets:
@@ -87,8 +92,8 @@ def _sizes(folder: Place) -> tuple[int, int]:
     """Return the bytes of what stands in a category's folder: its own, and of its features."""
     own = derived = 0
     beside = f"{folder / FEATURES}/"
-    for path, size in folder.files():
-        if str(path).startswith(beside):
+    for name, size in folder.sizes():
+        if name.startswith(beside):
             derived += size
         else:
             own += size
@@ -97,7 +102,7 @@ def _sizes(folder: Place) -> tuple[int, int]:
 
 def bytes_on_disk(folder: Place) -> int:
     """Return how many bytes the files below a folder hold."""
-    return sum(size for _, size in folder.files())
+    return sum(size for _, size in folder.sizes())
 
 
 def refuse_refetching(read: Sequence[Normals | StoredSet]) -> None:

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import reprlib
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
 from difflib import get_close_matches
@@ -23,6 +24,7 @@ from typing import (
     get_type_hints,
 )
 
+from synth_store.local import is_alive
 from synth_store.types import UserError
 
 if TYPE_CHECKING:
@@ -43,9 +45,10 @@ def into_place(path: Path, content: str | bytes | Callable[[Path], object]) -> N
     content: text, written as UTF-8, bytes, or what writes a file of the name that it is given.
     Raises UserError naming the file when the disk is full or refuses.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.{_HOST}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        remove_abandoned(path.parent)
         try:
             if callable(content):
                 content(part)
@@ -56,6 +59,23 @@ def into_place(path: Path, content: str | bytes | Callable[[Path], object]) -> N
             part.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}.") from error
+
+
+_HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
+"""Names this host in few bytes: of others nobody here knows which processes live."""
+_looked: set[tuple[int, Path]] = set()
+"""The folders in which a process has looked for what killed ones left."""
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Delete the parts that killed processes of this host left in a folder, once in a process."""
+    if (os.getpid(), folder) in _looked:
+        return
+    _looked.add((os.getpid(), folder))
+    for part in folder.glob(f".*.{_HOST}.*.part"):
+        process = part.name.rsplit(".", 2)[1]
+        if process.isdecimal() and not is_alive(int(process)):
+            part.unlink(missing_ok=True)
 
 
 def json_text(value: Any, *, ascii_only: bool = False) -> str:

@@ -128,7 +128,7 @@ def _commands(folder: Path) -> dict[str, Command]:
             2,
         ),
         "store copy": Command("store copy asbench-store other", _written("other"), 4),
-        "store rm": Command("store rm photos/cutout photos/cutpaste/1", _stored, 3),
+        "store rm": Command("store rm photos/cutpaste", _stored, 3),
         "store export": Command("store export photos/cutpaste/0 --out png", _written("png"), 2),
         "generate --replace": Command(
             f"{GENERATE} --method cutpaste --seed 0 -n 300 --replace", _stored, 3
