@@ -15,7 +15,7 @@ from synth_store.features import SHARD, FeatureArrays
 from synth_store.listing import NOT_OURS, listing
 from synth_store.metadata import encode, group
 from synth_store.places import Place, below, writable
-from synth_store.reader import ShardedArray, array_metadata
+from synth_store.reader import Normals, ShardedArray, array_metadata
 from synth_store.selection import FEATURES
 from synth_store.shards import Shard, vector_metadata
 from synth_store.store import SynthStore
@@ -59,7 +59,7 @@ def verify_normals(
     folder = store.normals_folder(dataset, category)
     fetching.held.forget()
     try:
-        normals = store.normals(dataset, category)
+        normals = Normals(folder, store.geometry)  # what others hold mapped may be of before
     except StoreError as error:
         return [Fault(folder / "zarr.json", str(error))]
     count = len(normals.ids)
