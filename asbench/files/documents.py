@@ -45,7 +45,7 @@ def into_place(path: Path, content: str | bytes | Callable[[Path], object]) -> N
     content: text, written as UTF-8, bytes, or what writes a file of the name that it is given.
     Raises UserError naming the file when the disk is full or refuses.
     """
-    part = path.with_name(f".{path.name}.{_HOST}.{os.getpid()}.part")
+    part = path.with_name(f".{_short(path.name)}.{_HOST}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_abandoned(path.parent)
@@ -65,6 +65,12 @@ _HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
 """Names this host in few bytes: of others nobody here knows which processes live."""
 _looked: set[tuple[int, Path]] = set()
 """The folders in which a process has looked for what killed ones left."""
+
+
+def _short(name: str) -> str:
+    """Return a file's name, or where more would not fit behind it a digest of it."""
+    encoded = os.fsencode(name)
+    return name if len(encoded) < 200 else hashlib.sha256(encoded).hexdigest()[:16]
 
 
 def remove_abandoned(folder: Path) -> None:
