@@ -105,16 +105,23 @@ def read(name_or_path: str | Path) -> Study:
 
 def _find(name_or_path: str | Path) -> Path:
     path = Path(name_or_path)
-    if path.is_file():
+    if _is_file(path):
         return path
     plain = str(name_or_path).removesuffix(".yaml")
     if plain in shipped():
         return SHIPPED / f"{plain}.yaml"
     near = difflib.get_close_matches(plain, shipped(), n=2, cutoff=0.5) or shipped()
     raise UserError(
-        f"study {str(name_or_path)!r} is neither a file nor one that ships with ASBench: those are "
+        f"study {schema.said(str(name_or_path))} is neither a file nor one that ships with ASBench: those are "
         f"{', '.join(near)} (`asbench study ls`)."
     )
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that no file can have
+        return False
 
 
 def _document(path: Path, text: str, seen: Sequence[Path]) -> tuple[dict[str, Any], list[str]]:
@@ -125,7 +132,7 @@ def _document(path: Path, text: str, seen: Sequence[Path]) -> tuple[dict[str, An
     if other is None:
         return document, faults
     beside = path.parent / str(other)
-    base = beside if beside.is_file() else _find(str(other))
+    base = beside if _is_file(beside) else _find(str(other))
     if base.resolve() in seen:
         raise UserError(f"{path} extends {other}, which extends {path} in turn: drop one of them.")
     under, faults = _document(base, read_text(base), (*seen, path.resolve()))

@@ -67,7 +67,7 @@ class Tally:
 
     def table(self) -> str:
         """Return the counts as lines, the sum last."""
-        widths = (22, 22, *(10 for _ in OUTCOMES), 8)
+        widths = (26, 22, *(10 for _ in OUTCOMES), 8)
         lines = [("fault", "read by", *OUTCOMES, "cases")]
         for (kind, reader), counts in sorted(self.counts.items()):
             numbers = [str(counts[o] or "") for o in OUTCOMES]

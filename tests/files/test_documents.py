@@ -320,3 +320,17 @@ def test_pydantic_is_not_imported_before_a_record_is_read() -> None:
     code = "import sys, asbench, cli.main, asbench.results, asbench.study.record; "
     code += "sys.exit('pydantic' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path) -> None:
+    """Of this host's dead processes, and of no one else's."""
+    killed = (
+        "import os, sys; from pathlib import Path; from asbench.files.documents import into_place"
+    )
+    killed += "; into_place(Path(sys.argv[1]), lambda part: (part.write_text('half'), os._exit(9)))"
+    for name in ("a.txt", "x" * 250 + ".txt"):
+        subprocess.run([sys.executable, "-c", killed, tmp_path / name], check=False)
+    (tmp_path / ".b.txt.000000.1.part").write_text("of another host")
+    assert len(list(tmp_path.iterdir())) == 2  # the second has cleared the first away
+    into_place(tmp_path / "c.txt", "whole")
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".b.txt.000000.1.part", "c.txt"]
