@@ -16,6 +16,7 @@ from asbench.detectors import build, resolve
 from asbench.evaluation.photographs import predict_photograph
 from asbench.evaluation.thresholds import Rule
 from asbench.files.images import read_image
+from asbench.files.sums import check
 from asbench.nets.detector import Detector
 from asbench.nets.device import find_device
 from asbench.nets.weights import load_weights
@@ -85,6 +86,7 @@ class Trained:
                 f"{weights} is missing, and with it what run {self.id} learnt: delete the folder "
                 f"{self.folder} and run its `asbench train` again."
             )
+        check(weights, f"delete the folder {self.folder} and train again", of=f"run {self.id}")
         load_weights(model, weights)
         return model.to(self.device).eval()
 

@@ -13,8 +13,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from asbench.files.csv_cells import cell, uncell
 from asbench.files.documents import damaged, into_place
+from asbench.results.images import read_lines
 from asbench.results.run import AGAIN
+from synth_store.types import UserError
 
 TABLE = "kept_out.csv"
 
@@ -71,7 +74,7 @@ def write_kept_out(folder: Path, rows: Iterable[KeptRow]) -> None:
         with part.open("w", encoding="utf-8", newline="") as file:
             lines = csv.writer(file, lineterminator="\n")
             lines.writerow(f.name for f in fields(KeptRow))
-            lines.writerows([r.id, r.label, r.trained, repr(float(r.score))] for r in rows)
+            lines.writerows([cell(r.id), r.label, r.trained, repr(float(r.score))] for r in rows)
 
     into_place(folder / TABLE, write)
 
@@ -85,11 +88,13 @@ def read_kept_out(folder: Path, *, bounded: bool = False) -> KeptOut | None:
     if not path.exists():
         return None
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with read_lines(path) as file:
             rows = [
-                KeptRow(r["id"], int(r["label"]), int(r["trained"]), float(r["score"]))
+                KeptRow(uncell(r["id"]), int(r["label"]), int(r["trained"]), float(r["score"]))
                 for r in csv.DictReader(file)
             ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except UserError:
+        raise
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
         raise damaged(path, error, AGAIN) from error
     return KeptOut.from_rows(rows, bounded=bounded)

@@ -235,6 +235,7 @@ def record(
     results.write_table(folder, table(scores))
     results.write_kept_out(folder, rows)
     results.write_gallery(folder, plan.test.gallery(scores))
+    results.write_digests(folder, run)
     results.save(run, folder)
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)
 

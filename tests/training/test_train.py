@@ -102,6 +102,7 @@ def test_the_record_is_complete_and_reads_back(one: Trained) -> None:
     assert record == one.run
     assert record.id == one.folder.name
     assert sorted(p.name for p in one.folder.iterdir()) == [
+        "SHA256SUMS",
         "gallery.npz",
         "kept_out.csv",
         "model.safetensors",
