@@ -112,8 +112,8 @@ def _find(name_or_path: str | Path) -> Path:
         return SHIPPED / f"{plain}.yaml"
     near = difflib.get_close_matches(plain, shipped(), n=2, cutoff=0.5) or shipped()
     raise UserError(
-        f"study {schema.said(str(name_or_path))} is neither a file nor one that ships with ASBench: those are "
-        f"{', '.join(near)} (`asbench study ls`)."
+        f"study {schema.said(str(name_or_path))} is neither a file nor one that ships with "
+        f"ASBench: those are {', '.join(near)} (`asbench study ls`)."
     )
 
 
