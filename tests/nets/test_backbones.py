@@ -12,9 +12,10 @@ from torchvision import models
 from torchvision.models.feature_extraction import create_feature_extractor
 from torchvision.transforms.v2.functional import normalize
 
-from asbench.nets.backbones import KINDS, STRIDES, TAKEN, Frozen
+from asbench.nets.backbones import KINDS, TAKEN, Frozen
 from asbench.nets.lite0 import TO_STRIDE_16, Lite0, folded
 from asbench.nets.pretrained import SOURCES, find_pretrained, read
+from asbench.nets.timm_levels import STRIDES
 from synth_store.types import UserError
 
 SIZES = ((64, 64), (96, 64), (75, 50))

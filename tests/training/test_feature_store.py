@@ -22,8 +22,9 @@ from asbench.evaluation.trained import Trained
 from asbench.generation import generate as generation
 from asbench.generation.generate import generate
 from asbench.nets.features import TOGETHER, FeatureDetector
-from asbench.training import feature_store
+from asbench.training import feature_sampler, feature_store, sampler
 from asbench.training import plan as planning
+from asbench.training.feature_sampler import Streamed
 from asbench.training.feature_store import FeatureStore, looked_at
 from asbench.training.train import train
 from asbench.types import Interrupted
@@ -280,6 +281,33 @@ def test_a_run_is_the_same_from_kept_and_from_fresh_features(
     for read in (results.read_table, results.read_kept_out):
         first_rows, *others = (str(read(run.folder)) for run in (first, second, fresh))
         assert others == [first_rows] * 2  # as text, for nan is not nan
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_a_run_is_the_same_from_features_that_do_not_fit_in_memory(
+    made: Path, tmp_path: Path, looked: list[int], monkeypatch: pytest.MonkeyPatch, keeps: bool
+) -> None:
+    held = trained(made, tmp_path / "held", steps=6)
+    streams: list[Streamed] = []
+
+    class Watched(Streamed):
+        def __init__(self, *told: Any) -> None:
+            super().__init__(*told)
+            streams.append(self)
+
+    monkeypatch.setattr(sampler, "_memory", lambda _: 0)
+    monkeypatch.setattr(feature_sampler, "Streamed", Watched)
+    looked.clear()
+    if keeps:
+        streamed = trained(made, tmp_path / "streamed", steps=6)
+        assert looked == []
+    else:
+        for path in made.rglob(FEATURES):
+            shutil.rmtree(path)
+        with unkept():
+            streamed = trained(made, tmp_path / "streamed", steps=6)
+    assert len(streams) == 1
+    assert outcome(held) == outcome(streamed)
 
 
 @pytest.mark.slow
