@@ -21,6 +21,11 @@ from synth_store.types import UserError
 
 RANDOM = "random"
 """In place of a backbone's name: EfficientNet-Lite0 with weights that nobody trained."""
+NAMES = (
+    "Frozen network: `lite0`, `resnet18`, `wide_resnet50_2`, `timm:NAME`; or `random`. "
+    "`/32` behind it keeps 32 channels a level."
+)
+"""What `backbone_name` may be, as its doc."""
 SOME = 64
 """Images whose gathered features are in float32 at once."""
 CELL, COARSE = 8, 16

@@ -7,6 +7,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -341,3 +342,38 @@ def test_the_key_names_the_weights_that_were_given(made: Path) -> None:
     FeatureStore(SynthStore.open(made), detector).of(cutout(made), [0])
     (entry,) = entries(SynthStore.open(made), cutout(made).folder)
     assert entry.name == f"lite0-{given.digest[:12]}"
+
+
+@pytest.mark.skipif(
+    find_spec("timm") is None, reason="needs the extra timm: pip install 'asbench[timm]'"
+)
+def test_a_run_on_a_network_of_timms_needs_its_weights_once(made: Path, tmp_path: Path) -> None:
+    import timm
+
+    torch.manual_seed(0)
+    path = tmp_path / "any.pth"
+    torch.save(timm.create_model("test_resnet", pretrained=False).state_dict(), path)
+    runs = {}
+    for name in ("timm:test_resnet", "timm:test_resnet/8"):
+        told = {"remembered": 20, "width": 8, "backbone_name": name}
+        runs[name] = trained(
+            made,
+            tmp_path / "runs",
+            detector="memory",
+            settings=told,
+            weights={"timm:test_resnet": path},
+            steps=2,
+        )
+    path.unlink()
+    whole, fewer = runs.values()
+    assert whole.run.environment["pretrained"]["timm"] == timm.__version__
+    assert whole.run.decides["weights"] == fewer.run.decides["weights"]
+    assert whole.run.decides != fewer.run.decides
+    names = [entry.name for entry in entries(SynthStore.open(made), cutout(made).folder)]
+    assert {name.rpartition("-")[0] for name in names} == {
+        "timm-test_resnet",
+        "timm-test_resnet-8",
+    }
+    stored = cutout(made)
+    for run in runs.values():
+        assert run.predict(stored[0].image).map.shape == (32, 32)
