@@ -5,7 +5,7 @@ SETUP  := .venv/.installed
 UV     := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check format quick test bench docs golden clean
+.PHONY: help setup demo check format quick test bench faults docs golden clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -46,6 +46,9 @@ test: $(SETUP) ## every test that needs no GPU and no downloaded data
 
 bench: $(SETUP) ## ratios against named baselines, measured in this run
 	$(BIN)/python -m tests.benchmarks
+
+faults: $(SETUP) ## faults injected, counted: damage, kills, full disks, odd files; minutes, half an hour with ARGS=--long
+	nice $(BIN)/python -m tests.faults $(ARGS)
 
 docs: $(SETUP) ## write the reference pages from the code
 	$(BIN)/python -m docs.build

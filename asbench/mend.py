@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from asbench.settings import STORE, VISIBLE, WHERE
-from synth_store import StoreKey, errors
+from synth_store import StoreError, StoreKey, errors
 from synth_store import SynthStore as SynthStore
 
 
@@ -29,10 +29,10 @@ def regenerate_command(
     it in a folder and copies that there.
     """
     options: list[str] = []
-    if store.has(key, category):
-        begun = store.attributes(key, category)
-        options = list(begun["record"].get("options", []))
-        origin = origin or begun["record"].get("origin")
+    begun = _begun(store, key, category)
+    if begun is not None:
+        options = list(begun.get("record", {}).get("options", []))
+        origin = origin or begun.get("record", {}).get("origin")
         count = count or begun["target"]
         options += _rules(begun)
     words = ["asbench", "generate", *([] if store.remote else ["--store", str(store.root)])]
@@ -40,6 +40,17 @@ def regenerate_command(
     words += ["--category", category, "--method", key.method, *options, "--seed", str(key.seed)]
     line = shlex.join([*words, *([] if count is None else ["-n", str(count)])])
     return f"{line} && {_copy(STORE, str(store.root))}" if store.remote else line
+
+
+def _begun(store: errors.Store, key: StoreKey, category: str) -> Mapping[str, Any] | None:
+    """Return what is recorded of a set; None where there is none, or what stands there is damaged.
+
+    What is another's says nothing of the set that belongs there.
+    """
+    try:
+        return store.attributes(key, category) if store.has(key, category) else None
+    except StoreError:
+        return None
 
 
 def _rules(begun: Mapping[str, Any]) -> list[str]:
@@ -51,7 +62,7 @@ def _rules(begun: Mapping[str, Any]) -> list[str]:
         return []
     times = begun.get("visible", {}).get("times", 0)
     visible = ["--visible", f"{times:g}"] if times != VISIBLE else []
-    where = begun["record"].get("where", "as-published")
+    where = begun.get("record", {}).get("where", "as-published")
     return visible + (["--where", where] if where != WHERE else [])
 
 
@@ -100,6 +111,16 @@ def advice(refusal: errors.Refusal) -> str:
             )
         case errors.MissingSet(store, key, category):
             return f": make it with `{regenerate_command(store, key, category)}`."
+        case errors.OtherAddress(root, address):
+            at = ["--store", str(root)]
+            if address.split("/")[1] == "normal":
+                line = shlex.join(["asbench", "store", "verify", "--discard", *at])
+                return f": move it back, or remove it with `{line}` and generate it again."
+            line = shlex.join(["asbench", "store", "rm", *at, address])
+            return (
+                f": move it back, remove it with `{line}`, or render what belongs there with "
+                "`asbench generate --replace`."
+            )
         case errors.UnfinishedSet(store, key, category):
             return f": finish it with `{regenerate_command(store, key, category)}`."
         case errors.NormalsByThemselves():

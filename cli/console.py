@@ -28,11 +28,14 @@ from rich.text import Text
 
 from asbench.progress import Progress as Callback
 from asbench.progress import Watch
+from cli.printable import printable
 
 QUIET_SECONDS = 10.0
 """How often progress is written where no terminal can redraw a bar."""
 PIPED_WIDTH = 1000
 """Columns where there is no terminal and COLUMNS is not set: programs read lines, not folds."""
+MANY = 300
+"""Rows up to which a table is laid out for the width of the terminal."""
 HEADS = {
     "image_auroc": "I-AUROC",
     "image_ap": "I-AP",
@@ -50,7 +53,7 @@ class _Plain(Table):
     """A table whose cells are shown as they are: a name with [brackets] is no markup."""
 
     def add_row(self, *cells: RenderableType | None, **settings: Any) -> None:
-        plain = (Text(cell) if isinstance(cell, str) else cell for cell in cells)
+        plain = (Text(printable(cell)) if isinstance(cell, str) else cell for cell in cells)
         super().add_row(*plain, **settings)
 
 
@@ -68,6 +71,22 @@ def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
     return made
 
 
+def show(table: Table) -> None:
+    """Print a table; one of very many rows as plain lines, which takes a fifth of the time."""
+    if table.row_count <= MANY:
+        out.print(table)
+        return
+    columns = [[str(column.header), *map(str, column.cells)] for column in table.columns]
+    widths = [max(map(len, cells)) for cells in columns]
+    right = [column.justify == "right" for column in table.columns]
+    for row in zip(*columns, strict=True):
+        cells = [
+            cell.rjust(width) if flush else cell.ljust(width)
+            for cell, width, flush in zip(row, widths, right, strict=True)
+        ]
+        print(" ".join(cells).rstrip())
+
+
 def metrics(scores: Mapping[str, float]) -> list[str]:
     """Return the cells of a row of metrics, in the order of HEADS."""
     return [f"{scores[name]:.3f}" for name in HEADS]
@@ -75,7 +94,7 @@ def metrics(scores: Mapping[str, float]) -> list[str]:
 
 def say(text: str) -> None:
     """Print a line as it is: no markup, no wrapping."""
-    out.print(text, markup=False, soft_wrap=True)
+    out.print(printable(text), markup=False, soft_wrap=True)
 
 
 def next_step(*commands: str) -> None:
@@ -131,7 +150,9 @@ class _Bars:
 
     def __call__(self, what: str, done: int, total: int) -> None:
         if what not in self.tasks:
-            self.tasks[what] = self.bars.add_task(what, total=total, completed=done, note="")
+            self.tasks[what] = self.bars.add_task(
+                printable(what), total=total, completed=done, note=""
+            )
             self.done[what] = done
         if done < self.done[what]:  # the next of the same name: its pace is its own
             self.bars.reset(self.tasks[what], total=total, completed=done)
@@ -183,4 +204,5 @@ class _Lines:
                 rate = (done - before) / (now - start)
                 left = timedelta(seconds=round((total - done) / rate))
                 pace = f", {rate:.3g}/s, {left} left"
-            print(f"{what}: {done} of {total}{pace}{note}", file=sys.stderr, flush=True)
+            line = printable(f"{what}: {done} of {total}{pace}{note}")
+            print(line, file=sys.stderr, flush=True)

@@ -9,6 +9,7 @@ import sys
 
 import click
 
+from cli.printable import printable
 from cli.stopping import left_by
 
 SECTIONS: dict[str, dict[str, str]] = {
@@ -118,7 +119,9 @@ def _status(given: list[str], debug: bool) -> int:
     try:
         status: object = asbench.main(given, prog_name="asbench", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        said = io.StringIO()
+        error.show(said)
+        click.echo(printable(said.getvalue()), nl=False, err=True)
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         _say(f"interrupted: {left_by(given)}.")
@@ -152,4 +155,4 @@ def _explained(error: Exception) -> str | None:
 
 
 def _say(text: str) -> None:
-    click.echo(text, err=True)
+    click.echo(printable(text), err=True)

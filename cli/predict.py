@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from cli import options
+from cli.printable import printable
 
 SHOWN = 20
 """Rows printed; the table that is written has all."""
@@ -73,7 +74,7 @@ def command(
             console.say(f"{flagged} of {len(said.rows)} are anomalous by it")
         console.next_step(f"look at the heat maps in {out}")
     for error in said.unusable[:SHOWN]:
-        click.echo(f"error: {error}", err=True)
+        click.echo(printable(f"error: {error}"), err=True)
     if said.unusable:
         scored = {Path(row.image) for row in said.rows}
         files = len(scored.union(error.path for error in said.unusable))

@@ -21,8 +21,7 @@ LEFT = {
     "generate": f"what was stored until now stays; {GOES_ON}",
     "preview": f"no sheet was written; {ANEW}",
     "store copy": f"what was copied until now stays; {GOES_ON}",
-    "store export": "what was written until now stays, the last category in part: remove it before "
-    "the same command",
+    "store export": f"the categories written until now stay; {GOES_ON}",
     "store info": "nothing was changed",
     "store ls": "nothing was changed",
     "store rm": "what was removed is gone; `asbench store ls` shows what is still there",

@@ -39,14 +39,20 @@ def _next(store: str, *lines: tuple[str, ...]) -> None:
 @ADDRESS
 @options.store
 def ls(addresses: tuple[str, ...], store: str) -> None:
-    """List sets with their samples, size on disk and digest."""
+    """List sets with their samples, size on disk and digest.
+
+    What is damaged, or not the store's, is named below. The exit status is 1 if anything could not
+    be read.
+    """
     from asbench import SynthStore
     from cli import console
-    from synth_store.selection import bytes_on_disk, contents
+    from synth_store.listing import listing
+    from synth_store.selection import contents
 
     opened = SynthStore.open(store)
     shown = console.table("set", "samples", "size", right=("samples", "size"))
-    entries = contents(opened, addresses)
+    listed = listing(opened.root)
+    entries = contents(opened, addresses, listed)
     featured = any(one.features for one in entries)
     if featured:
         shown.add_column("features", justify="right")
@@ -54,12 +60,20 @@ def ls(addresses: tuple[str, ...], store: str) -> None:
     for one in entries:
         samples = str(one.count) if one.count == one.target else f"{one.count} of {one.target}"
         features = [_size(one.features) if one.features else ""] if featured else []
-        digest = str(one.digest or "")[:12]
+        digest = "cannot be read" if one.fault else str(one.digest or "")[:12]
         shown.add_row(one.address, samples, _size(one.size), *features, digest)
-    console.say(f"{store}: {opened.geometry}, {_size(bytes_on_disk(opened.root))}")
-    console.out.print(shown)
+    console.say(f"{store}: {opened.geometry}, {_size(sum(e.size + e.features for e in entries))}")
+    console.show(shown)
+    strays = listed.strays
+    for one in entries:
+        if one.fault:
+            console.say(f"fault: {one.fault}")
+    for stray in strays:
+        console.say(f"{'fault' if stray.unseen else 'note'}: {stray}")
     sets = [one.address.rpartition("/")[0] for one in entries if "/normal/" not in one.address]
     _next(store, *(("store", "info", key) for key in sets[:1]), ("store", "verify"))
+    if any(one.fault for one in entries) or any(stray.unseen for stray in strays):
+        raise click.exceptions.Exit(1)
 
 
 @command.command(
@@ -131,13 +145,21 @@ def verify(
             opened, addresses, count=recompute, discard=discard, fits=fits, progress=bars
         )
     for address, gone in verification.discarded.items():
-        console.say(f"{address}: {gone} damaged shards deleted")
+        what = "all of it" if gone is None else f"{gone} damaged shards"
+        console.say(f"{address}: {what} deleted")
     for address in verification.dropped:
         console.say(f"{address}: its features dropped; the next training computes them anew")
     for address, again in verification.again.items():
         console.say(f"{address}: {again}")
         for change in again.versions:
             console.say(f"  {change}")
+    if verification.without_address:
+        first, more = verification.without_address[0], len(verification.without_address) - 1
+        others = f" and {more} more" if more else ""
+        console.say(
+            f"{first}{others}: written by a release that recorded no address, so only the folder "
+            "says which seed and category it is; --recompute tells"
+        )
     for fault in verification.faults:
         console.say(f"fault: {fault}")
     console.say(f"{verification.sets} sets verified, {len(verification.faults)} faults")
@@ -206,10 +228,13 @@ def copy(source: str, target: str, addresses: tuple[str, ...], replace: bool) ->
     from asbench import SynthStore
     from cli import console
     from synth_store.copying import copy_store
+    from synth_store.listing import listing
 
     opened = SynthStore.open(source)
     with console.progress() as bars:
         copied = copy_store(opened, target, addresses, replace=replace, progress=bars)
+    for stray in listing(opened.root).strays:
+        console.say(f"not copied: {stray}")
     for one in copied:
         said = "stands there" if one.stood else f"{_size(one.sent)} written"
         console.say(f"{one.address}: {one.samples} images, {said}")

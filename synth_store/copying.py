@@ -17,13 +17,15 @@ from pathlib import Path
 import numpy as np
 
 from synth_store.digest import combine, image_digest, sample_digest
-from synth_store.errors import DamagedSource, NormalsAtTarget, PixelsAtTarget
+from synth_store.errors import DamagedSource, NormalsAtTarget, OtherAddress, PixelsAtTarget
 from synth_store.fetching import ahead
 from synth_store.identity import refuse_other_identity, refuse_other_versions
+from synth_store.local import LocalPath
 from synth_store.metadata import Json, attributes_in, encode, group
-from synth_store.places import Place, below, place
-from synth_store.reader import Normals, ShardedArray, StoredSet
+from synth_store.places import Place, below, place, writable
+from synth_store.reader import Normals, ShardedArray, StoredSet, array_metadata
 from synth_store.selection import select
+from synth_store.shards import vector_metadata
 from synth_store.store import SynthStore
 from synth_store.types import StoreError
 
@@ -108,9 +110,10 @@ class _Copying:
 
     def run(self, *, replace: bool) -> Copied:
         count = len(self.source)
-        mine = (self.source.folder / "zarr.json").read_bytes()
+        mine = _read(self.source.folder / "zarr.json")
         if attributes_in(mine, self.source.folder / "zarr.json") != self.source.attributes:
             raise self._changed(self.source.folder)
+        self._refuse_links()
         there = _bytes(self.folder / "zarr.json")
         if there == mine:
             return Copied(self.address, count, 0, stood=True)
@@ -124,13 +127,24 @@ class _Copying:
         digest = self._shards(None if replace else before)
         if digest != self.source.attributes["digest"]:
             raise DamagedSource(self.source.folder)
-        if _bytes(self.source.folder / "zarr.json") != mine:
+        if _read(self.source.folder / "zarr.json") != mine:
             raise self._changed(self.source.folder)
         with self.root.locked():
             if _bytes(self.folder / "zarr.json") != begun:
                 raise self._changed(self.folder)
             (self.folder / "zarr.json").write(mine)
         return Copied(self.address, count, sum(self.sent), stood=False)
+
+    def _refuse_links(self) -> None:
+        """Raise StoreError where writing would lead out of the store that is copied to."""
+        if isinstance(self.folder, LocalPath):
+            (self.folder / "zarr.json").refuse_link_above(writable(self.root))
+            for path, _ in self.folder.files():
+                if path.is_symlink():
+                    raise StoreError(
+                        f"{path} is a link, and may lead out of the store: nothing is written "
+                        "there. Remove it, and copy again."
+                    )
 
     def _known(self, there: bytes | None) -> Json:
         """Return what stands at the target; an empty mapping where nothing does."""
@@ -141,6 +155,8 @@ class _Copying:
         here = self.source.attributes
         if not before:
             return False
+        if before.get("address", self.address) != self.address:
+            raise OtherAddress(self.root, self.address, str(before["address"]))
         if isinstance(self.source, StoredSet):
             own = {name: here[name] for name in here["identity"]}
             refuse_other_identity(self.address, before, own)
@@ -191,10 +207,12 @@ class _Copying:
                 raise StoreError(f"{self.source.foreground.folder} is damaged: verify the store.")
         elif before and before["count"] and combine(digests[: before["count"]]) != before["digest"]:
             raise PixelsAtTarget(self.folder, self.source.folder)
-        for path in self._metadata():
-            data = self.source.folder.joinpath(*below(path, self.folder)).read_bytes()
-            if _bytes(path) != data:
-                path.write(data)
+        for path, wanted in self._metadata():
+            here = self.source.folder.joinpath(*below(path, self.folder))
+            if _read(here) != wanted:
+                raise StoreError(f"{here} is damaged: verify the store.")
+            if _bytes(path) != wanted:
+                path.write(wanted)
         return combine(digests)
 
     def _say(self, done: int) -> None:
@@ -207,11 +225,15 @@ class _Copying:
         arrays = (self.source.mask, self.source.clean, self.source.image)
         return [array for array in arrays if array is not None]
 
-    def _metadata(self) -> list[Place]:
-        """Return the metadata of the arrays, at the target."""
-        names = [array.folder.name for array in self._arrays()]
-        names += ["source"] if isinstance(self.source, StoredSet) else []
-        return [self.folder / name / "zarr.json" for name in names]
+    def _metadata(self) -> list[tuple[Place, bytes]]:
+        """Return the files of the arrays' metadata at the target, and what each must hold."""
+        count = len(self.source)
+        if isinstance(self.source, StoredSet):
+            count = self.source.attributes["target"]
+        wanted = {a.folder.name: array_metadata(a, count) for a in self._arrays()}
+        if isinstance(self.source, StoredSet):
+            wanted["source"] = encode(vector_metadata(count, self.source.image.capacity))
+        return [(self.folder / name / "zarr.json", data) for name, data in wanted.items()]
 
     def _calls(self, number: int) -> list[partial[None]]:
         """Return the calls that copy a shard's files; the last argument says where to."""
@@ -221,7 +243,7 @@ class _Copying:
             calls.append(partial(self._copy, partial(_stored, array, number), to))
         if isinstance(self.source, StoredSet):
             part = ("source", "c", str(number))
-            read = self.source.folder.joinpath(*part).read_bytes
+            read = partial(_read, self.source.folder.joinpath(*part))
             calls.append(partial(self._copy, read, self.folder.joinpath(*part)))
         return calls
 
@@ -243,6 +265,13 @@ def _stored(array: ShardedArray, number: int) -> bytes:
     return bytes(array.shard(number).data)
 
 
+def _read(path: Place) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
 def _digest(array: ShardedArray, index: int) -> bytes:
     pixels = np.empty(array.shape, array.dtype)
     array.read(index, pixels)
@@ -260,6 +289,8 @@ def _bytes(path: Place) -> bytes | None:
         return path.read_bytes()
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
 def _create(path: Place, data: bytes) -> bytes:

@@ -116,6 +116,16 @@ class MissingSet(Refusal):
 
 
 @dataclass(eq=False)
+class OtherAddress(Refusal):
+    """What stands in a place of the store was written for another: both by their address."""
+
+    root: Place
+    address: str
+    stored: str
+    words = "what stands at {address} is {stored}, copied or moved there"
+
+
+@dataclass(eq=False)
 class UnfinishedSet(Refusal):
     """A set holds fewer samples than intended: `count` of `target`."""
 

@@ -11,7 +11,6 @@ they are asked for. An item that nobody computed reads as NaN.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,13 +19,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from synth_store.labels import Owner
 from synth_store.local import LocalPath
-from synth_store.metadata import Json, encode, group, read_attributes, write_if_other
-from synth_store.places import Place, writable
+from synth_store.metadata import Json, encode, group, write_if_other
+from synth_store.places import Place, below, writable
 from synth_store.reader import ShardedArray, write_array
 from synth_store.removal import Removed
+from synth_store.schema import read_features
 from synth_store.selection import FEATURES, bytes_on_disk
-from synth_store.shards import Shard, encode_chunk, encode_shard
+from synth_store.shards import Shard, encode_chunk
 from synth_store.store import SynthStore
 from synth_store.types import StoreError, check_category
 
@@ -60,10 +61,11 @@ class FeatureArrays:
 
     def __init__(self, root: Place, folder: Place) -> None:
         self.root, self.folder = writable(root), writable(folder)
-        self.attributes: Json = read_attributes(folder)
+        self.attributes: Json = read_features(folder)
         self.count: int = self.attributes["of"]["count"]
+        owner = _owner(root, folder, self.attributes)
         self.arrays = {
-            level: ShardedArray(folder / level, SHARD, tuple(shape), np.float16)
+            level: ShardedArray(folder / level, SHARD, tuple(shape), np.float16, owner)
             for level, shape in self.attributes["levels"]
         }
 
@@ -93,7 +95,7 @@ class FeatureArrays:
         for level, array in self.arrays.items():
             if levels[level].shape != (len(self.images(number)), *array.shape):
                 raise ValueError(f"shard {number} got {levels[level].shape} for {array.shape}")
-            shards[level] = encode_shard([encode_chunk(one) for one in levels[level]], SHARD)
+            shards[level] = array.encode(number, [encode_chunk(one) for one in levels[level]])
         with self.root.locked():
             self._refuse_changed()
             if self.present(number) < len(self.images(number)):
@@ -120,7 +122,8 @@ class FeatureArrays:
         return out
 
     def _shard(self, level: str, number: int) -> Shard:
-        return Shard.map(writable(self.arrays[level].path(number)), SHARD)
+        array = self.arrays[level]
+        return Shard.map(writable(array.path(number)), SHARD, array.owner, array.label(number))
 
     def _refuse_changed(self) -> None:
         """Raise StoreError unless these are those that were opened, grown or not."""
@@ -164,6 +167,7 @@ def kept(
             return None
         attributes = {
             "kind": "features",
+            "address": _address(store.root, folder),
             "identity": dict(identity),
             "levels": [[level, list(shape)] for level, shape in levels.items()],
             "shard": SHARD,
@@ -176,7 +180,7 @@ def kept(
         with writable(store.root).locked():
             if _recorded(folder) != before:
                 continue  # another process was quicker
-            _begin(of, writable(folder), attributes, anew=not fits)
+            _begin(store.root, of, writable(folder), attributes, anew=not fits)
         return FeatureArrays(store.root, folder)
 
 
@@ -236,21 +240,29 @@ def remove_features(
             continue
         if not dry_run:
             with writable(store.root).locked():
-                drop(writable(folder))
+                drop(writable(store.root), writable(folder))
         yield Removed(address, size, whole=False)
 
 
-def drop(folder: LocalPath) -> None:
-    """Remove a folder of features; its metadata first, so that what a killed call leaves is none.
+def drop(root: LocalPath, folder: LocalPath) -> None:
+    """Remove a folder of features of the store at `root`, or the link to one.
 
     Raises StoreError where it cannot go.
     """
-    try:
-        for metadata in (*folder.glob("*/zarr.json"), folder / "zarr.json"):
-            metadata.unlink(missing_ok=True)
-        shutil.rmtree(folder)
-    except OSError as error:
-        raise StoreError(f"cannot remove {folder}: {error.strerror or error}.") from error
+    root = folder.parent if root is None else root
+    if folder.is_dir() and not folder.is_symlink():
+        for one in folder.iterdir():
+            if one.is_dir():
+                one.clear(root)
+    folder.clear(root)
+
+
+def _address(root: Place, folder: Place) -> str:
+    return "/".join(below(folder, root))
+
+
+def _owner(root: Place, folder: Place, attributes: Json) -> Owner:
+    return Owner.of(_address(root, folder), attributes)
 
 
 def _lies_below(address: str, asked: str) -> bool:
@@ -260,7 +272,7 @@ def _lies_below(address: str, asked: str) -> bool:
 def _recorded(folder: Place) -> Json | None:
     """Return the attributes of features; None where there are none, or only damaged ones."""
     try:
-        return read_attributes(folder)
+        return read_features(folder)
     except StoreError:
         return None
 
@@ -284,15 +296,16 @@ def _fits(
     return bool(count > of.count or of.first(count) == digest)
 
 
-def _begin(of: Pictured, folder: LocalPath, attributes: Json, *, anew: bool) -> None:
+def _begin(root: Place, of: Pictured, folder: LocalPath, attributes: Json, *, anew: bool) -> None:
     """Write the metadata of features, the group's last; the lock is held."""
     if not (of.folder / "zarr.json").exists():
         raise StoreError(f"{of.folder} was removed meanwhile.")
     if anew and folder.exists():
-        drop(folder)
+        drop(writable(root), folder)
     folder.remove_abandoned()
     write_if_other(of.folder / FEATURES / "zarr.json", encode(group()))
     for level, shape in attributes["levels"]:
-        array = ShardedArray(folder / level, SHARD, tuple(shape), np.float16)
+        owner = _owner(root, folder, attributes)
+        array = ShardedArray(folder / level, SHARD, tuple(shape), np.float16, owner)
         write_array(array, attributes["of"]["count"])
     (folder / "zarr.json").write(encode(group(attributes)))

@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock
 from typing import TypeVar
 
+from synth_store.labels import Owner
 from synth_store.remote import RemotePath
 from synth_store.shards import Shard
 
@@ -33,7 +34,9 @@ class FetchedShards:
         self._held = 0
         self._lock = Lock()
 
-    def __call__(self, path: RemotePath, capacity: int, version: Hashable) -> Shard:
+    def __call__(
+        self, path: RemotePath, capacity: int, version: Hashable, owner: Owner, label: bytes
+    ) -> Shard:
         """Return a shard, fetching it unless it is held.
 
         `version` is another where the set was written anew: its shards are then others too.
@@ -48,7 +51,7 @@ class FetchedShards:
         if known is not None:
             return known.result()
         try:
-            shard = Shard.fetch(path, capacity)
+            shard = Shard.fetch(path, capacity, owner, label)
         except BaseException as error:
             with self._lock:
                 del self._shards[key]

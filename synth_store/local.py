@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import socket
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager, suppress
+from errno import EINVAL
 from pathlib import PosixPath
-from typing import ClassVar, Self
+from stat import S_ISREG
+from typing import IO, ClassVar, Self
 
 from synth_store.types import StoreError
 
@@ -22,6 +25,19 @@ class LocalPath(PosixPath):
 
     __slots__ = ()
     remote: ClassVar[bool] = False
+
+    def plain(self) -> IO[bytes]:
+        """Open a file to be read; raises OSError for a pipe or device too, which could block."""
+        number = os.open(self, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        if not S_ISREG(os.fstat(number).st_mode):
+            os.close(number)
+            raise OSError(EINVAL, "it is no plain file", str(self))
+        return open(number, "rb")
+
+    def read_bytes(self) -> bytes:
+        """Return what the file holds; raises OSError for a pipe or device too."""
+        with self.plain() as file:
+            return file.read()
 
     def write(self, data: bytes) -> None:
         """Put the whole file in place, in place of one that is there; leaves nothing else behind.
@@ -43,18 +59,72 @@ class LocalPath(PosixPath):
         except OSError as error:
             raise StoreError(f"cannot remove {self}: {error.strerror or error}.") from error
 
+    def clear(self, root: Self) -> None:
+        """Delete a folder of the store at `root`, if it is there; of a link the link alone.
+
+        Its metadata goes first: killed halfway, what is left is no group. Raises StoreError for
+        what lies behind a link, which may lead out of the store, and for what cannot go.
+        """
+        self.refuse_link_above(root)
+        try:
+            if self.is_symlink():
+                self.unlink()
+            elif self.exists():
+                (self / "zarr.json").unlink(missing_ok=True)
+                shutil.rmtree(self)
+        except OSError as error:
+            raise StoreError(f"cannot remove {self}: {error.strerror or error}.") from error
+
+    def refuse_link_above(self, root: Self) -> None:
+        """Raise StoreError if a folder between the store at `root` and this place is a link.
+
+        Whatever is deleted there, or overwritten, may be no part of the store.
+        """
+        for above in self.parents:
+            if above == root or root not in above.parents:
+                return
+            if above.is_symlink():
+                raise StoreError(
+                    f"{self} lies behind the link {above}, which may lead out of the store: "
+                    "nothing is deleted or replaced there. Do it where the link leads, or remove "
+                    "the link."
+                )
+
     def files(self) -> Iterator[tuple[Self, int]]:
-        """Yield every file below with its size in bytes."""
-        for path in self.rglob("*"):
-            if path.is_file():
-                yield path, path.stat().st_size
+        """Yield every file below with its size in bytes; links to folders are not followed.
+
+        Raises StoreError for a folder that cannot be read.
+        """
+        for name, size in self.sizes():
+            yield type(self)(name), size
+
+    def sizes(self) -> Iterator[tuple[str, int]]:
+        """Yield what `files` does, by name: a path of each would take longer than its size."""
+        pending = [str(self)]
+        while pending:
+            folder = pending.pop()
+            try:
+                with os.scandir(folder) as entries:
+                    for entry in entries:
+                        if entry.is_dir(follow_symlinks=False):
+                            pending.append(entry.path)
+                        elif entry.is_file(follow_symlinks=False):
+                            yield entry.path, entry.stat().st_size
+                        else:  # a link, a pipe
+                            yield entry.path, 0
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise StoreError(f"{folder} cannot be read: {error.strerror or error}.") from error
 
     def state(self) -> Hashable | None:
         """Return what is another when the file was written anew; None where there is none."""
         try:
             return self.stat().st_mtime_ns
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            raise StoreError(f"{self} cannot be read: {error.strerror or error}.") from error
 
     @property
     def read_only(self) -> bool:
@@ -81,7 +151,7 @@ class LocalPath(PosixPath):
         """Delete the temporary files that killed processes of this host left below the folder."""
         for path in self.rglob(f".*.{socket.gethostname()}.*.partial"):
             process = path.name.rsplit(".", 2)[1]
-            if process.isdecimal() and not _alive(int(process)):
+            if process.isdecimal() and not is_alive(int(process)):
                 path.unlink(missing_ok=True)
 
     @contextmanager
@@ -99,7 +169,8 @@ class LocalPath(PosixPath):
             raise StoreError(f"cannot write {self}: {error.strerror or error}.") from error
 
 
-def _alive(process: int) -> bool:
+def is_alive(process: int) -> bool:
+    """Say whether there is a process of this number on this host."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from json.encoder import encode_basestring_ascii
 from typing import Any
 
 from synth_store.places import Place, below
@@ -21,7 +22,36 @@ Json = dict[str, Any]
 
 def encode(document: Mapping[str, Any]) -> bytes:
     """Return the one way a document is written, so that every changed byte shows."""
-    return (json.dumps(document, indent=1, ensure_ascii=True) + "\n").encode()
+    return (_indented(document, "\n") + "\n").encode()
+
+
+def _indented(value: Any, line: str) -> str:
+    """Return what `json.dumps(value, indent=1)` does, in a third of its time.
+
+    line: a line's end with the indent of the value. A store of many sets is listed and opened by
+    this: whatever is read is written again, and compared.
+    """
+    if isinstance(value, str):
+        return encode_basestring_ascii(value)
+    if isinstance(value, Mapping):
+        if not value:
+            return "{}"
+        inner = f"{line} "
+        pairs = (f"{_key(k)}: {_indented(v, inner)}" for k, v in value.items())
+        return "{" + inner + f",{inner}".join(pairs) + line + "}"
+    if isinstance(value, list | tuple):
+        if not value:
+            return "[]"
+        inner = f"{line} "
+        return "[" + inner + f",{inner}".join(_indented(v, inner) for v in value) + line + "]"
+    return json.dumps(value)
+
+
+def _key(key: Any) -> str:
+    # Of keys that are no texts json makes texts in ways of its own.
+    return encode_basestring_ascii(
+        key if isinstance(key, str) else next(iter(json.loads(json.dumps({key: 0}))))
+    )
 
 
 def group(attributes: Mapping[str, Any] | None = None) -> Json:
@@ -41,8 +71,10 @@ def read_attributes(folder: Place) -> Json:
     path = folder / "zarr.json"
     try:
         content = path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise StoreError(f"{path} is missing.") from None
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror or error}.") from error
     return attributes_in(content, path)
 
 
@@ -51,8 +83,8 @@ def attributes_in(content: bytes, path: Place) -> Json:
     try:
         document = json.loads(content)
         attributes: Json = document["attributes"][ATTRIBUTES]
-        undamaged = encode(group(attributes)) == content
-    except (ValueError, KeyError, TypeError):
+        undamaged = isinstance(attributes, dict) and encode(group(attributes)) == content
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise StoreError(f"{path} is damaged: it is not a group of this store.") from None
     if not undamaged:
         raise StoreError(f"{path} is damaged: its attributes do not match their checksum.")

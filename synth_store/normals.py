@@ -7,6 +7,7 @@ from typing import Any
 
 from synth_store.digest import combine, image_digest
 from synth_store.errors import OtherNormals
+from synth_store.labels import Owner
 from synth_store.metadata import (
     encode,
     group,
@@ -15,7 +16,7 @@ from synth_store.metadata import (
 )
 from synth_store.places import writable
 from synth_store.reader import Normals, image_array, mask_array, write_array
-from synth_store.shards import encode_chunk, encode_shard
+from synth_store.shards import encode_chunk
 from synth_store.store import SynthStore
 from synth_store.types import Image, Mask
 
@@ -60,15 +61,17 @@ def write_normals(
         with store.root.locked():
             if foregrounds:
                 kept["foreground_digest"] = combine(foreground_digests)
-                out = mask_array(writable(folder), "foreground", SHARD, store.geometry)
-                for number, part in enumerate(batched(masks, SHARD)):
-                    out.path(number).write(encode_shard(part, SHARD))
+                for number, part in enumerate(batched(masks, stored.foreground.capacity)):
+                    path = writable(stored.foreground.path(number))
+                    path.write(stored.foreground.encode(number, part))
             write_if_other(folder / "zarr.json", encode(group(kept)))
         return store.normals(dataset, category)
     folder = writable(folder)
     capacity, digests, foreground_digests = SHARD, [], []
-    image_out = image_array(folder, "image", capacity, store.geometry)
-    mask_out = mask_array(folder, "foreground", capacity, store.geometry)
+    address = f"{dataset}/normal/{category}"
+    owner = Owner(address)
+    image_out = image_array(folder, "image", capacity, store.geometry, owner)
+    mask_out = mask_array(folder, "foreground", capacity, store.geometry, owner)
     folder.remove_abandoned()
     for number, part in enumerate(batched(images, capacity)):
         for image, foreground in part:
@@ -77,9 +80,9 @@ def write_normals(
             digests.append(image_digest(image))
             foreground_digests.append(image_digest(foreground))
         masks = [encode_chunk(foreground) for _, foreground in part]
-        mask_out.path(number).write(encode_shard(masks, capacity))
+        writable(mask_out.path(number)).write(mask_out.encode(number, masks))
         chunks = [encode_chunk(image) for image, _ in part]
-        image_out.path(number).write(encode_shard(chunks, capacity))
+        writable(image_out.path(number)).write(image_out.encode(number, chunks))
     if len(digests) != len(ids):
         raise ValueError(f"{len(ids)} ids for {len(digests)} images of {dataset}/{category}")
     with store.root.locked():
@@ -89,6 +92,7 @@ def write_normals(
         kept = {
             **attributes,
             "kind": "normals",
+            "address": address,
             "ids": list(ids),
             "shard": capacity,
             "digest": combine(digests),

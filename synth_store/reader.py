@@ -5,18 +5,22 @@ from __future__ import annotations
 import resource
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, partial
 from typing import Any
+from weakref import ref
 
 import numpy as np
 import numpy.typing as npt
 
 from synth_store import fetching
 from synth_store.errors import DrawnOnOthers
-from synth_store.metadata import Json, encode, read_attributes, write_if_other
+from synth_store.labels import Owner
+from synth_store.local import LocalPath
+from synth_store.metadata import Json, encode, write_if_other
 from synth_store.places import Place
 from synth_store.remote import RemotePath
-from synth_store.shards import Shard, checked_frame, inflate, shard_metadata
+from synth_store.schema import read_normals, read_set
+from synth_store.shards import Shard, checked_frame, encode_shard, inflate, shard_metadata
 from synth_store.types import Geometry, Image, Mask, Sample, StoreError, StoreKey
 
 Vector = npt.NDArray[np.int32]
@@ -28,8 +32,8 @@ _MAPPED = min(max(resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2, 64), 4096)
 class ShardedArray:
     """One sharded array of a store, read sample by sample.
 
-    Shards are mapped, or from an object store fetched whole, when first touched; those least
-    recently used are let go when they are many.
+    Shards are mapped, or from an object store fetched whole, when first touched; those mapped
+    longest ago are let go when they are many, and all of them with the array.
     """
 
     def __init__(
@@ -38,26 +42,57 @@ class ShardedArray:
         capacity: int,
         shape: tuple[int, ...],
         dtype: Any,
+        owner: Owner,
         version: Hashable = None,
     ) -> None:
         self.folder = folder
+        self.owner = owner
+        """What its shards belong to, which each of them says."""
         self.capacity = capacity
         self.shape = shape
         """Shape of one sample."""
         self.dtype = np.dtype(dtype)
         self.version = version
         """Another once all was written anew: what was fetched of the old is not of the new."""
+        self._shards: dict[int, Shard] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        what = self.folder, self.capacity, self.shape, self.dtype, self.owner, self.version
+        return ShardedArray, what
 
     def path(self, number: int) -> Place:
         """Return the file of a shard: zarr's default chunk key."""
         return self.folder.joinpath("c", str(number), *["0"] * len(self.shape))
 
+    def label(self, number: int) -> bytes:
+        """Return the label that a shard carries."""
+        return self.owner.label(self.folder.name, number)
+
     def shard(self, number: int) -> Shard:
-        """Map or fetch a shard; raises StoreError if it is missing or damaged."""
+        """Map or fetch a shard; raises StoreError if it is missing, damaged or another's."""
+        shard = self._shards.get(number)
+        if shard is not None:
+            return shard
         path = self.path(number)
         if isinstance(path, RemotePath):
-            return fetching.held(path, self.capacity, self.version)
-        return _mapped(self, number)
+            label = self.label(number)
+            return fetching.held(path, self.capacity, self.version, self.owner, label)
+        return self._map(path, number)
+
+    def _map(self, path: LocalPath, number: int) -> Shard:
+        shard = Shard.map(path, self.capacity, self.owner, self.label(number))
+        self._shards[number] = shard
+        _mapped.append((ref(self), number))
+        while len(_mapped) > _MAPPED:
+            of, oldest = _mapped.popleft()
+            array = of()
+            if array is not None:
+                array._shards.pop(oldest, None)
+        return shard
+
+    def encode(self, number: int, chunks: Sequence[bytes], beside: bytes = b"") -> bytes:
+        """Return the file of a shard of these encoded chunks; beside: see `encode_shard`."""
+        return encode_shard(chunks, self.capacity, self.label(number), beside)
 
     def read(self, index: int, out: npt.NDArray[Any]) -> None:
         """Inflate one sample into `out`, C-contiguous, of this array's shape and dtype."""
@@ -75,34 +110,45 @@ class ShardedArray:
         return chunks
 
 
-@lru_cache(maxsize=_MAPPED)
-def _mapped(array: ShardedArray, number: int) -> Shard:
-    path = array.path(number)
-    assert not isinstance(path, RemotePath)
-    return Shard.map(path, array.capacity)
+_mapped: deque[tuple[ref[ShardedArray], int]] = deque()
+"""The shards of this process that are mapped, the oldest first, by array and number."""
+
+
+def array_metadata(array: ShardedArray, count: int) -> bytes:
+    """Return what the `zarr.json` of an array of `count` samples holds."""
+    names = ["sample", "y", "x", "c"][: len(array.shape) + 1]
+    return encode(shard_metadata((count, *array.shape), array.dtype.name, array.capacity, names))
 
 
 def write_array(array: ShardedArray, count: int) -> None:
     """Write the `zarr.json` of an array of `count` samples."""
-    names = ["sample", "y", "x", "c"][: len(array.shape) + 1]
-    document = shard_metadata((count, *array.shape), array.dtype.name, array.capacity, names)
-    write_if_other(array.folder / "zarr.json", encode(document))
+    write_if_other(array.folder / "zarr.json", array_metadata(array, count))
 
 
 def image_array(
-    folder: Place, name: str, capacity: int, geometry: Geometry, version: Hashable = None
+    folder: Place,
+    name: str,
+    capacity: int,
+    geometry: Geometry,
+    owner: Owner,
+    version: Hashable = None,
 ) -> ShardedArray:
     """Return the uint8 array `name` of a category's folder."""
     shape = (geometry.height, geometry.width, 3)
-    return ShardedArray(folder / name, capacity, shape, np.uint8, version)
+    return ShardedArray(folder / name, capacity, shape, np.uint8, owner, version)
 
 
 def mask_array(
-    folder: Place, name: str, capacity: int, geometry: Geometry, version: Hashable = None
+    folder: Place,
+    name: str,
+    capacity: int,
+    geometry: Geometry,
+    owner: Owner,
+    version: Hashable = None,
 ) -> ShardedArray:
     """Return the bool array `name` of a category's folder."""
     shape = (geometry.height, geometry.width)
-    return ShardedArray(folder / name, capacity, shape, np.bool_, version)
+    return ShardedArray(folder / name, capacity, shape, np.bool_, owner, version)
 
 
 class Normals:
@@ -114,13 +160,16 @@ class Normals:
     def __init__(self, folder: Place, geometry: Geometry) -> None:
         self.folder = folder
         self.geometry = geometry
-        self.attributes: Json = read_attributes(folder)
+        dataset, category = folder.parent.parent.name, folder.name
+        address = f"{dataset}/normal/{category}"
+        self.attributes: Json = read_normals(folder, address)
+        owner = Owner.of(address, self.attributes)
         self.ids: tuple[str, ...] = tuple(self.attributes["ids"])
         self.digest: str = self.attributes["digest"]
         capacity = self.attributes["shard"]
-        self.image = image_array(folder, "image", capacity, geometry, self.digest)
+        self.image = image_array(folder, "image", capacity, geometry, owner, self.digest)
         masked: str = self.attributes["foreground_digest"]
-        self.foreground = mask_array(folder, "foreground", capacity, geometry, masked)
+        self.foreground = mask_array(folder, "foreground", capacity, geometry, owner, masked)
         count = len(self.ids)
         # Untouched pages of an empty array cost no memory: only what is inflated is held.
         self._images = np.empty((count, *self.image.shape), np.uint8)
@@ -212,21 +261,23 @@ class StoredSet:
         self.key = key
         self.category = category
         self.normals = normals
-        self.attributes: Json = read_attributes(folder)
+        address = f"{key}/{category}"
+        self.attributes: Json = read_set(folder, address)
+        owner = Owner.of(address, self.attributes)
         self.count: int = self.attributes["count"]
         self.digest: str | None = self.attributes["digest"]
         self.encoding: str = self.attributes["encoding"]
         capacity: int = self.attributes["shard"]
         geometry = normals.geometry
-        self.image = image_array(folder, "image", capacity, geometry, self.digest)
-        self.mask = mask_array(folder, "mask", capacity, geometry, self.digest)
+        self.image = image_array(folder, "image", capacity, geometry, owner, self.digest)
+        self.mask = mask_array(folder, "mask", capacity, geometry, owner, self.digest)
         generated: bool = self.attributes["generated"]
-        clean = image_array(folder, "clean", capacity, geometry, self.digest)
+        clean = image_array(folder, "clean", capacity, geometry, owner, self.digest)
         self.clean = clean if generated else None
         self._sources: dict[int, Vector] = {}
         if self.attributes["normals"] != normals.digest:
             drawn_on = self.attributes["normals"]
-            raise DrawnOnOthers(f"{key}/{category}", drawn_on, normals.digest)
+            raise DrawnOnOthers(address, drawn_on, normals.digest)
 
     def __len__(self) -> int:
         return self.count
@@ -249,8 +300,7 @@ class StoredSet:
 
     def _sources_of(self, number: int) -> Vector:
         if number not in self._sources:
-            path = self.folder / "source" / "c" / str(number)
-            self._sources[number] = read_vector(path, self.image.capacity)
+            self._sources[number] = read_sources(self.mask, number)
         return self._sources[number]
 
     def requests(self, number: int) -> list[Callable[[], object]]:
@@ -300,16 +350,23 @@ class StoredSet:
         return (self[i] for i in range(self.count))
 
 
-def read_vector(path: Place, capacity: int) -> Vector:
-    """Read one chunk of a `source` vector; raises StoreError if missing or damaged."""
+def read_sources(mask: ShardedArray, number: int) -> Vector:
+    """Read the chunk of a `source` vector beside a shard of masks; int32 (capacity,).
+
+    Raises StoreError if one of the two is missing or damaged, or they do not belong together.
+    """
+    # The masks first: what is written while this reads has the sources that they had, and more.
+    shard = mask.shard(number)
+    path = mask.folder.parent / "source" / "c" / str(number)
     try:
         data = path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise StoreError(f"{path} is missing.") from None
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error.strerror or error}.") from error
-    out = np.empty(capacity, "<i4")
+    out = np.empty(mask.capacity, "<i4")
     inflate(memoryview(data), out, str(path))
+    shard.check_beside(out, str(path))
     return out
 
 

@@ -124,6 +124,11 @@ class RemotePath:
                 for entry in some:
                     yield type(self)(self.store, PurePosixPath(entry["path"])), entry["size"]
 
+    def sizes(self) -> Iterator[tuple[str, int]]:
+        """Yield what `files` does, by name."""
+        for path, size in self.files():
+            yield str(path), size
+
     def glob(self, pattern: str) -> Iterator[Self]:
         """Yield the objects whose key below this one matches, part by part."""
         depth = len(PurePosixPath(pattern).parts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -73,6 +72,9 @@ def remove_dataset(store: SynthStore, dataset: str) -> None:
     if not folder.is_dir():
         raise StoreError(f"{dataset} is not in the store at {store.root}.")
     with root.locked():
+        if folder.is_symlink():
+            folder.clear(root)
+            return
         for key, category in store.sets():
             if key.dataset == dataset:
                 _remove(root, writable(store.folder(key, category)))
@@ -84,13 +86,9 @@ def remove_dataset(store: SynthStore, dataset: str) -> None:
 
 
 def _remove(root: LocalPath, folder: LocalPath) -> None:
-    """Remove a folder, then every group above it that holds nothing else."""
-    try:
-        (folder / "zarr.json").unlink(missing_ok=True)
-        while True:
-            shutil.rmtree(folder)
-            folder = folder.parent
-            if folder == root or any(path.is_dir() for path in folder.iterdir()):
-                return
-    except OSError as error:
-        raise StoreError(f"cannot remove {folder}: {error.strerror or error}.") from error
+    """Remove a folder, or a link, then every group above it that holds nothing else."""
+    while True:
+        folder.clear(root)
+        folder = folder.parent
+        if folder == root or any(path.name != "zarr.json" for path in folder.iterdir()):
+            return

@@ -10,7 +10,6 @@ of this at once, on one key too. On an object store (`s3://bucket/prefix`) a sto
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,31 +26,32 @@ from synth_store.errors import (
     MissingSamples,
     MissingSet,
     NoStore,
-    OtherFormat,
     OtherGeometry,
     UnfinishedSet,
 )
 from synth_store.identity import refuse_other_identity, refuse_other_versions
+from synth_store.labels import Owner
+from synth_store.listing import listing
 from synth_store.metadata import (
     VERSION,
     Json,
     encode,
     group,
-    read_attributes,
     write_if_other,
     write_parents,
 )
-from synth_store.places import Place, below, place, writable
+from synth_store.places import Place, place, writable
 from synth_store.reader import (
     Normals,
     ShardedArray,
     StoredSet,
     image_array,
     mask_array,
-    read_vector,
+    read_sources,
     write_array,
 )
-from synth_store.shards import encode_chunk, encode_shard, vector_metadata
+from synth_store.schema import read_root, read_set
+from synth_store.shards import checksum_of, encode_chunk, vector_metadata
 from synth_store.types import (
     Geometry,
     Sample,
@@ -100,10 +100,7 @@ class SynthStore:
         root = place(root)
         if not cls.stands_at(root):
             raise NoStore(root)
-        attributes = read_attributes(root)
-        if attributes.get("version") != VERSION:
-            raise OtherFormat(root, attributes.get("version"), VERSION)
-        stored = Geometry(**attributes["geometry"])
+        stored = read_root(root)
         if geometry is not None and geometry != stored:
             raise OtherGeometry(root, stored, geometry)
         return cls(root, stored)
@@ -111,7 +108,7 @@ class SynthStore:
     @staticmethod
     def stands_at(root: Path | Place | str) -> bool:
         """Say whether there is a store at a place."""
-        return (place(root) / "zarr.json").exists()
+        return (place(root) / "zarr.json").state() is not None
 
     @classmethod
     def create(cls, root: Path | Place | str, geometry: Geometry | None = None) -> Self:
@@ -141,7 +138,7 @@ class SynthStore:
 
     def has_normals(self, dataset: str, category: str) -> bool:
         """Say whether the category's normals are stored, wholly."""
-        return (self.normals_folder(dataset, category) / "zarr.json").exists()
+        return (self.normals_folder(dataset, category) / "zarr.json").state() is not None
 
     def normals(self, dataset: str, category: str) -> Normals:
         """Return the stored normals of a category; raises StoreError if there are none."""
@@ -159,11 +156,14 @@ class SynthStore:
 
     def has(self, key: StoreKey, category: str) -> bool:
         """Say whether the set was created, finished or not."""
-        return (self.folder(key, category) / "zarr.json").exists()
+        return (self.folder(key, category) / "zarr.json").state() is not None
 
     def attributes(self, key: StoreKey, category: str) -> Json:
-        """Return all that is recorded of a set, finished or not."""
-        return read_attributes(self.folder(key, category))
+        """Return all that is recorded of a set, finished or not; raises StoreError if damaged.
+
+        So it does where what stands there was written for another place.
+        """
+        return read_set(self.folder(key, category), f"{key}/{category}")
 
     def count(self, key: StoreKey, category: str) -> int:
         """Return how many finished samples of a set may be read; 0 for one that was only begun."""
@@ -202,10 +202,10 @@ class SynthStore:
         folder = writable(self.folder(key, category))
         with self.root.locked():
             # Shards without their metadata (a replacement killed halfway) belong to no set.
-            if folder.exists() and (replace or not self.has(key, category)):
-                shutil.rmtree(folder)
+            if replace or not self.has(key, category):
+                folder.clear(writable(self.root))
             if self.has(key, category):
-                stored = read_attributes(folder)
+                stored = self.attributes(key, category)
                 refuse_other_identity(f"{key}/{category}", stored, identity)
                 target = max(count, stored["target"])
                 if target > stored["count"]:
@@ -214,6 +214,7 @@ class SynthStore:
             else:
                 attributes = {
                     "kind": "set",
+                    "address": f"{key}/{category}",
                     **identity,
                     "identity": sorted(identity),
                     "shard": shard,
@@ -228,7 +229,7 @@ class SynthStore:
                 }
             write_parents(self.root, folder)
             folder.remove_abandoned()
-            for array in self._arrays(folder, attributes):
+            for array in self._arrays(key, category, attributes):
                 write_array(array, attributes["target"])
             vector = vector_metadata(attributes["target"], attributes["shard"])
             write_if_other(folder / "source" / "zarr.json", encode(vector))
@@ -237,14 +238,13 @@ class SynthStore:
 
     def missing(self, key: StoreKey, category: str, count: int | None = None) -> list[Job]:
         """Return what the first `count` samples (default: all intended) still lack, by shard."""
-        folder = self.folder(key, category)
-        attributes = read_attributes(folder)
+        attributes = self.attributes(key, category)
         capacity: int = attributes["shard"]
         wanted = attributes["target"] if count is None else count
         jobs = []
         for number in range(-(-wanted // capacity)):
             first, stop = number * capacity, min((number + 1) * capacity, wanted)
-            start = first + self._present(folder, attributes, number)
+            start = first + self._present(key, category, attributes, number)
             if start < stop:
                 jobs.append(Job(number, start, stop))
         return jobs
@@ -267,12 +267,12 @@ class SynthStore:
         if len(samples) != job.stop - job.start or len(sources) != len(samples):
             raise ValueError(f"{job} got {len(samples)} samples and {len(sources)} sources")
         folder = writable(self.folder(key, category))
-        attributes = read_attributes(folder)
+        attributes = self.attributes(key, category)
         capacity: int = attributes["shard"]
         kept = job.start - job.number * capacity
         normals = self.normals(key.dataset, category)
         residual = attributes["encoding"] == "residual"
-        arrays = {array.folder.name: array for array in self._arrays(folder, attributes)}
+        arrays = {array.folder.name: array for array in self._arrays(key, category, attributes)}
         chunks = {name: array.encoded(job.number, kept) for name, array in arrays.items()}
         for sample, source in zip(samples, sources, strict=True):
             if sample.mask.shape != (self.geometry.height, self.geometry.width):
@@ -289,11 +289,15 @@ class SynthStore:
         vector = np.full(capacity, -1, "<i4")
         path = folder / "source" / "c" / str(job.number)
         if kept:
-            vector[:kept] = read_vector(path, capacity)[:kept]
+            vector[:kept] = read_sources(arrays["mask"], job.number)[:kept]
         vector[kept : kept + len(sources)] = sources
-        shards = {name: encode_shard(chunks[name], capacity) for name in arrays}
+        beside = {"mask": checksum_of(vector[: kept + len(sources)])}
+        shards = {
+            name: array.encode(job.number, chunks[name], beside.get(name, b""))
+            for name, array in arrays.items()
+        }
         with self.root.locked():
-            if self._present(folder, attributes, job.number) >= kept + len(samples):
+            if self._present(key, category, attributes, job.number) >= kept + len(samples):
                 return
             path.write(encode_chunk(vector))
             for name in ("mask", "clean", "image"):
@@ -313,10 +317,10 @@ class SynthStore:
         if left:
             lacking = sum(job.stop - job.start for job in left)
             raise MissingSamples(f"{key}/{category}", lacking, count)
-        count = max(count, read_attributes(folder)["count"])
+        count = max(count, self.count(key, category))
         digests = sample_digests(self._reader(key, category), count, threads)
         with self.root.locked():
-            attributes = read_attributes(folder)
+            attributes = self.attributes(key, category)
             before: int = attributes["count"]
             if 0 < before <= count and combine(digests[:before]) != attributes["digest"]:
                 raise ChangedSamples(folder, before)
@@ -340,17 +344,11 @@ class SynthStore:
 
     def sets(self) -> list[tuple[StoreKey, str]]:
         """Return the key and category of every set, sorted; unfinished ones too."""
-        sets = []
-        for path in self.root.glob("*/*/*/*/zarr.json"):
-            dataset, method, seed, category = below(path.parent, self.root)
-            if method != "normal" and seed.isdecimal():
-                sets.append((StoreKey(dataset, method, int(seed)), category))
-        return sorted(sets, key=lambda f: (f[0].dataset, f[0].method, f[0].seed, f[1]))
+        return listing(self.root).sets
 
     def stored_normals(self) -> list[tuple[str, str]]:
         """Return data set and category of all stored normals, sorted."""
-        paths = [below(p, self.root) for p in self.root.glob("*/normal/*/zarr.json")]
-        return sorted((dataset, category) for dataset, _, category, _ in paths)
+        return listing(self.root).normals
 
     # --- within ----------------------------------------------------------------------------------
 
@@ -358,24 +356,25 @@ class SynthStore:
         normals = self.normals(key.dataset, category)
         return StoredSet(self.folder(key, category), key, category, normals)
 
-    def _arrays(self, folder: Place, attributes: Json) -> list[ShardedArray]:
-        capacity = attributes["shard"]
+    def _arrays(self, key: StoreKey, category: str, attributes: Json) -> list[ShardedArray]:
+        folder, capacity = self.folder(key, category), attributes["shard"]
+        owner = Owner.of(f"{key}/{category}", attributes)
         arrays = [
-            image_array(folder, "image", capacity, self.geometry),
-            mask_array(folder, "mask", capacity, self.geometry),
+            image_array(folder, "image", capacity, self.geometry, owner),
+            mask_array(folder, "mask", capacity, self.geometry, owner),
         ]
         if attributes["generated"]:
-            arrays.append(image_array(folder, "clean", capacity, self.geometry))
+            arrays.append(image_array(folder, "clean", capacity, self.geometry, owner))
         return arrays
 
-    def _present(self, folder: Place, attributes: Json, number: int) -> int:
+    def _present(self, key: StoreKey, category: str, attributes: Json, number: int) -> int:
         """Return how many samples of a shard stand, in all of its arrays; 0 if one is unreadable.
 
         What is damaged counts as absent here, so that it is rendered anew.
         """
         try:
-            arrays = self._arrays(folder, attributes)
-            read_vector(folder / "source" / "c" / str(number), attributes["shard"])
+            arrays = self._arrays(key, category, attributes)
+            read_sources(arrays[1], number)
             return min(array.shard(number).present for array in arrays)
         except StoreError:
             return 0

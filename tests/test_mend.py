@@ -56,6 +56,18 @@ WORDS = [
         "normals are removed with their data set: asbench store rm DATASET.",
     ),
     (
+        errors.OtherAddress(HERE, "toy/boxes/0/tile", "toy/boxes/1/tile"),
+        "what stands at toy/boxes/0/tile is toy/boxes/1/tile, copied or moved there: move it "
+        "back, remove it with `asbench store rm --store 'a place' toy/boxes/0/tile`, or render "
+        "what belongs there with `asbench generate --replace`.",
+    ),
+    (
+        errors.OtherAddress(HERE, "toy/normal/tile", "toy/normal/other"),
+        "what stands at toy/normal/tile is toy/normal/other, copied or moved there: move it "
+        "back, or remove it with `asbench store verify --discard --store 'a place'` and generate "
+        "it again.",
+    ),
+    (
         errors.MissingSamples("toy/boxes/0/tile", 9, 10),
         "toy/boxes/0/tile lacks 9 of 10 samples: run the same `asbench generate` again to render "
         "them.",

@@ -30,6 +30,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from asbench import results
 from asbench.evaluation.trained import Trained
+from asbench.files.sums import check
 from asbench.nets.detector import Detector, Protocol, Stage
 from asbench.nets.seeds import address_seed, private_rng, seed_rng
 from asbench.nets.weights import load_weights
@@ -288,8 +289,10 @@ def train(
 def load(folder: Path | str, build: Callable[[], Any], device: str | None = None) -> Trained:
     """Return a run of `train` for use; `build` as there. Raises UserError if the weights misfit."""
     detector = AnomalibDetector(build())
-    load_weights(detector, Path(folder) / "model.safetensors")
-    return Trained(folder, device, detector)
+    trained, weights = Trained(folder, device, detector), Path(folder) / "model.safetensors"
+    check(weights, f"delete the folder {folder} and train again", of=f"run {trained.id}")
+    load_weights(detector, weights)
+    return trained
 
 
 def _replaced(module: Any, generator: str | None) -> StoredAnomalies | None:

@@ -1,20 +1,26 @@
 """Archives to folders, as if everyone who made one were hostile.
 
 Only plain files and folders are written, only below the folder given, none twice, none larger than
-the archive declares it to be, and not more of them than the disk holds.
+the archive declares it to be, and not more of them than the disk holds. An archive is read to its
+end: there stand the checksum of a compressed one, the end mark of a TAR and the count of a ZIP. The
+data of a TAR that nothing compresses is under no checksum.
 """
 
 from __future__ import annotations
 
+import bz2
+import errno
 import gzip
 import lzma
 import re
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
@@ -23,15 +29,30 @@ from synth_store.types import UserError
 SPARE = 256 * 2**20
 """Bytes of the disk that are never filled."""
 _PIECE = 2**20
+_HEADER = 2**24
+"""Bytes that a header may take, a long name or what a PAX header says: hostile ones take all."""
 _DAMAGE = (
     zipfile.BadZipFile,
     tarfile.TarError,
     gzip.BadGzipFile,
     lzma.LZMAError,
     zlib.error,
+    struct.error,
     EOFError,
-    RuntimeError,  # of zipfile, for passwords and unknown compressions
+    # What zipfile and tarfile make of headers that make no sense: passwords, unknown compressions,
+    # numbers that are none, names in no encoding.
+    RuntimeError,
+    ValueError,
+    LookupError,
+    ArithmeticError,
+    AssertionError,
 )
+_COMPRESSED: tuple[tuple[bytes, Callable[[Path], IO[bytes]]], ...] = (
+    (b"\x1f\x8b", gzip.open),  # type: ignore[assignment]
+    (b"BZh", bz2.open),
+    (b"\xfd7zXZ\0", lzma.open),
+)
+"""How a compressed file begins, and what opens it."""
 
 
 class _Member(NamedTuple):
@@ -61,6 +82,8 @@ def unpack(archive: Path, into: Path, progress: Callable[[int], None] | None = N
                 continue
             if member.kind != "file":
                 raise UserError(f"{archive} holds a {member.kind}, {member.name}: {_REFUSED}")
+            if member.size < 0:
+                raise tarfile.ReadError(f"{member.name} has {member.size} bytes")
             declared += member.size
             if declared > room:
                 raise UserError(
@@ -73,10 +96,21 @@ def unpack(archive: Path, into: Path, progress: Callable[[int], None] | None = N
                 written += count
                 if progress is not None:
                     progress(written)
+    except UserError:
+        raise
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         raise UserError(f"{archive} holds {error.filename} twice: {_REFUSED}") from error
     except _DAMAGE as error:
         raise UserError(f"{archive} is damaged, or no ZIP or TAR archive: {error}.") from error
+    except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ):
+            raise UserError(
+                f"{archive} holds a name that no file can have, {str(error.filename)[-60:]!r}: "
+                f"{_REFUSED}"
+            ) from error
+        raise UserError(
+            f"cannot unpack {archive}: {error.filename or into}: {error.strerror or error}."
+        ) from error
 
 
 _REFUSED = "nothing is unpacked from such an archive. Get it from the authors again."
@@ -111,14 +145,30 @@ def _write(archive: Path, member: _Member, path: Path) -> Iterator[int]:
 def _members(archive: Path) -> Iterator[_Member]:
     """Yield what an archive holds, in its order, which is the only one a TAR can be read in."""
     # in this order: a TAR whose last file is a ZIP ends as a ZIP does
-    if tarfile.is_tarfile(archive) or not zipfile.is_zipfile(archive):
+    if _is_tar(archive) or not zipfile.is_zipfile(archive):
         yield from _tarred(archive)
     else:
         yield from _zipped(archive)
 
 
+def _is_tar(archive: Path) -> bool:
+    """Say whether a file begins as a TAR does, compressed or not; no more of it is read."""
+    with archive.open("rb") as file:
+        begins = file.read(tarfile.BLOCKSIZE)
+    if any(begins.startswith(magic) for magic, _ in _COMPRESSED):
+        return True
+    try:
+        tarfile.TarInfo.frombuf(begins, "utf-8", "surrogateescape")
+    except (tarfile.TarError, ValueError):
+        return False
+    return True
+
+
 def _zipped(archive: Path) -> Iterator[_Member]:
     with zipfile.ZipFile(archive) as file:
+        stated, there = _stated(archive), len(file.infolist())
+        if stated not in (None, there):
+            raise zipfile.BadZipFile(f"it lists {there} members, and says that it has {stated}")
         for info in file.infolist():
             mode = stat.S_IFMT(info.external_attr >> 16)
             kind = "folder" if info.is_dir() else "file"
@@ -127,16 +177,60 @@ def _zipped(archive: Path) -> Iterator[_Member]:
             yield _Member(info.filename, info.file_size, kind, lambda i=info: file.open(i))  # type: ignore[misc]
 
 
+def _stated(archive: Path) -> int | None:
+    """Return how many members a ZIP says that it has; None where its field is too small."""
+    with archive.open("rb") as file:
+        file.seek(max(0, archive.stat().st_size - 2**16 - 22))
+        tail = file.read()
+    place = tail.rfind(b"PK\5\6")
+    count = int.from_bytes(tail[place + 10 : place + 12], "little")
+    return None if count == 2**16 - 1 else count
+
+
+class _Stream:
+    """The bytes of a TAR, however it is compressed; refuses to read a header that fills memory."""
+
+    def __init__(self, archive: Path) -> None:
+        with archive.open("rb") as file:
+            begins = file.read(6)
+        opened = [opens for magic, opens in _COMPRESSED if begins.startswith(magic)]
+        self.file = opened[0](archive) if opened else archive.open("rb")
+        self.seek, self.tell, self.close = self.file.seek, self.file.tell, self.file.close
+
+    def read(self, size: int) -> bytes:
+        if size > _HEADER:
+            raise tarfile.ReadError(f"a header has {size} bytes")
+        return self.file.read(size)
+
+    def drain(self, start: int) -> None:
+        """Read to the end, where the checksum stands; raise ReadError unless only zeros are left.
+
+        They mark the end of a TAR. What else stands there is a member whose header is damaged.
+        """
+        self.seek(start)
+        left = 0
+        while piece := self.file.read(_PIECE):
+            left += len(piece)
+            if piece.strip(b"\0"):
+                raise tarfile.ReadError("a header is damaged, and with it members are lost")
+            if left > SPARE:
+                raise tarfile.ReadError("it does not end")
+        if left < tarfile.BLOCKSIZE:
+            raise tarfile.ReadError("its end is missing: it was cut off")
+
+
 def _tarred(archive: Path) -> Iterator[_Member]:
-    with tarfile.open(archive, "r:*") as file:
+    stream = _Stream(archive)
+    with closing(stream), tarfile.open(fileobj=stream, mode="r:") as file:  # type: ignore[call-overload]
         for info in file:
             kind = "folder" if info.isdir() else "file" if info.isreg() else "special file"
             if info.issym() or info.islnk():
                 kind = "link"
 
             def opened(info: tarfile.TarInfo = info) -> IO[bytes]:
-                stream = file.extractfile(info)
-                assert stream is not None, "a plain file"
-                return stream
+                plain: IO[bytes] | None = file.extractfile(info)
+                assert plain is not None, "a plain file"
+                return plain
 
             yield _Member(info.name, info.size, kind, opened)
+        stream.drain(file.offset)

@@ -178,8 +178,8 @@ def _given(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
             # spreadsheets write what their language leaves free of the decimal comma
             delimiter = max(",;\t", key=first.count)
             lines = csv.DictReader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
-            _refuse_headless(path, lines.fieldnames or ())
             try:
+                _refuse_headless(path, lines.fieldnames or ())
                 for row in lines:
                     place = f"{path} line {lines.line_num}"
                     if None in row or None in row.values():
@@ -221,8 +221,10 @@ def _meta(path: Path, splits: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
 def _parsed(place: str, text: str) -> Any:
     try:
         return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{place} is not JSON: {error}.") from error
+    except RecursionError as error:
+        raise UserError(f"{place} is not a table: it is nested too deeply.") from error
+    except ValueError as error:  # also of a number with thousands of digits
+        raise UserError(f"{place} is not JSON: {str(error).partition(';')[0]}.") from error
 
 
 def _object(place: str, value: Any) -> dict[str, Any]:

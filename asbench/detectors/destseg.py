@@ -147,6 +147,7 @@ class Destseg(Detector):
         batch=32, ratio=1.0, steps=5000, select=Selection(steps=100), seconds=(5.5, 0.005)
     )
     stride = 32
+    bounded = True
     flavour = "destseg"
 
     width: int = parameter(64, "Channels of the first level of teacher and student.")

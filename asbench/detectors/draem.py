@@ -105,6 +105,7 @@ class Draem(Detector):
         seconds=(50.0, 0.03),
     )
     stride = 32
+    bounded = True
     flavour = "draem"
 
     width: int = parameter(128, "Channels of the reconstructive network at full size.")

@@ -37,8 +37,8 @@ CANDIDATES = 50_000
 """Patches that may be remembered: more are drawn from, so that choosing takes seconds."""
 CHOSEN_IN = 64
 """Dimensions of the random projection in which the memory is chosen."""
-LEARNED = 1 / 16
-"""Share of the normal cells of a batch that a step learns from; neighbours say much the same."""
+LEARNED = 1024
+"""About as many normal cells of a batch a step learns from; neighbours say much the same."""
 MARKED = 0.5
 """A cell is anomalous where more of it than this is marked, and ignored where less of it is."""
 FLAT = 1e-3
@@ -150,8 +150,10 @@ class Memory(FeatureDetector):
         """Return margins and focal loss over the anomalous cells and some of the normal ones."""
         share = batch.share.flatten(1)
         anomalous = share > MARKED
-        drawn = torch.rand(share.shape, device=share.device) < LEARNED
+        drawn = torch.rand(share.shape, device=share.device) < LEARNED / share.numel()
         kept = anomalous | ((share == 0) & drawn)
+        if int(kept.sum()) < 2:  # tiny images marked in part everywhere: nothing can be learned
+            return sum(weight.sum() for weight in self.head.parameters()) * torch.zeros(())
         rows = gathered(batch.features).flatten(1, 2)
         chosen = [image[here] for image, here in zip(rows, kept, strict=True)]
         logits = self.head(self.inputs(chosen, self.distances(chosen, batch.source)))[:, 0].float()

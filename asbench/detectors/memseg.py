@@ -176,6 +176,7 @@ class Memseg(Detector):
         batch=8, ratio=0.5, steps=5000, select=Selection(steps=100), seconds=(2.0, 0.002)
     )
     stride = 32
+    bounded = True
     flavour = "memseg"
 
     width: int = parameter(64, "Channels of the first level.")

@@ -28,6 +28,7 @@ VARIANTS = {
         "width": 32,
         "noise_std": 0.0,
         "lr": 5e-4,
+        "scored_by": "map",
     },
     "random": {
         "backbone_name": "random",
@@ -39,8 +40,9 @@ VARIANTS = {
 }
 """`supervised`: as published where defects are at hand, but for the flips of the images. `lite0`:
 for processors, on the weights that are always at hand: the map as fine as level 2, a quarter of
-the units, higher rates, few steps; only stored anomalies teach. `random`: features that nobody
-trained, smaller still; what it scores says what those are worth."""
+the units, higher rates, few steps; only stored anomalies teach, and the score is the map's maximum,
+since a step has a thousand times as many cells to learn from as images. `random`: features that
+nobody trained, smaller still; what it scores says what those are worth."""
 
 PROTOCOLS = {
     "lite0": Protocol(batch=16, ratio=0.5, steps=300, seconds=(0.02, 0.0002)),
@@ -106,6 +108,9 @@ class Supersimplenet(FeatureDetector):
         "Learning rate of the adaptor's AdamW, times 0.4 after 80 % and again after 90 % of the "
         "steps; the heads' is twice as high.",
     )
+    scored_by: str = parameter(
+        "head", "The image's score: of the classification `head`, or the largest of the `map`."
+    )
     sigma: float = parameter(
         4.0, "Standard deviation of the Gaussian that smooths the map, in pixels."
     )
@@ -124,6 +129,8 @@ class Supersimplenet(FeatureDetector):
                 f"supersimplenet with noise_std={self.noise_std:g}, clip={self.clip:g} cannot be "
                 "trained: neither may be negative, and 0 does without."
             )
+        if self.scored_by not in ("head", "map"):
+            raise UserError(f"scored_by={self.scored_by!r} is unknown: choose head or map.")
         channels = sum(self.channels)
         self.adaptor = nn.Conv2d(channels, channels, 1)
         self.segmentation = nn.Sequential(
@@ -238,9 +245,10 @@ class Supersimplenet(FeatureDetector):
         return cells[:, 0].float()
 
     def maps_and_scores_of(self, features: Features) -> tuple[Tensor, Tensor]:
-        """Return the smoothed maps, and the logits of the classification head."""
+        """Return the smoothed maps, and the scores of the classification head or of the maps."""
         cells, scores = self.heads(self.adapted(features))
-        return self.spread(cells, features), scores
+        maps = self.spread(cells, features)
+        return maps, scores if self.scored_by == "head" else self.image_scores(maps)
 
     def image_scores(self, maps: Tensor) -> Tensor:
         """Return the largest value of each map, which the authors report beside their score."""

@@ -57,6 +57,7 @@ class Unet(Detector):
         seconds=(6.0, 0.006),
     )
     stride = 32
+    bounded = True
     flavour = "anomalydiffusion"
 
     width: int = parameter(64, "Channels at full size.")

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from asbench.evaluation.predict import Floats, predict
 from asbench.files.documents import into_place
+from asbench.files.sums import sha256_of
 from asbench.nets.detector import Detector
 from asbench.results import Run, Threshold
 from synth_store.types import Geometry, UserError
@@ -76,7 +77,8 @@ def export(detector: Detector, facts: dict[str, str], images: Pixels, path: Path
 
     facts: as `metadata` gives them; images: uint8 (N, H, W, 3), on which the file, read again, is
     compared with the detector, alone and as a batch: it gets its name only if all agree within
-    `TOLERANCES`. Raises UserError for another ending, where a package is missing, where they
+    `TOLERANCES`. Its digest stands beside it, `NAME.sha256`, as sha256sum checks it. Raises
+    UserError for another ending, where a package is missing, where they
     disagree, and where the file cannot be written.
     """
     form = path.suffix
@@ -108,6 +110,7 @@ def export(detector: Detector, facts: dict[str, str], images: Pixels, path: Path
             )
 
     into_place(path, write)
+    into_place(path.with_name(f"{path.name}.sha256"), f"{sha256_of(path)}  {path.name}\n")
     return Export(path, facts, len(images), differences[-1])
 
 

@@ -2,7 +2,8 @@
 
 `predictions.jsonl` is what an interrupted call continues from: beside each row it holds what the
 row was made from. `predictions.csv` has the rows for people and spreadsheets, `predictions.json`
-has them once all are there, `errors.csv` the files that could not be used.
+has them once all are there, `errors.csv` the files that could not be used. In the CSV files a name
+that a spreadsheet would run, as `=1.png`, stands behind an apostrophe.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
 
+from asbench.files.csv_cells import cell
 from asbench.files.documents import into_place, json_text
 from asbench.files.images import FileError
 from synth_store.types import UserError
@@ -99,7 +101,7 @@ def add(out: Path, line: Line) -> None:
 def add_error(out: Path, error: FileError) -> None:
     """Write a file that could not be used into `errors.csv`; raises as `add` does."""
     head = [] if (out / ERRORS).exists() else [["image", "error"]]
-    _append(out / ERRORS, _csv([*head, [str(error.path), error.reason]]))
+    _append(out / ERRORS, _csv([*head, [cell(str(error.path)), cell(error.reason)]]))
 
 
 def finish(out: Path, lines: Sequence[Line]) -> Path:
@@ -126,7 +128,8 @@ def _json(line: Line) -> str:
 
 
 def _cells(line: Line) -> list[object]:
-    return [getattr(line.row, name) for name in COLUMNS]
+    values = (getattr(line.row, name) for name in COLUMNS)
+    return [cell(value) if isinstance(value, str) else value for value in values]
 
 
 def _csv(rows: Iterable[Sequence[object]]) -> bytes:

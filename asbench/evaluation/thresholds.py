@@ -24,6 +24,8 @@ FALSE_ALARMS = 0.01
 TAIL = 0.25
 """The share of the highest scores that a tail is fitted to."""
 SURE = 0.95
+LAST = 1 - 2**-25
+"""What a score at its bound of 1 counts as: half-way between it and the float32 below it."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,8 @@ def by_false_alarms(kept: KeptOut, share: float) -> Threshold:
     probability of at most `share`, whatever the scores' distribution (split conformal prediction:
     Vovk, Gammerman, Shafer, Algorithmic learning in a random world, 2005). With fewer than
     1 / share - 1 of them there is no such j, and the tail is extrapolated: see `tail`. It is never
-    put beyond both the normals and every kept-out anomaly: scores may have an upper bound.
+    put beyond both the normals and every kept-out anomaly; where scores have an upper bound, the
+    highest of the anomalies is taken for the end of the tail.
 
     What it says of the true share: at the threshold it follows a Beta(j + 1, n - j) distribution.
     """
@@ -151,7 +154,11 @@ def by_false_alarms(kept: KeptOut, share: float) -> Threshold:
         value, how = by_count, f"on {normals}"
     else:
         reached = float(kept.anomalies.max()) if len(kept.anomalies) else math.inf
-        value = max(by_count, min(tail(scores, share), reached))
+        # A network that ends in a probability saturates below 1 where its training was short.
+        end = min(reached, 1.0) if kept.bounded else math.inf
+        value = by_count
+        if reached > by_count:
+            value = max(by_count, min(tail(scores, share, end), reached))
         needed = math.ceil(1 / share - 1e-9) - 1
         how = f"extrapolated from {normals} ({needed} would show it)"
     if kept.trained:
@@ -162,7 +169,7 @@ def by_false_alarms(kept: KeptOut, share: float) -> Threshold:
     return Threshold(value=value, rule=f"{_percent(share)} false alarms, {how}; {sure}")
 
 
-def tail(scores: npt.NDArray[np.float64], share: float) -> float:
+def tail(scores: npt.NDArray[np.float64], share: float, end: float = math.inf) -> float:
     """Return the score that a `share` of normals exceeds if the highest fall off exponentially.
 
     scores: ascending; the share is smaller than what they show. Fitted to the highest quarter: u +
@@ -170,14 +177,22 @@ def tail(scores: npt.NDArray[np.float64], share: float) -> float:
     of all. Of the rules tried on real photographs (the highest score; a normal, log-normal or
     Gumbel law of all) it and Gumbel's came nearest to the share asked for; the normal ones did not
     come nearer with more scores.
+
+    end: the highest that scores can be, above most of them. With one it is -ln(1 - s / end) that
+    falls off so, which is s / end itself where scores s are low, and infinite at the end: what is
+    returned lies below it. That is the generalised Pareto law of a tail with a known end, its shape
+    estimated as Hill does (Annals of Statistics, 1975).
     """
     count = len(scores)
     if count < 2:
         return float(scores[-1])
+    if end < math.inf:
+        scores = -np.log1p(-np.minimum(scores / end, LAST))
     top = min(max(2, round(TAIL * count)), count - 1)
     start = scores[count - top - 1]
     excess = float((scores[count - top :] - start).mean())
-    return float(start + excess * math.log(top / count / share))
+    value = float(start + excess * math.log(top / count / share))
+    return value if end == math.inf else -end * math.expm1(-value)
 
 
 def _above(score: float) -> float:

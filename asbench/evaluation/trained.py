@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from asbench import results
-from asbench.detectors import build
+from asbench.detectors import build, resolve
 from asbench.evaluation.photographs import predict_photograph
 from asbench.evaluation.thresholds import Rule
 from asbench.files.images import read_image
+from asbench.files.sums import check
 from asbench.nets.detector import Detector
 from asbench.nets.device import find_device
 from asbench.nets.weights import load_weights
@@ -85,6 +86,7 @@ class Trained:
                 f"{weights} is missing, and with it what run {self.id} learnt: delete the folder "
                 f"{self.folder} and run its `asbench train` again."
             )
+        check(weights, f"delete the folder {self.folder} and train again", of=f"run {self.id}")
         load_weights(model, weights)
         return model.to(self.device).eval()
 
@@ -98,8 +100,15 @@ class Trained:
         """
         other, rule = copy.copy(self), Rule.of(threshold, false_alarms)
         if rule is not None:
-            other.threshold = rule.threshold(read_kept_out(self.folder))
+            kept = read_kept_out(self.folder, bounded=self._bounded())
+            other.threshold = rule.threshold(kept)
         return other
+
+    def _bounded(self) -> bool:
+        """Return whether the detector's scores lie in [0, 1]; another library's may be any."""
+        if self.run.environment.get("adapter"):
+            return False
+        return resolve(self.run.decides["detector"])[0].bounded
 
     def flagged(self, subset: Subset = "full") -> Flagged | None:
         """Return how many good and defective test images the threshold flags; None without one."""

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import reprlib
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
 from difflib import get_close_matches
@@ -23,6 +24,7 @@ from typing import (
     get_type_hints,
 )
 
+from synth_store.local import is_alive
 from synth_store.types import UserError
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
 UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 """What pydantic calls a key that no field has."""
+SEAL = "sha256"
+"""The key of a document's own digest."""
 
 
 def into_place(path: Path, content: str | bytes | Callable[[Path], object]) -> None:
@@ -41,9 +45,10 @@ def into_place(path: Path, content: str | bytes | Callable[[Path], object]) -> N
     content: text, written as UTF-8, bytes, or what writes a file of the name that it is given.
     Raises UserError naming the file when the disk is full or refuses.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{_short(path.name)}.{_HOST}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        remove_abandoned(path.parent)
         try:
             if callable(content):
                 content(part)
@@ -54,6 +59,29 @@ def into_place(path: Path, content: str | bytes | Callable[[Path], object]) -> N
             part.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}.") from error
+
+
+_HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
+"""Names this host in few bytes: of others nobody here knows which processes live."""
+_looked: set[tuple[int, Path]] = set()
+"""The folders in which a process has looked for what killed ones left."""
+
+
+def _short(name: str) -> str:
+    """Return a file's name, or where more would not fit behind it a digest of it."""
+    encoded = os.fsencode(name)
+    return name if len(encoded) < 200 else hashlib.sha256(encoded).hexdigest()[:16]
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Delete the parts that killed processes of this host left in a folder, once in a process."""
+    if (os.getpid(), folder) in _looked:
+        return
+    _looked.add((os.getpid(), folder))
+    for part in folder.glob(f".*.{_HOST}.*.part"):
+        process = part.name.rsplit(".", 2)[1]
+        if process.isdecimal() and not is_alive(int(process)):
+            part.unlink(missing_ok=True)
 
 
 def json_text(value: Any, *, ascii_only: bool = False) -> str:
@@ -72,6 +100,26 @@ def damaged(path: Path | Place, what: object, again: str) -> UserError:
     elif isinstance(what, OSError):
         what = what.strerror or what
     return UserError(f"{path} cannot be read ({what}): {again}.")
+
+
+def sealed(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what JSON holds with its own digest as its last key, `sha256`."""
+    return {**document, SEAL: _digest(document)}
+
+
+def refuse_unsealed(document: Mapping[str, Any]) -> None:
+    """Raise ValueError where the digest that JSON carries is not its own.
+
+    What an earlier release wrote carries none.
+    """
+    rest = {key: value for key, value in document.items() if key != SEAL}
+    if SEAL in document and document[SEAL] != _digest(rest):
+        raise ValueError("it is not what its sha256 says: damaged, or edited by hand")
+
+
+def _digest(document: Mapping[str, Any]) -> str:
+    # As it is read again: tuples are lists then, and keys are text.
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
 def record_id(decides: Mapping[str, Any]) -> str:
@@ -141,7 +189,8 @@ class RecordFile(Generic[R]):
 
     The schema number comes first (no number where `schema` is None), then the id of a kind that has
     one. Fields with a default may be missing; every other key must be there, and no further one.
-    Numbers, text and truth are not taken for one another. again: how to have a damaged file anew.
+    Numbers, text and truth are not taken for one another. The last key is the digest of the others;
+    files of earlier releases have none. again: how to have a damaged file anew.
     """
 
     kind: type[R]
@@ -158,7 +207,7 @@ class RecordFile(Generic[R]):
         """Return what the file of a record holds."""
         head = {"schema": self.schema, "id": getattr(record, "id", None)}
         document = {**{name: head[name] for name in self._head}, **_plain(record)}
-        return json_text(document, ascii_only=self.ascii_only)
+        return json_text(sealed(_plain(document)), ascii_only=self.ascii_only)
 
     def read(self, folder: Path) -> R:
         """Return the record of a folder.
@@ -182,9 +231,11 @@ class RecordFile(Generic[R]):
             record = self.kind(**{f.name: getattr(document, f.name) for f in fields(self.kind)})  # type: ignore[arg-type]
             if "id" in self._head and document.id != (own := record.id):  # type: ignore[attr-defined]
                 raise ValueError(f"its id is {document.id!r}, its settings give {own!r}")
+            if getattr(document, SEAL) is not None:
+                refuse_unsealed(json.loads(data))
         except ValidationError as error:
             raise self._refusal(path, error.errors(include_url=False)) from error
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise damaged(path, error, self.again) from error
         return record
 
@@ -204,6 +255,7 @@ class RecordFile(Generic[R]):
             (f.name, hints[f.name], field(default=f.default))
             for f in fields(self.kind)  # type: ignore[arg-type]
         ]
+        columns.append((SEAL, str | None, field(default=None)))
         rules = {"__pydantic_config__": {"extra": "forbid", "strict": True}}
         made = make_dataclass(self.kind.__name__, columns, kw_only=True, namespace=rules)
         return TypeAdapter(made)

@@ -7,6 +7,7 @@ Pillow alone, within 1.2 of OpenCV's time and equal to its results.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,11 +20,14 @@ import PIL.Image
 import PIL.ImageFile
 
 from asbench.files.names import shown
+from asbench.files.png_stream import ends_early
 from synth_store.types import Image, Mask, UserError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 """Endings of the image files that are read, in lower case; files may spell them in any case."""
 
+MOST_PIXELS = "ASBENCH_MOST_PIXELS"
+"""The variable that raises the limit of pixels of one image."""
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 _MODES = frozenset({"1", "L", "P", "RGB"})
 _TURNS = {
@@ -151,6 +155,8 @@ def _upright(path: Path, file: PIL.ImageFile.ImageFile) -> PIL.Image.Image:
     """Decode an opened file whole, and turn it as EXIF says."""
     with _refusing_damage(path):
         file.load()
+        if file.format == "PNG" and ends_early(path, file):
+            raise FileError(path, "is truncated or damaged: its pixels end early.")
     turn = _turn(file)
     return file if turn is None else file.transpose(turn)
 
@@ -170,11 +176,23 @@ def _open(path: Path) -> PIL.ImageFile.ImageFile:
     with _refusing_damage(path):
         if path.stat().st_size == 0:
             raise FileError(path, "is empty (0 bytes).")
+        _allow_pixels()
         file = PIL.Image.open(path, formats=_FORMATS)
         if refusal := _refusal(file):
             file.close()
             raise FileError(path, refusal)
         return file
+
+
+def _allow_pixels() -> None:
+    """Raise Pillow's limit to what the environment says; raises UserError for what is no number."""
+    said = os.environ.get(MOST_PIXELS)
+    if said is None:
+        return
+    if not (said.isascii() and said.isdecimal() and 0 < len(said) < 15):
+        raise UserError(f"{MOST_PIXELS} is {said!r}: give a number of pixels, as in 500000000.")
+    # Pillow warns above its limit and refuses above twice that.
+    PIL.Image.MAX_IMAGE_PIXELS = max(PIL.Image.MAX_IMAGE_PIXELS or 0, int(said))
 
 
 @contextmanager
@@ -201,11 +219,12 @@ def _refusing_damage(path: Path) -> Iterator[None]:
     except PIL.Image.DecompressionBombError as error:
         size = re.search(r"\d+", str(error))
         pixels = f"{int(size[0]):,} pixels" if size else "too many pixels"
+        memory = f" ({3 * int(size[0]) / 1e6:,.0f} MB in memory)" if size else ""
         most = 2 * (PIL.Image.MAX_IMAGE_PIXELS or 0)
         raise FileError(
             path,
-            f"has {pixels}, more than the {most:,} that are read at once: "
-            "cut it into parts, or save it smaller.",
+            f"has {pixels}{memory}, more than the {most:,} that are read at once: cut it into "
+            f"parts, save it smaller, or set {MOST_PIXELS} to a number that it stays below.",
         ) from error
     except Exception as error:  # Pillow's decoders raise of every kind on damaged bytes
         if isinstance(error, OSError) and error.strerror:
@@ -234,6 +253,12 @@ def _refusal(file: PIL.ImageFile.ImageFile) -> str:
 
 
 def write_png(path: Path, image: Image) -> None:
-    """Write uint8 (h, w, 3) or (h, w) pixels as PNG, making the folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    PIL.Image.fromarray(image).save(path)
+    """Write uint8 (h, w, 3) or (h, w) pixels as PNG, making the folder.
+
+    Raises UserError naming the file when the disk is full or refuses.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        PIL.Image.fromarray(image).save(path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}.") from error

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from asbench.nets.weights import load_tensors, save_tensors
+from asbench.nets.weights import load_tensors, refuse_not_finite, save_tensors
 from asbench.types import Canvas, LearnedSynthesizer, Subject
 from synth_store import Sample, UserError
 
@@ -85,6 +85,7 @@ def save_kept(model: LearnedModel, path: Path) -> None:
 def load_kept(model: LearnedModel, path: Path) -> None:
     """Put back what `save_kept` wrote; raises UserError for the first misfit."""
     tensors, kept = load_tensors(path), model.kept()
+    refuse_not_finite(tensors, path)
     for name in sorted(tensors.keys() | kept.keys()):
         there, here = tensors.get(name), kept.get(name)
         if there is None or here is None or there.shape != here.shape:

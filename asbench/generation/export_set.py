@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,7 +12,7 @@ from typing import Literal
 import numpy as np
 import zarr
 
-from asbench.files.images import read_image, write_png
+from asbench.files.images import read_image, read_mask, write_png
 from asbench.progress import Progress, quiet
 from synth_store import Normals, StoredSet, StoreKey, SynthStore, UserError
 from synth_store.selection import select
@@ -68,31 +70,70 @@ def export_folder(stored: StoredSet, out: Path, progress: Counted | None = None)
     """Write a set as MVTec AD lays out a category; returns the category's folder.
 
     The normals become `train/good`, the anomalies `test/<method>` with 8-bit grey masks in
-    `ground_truth/<method>`. Several methods may be exported to one place. Raises UserError if the
-    method stands there already, or if other normals do.
+    `ground_truth/<method>`. Several methods may be exported to one place. What stands there already
+    stays. Raises UserError where other samples or normals do, and naming a file that cannot be
+    written; a folder gets its name when it is whole.
     """
     folder = out / stored.category
-    images = _fresh(folder / "test" / stored.key.method)
-    masks = _fresh(folder / "ground_truth" / stored.key.method)
+    images, masks = (folder / kind / stored.key.method for kind in ("test", "ground_truth"))
+    names = _names(stored.count)
+    if images.exists():
+        _refuse_other(images, masks, names, stored)
+        return folder
     _export_normals(stored.normals, folder / "train" / "good")
-    for i, (name, sample) in enumerate(zip(_names(stored.count), stored, strict=True), 1):
-        write_png(images / f"{name}.png", sample.image)
-        write_png(masks / f"{name}_mask.png", sample.mask.astype(np.uint8) * 255)
-        if progress is not None:
-            progress(i, stored.count)
+    with _whole(images) as to_images, _whole(masks) as to_masks:
+        for i, (name, sample) in enumerate(zip(names, stored, strict=True), 1):
+            write_png(to_images / f"{name}.png", sample.image)
+            write_png(to_masks / f"{name}_mask.png", sample.mask.astype(np.uint8) * 255)
+            if progress is not None:
+                progress(i, stored.count)
     return folder
+
+
+def _refuse_other(images: Path, masks: Path, names: list[str], stored: StoredSet) -> None:
+    """Raise UserError unless these very samples stand there: a call that was cut off left them."""
+    paths = [images / f"{name}.png" for name in names]
+    if sorted(images.iterdir()) != paths or not all(
+        np.array_equal(read_image(path), sample.image)
+        and (masks / f"{name}_mask.png").is_file()
+        and np.array_equal(read_mask(masks / f"{name}_mask.png"), sample.mask)
+        for name, path, sample in zip(names, paths, stored, strict=True)
+    ):
+        raise UserError(f"{images} is there already: remove it, or export to another --out.")
 
 
 def _export_normals(normals: Normals, folder: Path) -> None:
     """Write the normals, or make sure that a method exported before left these very ones."""
     paths = [folder / f"{name}.png" for name in _names(len(normals))]
     if not folder.exists():
-        for path, image in zip(paths, normals, strict=True):
-            write_png(path, image)
+        with _whole(folder) as part:
+            for path, image in zip(paths, normals, strict=True):
+                write_png(part / path.name, image)
     elif sorted(folder.iterdir()) != paths or not all(
         np.array_equal(read_image(path), image) for path, image in zip(paths, normals, strict=True)
     ):
         raise UserError(f"{folder} holds other normals: remove it, or export to another --out.")
+
+
+@contextmanager
+def _whole(folder: Path) -> Iterator[Path]:
+    """Give a folder to write into, which gets its name when all is written, and else is gone.
+
+    What a killed call left of it goes first.
+    """
+    part = folder.with_name(f".{folder.name}.part")
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        yield part
+        if folder.exists():
+            shutil.rmtree(folder)
+        part.rename(folder)
+    except OSError as error:
+        where = error.filename or folder
+        raise UserError(f"cannot write {where}: {error.strerror or error}.") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def _names(count: int) -> list[str]:
@@ -108,10 +149,27 @@ STORAGE = ("arithmetic", "complete", "encoding", "kind", "shard", "target")
 def export_zarr(stored: StoredSet, out: Path, progress: Counted | None = None) -> Path:
     """Write a set as one plain Zarr group: image, clean, mask and source, decoded.
 
-    `xarray.open_zarr(out, consolidated=False)` opens it. The group gets its name when it is whole:
-    until then it stands beside it as `<name>.part`. Raises UserError if `out` is there.
+    `xarray.open_zarr(out, consolidated=False)` opens it. The group gets its name when it is whole.
+    Raises UserError if another stands at `out`, and naming the file that cannot be written.
     """
-    part = _fresh(out).with_name(f"{out.name}.part")
+    if out.exists():
+        if _digest_of(out) != stored.digest:
+            raise UserError(f"{out} is there already: remove it, or export to another --out.")
+        return out
+    with _whole(out) as part:
+        _write_zarr(stored, part, progress)
+    return out
+
+
+def _digest_of(group: Path) -> object:
+    """Return the digest of the set that a plain Zarr holds; None where it is none."""
+    try:
+        return zarr.open_group(group, mode="r").attrs.get("digest")
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _write_zarr(stored: StoredSet, part: Path, progress: Counted | None) -> None:
     attributes = {name: v for name, v in stored.attributes.items() if name not in STORAGE}
     group = zarr.create_group(part, attributes=attributes, overwrite=True)
     count, shape = stored.count, stored.image.shape
@@ -141,11 +199,3 @@ def export_zarr(stored: StoredSet, out: Path, progress: Counted | None = None) -
         arrays["image"][here], arrays["clean"][here], arrays["mask"][here] = image, clean, mask
         if progress is not None:
             progress(slab.stop, count)
-    part.rename(out)
-    return out
-
-
-def _fresh(path: Path) -> Path:
-    if path.exists():
-        raise UserError(f"{path} is there already: remove it, or export to another --out.")
-    return path

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from asbench.generation.recompute import Recomputed, recompute
 from asbench.mend import regenerate_command
 from asbench.progress import Progress, quiet
 from asbench.settings import FITS
 from asbench.types import REAL
-from synth_store import StoreKey, SynthStore
+from synth_store import StoreKey, SynthStore, UserError
 from synth_store.features import drop
 from synth_store.places import writable
 from synth_store.selection import FEATURES, select
 from synth_store.verify import (
     Fault,
     discard_damaged,
+    discard_normals,
     verify_features,
     verify_normals,
     verify_set,
@@ -31,17 +33,20 @@ class Verification:
     """What was found: sets read, faults, what was rendered anew, shards deleted.
 
     mend: the commands that render anew what is damaged or unfinished. `again` and `discarded` are
-    by `dataset/method/seed/category`. drop: the commands that drop damaged features, which the next
-    training computes anew; dropped: the addresses whose features were.
+    by `dataset/method/seed/category`, or of normals `dataset/normal/category`; discarded: None
+    where all went that stood there. drop: the commands that drop damaged features, which the next
+    training computes anew; dropped: the addresses whose features were. without_address: normals
+    and sets of releases that recorded none: where they belong only their place says.
     """
 
     sets: int
     faults: list[Fault] = field(default_factory=list)
     again: dict[str, Recomputed] = field(default_factory=dict)
-    discarded: dict[str, int] = field(default_factory=dict)
+    discarded: dict[str, int | None] = field(default_factory=dict)
     mend: list[str] = field(default_factory=list)
     drop: list[str] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
+    without_address: list[str] = field(default_factory=list)
 
 
 def verify(
@@ -56,8 +61,9 @@ def verify(
     """Read every byte below the addresses (for none: of all), with the normals they stand on.
 
     count: samples of every sound set to render anew and compare; discard: delete shards that hold
-    a damaged sample, so that generating mends them; fits: where the weights of learned methods
-    are. Raises StoreError for an unknown address.
+    a damaged sample, and whole what is another's or whose metadata is damaged, so that generating
+    mends them; fits: where the weights of learned methods are. What cannot be read is a fault, and
+    the rest is read. Raises StoreError for an unknown address.
     """
     asked = list(addresses)
     if discard:
@@ -65,15 +71,39 @@ def verify(
     sets = select(store, asked)
     verification = Verification(len(sets), verify_store(store))
     datasets = {key.dataset for key, _ in sets}
+    damaged = []
     for dataset, category in store.stored_normals():
         if not asked or dataset in datasets:
             adding = _Adding(f"{dataset}/normal/{category}", progress)
-            verification.faults += verify_normals(store, dataset, category, adding)
+            faults = verify_normals(store, dataset, category, adding)
+            verification.faults += faults
+            if faults:
+                damaged.append((dataset, category))
+                verification.mend += _anew(store, dataset, category)
+            else:
+                _note_address(
+                    adding.what, store.normals(dataset, category).attributes, verification
+                )
             _verify_features(store, adding.what, verification, discard)
     for key, category in sets:
         _verify(store, key, category, verification, count, discard, fits, progress)
         _verify_features(store, f"{key}/{category}", verification, discard)
+    for dataset, category in damaged if discard else ():  # last: sets are read beside them
+        discard_normals(store, dataset, category)
+        verification.discarded[f"{dataset}/normal/{category}"] = None
+    verification.mend = list(dict.fromkeys(verification.mend))
     return verification
+
+
+def _anew(store: SynthStore, dataset: str, category: str) -> list[str]:
+    """Return the commands that write the normals of a category again: of sets drawn on them."""
+    drawn_on = [key for key, c in store.sets() if (key.dataset, c) == (dataset, category)]
+    return [regenerate_command(store, key, category) for key in drawn_on[:1]]
+
+
+def _note_address(address: str, attributes: Mapping[str, Any], verification: Verification) -> None:
+    if "address" not in attributes:
+        verification.without_address.append(address)
 
 
 def _verify(
@@ -88,12 +118,20 @@ def _verify(
 ) -> None:
     address = f"{key}/{category}"
     faults = verify_set(store, key, category, _Adding(address, progress))
+    if not faults:
+        _note_address(address, store.attributes(key, category), verification)
     if faults:
         verification.mend.append(regenerate_command(store, key, category))
         if discard:
             verification.discarded[address] = discard_damaged(store, key, category)
     elif count and key.method != REAL:  # no method renders what was photographed
-        again = recompute(store, key, category, count, fits=fits)
+        try:
+            again = recompute(store, key, category, count, fits=fits)
+        except UserError as error:
+            verification.faults.append(
+                Fault(store.folder(key, category), f"cannot be rendered anew: {error}")
+            )
+            return
         verification.again[address] = again
         folder = store.folder(key, category)
         faults = [Fault(folder, f"sample {i} differs when rendered anew") for i in again.different]
@@ -108,7 +146,7 @@ def _verify_features(
     faults = verify_features(store, folder)
     verification.faults += faults
     if faults and discard:
-        drop(writable(folder / FEATURES))
+        drop(writable(store.root), writable(folder / FEATURES))
         verification.dropped.append(address)
     elif faults:
         line = ["asbench", "store", "rm", "--features", "--store", str(store.root), address]

@@ -106,6 +106,7 @@ class Pool(Engine):
         return f"{self.workers or cores()} processes of this machine{where}"
 
 
+MOST_WORKERS = 4096
 KILLED = (
     "its worker process was killed, twice, the second time with no other beside it; perhaps for "
     "want of memory. What was stored until then stays."
@@ -296,9 +297,11 @@ def _has_gpu(dask_worker: Any) -> bool:
 
 
 def check(workers: int | None) -> None:
-    """Raise UserError for less than one worker."""
+    """Raise UserError for less than one worker, and for more than any machine has."""
     if workers is not None and workers < 1:
         raise UserError(f"{workers} workers cannot do anything: give 1 or more with --workers.")
+    if workers is not None and workers > MOST_WORKERS:
+        raise UserError(f"{workers} workers are too many: give 1 to {MOST_WORKERS}.")
 
 
 def run(

@@ -2,7 +2,7 @@
 
 A folder holds `step-NNNNNNNN.safetensors` and `checkpoint.json`, which names it. Both are written
 under temporary names and renamed, the JSON last: a kill at any moment leaves either the old
-checkpoint or the new one.
+checkpoint or the new one. The JSON carries the digest of the tensors' file, and its own.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from asbench.files.documents import damaged, into_place
+from asbench.files.documents import damaged, into_place, refuse_unsealed, sealed
+from asbench.files.sums import sha256_of
 from asbench.nets.weights import fill, load_tensors, save_tensors
+from synth_store.types import UserError
 
 COMMIT = "checkpoint.json"
 
@@ -64,12 +66,13 @@ def write(folder: Path, net: nn.Module, stage: Leg, step: int, facts: Mapping[st
         "step": step,
         "stage": stage.name,
         "tensors": file,
+        "tensors_sha256": sha256_of(folder / file),
         "optimizers": optimizers,
         "schedules": [_encode(schedule.state_dict()) for schedule in stage.schedules],
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
         **facts,
     }
-    into_place(folder / COMMIT, json.dumps(commit, indent=1) + "\n")
+    into_place(folder / COMMIT, json.dumps(sealed(commit), indent=1) + "\n")
     for old in folder.glob("step-*"):
         if old.name != file:
             old.unlink()
@@ -82,10 +85,16 @@ def peek(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         commit: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        again = f"delete the folder {folder} and start again"
-        raise damaged(path, error, again) from error
+        refuse_unsealed(commit)
+        if missing := [key for key in ("step", "stage", "tensors") if key not in commit]:
+            raise KeyError(missing[0])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError) as error:
+        raise damaged(path, error, _again(folder)) from error
     return commit
+
+
+def _again(folder: Path) -> str:
+    return f"delete the folder {folder} and start again"
 
 
 def restore(folder: Path, commit: Mapping[str, Any], net: nn.Module, stage: Leg) -> None:
@@ -95,6 +104,21 @@ def restore(folder: Path, commit: Mapping[str, Any], net: nn.Module, stage: Leg)
     """
     path = folder / commit["tensors"]
     tensors = load_tensors(path)
+    stated = commit.get("tensors_sha256")  # of earlier releases none
+    if stated is not None and sha256_of(path) != stated:
+        what = f"it is not what {COMMIT} says: damaged, or another's"
+        raise damaged(path, what, _again(folder))
+    try:
+        _put_back(path, tensors, commit, net, stage)
+    except UserError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise damaged(folder / COMMIT, error, _again(folder)) from error
+
+
+def _put_back(
+    path: Path, tensors: Mapping[str, Tensor], commit: Mapping[str, Any], net: nn.Module, stage: Leg
+) -> None:
     weights = {
         k.removeprefix("weights/"): v for k, v in tensors.items() if k.startswith("weights/")
     }

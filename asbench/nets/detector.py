@@ -132,6 +132,8 @@ class Detector(nn.Module, ABC):
     protocol: ClassVar[Protocol]
     stride: ClassVar[int]
     """Both image sides must be multiples of this."""
+    bounded: ClassVar[bool] = False
+    """Whether maps and scores lie in [0, 1], as probabilities do: thresholds then stay below 1."""
     flavour: ClassVar[str] = ""
     """How its published code scores: a name of `asbench.evaluation.parity`, empty for none."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pickle
+import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -15,11 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from asbench.files.sums import check_published
 from asbench.nets.detector import Backbone
 from asbench.nets.released import RESNET_LAYERS, layer_of, lite0_weights, standard
 from asbench.nets.timm_levels import LAYERS as TIMM_LAYERS
 from asbench.nets.timm_levels import TIMM, timm_version, timm_weights, where_published
-from asbench.nets.weights import load_tensors
+from asbench.nets.weights import load_tensors, refuse_not_finite, refuse_zeroed
 from synth_store.types import UserError
 
 Standard = Callable[[Mapping[str, Tensor], Path], tuple[dict[str, Tensor], bool]]
@@ -146,7 +147,11 @@ def find_pretrained(needed: Backbone, given: Mapping[str, Path] | None = None) -
     """
     check_networks(given or {})
     path, source = _locate(needed, given or {}), source_of(needed.network)
-    tensors, folded = source.standard(read(path), path)
+    named = read(path)
+    check_published(path)
+    refuse_not_finite(named, path)
+    tensors, folded = source.standard(named, path)
+    refuse_zeroed(tensors, path)
     present = {layer_of(name) for name in tensors}
     missing = tuple(layer for layer in source.layers if layer not in present)
     lacking = [layer for layer in needed.layers if layer in missing]
@@ -217,12 +222,21 @@ def read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise UserError(f"weights {path} are missing: no such file.")
     try:
+        if zipfile.is_zipfile(path):  # torch does not look at the checksums that it wrote
+            with zipfile.ZipFile(path) as file:
+                if wrong := file.testzip():
+                    raise ValueError(f"{wrong} in it does not match its checksum")
         tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise UserError(f"{path} is not a readable file of weights: {error}") from error
+    except Exception as error:  # of damaged bytes torch and zipfile raise all sorts
+        raise UserError(f"{path} is not a readable file of weights: {_first(error)}") from error
     if not isinstance(tensors, Mapping) or not all(isinstance(t, Tensor) for t in tensors.values()):
         raise UserError(f"{path} does not hold named tensors: save a state_dict, not a module.")
     return dict(tensors)
+
+
+def _first(error: Exception) -> str:
+    """Return the first line of what torch says: what follows are its own structures."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def _locate(needed: Backbone, given: Mapping[str, Path]) -> Path:

@@ -36,8 +36,3 @@ def top_mean(maps: Tensor, count: int = 100) -> Tensor:
     """
     pixels = maps.flatten(1)
     return pixels.topk(min(count, pixels.shape[1]), dim=1).values.mean(dim=1)
-
-
-def top_share(maps: Tensor, share: float) -> Tensor:
-    """Return the mean of the largest `share` of the pixels of maps (B, H, W): (B,)."""
-    return top_mean(maps, max(1, round(share * maps[0].numel())))

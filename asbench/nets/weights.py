@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import safetensors
+import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -22,9 +23,11 @@ def load_weights(net: nn.Module, path: Path) -> None:
     """Fill a network in place from a safetensors file.
 
     An empty buffer (a memory bank before `prepare`) takes the file's size. Raises UserError if
-    the file is missing or damaged, or naming the first key or shape that does not fit.
+    the file is missing or damaged or holds NaN, or naming the first key or shape that does not fit.
     """
-    fill(net, load_tensors(path), path)
+    tensors = load_tensors(path)
+    refuse_not_finite(tensors, path)
+    fill(net, tensors, path)
 
 
 def fill(net: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -73,4 +76,23 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         tensors: dict[str, Tensor] = load_file(path)
     except safetensors.SafetensorError as error:
         raise UserError(f"{path} is not a readable safetensors file: {error}.") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
     return tensors
+
+
+def refuse_not_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Raise UserError, naming the first, for weights that hold NaN or infinities."""
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise UserError(f"{path} cannot be used: {name!r} holds NaN or infinities.")
+
+
+def refuse_zeroed(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Raise UserError, naming the first, for weights of a layer that are all zero.
+
+    For released weights, whose layers have all been trained; what a disk lost often comes as zeros.
+    """
+    for name, tensor in tensors.items():
+        if tensor.ndim > 1 and tensor.is_floating_point() and not bool(tensor.any()):
+            raise UserError(f"{path} cannot be used: all of {name!r} is zero.")

@@ -32,4 +32,5 @@ from asbench.results.run import save as save
 from asbench.results.run import set_threshold as set_threshold
 from asbench.results.run import subset_for as subset_for
 from asbench.results.run import unfinished as unfinished
+from asbench.results.run import write_digests as write_digests
 from asbench.settings import BEST_ON_TEST as BEST_ON_TEST

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import zipfile
 import zlib
@@ -13,8 +14,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from asbench.files.csv_cells import cell, uncell
 from asbench.files.documents import damaged, into_place
+from asbench.files.sums import read_checked
 from asbench.results.run import AGAIN
+from synth_store.types import UserError
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,10 @@ def write_table(folder: Path, rows: Iterable[ImageRow]) -> None:
 
 
 def write_rows(path: Path, rows: Iterable[ImageRow]) -> None:
-    """Write one line per test image as CSV, floats to the last digit, NaN as nothing."""
+    """Write one line per test image as CSV, floats to the last digit, NaN as nothing.
+
+    A name that a spreadsheet would run stands behind an apostrophe.
+    """
 
     def write(part: Path) -> None:
         with part.open("w", encoding="utf-8", newline="") as file:
@@ -43,28 +50,36 @@ def write_rows(path: Path, rows: Iterable[ImageRow]) -> None:
             lines.writerow(ImageRow.__slots__)
             for r in rows:
                 few, ap = int(r.few_shot), "" if math.isnan(r.pixel_ap) else repr(float(r.pixel_ap))
-                lines.writerow([r.id, r.label, r.defect, few, repr(float(r.score)), ap])
+                named = cell(r.id), r.label, cell(r.defect), few
+                lines.writerow([*named, repr(float(r.score)), ap])
 
     into_place(path, write)
+
+
+def read_lines(path: Path) -> io.StringIO:
+    """Return the text of a table, as a file; raises UserError where it is not as listed."""
+    return io.StringIO(read_checked(path, AGAIN).decode(), newline="")
 
 
 def read_table(folder: Path) -> list[ImageRow]:
     """Return the lines of `test.csv`; raises UserError naming a damaged file."""
     path = folder / "test.csv"
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with read_lines(path) as file:
             return [
                 ImageRow(
-                    id=r["id"],
+                    id=uncell(r["id"]),
                     label=int(r["label"]),
-                    defect=r["defect"],
+                    defect=uncell(r["defect"]),
                     few_shot=bool(int(r["few_shot"])),
                     score=float(r["score"]),
                     pixel_ap=float(r["pixel_ap"] or "nan"),
                 )
                 for r in csv.DictReader(file)
             ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except UserError:
+        raise
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
         raise damaged(path, error, AGAIN) from error
 
 
@@ -126,8 +141,10 @@ def read_gallery(folder: Path) -> Gallery:
     """Return the gallery of a run; raises UserError naming a damaged file."""
     path = folder / "gallery.npz"
     try:
-        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+        with np.load(io.BytesIO(read_checked(path, AGAIN)), allow_pickle=False) as file:
             ids = tuple(map(str, file["ids"]))
             return Gallery(ids, file["images"], file["masks"], file["maps"])
+    except UserError:
+        raise
     except _NPZ_ERRORS as error:
         raise damaged(path, error, AGAIN) from error

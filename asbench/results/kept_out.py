@@ -13,8 +13,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from asbench.files.csv_cells import cell, uncell
 from asbench.files.documents import damaged, into_place
+from asbench.results.images import read_lines
 from asbench.results.run import AGAIN
+from synth_store.types import UserError
 
 TABLE = "kept_out.csv"
 
@@ -38,16 +41,19 @@ class KeptOut:
     """The scores that thresholds are chosen on: float64 (n,) of normals, (m,) of anomalies.
 
     trained: whether training saw the normals; the anomalies it never saw. of: how many normals
-    there were to choose from, where not all were scored.
+    there were to choose from, where not all were scored; bounded: whether scores lie in [0, 1].
     """
 
     normals: npt.NDArray[np.float64]
     anomalies: npt.NDArray[np.float64]
     trained: bool
     of: int | None = None
+    bounded: bool = False
 
     @classmethod
-    def from_rows(cls, rows: Iterable[KeptRow], of: int | None = None) -> KeptOut:
+    def from_rows(
+        cls, rows: Iterable[KeptRow], of: int | None = None, *, bounded: bool = False
+    ) -> KeptOut:
         """Return the scores of a table's rows."""
         rows = list(rows)
         normals = [r.score for r in rows if not r.label]
@@ -57,6 +63,7 @@ class KeptOut:
             np.array(anomalies, np.float64),
             any(r.trained for r in rows),
             of,
+            bounded,
         )
 
 
@@ -67,24 +74,27 @@ def write_kept_out(folder: Path, rows: Iterable[KeptRow]) -> None:
         with part.open("w", encoding="utf-8", newline="") as file:
             lines = csv.writer(file, lineterminator="\n")
             lines.writerow(f.name for f in fields(KeptRow))
-            lines.writerows([r.id, r.label, r.trained, repr(float(r.score))] for r in rows)
+            lines.writerows([cell(r.id), r.label, r.trained, repr(float(r.score))] for r in rows)
 
     into_place(folder / TABLE, write)
 
 
-def read_kept_out(folder: Path) -> KeptOut | None:
+def read_kept_out(folder: Path, *, bounded: bool = False) -> KeptOut | None:
     """Return the scores in a run's folder; None for a run of a version that kept none.
 
-    Raises UserError naming a damaged file.
+    bounded: whether its detector's scores lie in [0, 1]. Raises UserError naming a damaged file.
     """
     path = folder / TABLE
     if not path.exists():
         return None
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return KeptOut.from_rows(
-                KeptRow(r["id"], int(r["label"]), int(r["trained"]), float(r["score"]))
+        with read_lines(path) as file:
+            rows = [
+                KeptRow(uncell(r["id"]), int(r["label"]), int(r["trained"]), float(r["score"]))
                 for r in csv.DictReader(file)
-            )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+            ]
+    except UserError:
+        raise
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
         raise damaged(path, error, AGAIN) from error
+    return KeptOut.from_rows(rows, bounded=bounded)

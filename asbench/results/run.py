@@ -13,6 +13,7 @@ from types import UnionType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from asbench.files.documents import Keyed, Number, RecordFolder, record_id
+from asbench.files.sums import write_sums
 from asbench.parameters import Parameter, parameters
 from asbench.settings import TrainSettings
 from synth_store.types import UserError
@@ -149,6 +150,12 @@ def read(folder: Path) -> Run:
     if not (folder / RUNS.name).exists():
         raise UserError(_no_run(folder))
     return RUNS.read(folder)
+
+
+def write_digests(folder: Path, run: Run) -> None:
+    """List the digests of what stands in a run's folder, in `SHA256SUMS`, before the run itself."""
+    beside = ("model.safetensors", "test.csv", "kept_out.csv", "gallery.npz")
+    write_sums(folder, [name for name in beside if (folder / name).exists()], of=f"run {run.id}")
 
 
 def add_parity(folder: Path, parity: Parity) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import reprlib
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, TypeVar, cast, get_args
@@ -15,6 +16,12 @@ from synth_store import Mix, UserError
 from synth_store.types import check_category, check_name
 
 T = TypeVar("T")
+
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxother = 200
+_REPR.maxlist = _REPR.maxtuple = _REPR.maxset = _REPR.maxdict = 12
+said = _REPR.repr
+"""A value as it stands in an error: a long one is cut."""
 
 
 class Reading:
@@ -50,7 +57,7 @@ class Reading:
             return {}
         if not isinstance(given, dict):
             self.faults.append(
-                f"{where or 'the file'}: {given!r} is not of the form `name: value`."
+                f"{where or 'the file'}: {said(given)} is not of the form `name: value`."
             )
             return {}
         choices = list(names)
@@ -65,13 +72,13 @@ class Reading:
 
 def text(value: Any) -> str:
     if not isinstance(value, str):
-        raise UserError(f"{value!r} is not a text: put it in quotes.")
+        raise UserError(f"{said(value)} is not a text: put it in quotes.")
     return value
 
 
 def mapping(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise UserError(f"{value!r} is not of the form `{{name: value}}`.")
+        raise UserError(f"{said(value)} is not of the form `{{name: value}}`.")
     return value
 
 
@@ -109,7 +116,7 @@ def reader(setting: Parameter) -> Callable[[Any], Any]:
 def _choice(value: Any, choices: Sequence[Any]) -> Any:
     if value not in choices or isinstance(value, bool) != isinstance(choices[0], bool):
         listed = " or ".join(str(choice).lower() for choice in choices)
-        raise UserError(f"{value!r} is unknown: choose {listed}.")
+        raise UserError(f"{said(value)} is unknown: choose {listed}.")
     return value
 
 
@@ -124,13 +131,13 @@ def mix(value: Any) -> Mix:
 
 def truth(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise UserError(f"{value!r} is neither true nor false.")
+        raise UserError(f"{said(value)} is neither true nor false.")
     return value
 
 
 def count(value: Any, least: int = 1, most: int | None = MOST_SAMPLES) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise UserError(f"{value!r} is not a number from {least} up.")
+        raise UserError(f"{said(value)} is not a number from {least} up.")
     if most is not None and value > most:
         raise UserError(f"{value} is too large: give {least} to {most}.")
     return value
@@ -138,21 +145,21 @@ def count(value: Any, least: int = 1, most: int | None = MOST_SAMPLES) -> int:
 
 def times(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise UserError(f"{value!r} is not a number from 0 (any change, as published) up.")
+        raise UserError(f"{said(value)} is not a number from 0 (any change, as published) up.")
     if not (math.isfinite(value) and value >= 0):
-        raise UserError(f"{value!r} is impossible: give a number from 0 (any change) up.")
+        raise UserError(f"{said(value)} is impossible: give a number from 0 (any change) up.")
     return float(value)
 
 
 def samples(value: Any) -> int:
     if count(value) < 2:
-        raise UserError(f"{value!r} samples cannot be compared: give 2 or more.")
+        raise UserError(f"{said(value)} samples cannot be compared: give 2 or more.")
     return int(value)
 
 
 def seed(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise UserError(f"{value!r} is not a seed: 0, 1, 2, ...")
+        raise UserError(f"{said(value)} is not a seed: 0, 1, 2, ...")
     if value > MOST_SEED:
         raise UserError(f"seed {value} is too large: give 0 to {MOST_SEED}.")
     return value
@@ -160,7 +167,7 @@ def seed(value: Any) -> int:
 
 def ratio(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise UserError(f"{value!r} is not a ratio: a number from 0 to 1, or `published`.")
+        raise UserError(f"{said(value)} is not a ratio: a number from 0 to 1, or `published`.")
     if not (math.isfinite(value) and 0 <= value <= 1):
         raise UserError(f"ratio {value} is impossible: choose from 0 to 1.")
     return float(value)
@@ -168,7 +175,7 @@ def ratio(value: Any) -> float:
 
 def share(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise UserError(f"{value!r} is not a share: a number from 0 to {KEPT_MOST:g}.")
+        raise UserError(f"{said(value)} is not a share: a number from 0 to {KEPT_MOST:g}.")
     kept_count(0, value)
     return float(value)
 

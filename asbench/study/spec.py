@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from asbench.data.geometry import settled
 from asbench.data.tiling import check_share
 from asbench.parameters import Parameter, parameters
@@ -28,6 +26,7 @@ from asbench.settings import (
 )
 from asbench.study import schema
 from asbench.study.schema import Reading
+from asbench.study.yaml_text import parse, read_text
 from synth_store import Geometry, UserError
 
 SHIPPED = Path(__file__).with_name("shipped")
@@ -108,53 +107,44 @@ def read(name_or_path: str | Path) -> Study:
     study's `faults`.
     """
     path = _find(name_or_path)
-    text = path.read_text(encoding="utf-8")
+    text = read_text(path)
     document, faults = _document(path, text, seen=())
     return _study(document, path.stem, text, faults)
 
 
 def _find(name_or_path: str | Path) -> Path:
     path = Path(name_or_path)
-    if path.is_file():
+    if _is_file(path):
         return path
     plain = str(name_or_path).removesuffix(".yaml")
     if plain in shipped():
         return SHIPPED / f"{plain}.yaml"
     near = difflib.get_close_matches(plain, shipped(), n=2, cutoff=0.5) or shipped()
     raise UserError(
-        f"study {str(name_or_path)!r} is neither a file nor one that ships with ASBench: those are "
-        f"{', '.join(near)} (`asbench study ls`)."
+        f"study {schema.said(str(name_or_path))} is neither a file nor one that ships with "
+        f"ASBench: those are {', '.join(near)} (`asbench study ls`)."
     )
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML that does not let one key stand twice: the first would be dropped in silence."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1 and key != "<<":
-                raise yaml.MarkedYAMLError(None, None, f"{key!r} stands twice", node.start_mark)
-        return super().construct_mapping(node, deep)
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that no file can have
+        return False
 
 
 def _document(path: Path, text: str, seen: Sequence[Path]) -> tuple[dict[str, Any], list[str]]:
     """Return what a file says, on top of the study that it extends."""
-    try:
-        document = yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is no YAML that can be read: {error}") from error
-    if not isinstance(document, dict):
-        raise UserError(f"{path} is no study: it must hold names and values, as in `name: mine`.")
+    document = parse(text, path)
     faults: list[str] = []
     other = document.pop("extends", None)
     if other is None:
         return document, faults
     beside = path.parent / str(other)
-    base = beside if beside.is_file() else _find(str(other))
+    base = beside if _is_file(beside) else _find(str(other))
     if base.resolve() in seen:
         raise UserError(f"{path} extends {other}, which extends {path} in turn: drop one of them.")
-    under, faults = _document(base, base.read_text(encoding="utf-8"), (*seen, path.resolve()))
+    under, faults = _document(base, read_text(base), (*seen, path.resolve()))
     return {key: said for key, said in under.items() if key != "name"} | document, faults
 
 
@@ -282,7 +272,11 @@ def _datasets(reading: Reading, where: str, own: Any, top: Any) -> dict[str, dic
 def _categories(reading: Reading, where: str, given: Any) -> dict[str, dict[str, int | None]]:
     """Read `[demo]`, `demo: all`, `demo: [weave]` or `demo: {weave: 60}`, which counts normals."""
     if isinstance(given, str | list):
-        given = dict.fromkeys(given if isinstance(given, list) else [given], "all")
+        listed = given if isinstance(given, list) else [given]
+        reading.faults += [
+            f"{where}: {one!r} is no name of a data set." for one in listed if not _is_name(one)
+        ]
+        given = dict.fromkeys(filter(_is_name, listed), "all")
     if given is not None and not isinstance(given, dict):
         reading.faults.append(f"{where}: {given!r} is not a list of data sets.")
     categories: dict[str, dict[str, int | None]] = {}
@@ -301,6 +295,10 @@ def _categories(reading: Reading, where: str, given: Any) -> dict[str, dict[str,
         else:
             categories[key] = dict.fromkeys(reading.values(at, schema.category, some))
     return {key: some for key, some in categories.items() if key and "?" not in some}
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str)
 
 
 def _budgets(reading: Reading, where: str, own: Any, top: Any) -> tuple[Budget, ...]:

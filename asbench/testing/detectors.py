@@ -169,6 +169,8 @@ class DetectorContract:
         assert maps.dtype == scores.dtype == torch.float32
         assert maps.isfinite().all()
         assert scores.isfinite().all()
+        if detector.bounded:
+            assert all(((one >= 0) & (one <= 1)).all() for one in (maps, scores))
 
     @pytest.mark.parametrize("kind", ["grey", "constant", "background"])
     def test_images_without_colour_or_content_get_finite_scores(

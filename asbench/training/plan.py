@@ -190,7 +190,7 @@ def plan_run(training: TrainSettings, learner: Learner | None = None) -> Plan:
         learner = Learner.find(training.detector, training.settings, training.weights)
     protocol, pretrained = learner.protocol, learner.pretrained
     share = _share(protocol.ratio if training.ratio is None else training.ratio)
-    if protocol.steps == 0 and (share or training.steps is not None):
+    if protocol.steps == 0 and (share or training.steps):
         asked = f"ratio {float(share):g}" if share else f"{training.steps} steps"
         raise UserError(
             f"{learner.name} trains nothing, it looks at the normals alone, and {asked} would "
@@ -205,7 +205,8 @@ def plan_run(training: TrainSettings, learner: Learner | None = None) -> Plan:
     if batch < 1:
         raise UserError(f"a batch of {batch} items is impossible: give 1 or more.")
     _checked_seed(training.seed)
-    check(1 if training.steps is None else training.steps, training.precision, checkpoint_every=1)
+    asked_steps = 1 if training.steps is None or protocol.steps == 0 else training.steps
+    check(asked_steps, training.precision, checkpoint_every=1)
     kept_count(0, training.kept_out)
     Rule.of(training.threshold, training.false_alarms)
     device = find_device(training.device)

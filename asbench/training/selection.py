@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from asbench.files.documents import damaged
+from asbench.files.sums import sha256_of
 from asbench.nets import checkpoint
 from asbench.nets.detector import Detector
 from asbench.nets.weights import load_weights, save_weights
@@ -36,6 +38,7 @@ class BestOnTest:
             self.facts = {"step": step, "value": value}
             self._folder.mkdir(parents=True, exist_ok=True)
             save_weights(detector, self._file)
+            self.facts["sha256"] = sha256_of(self._file)
 
     def committed(self) -> None:
         """Drop weights that are no longer the best, now that no checkpoint names them."""
@@ -45,6 +48,10 @@ class BestOnTest:
 
     def restore(self, detector: Detector) -> None:
         """Put the best weights into the detector."""
+        stated = self.facts.get("sha256")  # of earlier releases none
+        if stated is not None and self._file.is_file() and sha256_of(self._file) != stated:
+            again = f"delete the folder {self._folder} and start again"
+            raise damaged(self._file, f"it is not what {checkpoint.COMMIT} says", again)
         load_weights(detector, self._file)
 
     @property

@@ -210,7 +210,7 @@ def record(
     published = None if flavour is None else parity_scores(flavour, scores, plan.test.greys())
     with naming_the_mend(plan.store):
         rows = kept_rows(plan, model, features)
-    kept = KeptOut.from_rows(rows, of=len(plan.photographs))
+    kept = KeptOut.from_rows(rows, of=len(plan.photographs), bounded=model.bounded)
     rule = Rule.of(plan.training.threshold, plan.training.false_alarms)
     threshold = by_default(kept) if rule is None else rule.threshold(kept)
     scored = perf_counter() - start
@@ -235,6 +235,7 @@ def record(
     results.write_table(folder, table(scores))
     results.write_kept_out(folder, rows)
     results.write_gallery(folder, plan.test.gallery(scores))
+    results.write_digests(folder, run)
     results.save(run, folder)
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)
 

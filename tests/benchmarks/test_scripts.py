@@ -165,7 +165,12 @@ def test_tiles(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.undo()  # its photographs are files
-    tiles.main(["--quick", "--folder", str(tmp_path), "--normals", "3", "--each", "1"])
+    few = ["--normals", "3", "--each", "1", "--scale", "0.5", "1"]
+    tiles.main(["--quick", "--folder", str(tmp_path), *few])
     head, _, *rows = cells(capsys.readouterr().out)
-    assert [row[0] for row in rows] == ["32x32 (tile, scale 0.5, overlap 4)", "32x32 (stretch)"]
+    assert [row[0] for row in rows] == [
+        "32x32 (stretch)",
+        "32x32 (tile, scale 0.5, overlap 4)",
+        "32x32 (tile, scale 1, overlap 4)",
+    ]
     assert all(len(row) == len(head) and row[-1].endswith("MB at most") for row in rows)

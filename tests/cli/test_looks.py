@@ -52,7 +52,10 @@ def test_every_section_lists_commands_that_are_there() -> None:
     listed = {name for section in SECTIONS.values() for name in section}
     assert listed == {path[0] for path in EVERY if path}
     files = {path.stem for path in (ROOT / "cli").glob("*.py")}
-    assert listed | {"__init__", "main", "console", "options", "stopping", "verdicts"} == files
+    assert (
+        listed | {"__init__", "main", "console", "options", "printable", "stopping", "verdicts"}
+        == files
+    )
 
 
 @pytest.mark.parametrize("path", EVERY, ids=" ".join)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 import shutil
 import tarfile
 import zipfile
@@ -167,3 +168,75 @@ def test_a_zip_with_a_password_is_refused(tmp_path: Path, into: Path) -> None:
     archive.write_bytes(marked)
     with pytest.raises(UserError, match="password required"):
         unpack(archive, into)
+
+
+# --- damage ---
+
+COMPRESSED = [kind for kind in MAKERS if kind != "tar"]
+
+
+@pytest.mark.parametrize("kind", COMPRESSED)
+def test_no_flipped_bit_changes_a_file_in_silence(tmp_path: Path, into: Path, kind: str) -> None:
+    """Flips in dates and the like change no file: of the others every one is refused."""
+    archive = MAKERS[kind](tmp_path / "archive", {**FILES, "a/c/d.bin": bytes(range(256)) * 20})
+    data, rng = archive.read_bytes(), random.Random(0)
+    want, refused = None, 0
+    for number in range(200):
+        changed = bytearray(data)
+        if number:
+            changed[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+        archive.write_bytes(changed)
+        folder = into / str(number)
+        folder.mkdir()
+        try:
+            unpack(archive, folder)
+        except UserError:
+            refused += 1
+        else:
+            want = want or below(folder)
+            assert below(folder) == want
+        shutil.rmtree(folder)
+    assert refused > 100
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_an_archive_cut_anywhere_is_refused(tmp_path: Path, into: Path, kind: str) -> None:
+    archive = MAKERS[kind](tmp_path / "archive", FILES)
+    data = archive.read_bytes()
+    places = {len(data) * k // 23 for k in range(23)} | {512 * k for k in range(4)}
+    end = data.rstrip(b"\0") if kind == "tar" else data[:-1]
+    for place in [p for p in (*sorted(places), len(end)) if p <= len(end)]:
+        archive.write_bytes(data[:place])
+        folder = into / str(place)
+        folder.mkdir()
+        with pytest.raises(UserError, match=r"damaged|declares|cannot"):
+            unpack(archive, folder)
+
+
+def test_a_tar_whose_header_is_damaged_loses_no_member_in_silence(
+    tmp_path: Path, into: Path
+) -> None:
+    archive = tarred(tmp_path / "archive.tar", {"a": b"one", "b": b"two", "c": b"three"})
+    data = bytearray(archive.read_bytes())
+    data[1024 + 5] ^= 1  # in the header of b
+    archive.write_bytes(data)
+    with pytest.raises(UserError, match="a header is damaged, and with it members are lost"):
+        unpack(archive, into)
+
+
+def test_a_zip_that_lists_fewer_than_it_has_is_refused(tmp_path: Path, into: Path) -> None:
+    archive = zipped(tmp_path / "archive.zip", {"a": b"one", "b": b"two"})
+    data = bytearray(archive.read_bytes())
+    data[data.rfind(b"PK\5\6") + 10] = 3
+    archive.write_bytes(data)
+    with pytest.raises(UserError, match="lists 2 members, and says that it has 3"):
+        unpack(archive, into)
+
+
+@pytest.mark.parametrize("size", [2**25, 2**33, 2**60])
+def test_a_header_that_would_fill_memory_is_refused(tmp_path: Path, into: Path, size: int) -> None:
+    header = tarfile.TarInfo("././@LongLink")
+    header.type, header.size = tarfile.GNUTYPE_LONGNAME, size
+    (tmp_path / "a.tar").write_bytes(header.tobuf(tarfile.GNU_FORMAT) + bytes(4096))
+    with pytest.raises(UserError, match="is damaged"):
+        unpack(tmp_path / "a.tar", into)

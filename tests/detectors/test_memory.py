@@ -98,13 +98,22 @@ def test_cells_marked_in_part_teach_nothing():
     torch.manual_seed(0)
     loss = detector.learn(FeatureBatch(features, share, torch.arange(4)))
     torch.manual_seed(0)
-    kept = (torch.rand(4, 64) < LEARNED) & (share.flatten(1) == 0)
+    kept = (torch.rand(4, 64) < LEARNED / 256) & (share.flatten(1) == 0)
     chosen = [image[here] for image, here in zip(images(features), kept, strict=True)]
     inputs = detector.inputs(chosen, detector.distances(chosen, torch.arange(4)))
     logits = detector.head(inputs)[:, 0]
     nothing = torch.zeros(len(logits), dtype=torch.bool)
     expected = margins(logits, nothing) + 10 * focal_logits(logits, nothing, 4.0)
     torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_batch_without_cells_to_learn_from_teaches_nothing():
+    detector = prepared()
+    everywhere = torch.full((4, 8, 8), MARKED / 2)
+    loss = detector.learn(FeatureBatch(look(detector), everywhere, torch.arange(4)))
+    loss.backward()
+    assert float(loss.detach()) == 0
+    assert all((weight.grad == 0).all() for weight in detector.head.parameters())
 
 
 def test_the_map_is_the_sum_of_both_opinions():

@@ -180,6 +180,9 @@ def test_features_and_pixels_say_the_same(enlarge):
         assert torch.equal(maps, detector(batch.image))
         assert torch.equal(maps, detector.maps(features.features))
         assert not torch.allclose(scores, detector.image_scores(maps))
+        detector.scored_by = "map"
+        maps, scores = detector.maps_and_scores(batch.image)
+        torch.testing.assert_close(scores, maps.amax((1, 2)))
 
 
 def test_rates_decay_and_clipping_are_the_published_ones():
@@ -227,6 +230,7 @@ def test_a_few_dozen_steps_on_pretrained_features_find_the_squares(tmp_path):
         {"clip": -1.0},
         {"sigma": 0.0},
         {"backbone_name": "vgg"},
+        {"scored_by": "mean"},
     ],
 )
 def test_what_cannot_be_built_is_refused(wrong):

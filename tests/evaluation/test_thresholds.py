@@ -14,9 +14,11 @@ from asbench.results import KeptOut
 from synth_store import UserError
 
 
-def kept(normals: object, anomalies: object = (), *, trained: bool = False) -> KeptOut:
+def kept(
+    normals: object, anomalies: object = (), *, trained: bool = False, bounded: bool = False
+) -> KeptOut:
     scores = [np.array(x, np.float32).astype(np.float64) for x in (normals, anomalies)]
-    return KeptOut(scores[0], scores[1], trained)
+    return KeptOut(scores[0], scores[1], trained, bounded=bounded)
 
 
 @pytest.mark.parametrize(
@@ -86,6 +88,54 @@ def test_nothing_is_extrapolated_beyond_what_any_anomaly_scores() -> None:
     assert by_false_alarms(kept(normals, anomalies), 0.01).value == np.float32(0.99)
     easy = by_false_alarms(kept(normals, [0.3, 0.4]), 0.01).value
     assert easy == np.nextafter(np.float32(0.9), np.float32(1))
+
+
+@pytest.mark.parametrize("end", [1.0, 0.466])
+def test_a_saturating_detector_flags_what_lies_above_all_normals(end: float) -> None:
+    """Scores of a network after a short training: defects crowd at 1, or at a level below it."""
+    normals = [*np.linspace(0.55, 0.9, 15), 0.96, 0.97, 0.975, 0.98, 0.985]
+    anomalies = [0.4, 0.999, 0.9999, 1.0]
+    given_ = [end * np.array(scores) for scores in (normals, anomalies)]
+    assert by_false_alarms(kept(*given_), 0.01).value == np.float32(end)
+    value = by_false_alarms(kept(*given_, bounded=True), 0.01).value
+    assert 0.985 * end < value < 0.999 * end
+
+
+@given(
+    st.lists(st.floats(0, 1, width=32), min_size=1, max_size=60),
+    st.lists(st.floats(0, 1, width=32), max_size=5),
+    st.tuples(st.floats(1e-6, 0.9), st.floats(1e-6, 0.9)),
+)
+def test_a_bounded_threshold_can_be_reached_and_falls_with_the_share(
+    normals: list[float], anomalies: list[float], shares: tuple[float, float]
+) -> None:
+    given_ = kept(normals, anomalies, bounded=True)
+    low, high = (by_false_alarms(given_, share).value for share in sorted(shares))
+    assert low >= high > 0
+    assert (given_.normals >= high).sum() <= max(shares) * (len(normals) + 1)
+    end = max(anomalies, default=1.0)
+    if end > max(normals):
+        assert low <= end
+
+
+def test_the_share_is_met_where_probabilities_end_at_one() -> None:
+    """Of a law whose density falls to 0 at 1, over 2,000 draws of 20 normals."""
+    rng = np.random.default_rng(3)
+    alarms: dict[bool, list[float]] = {False: [], True: []}
+    for _ in range(2000):
+        scores = rng.beta(4, 2, size=20)
+        for bounded, shares in alarms.items():
+            value = by_false_alarms(kept(scores, bounded=bounded), 0.01).value
+            shares.append(float(beta.sf(value, 4, 2)))
+    reach = [np.mean(np.array(shares) > 0) for shares in alarms.values()]
+    assert reach[0] < 0.5
+    assert reach[1] == 1
+    assert 0.005 < np.mean(alarms[True]) < 0.03
+
+
+def test_low_probabilities_have_the_tail_of_scores_without_a_bound() -> None:
+    scores = np.sort(np.random.default_rng(4).exponential(1e-4, size=20))
+    assert tail(scores, 0.01, end=1.0) == pytest.approx(tail(scores, 0.01), rel=1e-3)
 
 
 def test_equal_scores_are_not_flagged() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import math
+import re
 import subprocess
 import sys
 import types
@@ -21,7 +22,14 @@ from hypothesis import strategies as st
 from asbench import results
 from asbench.data import set_record
 from asbench.data.set_record import SetRecord, record_of
-from asbench.files.documents import Number, RecordFile, RecordFolder, into_place, json_text
+from asbench.files.documents import (
+    Number,
+    RecordFile,
+    RecordFolder,
+    into_place,
+    json_text,
+    sealed,
+)
 from asbench.generation import fitted
 from asbench.quality import cross_matrix
 from asbench.quality import record as quality
@@ -105,7 +113,22 @@ def test_a_file_has_one_form(name: str, tmp_path: Path) -> None:
     (tmp_path / file.name).write_text(text_of(document))
     file.write(file.read(tmp_path), tmp_path / "again")
     again = (tmp_path / "again" / file.name).read_text()
-    assert again == json.dumps(document, indent=1, ensure_ascii=file.ascii_only) + "\n"
+    written = sealed(document)
+    assert again == json.dumps(written, indent=1, ensure_ascii=file.ascii_only) + "\n"
+
+
+@KINDS
+def test_a_changed_value_is_refused_wherever_it_stands(name: str, tmp_path: Path) -> None:
+    """One digit, one letter: what a flipped bit or a hand makes of it is still a record."""
+    file, document = FILES[name], EXAMPLES[name]
+    text = file.text(file.parse(text_of(document), HERE))
+    changed = 0
+    for match in re.finditer(r"[0-9](?=[,.\n])|[a-z](?=\")", text):
+        other = chr(ord(match[0]) ^ 1)
+        with pytest.raises(UserError, match=r"cannot be read|has schema"):
+            file.parse(text[: match.start()] + other + text[match.end() :], HERE)
+        changed += 1
+    assert changed > 5
 
 
 @KINDS
@@ -297,3 +320,17 @@ def test_pydantic_is_not_imported_before_a_record_is_read() -> None:
     code = "import sys, asbench, cli.main, asbench.results, asbench.study.record; "
     code += "sys.exit('pydantic' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path) -> None:
+    """Of this host's dead processes, and of no one else's."""
+    killed = (
+        "import os, sys; from pathlib import Path; from asbench.files.documents import into_place"
+    )
+    killed += "; into_place(Path(sys.argv[1]), lambda part: (part.write_text('half'), os._exit(9)))"
+    for name in ("a.txt", "x" * 250 + ".txt"):
+        subprocess.run([sys.executable, "-c", killed, tmp_path / name], check=False)
+    (tmp_path / ".b.txt.000000.1.part").write_text("of another host")
+    assert len(list(tmp_path.iterdir())) == 2  # the second has cleared the first away
+    into_place(tmp_path / "c.txt", "whole")
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".b.txt.000000.1.part", "c.txt"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -222,8 +224,64 @@ def test_an_image_of_hostile_size_is_refused(
 ) -> None:
     path = save(tmp_path / "huge.png", noise())
     monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 100)
-    with pytest.raises(FileError, match=r"huge\.png has 620 pixels, more than the 200"):
+    with pytest.raises(
+        FileError, match=r"huge\.png has 620 pixels \(0 MB in memory\), more than the 200"
+    ):
         read_image(path)
+
+
+def test_the_limit_of_pixels_is_raised_by_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save(tmp_path / "huge.png", noise())
+    monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 100)
+    monkeypatch.setenv("ASBENCH_MOST_PIXELS", "many")
+    with pytest.raises(UserError, match="ASBENCH_MOST_PIXELS is 'many': give a number of pixels"):
+        read_image(path)
+    monkeypatch.setenv("ASBENCH_MOST_PIXELS", "1000")
+    assert read_image(path).size
+
+
+@pytest.mark.parametrize("interlace", [False, True])
+@pytest.mark.parametrize("shape", [(20, 31, 3), (21, 7), (1, 1), (5, 3, 3)])
+@pytest.mark.parametrize("black", [False, True])
+def test_a_png_whose_pixels_end_early_is_refused(
+    tmp_path: Path, interlace: bool, shape: tuple[int, ...], black: bool
+) -> None:
+    """Its chunks are whole and their checksums true; Pillow leaves the rest of it black."""
+    pixels = np.zeros(shape, np.uint8) if black else np.full(shape, 200, np.uint8)
+    rows = raw_rows(pixels, interlace)
+    path = tmp_path / "a.png"
+    path.write_bytes(png_of(pixels, rows, interlace))
+    np.testing.assert_array_equal(read_image(path)[..., 0], pixels.reshape(*shape[:2], -1)[..., 0])
+    for cut in {len(rows) // 2, len(rows) - 1, 0}:
+        path.write_bytes(png_of(pixels, rows[:cut], interlace))
+        with pytest.raises(FileError, match="truncated or damaged"):
+            read_image(path)
+
+
+def raw_rows(pixels: np.ndarray, interlace: bool) -> bytes:
+    """The filtered rows of a PNG, pass by pass; no filter is used."""
+    steps = ((0, 0, 1, 1),)
+    if interlace:
+        steps = (
+            *((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4)),
+            *((0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)),
+        )
+    parts = [pixels[top::down, left::across] for left, top, across, down in steps]
+    return b"".join(b"\0" + row.tobytes() for part in parts if part.size for row in part)
+
+
+def png_of(pixels: np.ndarray, rows: bytes, interlace: bool) -> bytes:
+    kind = 2 if pixels.ndim == 3 else 0
+    head = struct.pack(">IIBBBBB", pixels.shape[1], pixels.shape[0], 8, kind, 0, 0, interlace)
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        checksum = zlib.crc32(name + data).to_bytes(4, "big")
+        return len(data).to_bytes(4, "big") + name + data + checksum
+
+    packed = chunk(b"IDAT", zlib.compress(rows))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + packed + chunk(b"IEND", b"")
 
 
 def test_a_refusal_crosses_processes() -> None:

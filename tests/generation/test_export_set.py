@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from asbench.datasets.folder import Folder
 from asbench.files.images import read_header
 from asbench.generation.export_set import Exported, export_folder, export_set, export_zarr
 from synth_store import Geometry, StoredSet, StoreKey, SynthStore, UserError
-from tests.synth_store.making import CATEGORY, KEY, add_normals, generate
+from tests.synth_store.making import CATEGORY, KEY, SMALL, add_normals, generate
 
 
 @pytest.fixture(params=[False, True], ids=["residual", "generated"])
@@ -78,11 +80,42 @@ def test_other_normals_at_the_same_place_are_refused(tmp_path: Path, count: int)
     assert sorted((tmp_path / "out").rglob("*")) == before
 
 
-def test_what_stands_is_not_overwritten(stored: StoredSet, tmp_path: Path) -> None:
+def test_what_stands_stays_and_others_are_not_overwritten(
+    stored: StoredSet, tmp_path: Path
+) -> None:
+    """So that a call that was cut off between two categories goes on."""
+    store = SynthStore.create(tmp_path / "more", SMALL)
+    other = generate(store, 3, encoding="plain")
     for export in (export_folder, export_zarr):
-        export(stored, tmp_path / "out" / export.__name__)
-        with pytest.raises(UserError, match="is there already"):
-            export(stored, tmp_path / "out" / export.__name__)
+        out = tmp_path / "out" / export.__name__
+        assert export(stored, out) == export(stored, out)
+        with pytest.raises(UserError, match=r"is there already|holds other"):
+            export(other, out)
+
+
+@pytest.mark.parametrize("export", [export_folder, export_zarr])
+def test_a_full_disk_is_named_and_leaves_no_part(
+    stored: StoredSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, export: Any
+) -> None:
+    calls = iter(range(9))
+    read_into = StoredSet.read_into
+
+    def full(*arguments: Any) -> None:
+        if next(calls) == 4:
+            raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "a file"))
+        read_into(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StoredSet, "read_into", full)
+        with pytest.raises(UserError, match=r"cannot write .*: No space left on device"):
+            export(stored, tmp_path / "out")
+    left = [
+        p
+        for p in tmp_path.rglob("*")
+        if ".part" in p.name or "test" in p.parts[len(tmp_path.parts) :]
+    ]
+    assert [p for p in left if p.is_file()] == []
+    export(stored, tmp_path / "out")
 
 
 def test_ten_thousand_files_keep_their_order() -> None:

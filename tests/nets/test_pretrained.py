@@ -116,6 +116,7 @@ def test_folded_weights_are_refused_where_batch_norm_trains(trained, tmp_path):
 
 def test_where_they_are_looked_for(trained, tmp_path, monkeypatch):
     """--weights before ASBENCH_WEIGHTS before torchvision's cache."""
+    monkeypatch.setattr("asbench.nets.pretrained.check_published", lambda path: None)
     tensors = plain(trained)
     cached = saved(tensors, tmp_path / "torch_home/hub/checkpoints" / PUBLISHED)
     assert find_pretrained(SHALLOW).path == cached

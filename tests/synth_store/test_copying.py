@@ -158,10 +158,10 @@ def test_samples_that_are_not_those_recorded_are_not_copied(
     local: SynthStore, to: str, tmp_path: Path
 ) -> None:
     image = local.read(KEY, CATEGORY).image
-    first, second = image.path(0), image.path(1)
-    assert isinstance(first, Path)
+    second = image.path(1)
     assert isinstance(second, Path)
-    second.write_bytes(first.read_bytes())  # sound shards, but not of these samples
+    # A sound shard of the set's, but not of these samples.
+    second.write_bytes(image.encode(1, image.encoded(0, image.shard(1).present)))
     with pytest.raises(StoreError, match="do not match the recorded digest"):
         copy_store(local, place(to))
     assert SynthStore.open(to).count(KEY, CATEGORY) == 0

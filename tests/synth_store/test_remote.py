@@ -136,7 +136,7 @@ def test_fetched_shards_stay_below_their_bound(server: ObjectServer) -> None:
     def fetch(number: int, version: str = "") -> None:
         path = array.path(number)
         assert isinstance(path, RemotePath)
-        shards(path, array.capacity, version)
+        shards(path, array.capacity, version, array.owner, array.label(number))
 
     for number in (0, 1, 0, 1):
         fetch(number)

@@ -20,6 +20,7 @@ from asbench.detectors import build, protocol_of
 from asbench.detectors.patchcore import Patchcore
 from asbench.detectors.unet import Unet
 from asbench.evaluation.kept_normals import kept_normals, kept_photographs
+from asbench.evaluation.thresholds import by_false_alarms
 from asbench.evaluation.trained import Trained
 from asbench.generation import generate as generation
 from asbench.generation.generate import generate
@@ -332,6 +333,20 @@ def test_another_rule_for_a_run_that_stands(settings: dict[str, Any]) -> None:
     assert train(**settings, threshold=0.25).run.threshold == results.Threshold(
         value=0.25, rule="given"
     )
+
+
+def test_scores_with_a_bound_are_known_when_a_rule_is_applied(settings: dict[str, Any]) -> None:
+    """Of a run on disk too: the tail ends where the highest anomaly does."""
+    run = train(**settings)
+    rows = [results.KeptRow(str(i), 0, 0, 0.5 + i / 20) for i in range(10)]
+    results.write_kept_out(run.folder, [*rows, results.KeptRow("far", 1, 0, 0.99)])
+    again = Trained(run.folder, "cpu").ruled(false_alarms=0.01).threshold
+    assert again is not None
+    assert 0.95 < again.value < 0.99
+    assert train(**settings, false_alarms=0.01).run.threshold == again
+    kept = results.read_kept_out(run.folder)
+    assert kept is not None
+    assert by_false_alarms(kept, 0.01).value == 0.99
 
 
 def test_the_rule_plays_no_part_in_the_id(settings: dict[str, Any]) -> None:

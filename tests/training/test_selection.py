@@ -181,7 +181,8 @@ def test_a_kill_between_a_look_and_its_checkpoint_changes_nothing(
     with pytest.raises(Killed):
         here.train(**BEST, stop=killed)
     folder = here.runs / whole.id / "checkpoint"
-    assert json.loads((folder / "checkpoint.json").read_text())["best"] == {"step": 2, "value": 1}
+    kept = json.loads((folder / "checkpoint.json").read_text())["best"]
+    assert (kept["step"], kept["value"]) == (2, 1)
     assert sorted(p.name for p in folder.glob("best-*")) == [
         "best-00000002.safetensors",
         "best-00000004.safetensors",
@@ -227,7 +228,7 @@ def test_only_what_the_checkpoint_names_is_kept(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["best-00000020.safetensors"]
     for step in (30, 35):
         best.look(model, step)
-    assert best.facts == {"step": 20, "value": 2.0}
+    assert {k: best.facts[k] for k in ("step", "value")} == {"step": 20, "value": 2.0}
 
 
 def test_the_published_numbers_of_looks() -> None:
@@ -293,6 +294,6 @@ def test_an_older_record_has_nothing_selected(here: Workplace) -> None:
     run = here.train(steps=1)
     path = run.folder / "run.json"
     record = json.loads(path.read_text())
-    del record["selected"]
+    del record["selected"], record["sha256"]
     path.write_text(json.dumps(record))
     assert results.read(run.folder) == run.run

@@ -116,7 +116,9 @@ def test_a_pool_that_no_set_can_give_is_refused_with_the_line_that_grows_it(stor
         find(store, "alone", pool=19)
     said = str(refused.value)
     assert "pool 19 is more than toy/alone/0/tile can give: 18 of its 20 samples" in said
-    assert said.endswith("--method alone --visible 0 --seed 0 -n 69")  # as it began
+    assert said.endswith(
+        "--method alone --visible 0 --where as-published --seed 0 -n 69"
+    )  # as it began
     with pytest.raises(UserError, match="pool 0 leaves nothing"):
         find(store, "alone", pool=0)
 

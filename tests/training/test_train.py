@@ -102,6 +102,7 @@ def test_the_record_is_complete_and_reads_back(one: Trained) -> None:
     assert record == one.run
     assert record.id == one.folder.name
     assert sorted(p.name for p in one.folder.iterdir()) == [
+        "SHA256SUMS",
         "gallery.npz",
         "kept_out.csv",
         "model.safetensors",
@@ -333,7 +334,8 @@ def test_ratio_0_trains_from_a_store_without_sets(tmp_path: Path) -> None:
 def test_a_detector_that_trains_nothing_is_scored_and_recorded(
     here: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    quiet = {"detector": "patchcore@random", "settings": {}, "steps": None, "batch": None}
+    memory = {"coreset": 0.1}
+    quiet = {"detector": "patchcore@random", "settings": memory, "steps": None, "batch": None}
     monkeypatch.setattr(stage, "fit_detector", refuse)
     told: list[str] = []
     done = here.train(None, **quiet, notify=told.append)
@@ -344,6 +346,7 @@ def test_a_detector_that_trains_nothing_is_scored_and_recorded(
     assert run.seconds["train"] > 0  # the memory was filled
     assert (len(done.detector.bank), run.metrics["full"]["image_auroc"] > 0.5) == (14, True)
     assert here.train(None, **quiet).run == run
+    assert here.train(None, **quiet | {"ratio": 0, "steps": 0}).run == run  # as a study asks
     for wrong in ({"ratio": 0.5}, {"steps": 5}):
         with pytest.raises(UserError, match=r"trains nothing.*leave out --ratio and --steps"):
             here.train("cutout", **quiet | wrong)
