@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from asbench.nets.coreset import greedy_coreset, nearest_distances
 from asbench.nets.detector import Protocol, Stage
 from asbench.nets.features import (
+    NAMES,
     SOME,
     FeatureBatch,
     FeatureDetector,
@@ -76,9 +77,7 @@ class Memory(FeatureDetector):
     url = "https://arxiv.org/abs/2106.08265"
     protocol = Protocol(batch=16, ratio=0.5, steps=300, seconds=(0.003, 0.0001))
 
-    backbone_name: str = parameter(
-        "lite0", "Frozen network: `lite0`, `resnet18`, `wide_resnet50_2`; or `random`."
-    )
+    backbone_name: str = parameter("lite0", NAMES)
     remembered: int = parameter(2000, "Patches that the memory holds.")
     width: int = parameter(128, "Units of the head's hidden layer.")
     lr: float = parameter(2e-3, "Learning rate of AdamW, falling to 0 along a cosine.")

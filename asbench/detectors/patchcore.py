@@ -10,6 +10,7 @@ from torch import Tensor
 from asbench.nets.coreset import greedy_coreset, nearest_distances
 from asbench.nets.detector import Protocol, Stage
 from asbench.nets.features import (
+    NAMES,
     FeatureBatch,
     FeatureDetector,
     Features,
@@ -55,9 +56,7 @@ class Patchcore(FeatureDetector):
     url = "https://github.com/amazon-science/patchcore-inspection"
     protocol = Protocol(batch=8, ratio=0.0, steps=0)
 
-    backbone_name: str = parameter(
-        "resnet18", "Frozen network: `lite0`, `resnet18`, `wide_resnet50_2`; or `random`."
-    )
+    backbone_name: str = parameter("resnet18", NAMES)
     coreset: float = parameter(
         0.1, "Share of all patches that is remembered; the paper reports 0.25, 0.1 and 0.01."
     )

@@ -13,7 +13,7 @@ from torch.optim import AdamW
 
 from asbench.imaging.perlin import draw_mask
 from asbench.nets.detector import Protocol, Stage
-from asbench.nets.features import CELL, FeatureBatch, FeatureDetector, Features
+from asbench.nets.features import CELL, NAMES, FeatureBatch, FeatureDetector, Features
 from asbench.nets.losses import focal_logits, margins
 from asbench.nets.schedules import fall_twice
 from asbench.parameters import parameter
@@ -87,9 +87,7 @@ class Supersimplenet(FeatureDetector):
     url = "https://github.com/blaz-r/SuperSimpleNet"
     protocol = Protocol(batch=32, ratio=0.5, epochs=300, seconds=(9.0, 0.02))
 
-    backbone_name: str = parameter(
-        "wide_resnet50_2", "Frozen network: `lite0`, `resnet18`, `wide_resnet50_2`; or `random`."
-    )
+    backbone_name: str = parameter("wide_resnet50_2", NAMES)
     enlarge: int = parameter(2, "Cells of the map per cell of 8 pixels, along each axis: 1 or 2.")
     hidden: int = parameter(1024, "Units of the segmentation head's hidden layer.")
     width: int = parameter(128, "Channels of the classification head's convolution.")

@@ -11,15 +11,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from asbench.nets.backbones import KINDS, Frozen
+from asbench.nets.backbones import CHOICES, FEWER, KINDS, Frozen
 from asbench.nets.detector import Backbone, Batch, Detector
 from asbench.nets.device import full_precision
 from asbench.nets.pretrained import check_loaded
 from asbench.nets.smoothing import enlarging, gaussian
+from asbench.nets.timm_levels import TIMM
 from synth_store.types import UserError
 
 RANDOM = "random"
 """In place of a backbone's name: EfficientNet-Lite0 with weights that nobody trained."""
+NAMES = (
+    "Frozen network: `lite0`, `resnet18`, `wide_resnet50_2`, `timm:NAME`; or `random`. "
+    "`/32` behind it keeps 32 channels a level."
+)
+"""What `backbone_name` may be, as its doc."""
 SOME = 64
 """Images whose gathered features are in float32 at once."""
 CELL, COARSE = 8, 16
@@ -45,9 +51,24 @@ class Features:
     def __getitem__(self, part: slice) -> Features:
         return Features(self.fine[part], self.coarse[part])
 
+    @property
+    def levels(self) -> tuple[Tensor, Tensor]:
+        """Both, the fine one first."""
+        return self.fine, self.coarse
+
+    @property
+    def bytes_each(self) -> int:
+        """What one image's features take."""
+        return sum(level[0].numel() * level.element_size() for level in self.levels)
+
     def chosen(self, at: Tensor) -> Features:
         """Return the features of the images at these places, int64 (B,)."""
         return Features(self.fine.index_select(0, at), self.coarse.index_select(0, at))
+
+    def put(self, at: Tensor, features: Features) -> None:
+        """Write the features of other images to these places, int64 (B,)."""
+        for own, other in zip(self.levels, features.levels, strict=True):
+            own.index_copy_(0, at.to(own.device), other)
 
     @staticmethod
     def together(parts: list[Features]) -> Features:
@@ -137,17 +158,21 @@ class FeatureDetector(Detector):
 
     backbone_name: str
     sigma: float
+    untrained: bool
+    """Whether nobody trained the backbone's weights."""
 
     def make_backbone(self) -> None:
         """Build the backbone of the parameters, and what smooths the maps."""
-        if self.backbone_name not in (*KINDS, RANDOM):
+        network, slash, fewer = self.backbone_name.partition(FEWER)
+        if network not in (*KINDS, RANDOM) and not network.startswith(TIMM):
             raise UserError(
                 f"backbone_name={self.backbone_name!r} is unknown: choose from "
-                f"{', '.join((*KINDS, RANDOM))}."
+                f"{', '.join((*CHOICES, RANDOM))}; {FEWER}32 behind it keeps 32 channels a level."
             )
+        self.untrained = network == RANDOM
         if self.sigma <= 0:
             raise UserError(f"sigma={self.sigma:g} smooths nothing: it must be positive.")
-        self.extractor = Frozen("lite0" if self.backbone_name == RANDOM else self.backbone_name)
+        self.extractor = Frozen(f"{'lite0' if self.untrained else network}{slash}{fewer}")
         self.register_buffer("kernel", gaussian(self.sigma), persistent=False)
 
     @property
@@ -162,7 +187,7 @@ class FeatureDetector(Detector):
 
     def backbone(self) -> Backbone | None:
         """Return the pretrained network; None for the random one."""
-        return None if self.backbone_name == RANDOM else self.extractor.needed()
+        return None if self.untrained else self.extractor.needed()
 
     def load_backbone(self, tensors: Mapping[str, Tensor]) -> None:
         """Fill the backbone."""
@@ -185,7 +210,7 @@ class FeatureDetector(Detector):
 
     def prepare(self, normals: Tensor, generator: torch.Generator) -> None:
         """Look at the training normals, uint8 (N, 3, H, W), and remember their features."""
-        if self.backbone_name != RANDOM:
+        if not self.untrained:
             check_loaded(type(self).__name__.lower(), self.extractor.filled, RANDOM)
         device = self.get_buffer("kernel").device
         parts = [

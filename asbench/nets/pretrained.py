@@ -18,6 +18,8 @@ from torch import Tensor
 from asbench.files.sums import check_published
 from asbench.nets.detector import Backbone
 from asbench.nets.released import RESNET_LAYERS, layer_of, lite0_weights, standard
+from asbench.nets.timm_levels import LAYERS as TIMM_LAYERS
+from asbench.nets.timm_levels import TIMM, timm_version, timm_weights, where_published
 from asbench.nets.weights import load_tensors, refuse_not_finite, refuse_zeroed
 from synth_store.types import UserError
 
@@ -64,8 +66,24 @@ SOURCES: Mapping[str, Source] = {
         sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
     ),
 }
-NETWORKS = tuple(SOURCES)
+CHOICES = (*SOURCES, f"{TIMM}NAME")
 FULL_WIDTH = 64
+SUFFIXES = (".safetensors", ".pth")
+
+
+def is_network(name: str) -> bool:
+    """Say whether something here may start from weights of that name."""
+    return name in SOURCES or name.startswith(TIMM)
+
+
+def source_of(network: str) -> Source:
+    """Return where a network's weights come from; of timm's only a file of the user's."""
+    if not network.startswith(TIMM):
+        return SOURCES[network]
+    name = network.removeprefix(TIMM)
+    published = f"{_stem(network)}.safetensors"
+    loader = partial(timm_weights, name=name)
+    return Source(published, where_published(name), TIMM_LAYERS, loader)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +108,7 @@ class Pretrained:
 
     def record(self) -> dict[str, Any]:
         """Return what a run should say of them, ready for JSON."""
+        library = {"timm": timm_version()} if self.network.startswith(TIMM) else {}
         return {
             "network": self.network,
             "file": self.path.name,
@@ -97,6 +116,7 @@ class Pretrained:
             "missing": list(self.missing),
             "folded": self.folded,
             "digest": self.digest,
+            **library,
         }
 
 
@@ -120,12 +140,13 @@ def find_pretrained(needed: Backbone, given: Mapping[str, Path] | None = None) -
     """Return the weights a detector starts from.
 
     They are looked for in `given[network]`, else in the folder `ASBENCH_WEIGHTS` as
-    `<network>*.safetensors` or `.pth`, else in torchvision's own cache. Raises UserError where
+    `<network>*.safetensors` or `.pth`, timm's as exactly `timm-<name>`, else in torchvision's own
+    cache. Raises UserError where
     there are none, where the file is damaged or of another network, lacks a layer that is needed,
     or is folded where that will not do; it says what to do and which variant does without.
     """
     check_networks(given or {})
-    path, source = _locate(needed, given or {}), SOURCES[needed.network]
+    path, source = _locate(needed, given or {}), source_of(needed.network)
     named = read(path)
     check_published(path)
     refuse_not_finite(named, path)
@@ -162,9 +183,9 @@ def parse_weights(texts: Iterable[str]) -> dict[str, Path]:
 def check_networks(given: Mapping[str, Path]) -> None:
     """Raise UserError if weights were given for a network that nothing here starts from."""
     for name in given:
-        if name not in NETWORKS:
+        if not is_network(name):
             raise UserError(
-                f"weights of {name!r} are of no use here: choose from {', '.join(NETWORKS)}."
+                f"weights of {name!r} are of no use here: choose from {', '.join(CHOICES)}."
             )
 
 
@@ -226,11 +247,7 @@ def _locate(needed: Backbone, given: Mapping[str, Path]) -> Path:
         folder = Path(base)
         if not folder.is_dir():
             raise UserError(f"ASBENCH_WEIGHTS names {base}, and there is no such folder.")
-        files = sorted(
-            path
-            for path in folder.glob(f"{needed.network}*")
-            if path.suffix in (".safetensors", ".pth")
-        )
+        files = sorted(path for path in folder.iterdir() if _is_of(path, needed.network))
         if len(files) > 1:
             raise UserError(
                 f"{folder} holds {' and '.join(path.name for path in files)}: choose one with "
@@ -238,7 +255,7 @@ def _locate(needed: Backbone, given: Mapping[str, Path]) -> Path:
             )
         if files:
             return files[0]
-    source = SOURCES[needed.network]
+    source = source_of(needed.network)
     if source.package is not None:
         return _from_package(source)
     cached = Path(torch.hub.get_dir()) / "checkpoints" / source.published
@@ -247,8 +264,20 @@ def _locate(needed: Backbone, given: Mapping[str, Path]) -> Path:
     raise UserError(f"the weights of {needed.network} are not on this machine: {_mend(needed)}")
 
 
+def _stem(network: str) -> str:
+    """Return how the file of a network's weights begins: no system minds it."""
+    return network.replace(":", "-")
+
+
+def _is_of(path: Path, network: str) -> bool:
+    """Say whether a file is called as weights of a network; timm has names that begin others."""
+    if network.startswith(TIMM):
+        return path.suffix in SUFFIXES and path.stem == _stem(network)
+    return path.suffix in SUFFIXES and path.name.startswith(network)
+
+
 def _mend(needed: Backbone) -> str:
-    source = SOURCES[needed.network]
+    source = source_of(needed.network)
     return (
         f"fetch {source.published} ({source.source}) and give it with "
         f"--weights {needed.network}=PATH, or put it into a folder and name that in "

@@ -15,7 +15,7 @@ from asbench.datasets import open_dataset
 from asbench.detectors import pretrained_of, protocol_of, resolve
 from asbench.fitting.weights import find_weights
 from asbench.nets import detector as contract
-from asbench.nets.pretrained import NETWORKS
+from asbench.nets.pretrained import is_network
 from asbench.quality.metrics import METRICS, available
 from asbench.quality.weights import NETWORKS as QUALITY_NETWORKS
 from asbench.results import BEST_ON_TEST
@@ -237,7 +237,7 @@ class Availability:
         given = {
             name: Path(path).expanduser()
             for name, path in self.study.weights.items()
-            if name in NETWORKS
+            if is_network(name)
         }
         try:
             pretrained_of(cell.detector, cell.training.settings, given)

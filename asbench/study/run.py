@@ -17,7 +17,7 @@ from asbench.generation.plan import SetPlan
 from asbench.generation.render import render_job
 from asbench.grid import engines
 from asbench.mend import regenerate_command
-from asbench.nets.pretrained import NETWORKS
+from asbench.nets.pretrained import is_network
 from asbench.progress import Notify, Progress, quiet, silent
 from asbench.quality.weights import NETWORKS as QUALITY_NETWORKS
 from asbench.settings import GenerateSettings
@@ -262,7 +262,7 @@ class _Work:
                 self.failed[cell] = problem
             elif cell not in self.done:
                 given = study.weights.items()
-                weights = tuple(sorted((n, path) for n, path in given if n in NETWORKS))
+                weights = tuple(sorted((n, path) for n, path in given if is_network(n)))
                 jobs.append(TrainJob(self.place, cell, self._origin(cell.dataset), weights))
         if self.done:
             self.session.notify(f"{len(self.done)} of {len(self.plan.present)} runs stand already")

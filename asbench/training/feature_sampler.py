@@ -1,4 +1,4 @@
-"""The stream of items as features: every image is looked at once, then gathered."""
+"""The stream of items as features: every image is looked at once, then gathered or read again."""
 
 from __future__ import annotations
 
@@ -7,31 +7,36 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from asbench.nets.features import CELL, FeatureBatch, FeatureDetector, Features, cell_share
-from asbench.training.sampler import Indices, stored_at
+from asbench.training.sampler import Indices, fits, stored_at
 from synth_store import StoredSet, Stream
 from synth_store.reader import Masks
 
 SOME = 16
 """Masks that are in float32 at once."""
-Look = Callable[[StoredSet, Sequence[int]], Features]
-"""Gives the features of some samples of a set."""
+MANY = 1024
+"""Images whose features are read into memory at once, beside those that are there."""
+Read = Callable[[Sequence[int]], Features]
+"""Gives the features of some samples of one set."""
+Reader = Callable[[StoredSet, Sequence[int]], Read]
+"""Makes ready the features of some samples of a set, and gives what reads them."""
 
 
 class FeatureSampler:
     """Gives the batch of any training step as features, on the training device.
 
     normals: features of the normals that train, as the detector remembers them. Of the sets, whose
-    order is the schedule's, `look` is asked for those samples that `steps` steps draw; all are held
-    in memory.
+    order is the schedule's, `reader` is asked for those samples that `steps` steps draw. They are
+    held in memory where pixels of as many bytes would be; else every batch reads its own.
     """
 
     def __init__(
         self,
         detector: FeatureDetector,
         normals: Features,
-        look: Look,
+        reader: Reader,
         photograph_of: Mapping[int, int],
         sets: Sequence[StoredSet],
         schedule: Stream,
@@ -44,18 +49,19 @@ class FeatureSampler:
         at = stored_at(schedule, indices)
         drawn = _drawn(schedule, batch, steps)
         squares = (side * CELL // detector.square for side in normals.fine.shape[1:3])
-        features, shares = [normals], [torch.zeros((len(normals), *squares))]
+        shares = [torch.zeros((len(normals), *squares))]
         sources = [torch.tensor([photograph_of[int(i)] for i in at[0]])]
         self.place: list[dict[int, int]] = [{i: i for i in range(len(normals))}]
-        """By source of the stream and index there, the place in the pool."""
+        """By source of the stream and index there, the place among the normals and all samples."""
         held = len(normals)
+        samples: list[tuple[Read, list[int]]] = []
         for stored, of, chosen in zip(sets, at[1:], drawn[1:], strict=True):
             self.place.append(
                 dict(zip(chosen.tolist(), range(held, held + len(chosen)), strict=True))
             )
             held += len(chosen)
             numbers = [int(of[i]) for i in chosen]
-            features.append(look(stored, numbers))
+            samples.append((reader(stored, numbers), numbers))
             masks = Masks(stored)
             for begin in range(0, len(numbers), SOME):
                 some = np.stack([masks[i] for i in numbers[begin : begin + SOME]])
@@ -63,7 +69,8 @@ class FeatureSampler:
                 shares.append(cell_share(marked, detector.square))
             on = [photograph_of.get(stored.source_of(i), -1) for i in numbers]
             sources.append(torch.tensor(on, dtype=torch.int64))
-        self.features = Features.together(features)
+        resident = fits(held * normals.bytes_each, device)
+        self.features = Resident(normals, samples) if resident else Streamed(normals, samples)
         self.share = torch.cat(shares).to(device)
         self.source = torch.cat(sources).to(device)
 
@@ -71,13 +78,53 @@ class FeatureSampler:
         """Return the batch of a step; steps beyond those that were announced are not known."""
         items = self.schedule.batch_at(step, self.batch)
         pairs = zip(items.source.tolist(), items.index.tolist(), strict=True)
-        at = torch.tensor([self.place[source][index] for source, index in pairs])
-        at = at.to(self.share.device)
+        places = [self.place[source][index] for source, index in pairs]
+        at = torch.tensor(places).to(self.share.device)
         return FeatureBatch(
-            self.features.chosen(at),
+            self.features.chosen(places, at),
             self.share.index_select(0, at),
             self.source[at],
         )
+
+
+class Resident:
+    """The features of the normals and of all samples behind them, on the normals' device."""
+
+    def __init__(self, normals: Features, samples: Sequence[tuple[Read, list[int]]]) -> None:
+        count = len(normals) + sum(len(numbers) for _, numbers in samples)
+        fine, coarse = (level.new_empty((count, *level.shape[1:])) for level in normals.levels)
+        self.pool, begin = Features(fine, coarse), len(normals)
+        self.pool.put(torch.arange(begin), normals)
+        for read, numbers in samples:
+            for first in range(0, len(numbers), MANY):
+                part = read(numbers[first : first + MANY])
+                self.pool.put(torch.arange(begin, begin + len(part)), part)
+                begin += len(part)
+
+    def chosen(self, places: Sequence[int], at: Tensor) -> Features:
+        """Return the features at these places; `at` is the same as a tensor, int64 (B,)."""
+        return self.pool.chosen(at)
+
+
+class Streamed:
+    """The same, of which the samples are read anew whenever they are asked for."""
+
+    def __init__(self, normals: Features, samples: Sequence[tuple[Read, list[int]]]) -> None:
+        self.normals = normals
+        self.samples = [(read, number) for read, numbers in samples for number in numbers]
+
+    def chosen(self, places: Sequence[int], at: Tensor) -> Features:
+        """Return the features at these places; `at` is the same as a tensor, int64 (B,)."""
+        count = len(self.normals)
+        out = self.normals.chosen(at.clamp_max(count - 1))
+        asked: dict[Read, dict[int, int]] = {}  # by row of the batch, the number in the set
+        for row, place in enumerate(places):
+            if place >= count:
+                read, number = self.samples[place - count]
+                asked.setdefault(read, {})[row] = number
+        for read, numbers in asked.items():
+            out.put(torch.tensor([*numbers]), read([*numbers.values()]))
+        return out
 
 
 def _drawn(schedule: Stream, batch: int, steps: int) -> list[npt.NDArray[np.int64]]:

@@ -77,15 +77,19 @@ class FeatureStore:
         dropped the features meanwhile.
         """
         wanted = [int(index) for index in indices]
-        arrays = self._kept(source, wanted)
+        return self.reader(source, wanted)(wanted)
+
+    def reader(self, source: Source, indices: Sequence[int]) -> Callable[[Sequence[int]], Features]:
+        """Compute what the store lacks of some images; return what gives any of them in any order.
+
+        Of a store that keeps none they are computed whenever they are asked for. Both raise what
+        `of` raises.
+        """
+        arrays = self._kept(source, indices)
         heard = partial(self.progress, f"features of {_named(source)}")
         if arrays is None:
-            parts = []
-            for begin in range(0, len(wanted), SHARD):
-                some = wanted[begin : begin + SHARD]
-                parts.append(self._computed(source, some, heard, begin, len(wanted)))
-            return Features.together(parts)
-        missing = arrays.missing(wanted)
+            return partial(self._afresh, source, heard)
+        missing = arrays.missing(indices)
         # Each in an order of its own, so that several processes that lack the same share the work.
         Random(os.getpid()).shuffle(missing)
         done, total = 0, sum(len(arrays.images(number)) for number in missing)
@@ -95,7 +99,17 @@ class FeatureStore:
                 computed = self._computed(source, images, heard, done, total)
                 arrays.write(number, {name: _array(getattr(computed, name)) for name in LEVELS})
             done += len(images)
-        read = arrays.read(wanted)
+        return partial(self._read, arrays)
+
+    def _afresh(self, source: Source, heard: Counted, indices: Sequence[int]) -> Features:
+        parts = []
+        for begin in range(0, len(indices), SHARD):
+            some = indices[begin : begin + SHARD]
+            parts.append(self._computed(source, some, heard, begin, len(indices)))
+        return Features.together(parts)
+
+    def _read(self, arrays: FeatureArrays, indices: Sequence[int]) -> Features:
+        read = arrays.read(indices)
         return Features(*(torch.from_numpy(read[name]).to(self._device) for name in LEVELS))
 
     def _kept(self, source: Source, wanted: Sequence[int]) -> FeatureArrays | None:
@@ -122,14 +136,15 @@ class FeatureStore:
                 "torch": torch.__version__,
                 "device": self._device.type,
                 "cpu": torch.backends.cpu.get_cpu_capability(),
+                **self.detector.extractor.versions(),
             },
             wanted=wanted,
         )
 
     @cached_property
     def _weights(self) -> str:
-        """What the backbone's weights are, in 64 hex digits; those of `Pretrained.digest`."""
-        return weights_digest(self.detector.extractor.net.state_dict())
+        """What the features depend on, in 64 hex digits; `Pretrained.digest` with all channels."""
+        return weights_digest(self.detector.extractor.weights())
 
     @property
     def _device(self) -> torch.device:

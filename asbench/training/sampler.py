@@ -49,12 +49,17 @@ def open_sampler(
     here or when a batch is asked for, if a stored byte is wrong; here, for more to stream from an
     object store than a process holds of it.
     """
-    if ResidentSampler.bytes_needed(normals, sets, schedule) <= RESIDENT_SHARE * _memory(device):
+    if fits(ResidentSampler.bytes_needed(normals, sets, schedule), device):
         yield ResidentSampler(normals, sets, schedule, batch, device, indices)
         return
     refuse_refetching([normals, *sets])
     with StreamingSampler(normals, sets, schedule, batch, device, indices) as streaming:
         yield streaming
+
+
+def fits(needed: int, device: torch.device) -> bool:
+    """Say whether so many bytes may be held on a device."""
+    return needed <= RESIDENT_SHARE * _memory(device)
 
 
 def _memory(device: torch.device) -> int:

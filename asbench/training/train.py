@@ -291,7 +291,7 @@ def _sampler(
     if isinstance(model, FeatureDetector) and features is not None and known is not None:
         steps, of = plan.decides["steps"], plan.photograph_of
         yield FeatureSampler(
-            model, known, features.of, of, sets, schedule, batch, steps, plan.indices
+            model, known, features.reader, of, sets, schedule, batch, steps, plan.indices
         )
         return
     with open_sampler(plan.normals, sets, schedule, batch, plan.device, plan.indices) as sampler:

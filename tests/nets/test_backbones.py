@@ -2,19 +2,23 @@
 
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 from torchvision import models
 from torchvision.models.feature_extraction import create_feature_extractor
-from torchvision.transforms.v2.functional import normalize
+from torchvision.transforms.v2.functional import center_crop, normalize, pil_to_tensor, resize
 
-from asbench.nets.backbones import KINDS, STRIDES, TAKEN, Frozen
+from asbench.nets.backbones import KINDS, TAKEN, Frozen
 from asbench.nets.lite0 import TO_STRIDE_16, Lite0, folded
-from asbench.nets.pretrained import SOURCES, find_pretrained, read
+from asbench.nets.pretrained import SOURCES, find_pretrained, read, weights_digest
+from asbench.nets.timm_levels import STRIDES
+from synth_store.rng import address_rng
 from synth_store.types import UserError
 
 SIZES = ((64, 64), (96, 64), (75, 50))
@@ -22,6 +26,8 @@ RESIDUAL = ("resnet18", "wide_resnet50_2")
 LAYERS = ("layer1", "layer2", "layer3")
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 """Sums in another order: folded norms, convolutions of another layout."""
+COBWEBS = Path(os.environ.get("ASBENCH_DATA", "")) / "dtd" / "images" / "cobwebbed"
+NORM = ("running_mean", "running_var", "weight", "bias")
 FOLDER = os.environ.get("ASBENCH_WEIGHTS", "")
 
 
@@ -128,6 +134,25 @@ def told_apart(frozen):
 
 def test_lite0_was_trained(lite0):
     assert told_apart(lite0)
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not COBWEBS.is_dir(), reason="set ASBENCH_DATA to a folder with dtd/images")
+@torch.no_grad()
+def test_lite0_names_cobwebs(released):
+    """With the package's own classifier on our blocks: ImageNet's class 815 is the spider web."""
+    net = Lite0().eval()
+    net.load_state_dict(folded(released))
+    right = 0
+    for path in sorted(COBWEBS.glob("*.jpg"))[:24]:
+        photograph = resize(pil_to_tensor(Image.open(path)), [256], antialias=True)
+        deepest = net(center_crop(photograph, [224, 224])[None].float() / 255)[-1]
+        y = F.conv2d(deepest, released["_conv_head.weight"])
+        norm = (released[f"_bn1.{part}"] for part in NORM)
+        y = F.batch_norm(y, *norm, training=False, eps=1e-3)
+        pooled = F.relu6(y).mean(dim=(2, 3))
+        right += int(F.linear(pooled, released["_fc.weight"], released["_fc.bias"]).argmax()) == 815
+    assert right == 22
 
 
 def changed(source, monkeypatch, **fields):
@@ -244,3 +269,52 @@ def test_an_unknown_backbone_is_refused_with_the_choices():
         Frozen("resnet19")
     assert "'resnet19'" in str(refusal.value)
     assert all(name in str(refusal.value) for name in KINDS)
+
+
+# --- fewer channels ---
+
+
+@torch.no_grad()
+def test_fewer_channels_are_a_fixed_product_of_all(lite0):
+    frozen = Frozen("lite0/32")
+    frozen.fill(find_pretrained(frozen.needed()).tensors)
+    assert frozen.channels == (24, 32, 32)
+    some = images(64, 96)
+    for level, whole, keeps in zip(frozen(some), lite0(some), (True, False, False), strict=True):
+        if keeps:
+            assert torch.equal(level, whole)
+            continue
+        count = whole.shape[1]
+        rows = address_rng("projection", count, 32).standard_normal((32, count)) / 32**0.5
+        wanted = torch.einsum("kc,bchw->bkhw", torch.from_numpy(rows).float(), whole)
+        torch.testing.assert_close(level, wanted, **CLOSE)
+
+
+@torch.no_grad()
+def test_fewer_channels_keep_distances(lite0):
+    """Johnson and Lindenstrauss: within 1/sqrt(2 * 32), one deviation, on average."""
+    frozen = Frozen("lite0/32")
+    frozen.fill(lite0.net.state_dict())
+    cells = [
+        net(images(96, 96))[-1].flatten(2).permute(0, 2, 1).flatten(0, 1) for net in (lite0, frozen)
+    ]
+    whole, fewer = (torch.pdist(some) for some in cells)
+    ratio = fewer / whole
+    assert 0.8 < float(ratio.mean()) < 1.2
+    assert float(ratio.std()) < 0.2
+
+
+def test_what_fewer_channels_hold_is_part_of_what_features_depend_on(lite0):
+    frozen = Frozen("lite0/32")
+    frozen.fill(lite0.net.state_dict())
+    assert weights_digest(lite0.weights()) == weights_digest(lite0.net.state_dict())
+    assert weights_digest(frozen.weights()) != weights_digest(lite0.weights())
+    assert lite0.state_dict().keys() == {f"net.{name}" for name in lite0.net.state_dict()}
+
+
+@pytest.mark.parametrize(
+    "wrong", ["lite0/", "lite0/0", "lite0/032", "lite0/-1", "lite0/112", "lite0/a"]
+)
+def test_impossible_numbers_of_channels_are_refused(wrong):
+    with pytest.raises(UserError, match=f"backbone '{wrong}' .* from 1 to 111, .* up to 112"):
+        Frozen(wrong)

@@ -7,6 +7,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,9 @@ from asbench.evaluation.trained import Trained
 from asbench.generation import generate as generation
 from asbench.generation.generate import generate
 from asbench.nets.features import TOGETHER, FeatureDetector
-from asbench.training import feature_store
+from asbench.training import feature_sampler, feature_store, sampler
 from asbench.training import plan as planning
+from asbench.training.feature_sampler import Streamed
 from asbench.training.feature_store import FeatureStore, looked_at
 from asbench.training.train import train
 from asbench.types import Interrupted
@@ -282,6 +284,33 @@ def test_a_run_is_the_same_from_kept_and_from_fresh_features(
         assert others == [first_rows] * 2  # as text, for nan is not nan
 
 
+@pytest.mark.parametrize("keeps", [True, False])
+def test_a_run_is_the_same_from_features_that_do_not_fit_in_memory(
+    made: Path, tmp_path: Path, looked: list[int], monkeypatch: pytest.MonkeyPatch, keeps: bool
+) -> None:
+    held = trained(made, tmp_path / "held", steps=6)
+    streams: list[Streamed] = []
+
+    class Watched(Streamed):
+        def __init__(self, *told: Any) -> None:
+            super().__init__(*told)
+            streams.append(self)
+
+    monkeypatch.setattr(sampler, "_memory", lambda _: 0)
+    monkeypatch.setattr(feature_sampler, "Streamed", Watched)
+    looked.clear()
+    if keeps:
+        streamed = trained(made, tmp_path / "streamed", steps=6)
+        assert looked == []
+    else:
+        for path in made.rglob(FEATURES):
+            shutil.rmtree(path)
+        with unkept():
+            streamed = trained(made, tmp_path / "streamed", steps=6)
+    assert len(streams) == 1
+    assert outcome(held) == outcome(streamed)
+
+
 @pytest.mark.slow
 def test_a_training_that_is_stopped_while_it_looks_goes_on(made: Path, tmp_path: Path) -> None:
     whole = trained(made, tmp_path / "whole", ratio=1.0)
@@ -313,3 +342,38 @@ def test_the_key_names_the_weights_that_were_given(made: Path) -> None:
     FeatureStore(SynthStore.open(made), detector).of(cutout(made), [0])
     (entry,) = entries(SynthStore.open(made), cutout(made).folder)
     assert entry.name == f"lite0-{given.digest[:12]}"
+
+
+@pytest.mark.skipif(
+    find_spec("timm") is None, reason="needs the extra timm: pip install 'asbench[timm]'"
+)
+def test_a_run_on_a_network_of_timms_needs_its_weights_once(made: Path, tmp_path: Path) -> None:
+    import timm
+
+    torch.manual_seed(0)
+    path = tmp_path / "any.pth"
+    torch.save(timm.create_model("test_resnet", pretrained=False).state_dict(), path)
+    runs = {}
+    for name in ("timm:test_resnet", "timm:test_resnet/8"):
+        told = {"remembered": 20, "width": 8, "backbone_name": name}
+        runs[name] = trained(
+            made,
+            tmp_path / "runs",
+            detector="memory",
+            settings=told,
+            weights={"timm:test_resnet": path},
+            steps=2,
+        )
+    path.unlink()
+    whole, fewer = runs.values()
+    assert whole.run.environment["pretrained"]["timm"] == timm.__version__
+    assert whole.run.decides["weights"] == fewer.run.decides["weights"]
+    assert whole.run.decides != fewer.run.decides
+    names = [entry.name for entry in entries(SynthStore.open(made), cutout(made).folder)]
+    assert {name.rpartition("-")[0] for name in names} == {
+        "timm-test_resnet",
+        "timm-test_resnet-8",
+    }
+    stored = cutout(made)
+    for run in runs.values():
+        assert run.predict(stored[0].image).map.shape == (32, 32)
