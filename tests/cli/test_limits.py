@@ -94,6 +94,6 @@ def test_an_image_beyond_memory_says_how_large_it_is(tmp_path: Path) -> None:
         ("strip.png", "200,000,000"),
         ("scan.bmp", "400,000,000"),
     ):
-        with pytest.raises(FileError, match=f"has {pixels} pixels, more than the 178,956,970"):
+        with pytest.raises(FileError, match=rf"has {pixels} pixels .*more than the 178,956,970"):
             read_image(tmp_path / name)
     shutil.rmtree(tmp_path)

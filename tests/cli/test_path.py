@@ -138,10 +138,15 @@ def test_export_for_other_tools(run: Run, place: Path) -> None:
     assert opened["image"].dims == ("sample", "y", "x", "c")
 
     before = tree(place / "png")
+    again = run("store export photos/draem/0 --out png --category nut")  # what stands stays
+    assert again.status == 0
+    assert tree(place / "png") == before
+    Path("png/nut/test/draem/0007.png").write_bytes(
+        Path("png/nut/test/draem/0006.png").read_bytes()
+    )
     refused = run("store export photos/draem/0 --out png --category nut")
     assert refused.status == 1
     assert "is there already" in refused.err
-    assert tree(place / "png") == before
 
 
 def test_removing_sets_and_data_sets(run: Run, place: Path) -> None:
