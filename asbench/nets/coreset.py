@@ -49,7 +49,8 @@ def nearest_distances(points: Tensor, bank: Tensor, hidden: Tensor | None = None
     hidden: bool (K,), which of the bank do not count. Everything in float32, also under autocast.
     """
     with full_precision(points.device):
-        points, bank = points.float(), bank.float()
+        middle = bank.float().mean(dim=0)  # short vectors lose fewer digits in the products below
+        points, bank = points.float() - middle, bank.float() - middle
         lengths = bank.square().sum(dim=1)
         if hidden is not None:
             lengths = lengths.masked_fill(hidden, math.inf)

@@ -234,7 +234,7 @@ def test_refusals():
 
 def test_weights_reach_the_teacher(tmp_path, monkeypatch):
     source = build("destseg@scratch", 5).teacher
-    torch.save(source.state_dict(), tmp_path / "resnet18-f37072fd.pth")
+    torch.save(source.state_dict(), tmp_path / "resnet18-drawn.pth")
     monkeypatch.setenv("ASBENCH_WEIGHTS", str(tmp_path))
     found = pretrained_of("destseg")
     detector = build("destseg", 0)

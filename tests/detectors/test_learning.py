@@ -18,7 +18,7 @@ SMALL = {
     "draem": ("draem", {"width": 4, "seg_width": 8, "lr": 3e-3}),
     "unet": ("unet", {"width": 4, "lr": 3e-3}),
     "destseg": ("destseg@tiny-scratch", {"width": 4}),
-    "memseg": ("memseg@tiny-scratch", {"width": 4}),
+    "memseg": ("memseg@tiny-scratch", {"width": 6}),  # narrower, its variances leave float32
     "patchcore": ("patchcore@random", {}),
 }
 """Smaller than what ships, for the tests below; the contract makes do without a line here."""

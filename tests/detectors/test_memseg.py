@@ -292,7 +292,7 @@ def test_refusals():
 
 def test_weights_reach_the_extractor(tmp_path, monkeypatch):
     source = build("memseg@scratch", 5).extractor.state_dict()
-    torch.save(source, tmp_path / "resnet18-f37072fd.pth")
+    torch.save(source, tmp_path / "resnet18-drawn.pth")
     monkeypatch.setenv("ASBENCH_WEIGHTS", str(tmp_path))
     for name, layer4 in (("memseg", True), ("memseg@partial", False)):
         detector = build(name, 0)
