@@ -75,6 +75,7 @@ class Memory(FeatureDetector):
         "and Rolih et al., SuperSimpleNet, ICPR 2024"
     )
     url = "https://arxiv.org/abs/2106.08265"
+    version = 2  # patches of 8 pixels, all channels, the map's maximum
     protocol = Protocol(batch=16, ratio=0.5, steps=300, seconds=(0.003, 0.0001))
 
     backbone_name: str = parameter("lite0", NAMES)

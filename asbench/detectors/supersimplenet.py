@@ -85,6 +85,7 @@ class Supersimplenet(FeatureDetector):
         "fast and reliable surface defect detection, ICPR 2024"
     )
     url = "https://github.com/blaz-r/SuperSimpleNet"
+    version = 2  # @lite0 is scored by its map
     protocol = Protocol(batch=32, ratio=0.5, epochs=300, seconds=(9.0, 0.02))
 
     backbone_name: str = parameter("wide_resnet50_2", NAMES)

@@ -132,6 +132,9 @@ class Detector(nn.Module, ABC):
     protocol: ClassVar[Protocol]
     stride: ClassVar[int]
     """Both image sides must be multiples of this."""
+    version: ClassVar[int] = 1
+    """Raised where equal parameters come to other scores than before: part of a run's id, so that
+    no run of before passes for one of now."""
     bounded: ClassVar[bool] = False
     """Whether maps and scores lie in [0, 1], as probabilities do: thresholds then stay below 1."""
     flavour: ClassVar[str] = ""

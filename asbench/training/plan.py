@@ -40,7 +40,7 @@ from synth_store.types import Geometry
 class Learner:
     """What a run needs to know of a detector before it is built.
 
-    parameters: all of them.
+    parameters: all of them; version: of the detector's own arithmetic.
     """
 
     name: str
@@ -48,6 +48,7 @@ class Learner:
     stride: int
     parameters: Mapping[str, Any]
     pretrained: Pretrained | None = None
+    version: int = 1
 
     @classmethod
     def find(
@@ -60,7 +61,8 @@ class Learner:
         check_networks(weights or {})
         detector, parameters = resolve(name, settings)
         pretrained = pretrained_of(name, settings, weights)
-        return cls(name, protocol_of(name), detector.stride, parameters, pretrained)
+        protocol, version = protocol_of(name), detector.version
+        return cls(name, protocol, detector.stride, parameters, pretrained, version)
 
 
 @dataclass(frozen=True)
@@ -271,6 +273,7 @@ def plan_run(training: TrainSettings, learner: Learner | None = None) -> Plan:
         "sets": {s.key.method: str(s.digest) for s in sources.sets},
         "parameters": dict(learner.parameters),
         "weights": None if pretrained is None else pretrained.digest,
+        **({"version": learner.version} if learner.version > 1 else {}),
     }
     plan = Plan(settled, digests, data, store, normals, sources, share, test, device, pretrained)
     if results.finished(plan.runs, plan.decides) is None:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from asbench import results, train
+from asbench.detectors.draem import Draem
+from asbench.evaluation.trained import Trained
 from asbench.generation.generate import generate
 from asbench.settings import TrainSettings
 from asbench.training.plan import plan_all, plan_run
@@ -47,6 +49,21 @@ def test_training_tells_beforehand_what_it_will_see(store: Path, tmp_path: Path)
     told.clear()
     assert train("toys", "cutout:1,cutpaste:2", notify=told.append, **settled).id == run.id
     assert told[-1] == f"run {run.id} stands already: it is not trained again"
+
+
+def test_a_detector_that_scores_otherwise_now_is_another_run(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a run of before would stand for it, and its weights be read by other arithmetic."""
+    asked = {"ratio": 0.3, "steps": 1, "store": store, "runs": tmp_path / "runs", **QUICK}
+    before = train("toys", "cutout", **asked)
+    assert "version" not in before.run.decides  # ids of versions 1 stay as they are
+    monkeypatch.setattr(Draem, "version", 2)
+    now = plan_run(TrainSettings("toys", "cutout", **asked))
+    assert (now.decides["version"], now.id != before.id) == (2, True)
+    with pytest.raises(UserError, match=r"trained by version 1 of draem@tiny.*version 2.*again"):
+        _ = Trained(before.folder, "cpu").detector
+    assert results.read(before.folder).metrics == before.run.metrics  # results stand
 
 
 def test_a_plan_is_the_same_run_but_for_its_seed(store: Path, tmp_path: Path) -> None:
