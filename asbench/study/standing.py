@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from asbench import results
+from asbench.detectors import resolve
 from asbench.quality import record as qualities
 from asbench.quality.arrays import digest_of
 from asbench.quality.record import Quality
@@ -15,9 +16,14 @@ from synth_store import StoreError, StoreKey, SynthStore
 
 
 def runs_that_stand(plan: StudyPlan, store: SynthStore, runs: Path) -> dict[Cell, str]:
-    """Return the cells that can run here and have a run under `runs`, each with its id."""
+    """Return the cells that can run here and have a run under `runs`, each with its id.
+
+    One of other pixels, or by an earlier version of its detector, is none.
+    """
 
     def still_true(cell: Cell, run: results.Run) -> bool:
+        if run.decides.get("version", 1) != resolve(cell.detector)[0].version:
+            return False
         try:
             normals = store.normals(cell.dataset, cell.category).digest
             seed = cell.training.synth_seed

@@ -17,6 +17,7 @@ import pytest
 from distributed import Client
 
 from asbench import results
+from asbench.detectors.unet import Unet
 from asbench.grid import engines
 from asbench.quality import record as qualities
 from asbench.study import jobs, record, spec
@@ -265,17 +266,19 @@ def test_a_store_of_another_size_and_a_folder_in_use_are_refused(
             run(study, whole, engine=HERE)
 
 
+ONE = """
+size: 32
+samples: 10
+folders: {photos: PHOTOS}
+datasets: {photos: [bolt]}
+detectors: {unet@tiny: {steps: 1, batch: 2, set: {width: 2}}}
+mixes: cutout@mine
+variants: {cutout@mine: {fill: mean}}
+"""
+
+
 def test_a_run_on_other_pixels_is_trained_again(photos: Path, tmp_path: Path) -> None:
-    text = """
-    size: 32
-    samples: 10
-    folders: {photos: PHOTOS}
-    datasets: {photos: [bolt]}
-    detectors: {unet@tiny: {steps: 1, batch: 2, set: {width: 2}}}
-    mixes: cutout@mine
-    variants: {cutout@mine: {fill: mean}}
-    """
-    study = read(tmp_path, photos, text)
+    study = read(tmp_path, photos, ONE)
     first = run(study, tmp_path / "study", engine=HERE)
     path = tmp_path / "study" / "runs" / next(iter(first.runs.values())) / "run.json"
     said = json.loads(path.read_text())
@@ -287,6 +290,18 @@ def test_a_run_on_other_pixels_is_trained_again(photos: Path, tmp_path: Path) ->
     assert again.runs == first.runs
     path.parent.rename(path.parent.with_name(said["id"]))
     assert run(study, tmp_path / "study", engine=HERE).runs == first.runs
+    assert len(results.runs(tmp_path / "study" / "runs")) == 2
+
+
+def test_a_run_by_an_earlier_version_of_its_detector_is_trained_again(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = read(tmp_path, photos, ONE)
+    before = run(study, tmp_path / "study", engine=HERE).runs
+    monkeypatch.setattr(Unet, "version", 2)
+    now = run(study, tmp_path / "study", engine=HERE).runs
+    assert set(now.values()).isdisjoint(before.values())
+    assert run(study, tmp_path / "study", engine=HERE).runs == now
     assert len(results.runs(tmp_path / "study" / "runs")) == 2
 
 
