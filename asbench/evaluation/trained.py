@@ -79,14 +79,17 @@ class Trained:
                 f"run {self.id} holds {decides['detector']}, which another library built: load it "
                 f"in Python with {adapter}.load(folder, build)."
             )
-        kind = resolve(decides["detector"], None)[0]
-        if (trained := decides.get("version", 1)) != kind.version:
-            raise UserError(
-                f"run {self.id} was trained by version {trained} of {decides['detector']}, which "
-                f"scores otherwise than this release's version {kind.version}: its results stand, "
-                f"and for a detector to use run its `asbench train` again."
-            )
-        model = build(decides["detector"], decides["seed"], decides["parameters"])
+        again = "Its results stand; for a detector to use run its `asbench train` again."
+        try:
+            kind = resolve(decides["detector"])[0]
+            if (trained := decides.get("version", 1)) != kind.version:
+                raise UserError(
+                    f"it was trained by version {trained} of {decides['detector']}, which scores "
+                    f"otherwise than this release's version {kind.version}."
+                )
+            model = build(decides["detector"], decides["seed"], decides["parameters"])
+        except UserError as error:
+            raise UserError(f"run {self.id} cannot be used: {error} {again}") from error
         weights = self.folder / "model.safetensors"
         if not weights.is_file():
             raise UserError(

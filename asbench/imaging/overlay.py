@@ -1,18 +1,22 @@
 """A source blended in through a Perlin mask, anywhere or on the object alone.
 
-What DRAEM, DeSTSeg and MemSeg have in common; they differ in source, opacity and where the mask
-may fall.
+What DRAEM, DeSTSeg, MemSeg, GLASS, DiffusionAD and TransFusion have in common; they differ in
+source, opacity and where the mask may fall.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
+from asbench.imaging.colour import Colouring
 from asbench.imaging.masks import differs
 from asbench.imaging.perlin import draw_mask
+from asbench.parameters import parameter
+from asbench.types import Canvas
 from synth_store.types import Image, Mask, UserError
 
 MASK_DRAWS = 20
@@ -25,6 +29,45 @@ SMALLEST = 0.01
 """Share of the image below which a foreground is not believed, so masks fall anywhere."""
 MOST_CELLS = 10
 """Largest exponent: 1024 cells per axis, more than any store's geometry resolves."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerlinOverlay(Colouring):
+    """A method whose masks are rotated Perlin noise above a threshold.
+
+    Raises UserError, naming the method, for parameters out of range. A method that keeps to the
+    object by default declares `foreground` anew.
+    """
+
+    exponent_low: int = parameter(0, "Perlin cells per axis are 2^k: the smallest k.")
+    exponent_high: int = parameter(5, "Perlin cells per axis are 2^k: the largest k.")
+    threshold: float = parameter(0.5, "Noise above this is anomalous.")
+    max_degrees: float = parameter(90.0, "The noise is rotated by up to this angle either way.")
+    foreground: float = parameter(0.0, "Share of samples whose mask keeps to the object.")
+
+    def __post_init__(self) -> None:
+        exponents = self.exponent_low, self.exponent_high
+        check_parameters(type(self).__name__.lower(), exponents, self.threshold, self.foreground)
+
+    def within(self, canvas: Canvas, rng: np.random.Generator) -> Mask | None:
+        """Return what a sample's mask may cover, bool (H, W); None where it may fall anywhere."""
+        return canvas.foreground if on_object(self.foreground, rng) else None
+
+    def region(
+        self, canvas: Canvas, rng: np.random.Generator, *, two_sided: bool = False
+    ) -> Mask | None:
+        """Return a mask, bool (H, W), that is not empty; None where 20 were."""
+        height, width, _ = canvas.normal.shape
+        return draw_region(
+            height,
+            width,
+            rng,
+            within=self.within(canvas, rng),
+            exponents=(self.exponent_low, self.exponent_high),
+            threshold=self.threshold,
+            max_degrees=self.max_degrees,
+            two_sided=two_sided,
+        )
 
 
 def check_parameters(
@@ -48,6 +91,24 @@ def check_share(method: str, foreground: float) -> None:
         raise UserError(
             f"{method}: foreground={foreground} must lie in 0 <= foreground <= 1 (the share of "
             "samples whose mask keeps to the object)."
+        )
+
+
+def check_weights(method: str, beta_low: float, beta_high: float) -> None:
+    """Raise UserError naming the method unless a weight of the normal image is drawn from these."""
+    if not 0 <= beta_low <= beta_high < 1:
+        raise UserError(
+            f"{method}: beta_low={beta_low} and beta_high={beta_high} must satisfy "
+            "0 <= beta_low <= beta_high < 1 (1 would leave the image as it is)."
+        )
+
+
+def check_textures(method: str, texture_share: float) -> None:
+    """Raise UserError naming the method unless `texture_share` is a share."""
+    if not 0 <= texture_share <= 1:
+        raise UserError(
+            f"{method}: texture_share={texture_share} must lie in 0 <= texture_share <= 1, a share "
+            "of samples."
         )
 
 

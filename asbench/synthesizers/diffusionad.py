@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from asbench.imaging.augment import augment
-from asbench.imaging.colour import Colouring
-from asbench.imaging.overlay import blend, check_parameters, draw_region, on_object
+from asbench.imaging.overlay import PerlinOverlay, blend, check_textures, check_weights
 from asbench.parameters import parameter
 from asbench.types import Canvas, Need
 from synth_store.types import Image, Sample, UserError
@@ -25,7 +24,7 @@ CATEGORIES = {
 
 
 @dataclass(frozen=True)
-class Diffusionad(Colouring):
+class Diffusionad(PerlinOverlay):
     """Blend a source into the image where a Perlin mask meets the object.
 
     MemSeg's synthesis with other numbers. M = rotated Perlin noise above a threshold, cut down to
@@ -54,27 +53,14 @@ class Diffusionad(Colouring):
         0.5, "Share of samples whose source is a texture; the others show the image in strips."
     )
     strips: int = parameter(8, "The image is cut into this many columns, then rows.")
-    exponent_low: int = parameter(0, "Perlin cells per axis are 2^k: the smallest k.")
-    exponent_high: int = parameter(5, "Perlin cells per axis are 2^k: the largest k.")
-    threshold: float = parameter(0.5, "Noise above this is anomalous.")
-    max_degrees: float = parameter(90.0, "The noise is rotated by up to this angle either way.")
     foreground: float = parameter(1.0, "Share of samples whose mask keeps to the object.")
 
     def __post_init__(self) -> None:
-        if not 0 <= self.beta_low <= self.beta_high < 1:
-            raise UserError(
-                f"diffusionad: beta_low={self.beta_low} and beta_high={self.beta_high} must "
-                "satisfy 0 <= beta_low <= beta_high < 1 (1 would leave the image as it is)."
-            )
-        if not 0 <= self.texture_share <= 1:
-            raise UserError(
-                f"diffusionad: texture_share={self.texture_share} must lie in 0..1, a share of "
-                "samples."
-            )
+        check_weights("diffusionad", self.beta_low, self.beta_high)
+        check_textures("diffusionad", self.texture_share)
         if not 2 <= self.strips <= 64:
             raise UserError(f"diffusionad: strips={self.strips} must lie in 2 <= strips <= 64.")
-        exponents = self.exponent_low, self.exponent_high
-        check_parameters("diffusionad", exponents, self.threshold, self.foreground)
+        super().__post_init__()
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -86,15 +72,7 @@ class Diffusionad(Colouring):
 
     def __call__(self, canvas: Canvas, rng: np.random.Generator) -> Sample | None:
         normal = canvas.normal
-        mask = draw_region(
-            normal.shape[0],
-            normal.shape[1],
-            rng,
-            within=canvas.foreground if on_object(self.foreground, rng) else None,
-            exponents=(self.exponent_low, self.exponent_high),
-            threshold=self.threshold,
-            max_degrees=self.max_degrees,
-        )
+        mask = self.region(canvas, rng)
         if mask is None:
             return None
         if rng.random() < self.texture_share:

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from asbench.imaging.augment import augment
-from asbench.imaging.colour import Colouring
-from asbench.imaging.overlay import blend, check_parameters, draw_region, on_object
+from asbench.imaging.overlay import PerlinOverlay, blend, check_weights
 from asbench.parameters import parameter
 from asbench.types import Canvas, Need
-from synth_store.types import Sample, UserError
+from synth_store.types import Sample
 
 VARIANTS = {
     # ASBench's DeSTSeg pipeline built the texture augmenter and did not apply it; its DRAEM
@@ -23,7 +22,7 @@ VARIANTS = {
 
 
 @dataclass(frozen=True)
-class Draem(Colouring):
+class Draem(PerlinOverlay):
     """Replace the image by a texture inside a Perlin mask, up to a drawn opacity.
 
     A texture goes through three of ten colour and shape operations; M = rotated Perlin noise above
@@ -47,21 +46,11 @@ class Draem(Colouring):
 
     beta_low: float = parameter(0.0, "Smallest weight of the normal image inside the mask.")
     beta_high: float = parameter(0.8, "Largest weight of the normal image inside the mask.")
-    exponent_low: int = parameter(0, "Perlin cells per axis are 2^k: the smallest k.")
-    exponent_high: int = parameter(5, "Perlin cells per axis are 2^k: the largest k.")
-    threshold: float = parameter(0.5, "Noise above this is anomalous.")
-    max_degrees: float = parameter(90.0, "The noise is rotated by up to this angle either way.")
     augmented: bool = parameter(True, "Whether the texture goes through three of ten operations.")
-    foreground: float = parameter(0.0, "Share of samples whose mask keeps to the object.")
 
     def __post_init__(self) -> None:
-        if not 0 <= self.beta_low <= self.beta_high < 1:
-            raise UserError(
-                f"draem: beta_low={self.beta_low} and beta_high={self.beta_high} must satisfy "
-                "0 <= beta_low <= beta_high < 1 (1 would leave the image as it is)."
-            )
-        exponents = self.exponent_low, self.exponent_high
-        check_parameters("draem", exponents, self.threshold, self.foreground)
+        check_weights("draem", self.beta_low, self.beta_high)
+        super().__post_init__()
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -69,15 +58,7 @@ class Draem(Colouring):
 
     def __call__(self, canvas: Canvas, rng: np.random.Generator) -> Sample | None:
         normal = canvas.normal
-        mask = draw_region(
-            normal.shape[0],
-            normal.shape[1],
-            rng,
-            within=canvas.foreground if on_object(self.foreground, rng) else None,
-            exponents=(self.exponent_low, self.exponent_high),
-            threshold=self.threshold,
-            max_degrees=self.max_degrees,
-        )
+        mask = self.region(canvas, rng)
         if mask is None:
             return None
         beta = rng.uniform(self.beta_low, self.beta_high)

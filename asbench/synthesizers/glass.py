@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 
 from asbench.imaging import augment
-from asbench.imaging.colour import Colouring, grey
-from asbench.imaging.overlay import blend, check_parameters, on_object, redrawn
+from asbench.imaging.colour import grey
+from asbench.imaging.overlay import PerlinOverlay, blend, redrawn
 from asbench.imaging.perlin import draw_mask
 from asbench.parameters import parameter
 from asbench.types import Canvas, Need
@@ -23,7 +23,7 @@ VARIANTS = {
 
 
 @dataclass(frozen=True)
-class Glass(Colouring):
+class Glass(PerlinOverlay):
     """Blend an augmented texture into the object through one Perlin mask, or two.
 
     The local anomaly synthesis of GLASS, without the noise that it adds to features: two of DRAEM's
@@ -53,10 +53,6 @@ class Glass(Colouring):
     beta_high: float = parameter(0.8, "Weights above this become this.")
     union: float = parameter(1 / 3, "Share of masks that are the union of two.")
     intersection: float = parameter(1 / 3, "Share of masks that are the intersection of two.")
-    exponent_low: int = parameter(0, "Perlin cells per axis are 2^k: the smallest k.")
-    exponent_high: int = parameter(5, "Perlin cells per axis are 2^k: the largest k.")
-    threshold: float = parameter(0.5, "Noise above this is anomalous.")
-    max_degrees: float = parameter(90.0, "The noise is rotated by up to this angle either way.")
     augmented: bool = parameter(True, "Whether the texture goes through three of nine operations.")
     foreground: float = parameter(1.0, "Share of samples whose mask keeps to the object.")
 
@@ -75,8 +71,7 @@ class Glass(Colouring):
                 f"glass: union={self.union} and intersection={self.intersection} must be shares "
                 "that are 1 together at most."
             )
-        exponents = self.exponent_low, self.exponent_high
-        check_parameters("glass", exponents, self.threshold, self.foreground)
+        super().__post_init__()
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -85,8 +80,7 @@ class Glass(Colouring):
     def __call__(self, canvas: Canvas, rng: np.random.Generator) -> Sample | None:
         normal = canvas.normal
         shape = normal.shape[0], normal.shape[1]
-        within = canvas.foreground if on_object(self.foreground, rng) else None
-        mask = redrawn(lambda: self._mask(shape, rng), within)
+        mask = redrawn(lambda: self._mask(shape, rng), self.within(canvas, rng))
         if mask is None:
             return None
         texture = canvas.texture(rng)

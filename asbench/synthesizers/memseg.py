@@ -9,9 +9,8 @@ import numpy as np
 
 from asbench.imaging.augment import augment
 from asbench.imaging.cells import shuffle_cells
-from asbench.imaging.colour import Colouring
 from asbench.imaging.foreground import fixed
-from asbench.imaging.overlay import blend, check_parameters, draw_region, on_object
+from asbench.imaging.overlay import PerlinOverlay, blend, check_textures, on_object
 from asbench.parameters import parameter
 from asbench.types import Canvas, Need
 from synth_store.types import Image, Mask, Sample, UserError
@@ -46,7 +45,7 @@ CATEGORIES = {
 
 
 @dataclass(frozen=True)
-class Memseg(Colouring):
+class Memseg(PerlinOverlay):
     """Blend a source into the image where a Perlin mask meets the object.
 
     M = rotated Perlin noise above a threshold, cut down to the object. By a fair coin the source S
@@ -80,10 +79,6 @@ class Memseg(Colouring):
         0.5, "Share of samples whose source is a texture; the others show shuffled structure."
     )
     cells: int = parameter(8, "Structure is cut into this many cells along each axis.")
-    exponent_low: int = parameter(0, "Perlin cells per axis are 2^k: the smallest k.")
-    exponent_high: int = parameter(5, "Perlin cells per axis are 2^k: the largest k.")
-    threshold: float = parameter(0.5, "Noise above this is anomalous.")
-    max_degrees: float = parameter(90.0, "The noise is rotated by up to this angle either way.")
     foreground: float = parameter(1.0, "Share of samples whose mask keeps to the object.")
     object_rule: Literal["automatic", "dark", "bright"] = parameter(
         "automatic",
@@ -98,10 +93,7 @@ class Memseg(Colouring):
                 f"memseg: opacity_low={self.opacity_low} and opacity_high={self.opacity_high} "
                 "must satisfy 0 < opacity_low <= opacity_high <= 1."
             )
-        if not 0 <= self.texture_share <= 1:
-            raise UserError(
-                f"memseg: texture_share={self.texture_share} must lie in 0 <= texture_share <= 1."
-            )
+        check_textures("memseg", self.texture_share)
         if not 2 <= self.cells <= 64:
             raise UserError(f"memseg: cells={self.cells} must lie in 2 <= cells <= 64.")
         if not 0 <= self.object_threshold <= 255:
@@ -109,8 +101,7 @@ class Memseg(Colouring):
                 f"memseg: object_threshold={self.object_threshold} must lie in "
                 "0 <= object_threshold <= 255 (a grey level)."
             )
-        exponents = self.exponent_low, self.exponent_high
-        check_parameters("memseg", exponents, self.threshold, self.foreground)
+        super().__post_init__()
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -124,15 +115,7 @@ class Memseg(Colouring):
 
     def __call__(self, canvas: Canvas, rng: np.random.Generator) -> Sample | None:
         normal = canvas.normal
-        mask = draw_region(
-            normal.shape[0],
-            normal.shape[1],
-            rng,
-            within=self._object(canvas) if on_object(self.foreground, rng) else None,
-            exponents=(self.exponent_low, self.exponent_high),
-            threshold=self.threshold,
-            max_degrees=self.max_degrees,
-        )
+        mask = self.region(canvas, rng)
         if mask is None:
             return None
         if rng.random() < self.texture_share:
@@ -143,7 +126,9 @@ class Memseg(Colouring):
         image = blend(normal, source, mask, 1 - opacity)
         return None if image is None else Sample(image, mask)
 
-    def _object(self, canvas: Canvas) -> Mask:
+    def within(self, canvas: Canvas, rng: np.random.Generator) -> Mask | None:
+        if not on_object(self.foreground, rng):
+            return None
         if self.object_rule == "automatic":
             return canvas.foreground
         return fixed(canvas.normal, self.object_threshold, dark=self.object_rule == "dark")

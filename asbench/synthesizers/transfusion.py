@@ -8,8 +8,7 @@ import numpy as np
 
 from asbench.imaging.augment import augment
 from asbench.imaging.cells import shuffle_cells
-from asbench.imaging.colour import Colouring
-from asbench.imaging.overlay import blend, check_parameters, draw_region, on_object
+from asbench.imaging.overlay import PerlinOverlay, blend, check_textures
 from asbench.parameters import parameter
 from asbench.types import Canvas, Need
 from synth_store.types import Sample, UserError
@@ -21,7 +20,7 @@ VARIANTS = {
 
 
 @dataclass(frozen=True)
-class Transfusion(Colouring):
+class Transfusion(PerlinOverlay):
     """Replace the image by a source where Perlin noise is far from zero, on the object.
 
     As DRAEM's mask, but of both signs: where the rotated noise is above .5 or below -.5, cut down
@@ -44,22 +43,14 @@ class Transfusion(Colouring):
         0.5, "Share of samples whose source is a texture; the others show the image in cells."
     )
     cells: int = parameter(8, "The image is cut into this many cells along each axis.")
-    exponent_low: int = parameter(0, "Perlin cells per axis are 2^k: the smallest k.")
-    exponent_high: int = parameter(5, "Perlin cells per axis are 2^k: the largest k.")
     threshold: float = parameter(0.5, "Noise farther from zero than this is anomalous.")
-    max_degrees: float = parameter(90.0, "The noise is rotated by up to this angle either way.")
     foreground: float = parameter(1.0, "Share of samples whose mask keeps to the object.")
 
     def __post_init__(self) -> None:
-        if not 0 <= self.texture_share <= 1:
-            raise UserError(
-                f"transfusion: texture_share={self.texture_share} must lie in 0..1, a share of "
-                "samples."
-            )
+        check_textures("transfusion", self.texture_share)
         if not 2 <= self.cells <= 64:
             raise UserError(f"transfusion: cells={self.cells} must lie in 2 <= cells <= 64.")
-        exponents = self.exponent_low, self.exponent_high
-        check_parameters("transfusion", exponents, self.threshold, self.foreground)
+        super().__post_init__()
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -71,16 +62,7 @@ class Transfusion(Colouring):
 
     def __call__(self, canvas: Canvas, rng: np.random.Generator) -> Sample | None:
         normal = canvas.normal
-        mask = draw_region(
-            normal.shape[0],
-            normal.shape[1],
-            rng,
-            within=canvas.foreground if on_object(self.foreground, rng) else None,
-            exponents=(self.exponent_low, self.exponent_high),
-            threshold=self.threshold,
-            max_degrees=self.max_degrees,
-            two_sided=True,
-        )
+        mask = self.region(canvas, rng, two_sided=True)
         if mask is None:
             return None
         if rng.random() < self.texture_share:
