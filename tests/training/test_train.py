@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,68 +15,16 @@ import torch
 from asbench import results
 from asbench.evaluation.predict import predict
 from asbench.evaluation.trained import Trained
-from asbench.generation import generate as generation
-from asbench.generation.generate import generate
 from asbench.training import plan as planning
 from asbench.training import sampler, threshold
 from asbench.training import train as stage
 from asbench.training.sources import Sources
-from asbench.training.train import train
-from asbench.types import Interrupted, Item
-from synth_store import Geometry, Mix, StoreError, StoreKey, SynthStore, UserError
-from synth_store.types import Mask
+from asbench.types import Interrupted
+from synth_store import Geometry, Mix, StoreKey, SynthStore, UserError
 from tests.toyset import Toys
+from tests.training.workplace import MIX, Workplace, refuse
 
-pytestmark = pytest.mark.slow
-
-MIX = "cutout:0.25,cutpaste@asbench:0.75"
-SMALL: dict[str, Any] = {
-    "detector": "draem@tiny",
-    "settings": {"width": 2, "seg_width": 2},
-    "steps": 6,
-    "batch": 4,
-    "device": "cpu",
-    "kept_out": 0,
-}
-
-
-@pytest.fixture(autouse=True)
-def toys(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let both stages find the toy data set under its name."""
-    for module in (generation, planning):
-        monkeypatch.setattr(module, "open_dataset", lambda dataset, **_: Toys())
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with two sets of 20 samples at 32x32."""
-    root = tmp_path_factory.mktemp("toys") / "store"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(generation, "open_dataset", lambda dataset, **_: Toys())
-        generate(
-            "toys",
-            ["cutout", "cutpaste@asbench"],
-            category="a",
-            n=20,
-            store=root,
-            size=32,
-            workers=1,
-        )
-    return root
-
-
-@dataclass(frozen=True)
-class Workplace:
-    store: Path
-    runs: Path
-
-    def train(self, mix: str | None = MIX, **changes: Any) -> Trained:
-        return train("toys", mix, **{**SMALL, "store": self.store, "runs": self.runs, **changes})
-
-
-@pytest.fixture
-def here(made: Path, tmp_path: Path) -> Workplace:
-    return Workplace(made, tmp_path / "runs")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("toys")]
 
 
 @pytest.fixture(scope="module")
@@ -87,10 +34,6 @@ def one(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(planning, "open_dataset", lambda dataset, **_: Toys())
         return Workplace(made, runs).train(untrained=True)
-
-
-def refuse(*_: object, **__: object) -> None:
-    raise AssertionError("nothing was to be trained")
 
 
 def weights(run: Trained) -> bytes:
@@ -354,98 +297,6 @@ def test_a_detector_that_trains_nothing_is_scored_and_recorded(
 
 def test_ratio_1_trains_on_anomalies_alone(here: Workplace) -> None:
     assert here.train("cutout", ratio=1).run.realised == {"normal": 0, "cutout": 24}
-
-
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        ({"category": "c"}, "category 'c' is not in toys: choose from a, b"),
-        ({"mix": None}, "needs a mix of stored methods"),
-        ({"ratio": 1.5}, "ratio 1.5 is impossible"),
-        ({"ratio": float("nan")}, "ratio nan is impossible"),
-        ({"steps": 0}, "0 training steps are too few"),
-        ({"batch": 0}, "a batch of 0 items"),
-        ({"precision": "fp8"}, "precision 'fp8' is unknown"),
-        ({"ratio_mode": "random"}, "ratio mode 'random' is unknown: choose exact or bernoulli"),
-        ({"device": "gpu"}, "device 'gpu' is not in this machine: choose cpu"),
-        ({"detector": "dream"}, "did you mean draem"),
-        ({"mix": "fractal"}, "asbench generate --store .* --method fractal"),
-        ({"pool": 19}, "pool 19 is more than toys/cutout/0/a can give"),
-    ],
-)
-def test_what_cannot_be_trained_is_refused(
-    here: Workplace, change: dict[str, Any], told: str
-) -> None:
-    with pytest.raises(UserError, match=told):
-        here.train(**change)
-    assert not here.runs.exists()
-
-
-def test_a_refusal_leaves_no_store_behind(tmp_path: Path) -> None:
-    here = Workplace(tmp_path / "store", tmp_path / "runs")
-    with pytest.raises(StoreError, match="Make what is missing with"):
-        here.train("cutout")
-    assert not here.store.exists()
-
-
-def test_a_store_whose_sides_do_not_fit_the_detector_is_refused(tmp_path: Path) -> None:
-    SynthStore.create(tmp_path, Geometry(40, 32))
-    with pytest.raises(UserError, match=r"multiples of 32.*40x32.*--size 256"):
-        Workplace(tmp_path, tmp_path / "runs").train(None, ratio=0)
-
-
-class Unreadable(Toys):
-    def mask(self, item: Item) -> Mask | None:
-        if item.id == "test/disc/3":
-            raise UserError("mask 3 is truncated")
-        return super().mask(item)
-
-
-def test_a_mask_that_cannot_be_read_is_found_before_the_training(
-    here: Workplace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(planning, "open_dataset", lambda dataset, **_: Unreadable())
-    monkeypatch.setattr(stage, "fit_detector", refuse)
-    with pytest.raises(UserError, match="mask 3 is truncated"):
-        here.train()
-
-
-class Faultless(Toys):
-    def items(self, category: str) -> tuple[Item, ...]:
-        return tuple(i for i in super().items(category) if not i.label)
-
-
-def test_a_data_set_without_anomalies_is_refused(
-    here: Workplace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(planning, "open_dataset", lambda dataset, **_: Faultless())
-    with pytest.raises(UserError, match="no anomalous test images"):
-        here.train()
-
-
-class WithoutGood(Toys):
-    def items(self, category: str) -> tuple[Item, ...]:
-        return tuple(i for i in super().items(category) if i.label or i.split == "train")
-
-
-class WithoutMasks(Toys):
-    def mask(self, item: Item) -> None:
-        return None
-
-
-@pytest.mark.parametrize(
-    ("toys", "said"),
-    [(WithoutGood, "no good test images here: image AUROC"), (WithoutMasks, "no masks here")],
-)
-def test_metrics_that_will_have_no_value_are_said_before_the_first_step(
-    here: Workplace, monkeypatch: pytest.MonkeyPatch, toys: type[Toys], said: str
-) -> None:
-    monkeypatch.setattr(planning, "open_dataset", lambda dataset, **_: toys())
-    told: list[str] = []
-    monkeypatch.setattr(stage, "fit_detector", refuse)
-    with pytest.raises(AssertionError, match="nothing was to be trained"):
-        here.train(notify=told.append)
-    assert any(said in line for line in told)
 
 
 def test_the_commit_is_that_of_the_working_copy_or_none(
