@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from asbench.nets.coreset import greedy_coreset, nearest_distances
+from asbench.nets.coreset import Bank, greedy_coreset
 from asbench.nets.detector import Protocol, Stage
 from asbench.nets.features import (
     NAMES,
@@ -23,6 +24,7 @@ from asbench.nets.features import (
     some_cells,
 )
 from asbench.nets.losses import focal_logits, margins
+from asbench.nets.recalled import Recalled, content
 from asbench.parameters import parameter
 from synth_store.types import UserError
 
@@ -49,6 +51,9 @@ MOMENTUM = 0.05
 """How fast the head's running mean and deviation on normals follow."""
 MEASURED = 128
 """Normals on which the memory's own distances are measured."""
+MEMORIES, FAR = Recalled(2**25), Recalled(2**26)
+"""Memories chosen before in this process, and how far images' cells were from them: a study trains
+on the same normals with one set after another, and scores the same test images."""
 
 
 @dataclass(eq=False)
@@ -116,12 +121,20 @@ class Memory(FeatureDetector):
         self, normals: Features, generator: torch.Generator, whole: Tensor | None = None
     ) -> None:
         """Choose the memory, and measure what is usual of features and distances."""
+        whole = torch.arange(len(normals)) if whole is None else whole
+        state, asked = generator.get_state(), torch.tensor(self.remembered)
+        key = content(*normals.levels, whole, state, asked) + str(normals.fine.device).encode()
+        chosen = MEMORIES.of(key, partial(self._chosen, normals, generator, whole))
+        self.usual, self.bank, self.origin, self.near = chosen
+
+    def _chosen(
+        self, normals: Features, generator: torch.Generator, whole: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         self.usual = moments(gathered(normals[i : i + SOME]) for i in range(0, len(normals), SOME))
         each = normals.fine[0, ..., 0].numel()
         drawn = some_cells(each * len(normals), CANDIDATES, generator)
         cells = cells_of(normals, drawn) - self.usual[0]
         number = (drawn.nonzero()[:, 0] // each).to(cells.device)
-        whole = torch.arange(len(normals)) if whole is None else whole
         whole = whole.to(cells.device)
         chosen = greedy_coreset(cells, min(self.remembered, len(cells)), generator, CHOSEN_IN)
         self.bank, self.origin = cells[chosen], whole[number[chosen]]
@@ -130,7 +143,7 @@ class Memory(FeatureDetector):
         distances = self.distances([*rows], whole[some])
         least = FAINT * cells.square().sum(dim=1).mean().sqrt()
         spread = torch.maximum(distances.std(unbiased=False), least).clamp_min(FLAT)
-        self.near = torch.stack([distances.mean(), spread])
+        return self.usual, self.bank, self.origin, torch.stack([distances.mean(), spread])
 
     def stages(self, steps: int) -> tuple[Stage, ...]:
         """Return the one leg: the head."""
@@ -166,7 +179,7 @@ class Memory(FeatureDetector):
         """Return the sum of both opinions: float32 (B, H/8, W/8), about 0 +- 1.4 on normals."""
         rows = gathered(features)
         images = self.apart(rows)
-        distances = self.distances(images)
+        distances = self._far(features, images)
         logits: Tensor = self.head(self.inputs(images, distances)).float()[:, 0]
         learned = (logits - self.logit[0]) / self.logit[1]
         return (learned + self.in_units(distances)).view(rows.shape[:3])
@@ -184,15 +197,32 @@ class Memory(FeatureDetector):
         """
         if self.bank.numel() == 0:
             raise RuntimeError("the memory is empty: call prepare(normals, generator) first")
-        parts = []
+        bank, parts = Bank.of(self.bank), []
         for number, cells in enumerate(images):
             own = None
             if source is not None:
                 own = self.origin == source[number]
                 # Where the memory is all of one photograph, its own cells are all there is.
                 own = own & ~own.all()
-            parts.append(nearest_distances(cells - self.usual[0], self.bank, own))
+            parts.append(bank.distances(cells - self.usual[0], own))
         return torch.cat(parts)
+
+    def _far(self, features: Features, images: Sequence[Tensor]) -> Tensor:
+        """Return the distances of all cells of images; those measured before are recalled.
+
+        On a GPU they take less time than a digest does.
+        """
+        if torch.compiler.is_exporting() or features.fine.device.type != "cpu":
+            return self.distances(images)
+        bank = content(self.usual, self.bank)
+        parts: list[Tensor] = []
+        for number, cells in enumerate(images):
+            key = bank + content(features.fine[number], features.coarse[number])
+            parts += FAR.of(key, partial(self._measured, cells))
+        return torch.cat(parts)
+
+    def _measured(self, cells: Tensor) -> tuple[Tensor]:
+        return (self.distances([cells]),)
 
     def in_units(self, distances: Tensor) -> Tensor:
         """Return distances in units of their spread on normals."""

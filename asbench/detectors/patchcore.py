@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from asbench.nets.coreset import greedy_coreset, nearest_distances
+from asbench.nets.coreset import Bank, greedy_coreset
 from asbench.nets.detector import Protocol, Stage
 from asbench.nets.features import (
     NAMES,
@@ -103,7 +103,8 @@ class Patchcore(FeatureDetector):
                 "PatchCore's memory is empty: call prepare(normals, generator) first"
             )
         patches = gathered(features)
-        near = [nearest_distances(part, self.bank) for part in self.apart(patches)]
+        bank = Bank.of(self.bank)
+        near = [bank.distances(part) for part in self.apart(patches)]
         return torch.cat(near).view(patches.shape[:3])
 
     def image_scores(self, maps: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -43,23 +44,41 @@ def greedy_coreset(
     return chosen
 
 
-def nearest_distances(points: Tensor, bank: Tensor, hidden: Tensor | None = None) -> Tensor:
-    """Return the Euclidean distance of each point (P, C) from the nearest of the bank (K, C): (P,).
+@dataclass(frozen=True)
+class Bank:
+    """Remembered patches, made ready to be compared with: float32, about their own middle (C,).
 
-    hidden: bool (K,), which of the bank do not count. Everything in float32, also under autocast.
+    patches: (K, C); lengths: (K,), squared.
     """
-    with full_precision(points.device):
-        middle = bank.float().mean(dim=0)  # short vectors lose fewer digits in the products below
-        points, bank = points.float() - middle, bank.float() - middle
-        lengths = bank.square().sum(dim=1)
-        if hidden is not None:
-            lengths = lengths.masked_fill(hidden, math.inf)
-        # |p - b|^2 but for |p|^2 is one product of two matrices.
-        parts = [
-            torch.addmm(length, points, part.mT, alpha=-2).amin(dim=1)
-            for part, length in zip(
-                torch.split(bank, BLOCK), torch.split(lengths, BLOCK), strict=True
-            )
-        ]
-        least = torch.stack(parts).amin(dim=0) + points.square().sum(dim=1)
-        return least.clamp_min(0).sqrt()
+
+    middle: Tensor
+    patches: Tensor
+    lengths: Tensor
+
+    @staticmethod
+    def of(patches: Tensor) -> Bank:
+        """Make patches (K, C) ready."""
+        patches = patches.float()
+        middle = patches.mean(dim=0)  # short vectors lose fewer digits in the products below
+        patches = patches - middle
+        return Bank(middle, patches, patches.square().sum(dim=1))
+
+    def distances(self, points: Tensor, hidden: Tensor | None = None) -> Tensor:
+        """Return the Euclidean distance of each point (P, C) from the nearest patch: float32 (P,).
+
+        hidden: bool (K,), which patches do not count. In float32, also under autocast.
+        """
+        with full_precision(points.device):
+            points = points.float() - self.middle
+            lengths = self.lengths
+            if hidden is not None:
+                lengths = lengths.masked_fill(hidden, math.inf)
+            # |p - b|^2 but for |p|^2 is one product of two matrices.
+            parts = [
+                torch.addmm(length, points, part.mT, alpha=-2).amin(dim=1)
+                for part, length in zip(
+                    torch.split(self.patches, BLOCK), torch.split(lengths, BLOCK), strict=True
+                )
+            ]
+            least = torch.stack(parts).amin(dim=0) + points.square().sum(dim=1)
+            return least.clamp_min(0).sqrt()

@@ -5,10 +5,11 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 
-from asbench.detectors import build, pretrained_of
+from asbench.detectors import build, memory, pretrained_of
 from asbench.detectors.memory import LEARNED, MARKED
 from asbench.nets.features import FeatureBatch, Features, cell_share, gathered
 from asbench.nets.losses import focal_logits, margins
+from asbench.nets.recalled import Recalled
 from synth_store.types import UserError
 from tests.squares import normals, squares
 
@@ -138,6 +139,35 @@ def test_features_do_not_depend_on_what_is_looked_at_beside_them():
         assert torch.equal(alone.coarse[0], together.coarse[place])
     assert together.fine.dtype == torch.float16
     assert len(Features.together([together, together])) == 12
+
+
+def test_what_is_recalled_is_what_would_be_computed(monkeypatch):
+    features, other = drawn(), drawn(6)[4:]
+    known = {name: buffer.clone() for name, buffer in remembering(features).named_buffers()}
+    judged = remembering(features).judge(other)
+    again = remembering(features)
+    for name, buffer in again.named_buffers():
+        torch.testing.assert_close(buffer, known[name], rtol=0, atol=0)
+    torch.testing.assert_close(again.judge(other), judged, rtol=0, atol=0)
+    again.bank.zero_()  # as weights loaded into it would
+    assert not torch.equal(again.judge(other), judged)
+    torch.testing.assert_close(remembering(features).bank, known["bank"], rtol=0, atol=0)
+    monkeypatch.setattr(memory, "MEMORIES", Recalled(0))
+    monkeypatch.setattr(memory, "FAR", Recalled(0))
+    afresh = remembering(features)
+    torch.testing.assert_close(afresh.bank, known["bank"], rtol=0, atol=0)
+    torch.testing.assert_close(afresh.judge(other), judged, rtol=0, atol=0)
+
+
+def test_another_draw_or_another_number_is_another_memory():
+    features = drawn()
+    one, other = (build("memory", 0, SMALL) for _ in range(2))
+    one.remember(features, torch.Generator().manual_seed(0))
+    other.remember(features, torch.Generator().manual_seed(1))
+    assert not torch.equal(one.bank, other.bank)
+    few = build("memory", 0, SMALL | {"remembered": 20})
+    few.remember(features, torch.Generator().manual_seed(0))
+    assert len(few.bank) == 20
 
 
 def test_refusals():

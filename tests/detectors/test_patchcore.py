@@ -10,7 +10,7 @@ from torch.nn.functional import interpolate
 
 from asbench.detectors import build, pretrained_of
 from asbench.nets import coreset
-from asbench.nets.coreset import greedy_coreset, nearest_distances
+from asbench.nets.coreset import Bank, greedy_coreset
 from asbench.nets.features import Features, gathered
 from asbench.nets.smoothing import enlarging, gaussian, smoothed
 from asbench.nets.weights import load_weights, save_weights
@@ -68,8 +68,8 @@ def test_nearest_distances_are_those_of_all_pairs(block, monkeypatch):
     expected = cdist(some.double(), bank.double()).min(axis=1)
     few = torch.arange(23) < 20
     seen = cdist(some.double(), bank[~few].double()).min(axis=1)
-    np.testing.assert_allclose(nearest_distances(some, bank, few), seen, rtol=1e-4)
-    np.testing.assert_allclose(nearest_distances(some, bank), expected, rtol=1e-4)
+    np.testing.assert_allclose(Bank.of(bank).distances(some, few), seen, rtol=1e-4)
+    np.testing.assert_allclose(Bank.of(bank).distances(some), expected, rtol=1e-4)
 
 
 def test_the_blur_is_a_gaussian_filter():
