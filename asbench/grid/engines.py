@@ -6,10 +6,12 @@ result is then the same everywhere, and as many jobs as there are cores do not f
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import threading
 from abc import ABC, abstractmethod
+from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -209,10 +211,40 @@ def engine(
                 f"no dask scheduler answers at {address}: start one with `dask scheduler`, which "
                 "prints its address, or leave out --scheduler to run on this machine."
             ) from error
-        with client:
+        with _told_by_us(), _closing(client):
             if scheduler is not None:  # Slurm starts its own, from this very installation
                 _check_workers(client, scheduler, gpus)
             yield Cluster(client, scheduler or "Slurm", gpus)
+
+
+@contextmanager
+def _closing(client: Client) -> Iterator[None]:
+    """Close a client at the end. Where its scheduler is gone, dask may raise anything on the way.
+
+    Nothing is lost by that: every job has come back by then, or is a failure.
+    """
+    try:
+        yield
+    finally:
+        if client.status == "running":
+            client.close()
+        else:
+            with suppress(Exception, CancelledError):
+                client.close(timeout=1)
+
+
+@contextmanager
+def _told_by_us() -> Iterator[None]:
+    """Keep dask from printing tracebacks of a lost scheduler: the jobs' failures tell of it."""
+    loggers = [logging.getLogger(name) for name in ("distributed", "asyncio")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
 
 
 @contextmanager
@@ -345,7 +377,13 @@ def _failure(status: str, result: Any) -> Failure | None:
     if status == "finished":
         return None
     if status != "error":
-        return Failure(UserError("the dask scheduler let go of it, or is gone: start it again."))
+        return Failure(
+            UserError(
+                "the dask scheduler let go of it, or is gone. What was stored until then stays: "
+                "start `dask scheduler` and its workers again, and the same command continues; or "
+                "leave out --scheduler to go on on this machine."
+            )
+        )
     _, error, _ = result
     if isinstance(error, KilledWorker):
         return Failure(

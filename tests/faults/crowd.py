@@ -6,12 +6,11 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 from tests.cli.conftest import photograph
+from tests.clusters import below, two_workers_apart
 from tests.faults.kills import GENERATE, LIMIT, STUDY, _end, _start, _stored, _studied, _wait
 from tests.faults.tally import Tally
 
@@ -53,7 +52,7 @@ def run(tally: Tally, cases: int, seed: int, work: Path) -> None:
             outcome = "equal" if _studied(place) == studied else "silent"
             # One of two may be told that the other is at it.
             tally.note("concurrency", "two studies", outcome, f"{number}: {held}")
-    for number in range(max(1, cases // 4)):
+    for number in range(max(len(DASK), cases // 3)):
         shutil.rmtree(place)
         shutil.copytree(base, place)
         _dask(tally, place, wanted, number)
@@ -124,58 +123,46 @@ def _growing(place: Path, rng: random.Random) -> str:
     return said or ("" if ended == 0 else f"{ended}")
 
 
-CLUSTER = """
-import os, signal, sys, threading, time
-from tests.clusters import two_workers
-if __name__ == "__main__":
-    with two_workers() as address:
-        print(address, flush=True)
-        sys.stdin.read()
-"""
+def _kill_worker(scheduler: int) -> None:
+    os.kill(below(scheduler)[-1], signal.SIGKILL)
+
+
+def _stop_worker(scheduler: int) -> None:
+    _stop(below(scheduler)[-1])
+
+
+def _kill_scheduler(scheduler: int) -> None:
+    os.kill(scheduler, signal.SIGKILL)
+
+
+def _stop(process: int) -> None:
+    os.kill(process, signal.SIGSTOP)
+    time.sleep(1)
+    os.kill(process, signal.SIGCONT)
+
+
+DASK = (
+    ("worker stopped", _stop_worker),
+    ("worker killed", _kill_worker),
+    ("scheduler killed", _kill_scheduler),
+    ("scheduler stopped", _stop),
+)
+"""Scheduler and client of the cluster live in the process that is started, its workers below it."""
 
 
 def _dask(tally: Tally, place: Path, wanted: object, number: int) -> None:
-    """Kill, or stop for a while, a worker of a dask cluster that renders."""
-    script = place / "cluster.py"
-    script.write_text(CLUSTER)
-    root = str(Path(__file__).parents[2])
-    cluster = subprocess.Popen(
-        [sys.executable, str(script)], cwd=place, env={**os.environ, "PYTHONPATH": root},
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
-    try:
-        assert cluster.stdout is not None
-        address = cluster.stdout.readline().strip()
-        line = LINE.replace("--workers 1", f"--scheduler {address}")
-        process = _start(line, place)
+    """Kill, or stop for a while, a part of a dask cluster that renders."""
+    with two_workers_apart() as (address, scheduler):
+        process = _start(LINE.replace("--workers 1", f"--scheduler {address}"), place)
         time.sleep(2.5)
-        workers = _below(cluster.pid)
-        if workers:
-            os.kill(workers[-1], signal.SIGKILL if number % 2 else signal.SIGSTOP)
-            time.sleep(1)
-            if not number % 2:
-                os.kill(workers[-1], signal.SIGCONT)
-        status = _wait(process, LIMIT)
+        what, act = DASK[number % len(DASK)]
+        act(scheduler)
+        ended = status = _wait(process, LIMIT)
+        said = (place / "said.txt").read_text()
         if status != 0:
             status = _wait(_start(LINE, place), LIMIT)  # the same, here
-        script.unlink()
         equal = status == 0 and _stored(place) == wanted
-        name = "dask worker killed" if number % 2 else "dask worker stopped"
-        tally.note("concurrency", name, "equal" if equal else "lost", f"{number}: {status}")
-    finally:
-        assert cluster.stdin is not None
-        cluster.stdin.close()  # it ends then, and its workers with it
-        try:
-            cluster.wait(30)
-        except subprocess.TimeoutExpired:
-            os.killpg(cluster.pid, signal.SIGKILL)
-            cluster.wait()
-
-
-def _below(process: int) -> list[int]:
-    """Return the processes that a process and its own have started."""
-    try:
-        listed = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-    except OSError:
-        return []
-    return [one for child in map(int, listed) for one in (child, *_below(child))]
+        outcome = "hang" if ended is None else "equal" if equal else "lost"
+        outcome = "traceback" if "Traceback" in said else outcome
+        note = f"{number}: {ended}, {status}, {said[-300:]!r}"
+        tally.note("concurrency", f"dask {what}", outcome, note)

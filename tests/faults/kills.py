@@ -13,12 +13,19 @@ import random
 import shlex
 import shutil
 import signal
+import subprocess
+import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
+import asbench.data.fetch
 import asbench.evaluation.evaluate
+import asbench.evaluation.export_model
 import asbench.evaluation.predict_files
 import asbench.fitting.loop
 import asbench.generation.export_set
@@ -30,9 +37,12 @@ import asbench.report.document
 import asbench.study.run
 import asbench.training.train
 from asbench import results
+from asbench.datasets import btad
+from asbench.files.sums import sha256_of
 from cli.main import main
 from synth_store.metadata import read_attributes
 from synth_store.types import StoreError
+from tests import trees
 from tests.cli.conftest import photograph
 from tests.faults.tally import Tally
 from tests.toynets import REALNET
@@ -44,6 +54,7 @@ TRAIN = (
     "train --dataset photos --category bolt --mix cutpaste --detector unet@tiny --set width=2 "
     "--steps 60 --batch 4 --device cpu"
 )
+FETCH = "data fetch btad --accept-licence"
 STUDY = """
 size: 32
 samples: 20
@@ -63,6 +74,8 @@ class Command:
     line: str
     left: Callable[[Path], object]
     weight: int
+    ended: str = "\0"
+    """What the same command says where it had ended before the kill."""
 
 
 def _stored(folder: Path) -> object:
@@ -107,6 +120,15 @@ def _written(*names: str) -> Callable[[Path], object]:
     return left
 
 
+def _exported(folder: Path) -> object:
+    """What the program says of an image: its file holds the time at which it was packed."""
+    path = folder / "model.pt2"
+    beside = path.with_name("model.pt2.sha256").read_text()
+    program = asbench.evaluation.export_model.read_pt2(path)
+    maps, scores = program(np.full((1, 32, 32, 3), 99, np.uint8))
+    return beside == f"{sha256_of(path)}  model.pt2\n", maps.tobytes(), scores.tobytes()
+
+
 def _fitted(folder: Path) -> object:
     return [p.read_bytes() for p in sorted((folder / "fits").rglob("weights.safetensors"))]
 
@@ -128,7 +150,7 @@ def _commands(folder: Path) -> dict[str, Command]:
             2,
         ),
         "store copy": Command("store copy asbench-store other", _written("other"), 4),
-        "store rm": Command("store rm photos/cutpaste", _stored, 3),
+        "store rm": Command("store rm photos/cutpaste", _stored, 3, "is not in the store"),
         "store export": Command("store export photos/cutpaste/0 --out png", _written("png"), 2),
         "generate --replace": Command(
             f"{GENERATE} --method cutpaste --seed 0 -n 300 --replace", _stored, 3
@@ -138,17 +160,55 @@ def _commands(folder: Path) -> dict[str, Command]:
         ),
         "report": Command("report --csv runs.csv --markdown runs.md --out r.html",
                           _written("runs.csv", "runs.md"), 1),
+        "export": Command(f"export runs/{run} --output model.pt2", _exported, 1),
+        "fetch": Command(FETCH, _written("data"), 4, "is there already"),
+        "fetch --archive": Command(
+            f"{FETCH} --archive btad.zip", _written("data"), 2, "is there already"
+        ),
         "study": Command("study run mine.yaml --workers 1", _studied, 1),
     }  # fmt: skip
 
 
 def run(tally: Tally, cases: int, seed: int, work: Path) -> None:
     """Kill so many commands, each at a random moment, and run each again to its end."""
+    with _served(work / "btad.zip"):
+        _kill(tally, cases, seed, work)
+
+
+@contextmanager
+def _served(archive: Path) -> Iterator[None]:
+    """Let BTAD's link be one of a server on this machine, and `data` the folder of data sets."""
+    made = archive.parent / "made"
+    trees.btad(made / "BTech_Dataset_transformed")
+    files = {p.relative_to(made).as_posix(): p.read_bytes() for p in made.rglob("*") if p.is_file()}
+    content = trees.zipped(archive, files | {"notes.bin": random.Random(0).randbytes(4_000_000)})
+    line = [sys.executable, "-m", "tests.faults.serve", str(archive)]
+    server = subprocess.Popen(
+        line, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, text=True
+    )
+    source, data = btad.SOURCE, os.environ.get("ASBENCH_DATA")
+    try:
+        assert server.stdout is not None
+        url = server.stdout.readline().strip()
+        btad.SOURCE = replace(source, url=url, checksum=f"sha256:{sha256_of(content)}")  # type: ignore[misc]
+        os.environ |= {"ASBENCH_DATA": "data", "no_proxy": "127.0.0.1"}
+        yield
+    finally:
+        btad.SOURCE = source  # type: ignore[misc]
+        os.environ.pop("ASBENCH_DATA")
+        if data is not None:
+            os.environ["ASBENCH_DATA"] = data
+        server.kill()
+        server.wait()
+
+
+def _kill(tally: Tally, cases: int, seed: int, work: Path) -> None:
     rng = random.Random(seed)
     asbench.training.train.CHECKPOINT_EVERY = 7  # type: ignore[attr-defined]
     base = work / "base"
     base.mkdir()
     photograph(base / "photos", ("bolt",))
+    shutil.copy(work / "btad.zip", base)
     (base / "mine.yaml").write_text(STUDY.replace("PHOTOS", str(base / "photos")))
     for line in (
         f"{GENERATE} --method cutpaste -n 300",
@@ -194,7 +254,7 @@ def _case(  # type: ignore[no-untyped-def]
         _end(process)
     status = _wait(_start(command.line, place), LIMIT)
     what = f"{number}: {(place / 'said.txt').read_text()[-300:]!r}"
-    done = name == "store rm" and "is not in the store" in what  # it had ended before the kill
+    done = command.ended in what
     if status is None:
         tally.note("kill", name, "hang", what)
     elif "Traceback" in (place / "said.txt").read_text():
@@ -240,8 +300,6 @@ def _start(line: str, place: Path) -> int:
 
 
 def _flush() -> None:
-    import sys
-
     sys.stdout.flush()
     sys.stderr.flush()
 

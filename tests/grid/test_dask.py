@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -75,6 +76,26 @@ def test_closed_it_lets_the_jobs_at_hand_end_and_hands_out_no_other(
     ended = {p.name.partition("-")[2] for p in tmp_path.glob("ended-*")}
     assert begun == ended
     assert len(ended) < 12
+
+
+def test_a_scheduler_that_is_killed_is_told_in_plain_words(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def run(scheduler: int, engine: engines.Engine) -> None:
+        assert isinstance(engine, engines.Cluster)
+        engine.client._timeout = 1  # seconds for which it tries again
+        for _ in engines.run(jobs.slow, [(tmp_path, i) for i in range(12)], engine):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(scheduler, signal.SIGKILL)
+
+    said = r"scheduler let go of it.*the same command continues"
+    with (
+        clusters.two_workers_apart() as (address, scheduler),
+        engines.engine(scheduler=address) as engine,
+        pytest.raises(UserError, match=said),
+    ):
+        run(scheduler, engine)
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_what_a_scheduler_lacks_is_said(scheduler: str, tmp_path: Path) -> None:
