@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import time
@@ -10,11 +11,8 @@ from contextlib import contextmanager
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from ssl import SSLError
-from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
-
-import pooch
 
 import asbench.datasets as datasets
 from asbench import plugins
@@ -132,32 +130,39 @@ def _compare(name: str, known: DatasetSource, archive: Path) -> None:
     """Raise UserError unless an archive is there and has the published checksum, if there is."""
     if not archive.is_file():
         raise UserError(f"{archive} is no file: --archive takes the archive you downloaded.")
-    algorithm, _, wanted = known.checksum.partition(":")
-    if wanted and (digest := pooch.file_hash(str(archive), alg=algorithm)) != wanted:
+    if (difference := _difference(known, archive)) is not None:
         raise UserError(
-            f"{archive} is not the archive of {name}: its {algorithm} is {digest}, not {wanted}. "
+            f"{archive} is not the archive of {name}: {difference}. "
             f"It may be cut short, or another release; get it again from {known.page}."
         )
+
+
+def _difference(known: DatasetSource, archive: Path) -> str | None:
+    """Return how an archive's checksum differs from the published one; None where it does not."""
+    algorithm, _, wanted = known.checksum.partition(":")
+    if not wanted:
+        return None
+    with archive.open("rb") as file:
+        digest = hashlib.file_digest(file, algorithm).hexdigest()
+    return None if digest == wanted else f"its {algorithm} is {digest}, not {wanted}"
 
 
 def _download(
     name: str, known: DatasetSource, folder: Path, progress: Progress, notify: Callable[[str], None]
 ) -> Path:
     """Return the archive at a link, its checksum compared; a wrong one is removed."""
-    file = known.url.rpartition("/")[2]
-    pooch.get_logger().setLevel("WARNING")
+    archive = folder / known.url.rpartition("/")[2]
+    folder.mkdir(parents=True, exist_ok=True)
     try:
-        archive = pooch.retrieve(
-            known.url,
-            known.checksum or None,
-            fname=file,
-            path=folder,
-            downloader=_Resuming(folder / f"{file}.part", progress, notify),
-        )
-    except ValueError as error:  # what pooch raises for a wrong checksum, the file being removed
-        raise UserError(
-            f"what {known.url} sent is not the archive of {name}, and was removed: {error}"
-        ) from error
+        if not archive.exists():
+            part = archive.with_name(f"{archive.name}.part")
+            _Resuming(part, progress, notify)(known.url, archive)
+        if (difference := _difference(known, archive)) is not None:
+            archive.unlink()
+            raise UserError(
+                f"what {known.url} sent is not the archive of {name}, and was removed: "
+                f"{difference}. Fetch again; if it says so again, look at {known.page}."
+            )
     except HTTPError as error:
         raise UserError(
             f"{known.url} answers {error.code} {error.reason}: the link may have moved. Look at "
@@ -165,11 +170,11 @@ def _download(
         ) from error
     finally:
         _tidy(folder)
-    return Path(archive)
+    return archive
 
 
 class _Resuming:
-    """A downloader for pooch: writes beside the target, and goes on where that ended."""
+    """A downloader that writes beside the target, and goes on where an earlier one ended."""
 
     def __init__(self, part: Path, progress: Progress, notify: Callable[[str], None]) -> None:
         self.part = part
@@ -177,7 +182,8 @@ class _Resuming:
         self.progress = progress
         self.notify = notify
 
-    def __call__(self, url: str, output_file: str, _: Any) -> None:
+    def __call__(self, url: str, output_file: Path) -> None:
+        """Bring what is at a link; raises UserError for one that sends nothing any more."""
         idle = 0
         while True:
             before = self._have()
