@@ -36,11 +36,12 @@ def names(package: str) -> list[str]:
     return sorted(_ours(package) | {e.name for e in _entries(package, tuple(sys.path))})
 
 
-def _ours(package: str) -> set[str]:
+@lru_cache
+def _ours(package: str) -> frozenset[str]:
     """Return the names of the plugins that ship with ASBench."""
     spec = importlib.util.find_spec(package)
     path = spec.submodule_search_locations if spec else None
-    return {m.name for m in pkgutil.iter_modules(path) if not m.name.startswith("_")}
+    return frozenset(m.name for m in pkgutil.iter_modules(path) if not m.name.startswith("_"))
 
 
 @lru_cache

@@ -18,6 +18,7 @@ from synth_store.places import writable
 from synth_store.reader import Normals, image_array, mask_array, write_array
 from synth_store.shards import encode_chunk
 from synth_store.store import SynthStore
+from synth_store.threads import in_order
 from synth_store.types import Image, Mask
 
 SHARD = 256
@@ -32,6 +33,7 @@ def write_normals(
     attributes: Mapping[str, Any],
     *,
     foregrounds: bool = False,
+    threads: int = 1,
 ) -> Normals:
     """Store a category's normals with their foregrounds; `attributes` are kept beside them.
 
@@ -39,6 +41,7 @@ def write_normals(
     others stand there already (their digest differs), and leaves those as they are.
 
     foregrounds: where the same normals stand already, put these foregrounds in place of theirs.
+    threads: how many hash and compress; the bytes are the same.
     """
     folder = store.normals_folder(dataset, category)
     if store.has_normals(dataset, category):
@@ -73,15 +76,19 @@ def write_normals(
     image_out = image_array(folder, "image", capacity, store.geometry, owner)
     mask_out = mask_array(folder, "foreground", capacity, store.geometry, owner)
     folder.remove_abandoned()
-    for number, part in enumerate(batched(images, capacity)):
-        for image, foreground in part:
-            if image.shape != image_out.shape or foreground.shape != mask_out.shape:
-                raise ValueError(f"a {image.shape} normal of {category} for {store.geometry}")
-            digests.append(image_digest(image))
-            foreground_digests.append(image_digest(foreground))
-        masks = [encode_chunk(foreground) for _, foreground in part]
-        writable(mask_out.path(number)).write(mask_out.encode(number, masks))
-        chunks = [encode_chunk(image) for image, _ in part]
+
+    def made(pair: tuple[Image, Mask]) -> tuple[bytes, bytes, bytes, bytes]:
+        image, foreground = pair
+        if image.shape != image_out.shape or foreground.shape != mask_out.shape:
+            raise ValueError(f"a {image.shape} normal of {category} for {store.geometry}")
+        digest, masked = image_digest(image), image_digest(foreground)
+        return digest, masked, encode_chunk(image), encode_chunk(foreground)
+
+    for number, part in enumerate(batched(in_order(made, images, threads), capacity)):
+        own, theirs, chunks, masked = zip(*part, strict=True)
+        digests += own
+        foreground_digests += theirs
+        writable(mask_out.path(number)).write(mask_out.encode(number, masked))
         writable(image_out.path(number)).write(image_out.encode(number, chunks))
     if len(digests) != len(ids):
         raise ValueError(f"{len(ids)} ids for {len(digests)} images of {dataset}/{category}")

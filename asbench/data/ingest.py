@@ -50,6 +50,7 @@ def ensure_normals(
     *,
     whole: bool = False,
     finding: Finding | None = None,
+    threads: int = 1,
 ) -> Normals:
     """Return the category's normals from the store, writing them there first if they are not.
 
@@ -57,7 +58,8 @@ def ensure_normals(
     auto. Objects that were found by another rule are found anew while no set stands on them.
     empty: of a store of tiles, the share kept of those without the object (`empty_tiles`); None for
     what is stored, or all. whole: images are brought to the size, and not cut: textures.
-    finding: what `finding_of` returned for these, so that no file is read twice.
+    finding: what `finding_of` returned for these, so that no file is read twice. threads: how many
+    read, hash and compress; what is stored is the same.
 
     Raises UserError if the data set has none, if the object is not where the rule says, if sets
     stand on objects found by another rule, or if another share of tiles is stored; StoreError if
@@ -104,16 +106,23 @@ def ensure_normals(
         if finding is None:
             yield from _compared(dataset, items, geometry, store.normals(dataset.name, category))
         elif tiling is None:
-            yield from counted(finding.normals())
+            yield from counted(finding.normals(threads))
         else:
-            yield from tiling.cut(counted(finding.normals()))
+            yield from tiling.cut(counted(finding.normals(threads)))
             attributes["tiles"] = tiling.attributes()
         if finding is not None:  # foregrounds that are stored keep the version that made them
             attributes["foreground"] = finding.attributes()
 
     ids = [item.id for item in items] if tiling is None else tiling.ids
     return write_normals(
-        store, dataset.name, category, ids, images(), attributes, foregrounds=not known
+        store,
+        dataset.name,
+        category,
+        ids,
+        images(),
+        attributes,
+        foregrounds=not known,
+        threads=threads,
     )
 
 

@@ -18,6 +18,7 @@ from asbench.settings import AUTO, OBJECTS
 from asbench.types import Dataset, Item
 from synth_store import Geometry, Normals, Sample, SynthStore, UserError
 from synth_store.reader import Foregrounds
+from synth_store.threads import in_order
 from synth_store.types import Image, Mask
 
 DOUBTFUL = 1 / 3
@@ -84,14 +85,16 @@ class Finding:
         image = self._image(place) if looked is None else looked
         return image, self.rule.mask(image) if drawn is None else fit_mask(drawn, self._geometry)
 
-    def normals(self) -> Iterator[tuple[Image, Mask]]:
+    def normals(self, threads: int = 1) -> Iterator[tuple[Image, Mask]]:
         """Yield each normal with its object: uint8 (H, W, 3), bool (H, W).
+
+        threads: how many read them; what they read is the same.
 
         For tiles these are whole photographs at their scale, as `scale_image` makes them; the
         object is found on them reduced to a shorter side of 512 pixels.
         """
-        for place in range(len(self._items)):
-            image, mask = self._pair(place)
+        pairs = in_order(self._pair, range(len(self._items)), threads)
+        for place, (image, mask) in enumerate(pairs):
             if not mask.any():
                 raise UserError(
                     f"{self._drawn[place] if self._drawn else self.where} marks no object: draw it "

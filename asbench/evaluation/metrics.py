@@ -36,6 +36,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from asbench.evaluation.sorting import sort
 from synth_store.types import Mask, UserError
 
 Scores = npt.NDArray[Any]
@@ -120,12 +121,12 @@ def best_f1_threshold(scores: npt.ArrayLike, labels: npt.ArrayLike) -> F1Thresho
     below one without reaching the next only adds false alarms. The highest of equals is taken.
     """
     curve = _labelled(scores, labels)
-    if curve.anomalous == 0:
+    if (table := curve.table).anomalous == 0:
         reason = "no anomalous item"
         return F1Threshold(np.nan, np.nan, {"threshold": reason, "f1": reason})
-    f1 = 2 * curve.tp / (curve.tp + curve.fp + curve.anomalous)
+    f1 = 2 * table.tp / (table.tp + curve.ranks.fp + table.anomalous)
     best = int(np.argmax(f1))
-    return F1Threshold(float(curve.score[best]), float(f1[best]))
+    return F1Threshold(float(table.score[best]), float(f1[best]))
 
 
 def pixel_metrics(maps: Maps, masks: Masks, *, limit: float = PRO_LIMIT) -> PixelMetrics:
@@ -137,18 +138,42 @@ def pixel_metrics(maps: Maps, masks: Masks, *, limit: float = PRO_LIMIT) -> Pixe
     three times, one image at a time. Raises UserError naming the index of a map that is not finite.
 
     Cost: the values of the normal pixels are copied and sorted once, block by block in one buffer,
-    since ranks add up over blocks. So the time approaches that of np.sort (vectorised on AVX2 and
-    AVX-512: about 4 ns a pixel) plus one pass over the maps at memory bandwidth. Added memory is
-    one block (64 MB, or 128 bytes per anomalous pixel if that is more, but never more than the maps
-    have) and some 80 bytes per anomalous pixel, however many maps there are.
+    since ranks add up over blocks. So the time approaches that of the sort (5 to 12 ns a pixel, see
+    `sorting`) plus one pass over the maps at memory bandwidth. Added memory is one block (64 MB, or
+    128 bytes per anomalous pixel if that is more, but never more than the maps have), half as much
+    again where numpy's own sort is slow, and some 80 bytes per anomalous pixel, however many maps
+    there are.
+    """
+    return pixel_metrics_without(maps, masks, np.zeros(len(maps), np.bool_), limit=limit)[0]
+
+
+def pixel_metrics_without(
+    maps: Maps, masks: Masks, left_out: npt.ArrayLike, *, limit: float = PRO_LIMIT
+) -> tuple[PixelMetrics, PixelMetrics]:
+    """Return `pixel_metrics` of all images and of those that are not left out, from one sort.
+
+    left_out: bool (n,). Ranks add up over images, so the normal pixels of either part are counted
+    against the anomalous scores of all: each is what it would be by itself, bit for bit.
     """
     if not 0 < limit <= 1:
         raise ValueError(f"limit is a false positive rate in (0, 1], not {limit}")
-    images = _pairs(maps, masks)
-    anomalous, weights, regions = _anomalous_pixels(images)
-    size = max(_BLOCK, _BLOCK_PER_ANOMALOUS * anomalous.size)
-    curve = _curve(anomalous, weights, _normal_pixels(images, size))
+    images, aside = _pairs(maps, masks), np.asarray(left_out, np.bool_)
+    anomalous, weights, held, regions = _anomalous_pixels(images, aside)
+    table = _table(anomalous, weights)
+    size = min(images.total, max(_BLOCK, _BLOCK_PER_ANOMALOUS * anomalous.size, images.largest))
+    buffer = np.empty(size, images.dtype)
+    kept, rest = (
+        _ranks(table.score, _normal_pixels(images, chosen, buffer)) for chosen in (~aside, aside)
+    )
+    full = _pixel_metrics(_Curve(table, kept + rest), regions[0], limit)
+    if not aside.any():
+        return full, full
+    part = _table(anomalous[held], weights[held])
+    places = np.searchsorted(-table.score, -part.score)  # every score of the part is in the table
+    return full, _pixel_metrics(_Curve(part, kept.at(places)), regions[1], limit)
 
+
+def _pixel_metrics(curve: _Curve, regions: int, limit: float) -> PixelMetrics:
     reasons = curve.undefined("pixel", "auroc", "ap", "pro")
     if reasons:
         auroc = ap = pro = np.nan
@@ -160,8 +185,11 @@ def pixel_metrics(maps: Maps, masks: Masks, *, limit: float = PRO_LIMIT) -> Pixe
 def per_image_ap(scores: Scores, mask: Mask) -> float:
     """Return the pixel AP of one image, (H, W) each; NaN where the mask is all one class."""
     _pairs([scores], [mask])
-    curve = _curve(scores[mask], None, [scores[~mask]])
-    return np.nan if curve.undefined("pixel", "ap") else curve.ap()
+    anomalous, normal = scores[mask], scores[~mask]
+    if not (anomalous.size and normal.size):
+        return np.nan
+    # What scores below every anomalous pixel has no part in it, and need not be sorted.
+    return _curve(anomalous, [normal[normal >= anomalous.min()]]).ap()
 
 
 def region_count(mask: Mask) -> int:
@@ -170,31 +198,60 @@ def region_count(mask: Mask) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class _Curve:
-    """The table of counts: row k belongs to the k-th highest distinct anomalous score."""
+class _Table:
+    """The anomalous items: row k belongs to the k-th highest distinct score among them."""
 
     score: Scores
     tp: npt.NDArray[np.int64]
     overlap: npt.NDArray[np.float64]
     """Sum of the weights of the anomalous items that score at least `score`."""
+    anomalous: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Ranks:
+    """How many of `normal` normal items score above each row's score, and at least it."""
+
     above: npt.NDArray[np.int64]
     fp: npt.NDArray[np.int64]
     normal: int
-    anomalous: int
+
+    def __add__(self, other: _Ranks) -> _Ranks:
+        return _Ranks(self.above + other.above, self.fp + other.fp, self.normal + other.normal)
+
+    def at(self, rows: npt.NDArray[np.intp]) -> _Ranks:
+        return _Ranks(self.above[rows], self.fp[rows], self.normal)
+
+
+@dataclass(frozen=True, slots=True)
+class _Curve:
+    """The table of counts, and what is read off it."""
+
+    table: _Table
+    ranks: _Ranks
+
+    @property
+    def normal(self) -> int:
+        return self.ranks.normal
+
+    @property
+    def anomalous(self) -> int:
+        return self.table.anomalous
 
     def auroc(self) -> float:
-        return self._area(self.tp, 1.0)
+        return self._area(self.table.tp, 1.0)
 
     def pro(self, limit: float) -> float:
-        return self._area(self.overlap, limit)
+        return self._area(self.table.overlap, limit)
 
     def ap(self) -> float:
-        recall_steps = np.diff(self.tp, prepend=0) / self.anomalous
-        return float(recall_steps @ (self.tp / (self.tp + self.fp)))
+        tp = self.table.tp
+        return float(np.diff(tp, prepend=0) / self.anomalous @ (tp / (tp + self.ranks.fp)))
 
     def _area(self, height: npt.NDArray[Any], limit: float) -> float:
         """Return the mean height of the curve over FPR in [0, limit], its last height being 1."""
-        x = np.concatenate([[0], np.stack([self.above, self.fp], axis=1).ravel(), [self.normal]])
+        corners = np.stack([self.ranks.above, self.ranks.fp], axis=1).ravel()
+        x = np.concatenate([[0], corners, [self.normal]])
         y = np.repeat(np.concatenate([[0], height]), 2)
         x, y = x / x[-1], y / y[-1]
         inside = np.searchsorted(x, limit, side="right")
@@ -210,23 +267,29 @@ class _Curve:
         return dict.fromkeys(metrics, f"no {' and no '.join(lacking)} {item}")
 
 
-def _curve(
-    anomalous: Scores, weights: npt.NDArray[np.float64] | None, normal: Iterable[Scores]
-) -> _Curve:
-    """Count. `normal` comes in blocks, which are sorted in place."""
+def _curve(anomalous: Scores, normal: Iterable[Scores]) -> _Curve:
+    """Count items that all weigh the same. `normal` comes in blocks, which are sorted in place."""
+    table = _table(anomalous, None)
+    return _Curve(table, _ranks(table.score, normal))
+
+
+def _table(anomalous: Scores, weights: npt.NDArray[np.float64] | None) -> _Table:
     order = np.argsort(anomalous)[::-1]  # the few that are anomalous: 0.5 % of a test set's pixels
     descending = anomalous[order]
     ends = np.flatnonzero(np.append(descending[1:] != descending[:-1], True)[: anomalous.size])
     score, tp = descending[ends], ends + 1
     overlap = tp.astype(np.float64) if weights is None else np.cumsum(weights[order])[ends]
+    return _Table(score, tp, overlap, anomalous.size)
 
-    above, fp, total = np.zeros_like(tp), np.zeros_like(tp), 0
-    for block in normal:
-        block.sort()
+
+def _ranks(score: Scores, blocks: Iterable[Scores]) -> _Ranks:
+    above, fp, total = np.zeros(score.size, np.int64), np.zeros(score.size, np.int64), 0
+    for block in blocks:
+        sort(block)
         total += block.size
         above += block.size - np.searchsorted(block, score, side="right")
         fp += block.size - np.searchsorted(block, score, side="left")
-    return _Curve(score, tp, overlap, above, fp, total, anomalous.size)
+    return _Ranks(above, fp, total)
 
 
 def _labelled(scores: npt.ArrayLike, labels: npt.ArrayLike) -> _Curve:
@@ -243,7 +306,7 @@ def _labelled(scores: npt.ArrayLike, labels: npt.ArrayLike) -> _Curve:
             f"score {first} is {scores.flat[first]}: metrics need finite scores. "
             "Did the training diverge? Look at its losses."
         )
-    return _curve(scores[anomalous], None, [scores[~anomalous]])
+    return _curve(scores[anomalous], [scores[~anomalous]])
 
 
 @dataclass(frozen=True)
@@ -261,6 +324,10 @@ class _Pairs:
 
     def __iter__(self) -> Iterator[tuple[Scores, Mask]]:
         return zip(self.maps, self.masks, strict=True)
+
+    def only(self, chosen: npt.NDArray[np.bool_]) -> Iterator[tuple[Scores, Mask]]:
+        """Go through the chosen images alone: what is left out is not asked for."""
+        return ((self.maps[i], self.masks[i]) for i in np.flatnonzero(chosen).tolist())
 
 
 def _pairs(maps: Maps, masks: Masks) -> _Pairs:
@@ -291,32 +358,38 @@ def _regions(mask: Mask) -> tuple[int, npt.NDArray[Any]]:
 
 
 def _anomalous_pixels(
-    images: _Pairs,
-) -> tuple[Scores, npt.NDArray[np.float64], int]:
-    """Return the scores of all anomalous pixels, their weights, and the number of regions.
+    images: _Pairs, left_out: npt.NDArray[np.bool_]
+) -> tuple[Scores, npt.NDArray[np.float64], npt.NDArray[np.bool_], tuple[int, int]]:
+    """Return the scores of all anomalous pixels, their weights, which of them are not left out.
 
-    A pixel weighs 1 / (pixels of its region), so every region weighs 1 whatever its size.
+    And the number of regions, of all images and of those not left out. A pixel weighs 1 / (pixels
+    of its region), so every region weighs 1 whatever its size.
     """
-    anomalous, weights, regions = [np.empty(0, images.dtype)], [np.empty(0)], 0
-    for scores, mask in images:
+    anomalous, weights, held = [np.empty(0, images.dtype)], [np.empty(0)], [np.empty(0, np.bool_)]
+    regions = kept = 0
+    for (scores, mask), aside in zip(images, left_out, strict=True):
         if mask.any():
             count, labels = _regions(mask)
             region = labels[mask]
             anomalous.append(scores[mask])
             weights.append(1 / np.bincount(region)[region])
+            held.append(np.full(region.size, not aside))
             regions += count
-    return np.concatenate(anomalous), np.concatenate(weights), regions
+            kept += 0 if aside else count
+    whole = np.concatenate(anomalous), np.concatenate(weights), np.concatenate(held)
+    return *whole, (regions, kept)
 
 
-def _normal_pixels(images: _Pairs, size: int) -> Iterator[Scores]:
-    """Yield the scores of all normal pixels in blocks of about `size`.
+def _normal_pixels(
+    images: _Pairs, chosen: npt.NDArray[np.bool_], buffer: Scores
+) -> Iterator[Scores]:
+    """Yield the scores of the chosen images' normal pixels in blocks of about the buffer's size.
 
     Every block is a view of the same buffer, overwritten by the next: memory touched for the first
     time costs more than the copy itself.
     """
-    buffer = np.empty(min(images.total, max(size, images.largest)), images.dtype)
     filled = 0
-    for scores, mask in images:
+    for scores, mask in images.only(chosen):
         normal = scores[~mask] if mask.any() else scores.ravel()
         if filled + normal.size > buffer.size:
             yield buffer[:filled]

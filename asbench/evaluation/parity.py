@@ -28,8 +28,16 @@ import PIL.Image
 import torch
 from torch.nn import functional as F
 
-from asbench.evaluation.metrics import PRO_LIMIT, Maps, Masks, image_metrics, pixel_metrics
+from asbench.evaluation.metrics import (
+    PRO_LIMIT,
+    Maps,
+    Masks,
+    Scores,
+    image_metrics,
+    pixel_metrics,
+)
 from asbench.evaluation.score import TestScores
+from asbench.evaluation.sorting import sort
 from asbench.nets.detector import Detector
 from asbench.results import Parity, Subset
 from synth_store.types import Geometry, Mask, UserError
@@ -105,28 +113,36 @@ def quantile_pro(
 
 
 def region_pro(maps: Maps, masks: Masks, *, limit: float = PRO_LIMIT) -> float:
-    """Return PRO as the mean of the regions' own ROC curves: DeSTSeg's.
+    """Return PRO as the area below the mean of the regions' own ROC curves: DeSTSeg's.
 
     Every region has a curve against the pixels outside of all regions, with a corner at every
-    distinct score of either, cut at FPR `limit`, where it is interpolated. Regions have different
-    numbers of corners: each curve is stretched, by the numbers of its corners and not by their FPR,
-    to as many as the curve of all regions together has, and the heights are averaged. The FPR axis
-    is the last region's. Area divided by the last FPR.
+    distinct score of either. It is cut after FPR `limit`: where its last corner within is not
+    there to 1e-5, the first corner beyond is kept, and the curve ends on the line to it, at the
+    limit. Regions have different numbers of corners: each curve is sampled, by the numbers of its
+    corners and not by their FPR, at as many points as the curve of all regions together has corners
+    within the limit, the last one at its end. FPR and TPR are averaged point by point, sorted by
+    FPR, integrated, and divided by the last point's FPR. All as published, in single precision
+    where it decides.
 
-    maps, masks: as for `pixel_metrics`. NaN without a region or a normal pixel.
+    maps, masks: as for `pixel_metrics`. NaN without a region or a normal pixel, and where that FPR
+    is 0: of maps that are constant above the limit.
     """
     normal, regions = _split(maps, masks)
     if not (normal.size and regions):
         return np.nan
     head = _head(normal, limit)
-    corners = len(_roc(head, np.sort(np.concatenate(regions)), limit)[0])
-    fpr, mean = np.zeros(corners), np.zeros(corners)
+    together = np.concatenate(regions)
+    together.sort()
+    points = int(np.count_nonzero(_roc(head, together)[0] <= np.float32(limit)))
+    fpr, tpr = np.zeros(points), np.zeros(points)
     for region in regions:
-        x, y = _roc(head, region, limit)
-        at, numbers = np.linspace(0, len(x) - 1, corners), np.arange(len(x))
-        fpr = np.interp(at, numbers, x)
-        mean += np.interp(at, numbers, y) / len(regions)
-    return float(np.trapezoid(mean, fpr) / fpr[-1])
+        x, y = _sampled(*_roc(head, region), points, limit)
+        fpr += x / len(regions)
+        tpr += y / len(regions)
+    if fpr[-1] == 0:
+        return np.nan
+    order = np.argsort(fpr, kind="stable")
+    return float(np.trapezoid(tpr[order], fpr[order]) / fpr[-1])
 
 
 def full_range_pro(maps: Maps, masks: Masks) -> float:
@@ -241,42 +257,83 @@ def _evaluate(
     if np.isnan(pro):
         marked = any(region.any() for region in regions)
         reasons["pro"] = "no normal pixel" if marked else "no anomalous pixel"
+        if marked and not all(region.all() for region in regions):
+            reasons["pro"] = "the published curve ends at FPR 0, by which it is divided"
     return metrics, reasons
 
 
-def _split(maps: Maps, masks: Masks) -> tuple[Floats, list[Floats]]:
+def _split(maps: Maps, masks: Masks) -> tuple[Scores, list[Scores]]:
     """Return the scores outside of all 8-connected regions, and those of every region; sorted."""
-    normal, regions = [np.empty(0)], []
+    normal, regions = [np.empty(0, np.float16)], []
     for scores, mask in zip(maps, masks, strict=True):
         normal.append(scores[~mask])
         count, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
         regions += [np.sort(scores[labels == region]) for region in range(1, count)]
-    return np.sort(np.concatenate(normal)), regions
+    outside = np.concatenate(normal)
+    sort(outside)
+    return outside, regions
 
 
 @dataclass(frozen=True, eq=False)
 class _Head:
-    """The distinct normal scores in falling order down to the first whose FPR exceeds the limit."""
+    """The distinct normal scores in falling order down to the first whose FPR exceeds the limit.
 
-    score: Floats
-    fpr: Floats
+    floor: the normal score below them, None where there is none.
+    """
 
-
-def _head(normal: Floats, limit: float) -> _Head:
-    score, count = np.unique(normal, return_counts=True)
-    score, fpr = score[::-1], np.cumsum(count[::-1]) / normal.size
-    end = int(np.searchsorted(fpr, limit, side="right")) + 1
-    return _Head(score[:end], fpr[:end])
+    score: Scores
+    fpr: npt.NDArray[np.float32]
+    floor: float | None
 
 
-def _roc(head: _Head, region: Floats, limit: float) -> tuple[Floats, Floats]:
-    """Return FPR and TPR of every corner from (0, 0) to FPR `limit`, where it is interpolated."""
-    own = np.setdiff1d(region[region > head.score[-1]], head.score)[::-1]
+def _head(normal: Scores, limit: float) -> _Head:
+    """Return the head of sorted scores."""
+    falling = normal[::-1]
+    ends = np.flatnonzero(np.append(falling[1:] != falling[:-1], True))
+    fpr = (ends + 1).astype(np.float32) / np.float32(normal.size)
+    end = int(np.searchsorted(fpr, np.float32(limit), side="right")) + 1
+    floor = float(falling[ends[end]]) if end < ends.size else None
+    return _Head(falling[ends[:end]], fpr[:end], floor)
+
+
+Curve = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+
+
+def _roc(head: _Head, region: Scores) -> Curve:
+    """Return FPR and TPR of every corner from (0, 0) to the last with the FPR of the head's end."""
+    above = region if head.floor is None else region[region > head.floor]
+    own = np.setdiff1d(above, head.score)[::-1]
     place = np.searchsorted(-head.score, -own)
-    before = np.concatenate([[0], head.fpr])
+    before = np.concatenate([np.zeros(1, np.float32), head.fpr])
     threshold = np.insert(head.score, place, own)
-    x = np.concatenate([[0], np.insert(head.fpr, place, before[place])])
-    below = np.searchsorted(region, threshold)
-    y = np.concatenate([[0], 1 - below / region.size])
-    x[-1], y[-1] = limit, np.interp(limit, x[-2:], y[-2:])
-    return x, y
+    fpr = np.concatenate([before[:1], np.insert(head.fpr, place, before[place])])
+    reached = region.size - np.searchsorted(region, threshold)
+    tpr = np.append(0, reached).astype(np.float32) / np.float32(region.size)
+    return fpr, tpr
+
+
+def _sampled(
+    fpr: npt.NDArray[np.float32], tpr: npt.NDArray[np.float32], points: int, limit: float
+) -> tuple[Floats, Floats]:
+    """Return a region's curve up to the limit at so many points, as `region_pro` says."""
+    end = np.float32(limit)
+    corners = np.flatnonzero(fpr <= end)
+    if fpr[corners].max() == 0 and (beyond := fpr[fpr > end]).size:
+        # Published code then takes in all corners at the first FPR beyond, and below adds the first
+        # of them once more: out of order, where there are several.
+        corners = np.flatnonzero(fpr <= beyond.min())
+    at = np.arange(points, dtype=np.float64)
+    last, share = at[-1], None
+    if not np.isclose(fpr[corners].max(), end, rtol=1e-5, atol=1e-8):
+        first = int(np.searchsorted(fpr, end))
+        corners = np.append(corners, first)
+        share = 1 - (fpr[first] - end) / (fpr[first] - fpr[first - 1])
+    place = corners / corners.max() * last
+    if share is not None:
+        at[-1] = place[-2] + (place[-1] - place[-2]) * share
+    # torch's search: numpy's takes another way through places that are out of order.
+    left = torch.searchsorted(torch.from_numpy(place), torch.from_numpy(at)).numpy() - 1
+    left = np.clip(left, 0, len(place) - 2)
+    past = (at - place[left]) / (np.finfo(np.float32).eps + place[left + 1] - place[left])
+    x, y = (curve[corners].astype(np.float64) for curve in (fpr, tpr))
+    return x[left] + past * (x[left + 1] - x[left]), y[left] + past * (y[left + 1] - y[left])

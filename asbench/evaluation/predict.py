@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from itertools import islice
 
@@ -26,19 +26,38 @@ def predict(
 ) -> tuple[Floats, Floats]:
     """Return the anomaly maps float32 (n, H, W) and scores float32 (n,) of n images.
 
-    images: uint8 (n, H, W, 3), RGB, or an iterable of (H, W, 3) of one size, read as it goes. The
-    detector is moved to `device`, works in float32 and eval mode, and gets its modes back. Images
-    do not see each other (batch norm uses its running statistics), but kernels chosen for another
-    batch size round otherwise: results depend on `batch` in the last bits of a float32 only.
+    images: uint8 (n, H, W, 3), RGB, or an iterable of (H, W, 3) of one size, read as it goes; where
+    its length is known, the maps are held once, else twice for a moment. The detector is moved to
+    `device`, works in float32 and eval mode, and gets its modes back. Images do not see each other
+    (batch norm uses its running statistics), but kernels chosen for another batch size round
+    otherwise: results depend on `batch` in the last bits of a float32 only.
 
     Raises UserError if there is no image, if one is not uint8 (H, W, 3), if sizes differ, or if a
     side is not a multiple of the detector's stride.
     """
-    parts = list(predicted(detector, images, device, batch))
-    if not parts:
+    return _together(
+        predicted(detector, images, device, batch),
+        len(images) if isinstance(images, Sized) else None,
+    )
+
+
+def _together(parts: Iterable[tuple[Floats, Floats]], count: int | None) -> tuple[Floats, Floats]:
+    """Join the maps and scores of batches; `count` images of which, None if nobody knows."""
+    scores: list[Floats] = []
+    held: list[Floats] = []
+    filled = 0
+    for some, their_scores in parts:
+        scores.append(their_scores)
+        if count is None:
+            held.append(some)
+            continue
+        if not held:
+            held = [np.empty((count, *some.shape[1:]), some.dtype)]
+        held[0][filled : filled + len(some)] = some
+        filled += len(some)
+    if not scores:
         raise UserError("there is no image to score.")
-    maps, scores = zip(*parts, strict=True)
-    return np.concatenate(maps), np.concatenate(scores)
+    return held[0] if len(held) == 1 else np.concatenate(held), np.concatenate(scores)
 
 
 def predicted(
@@ -67,15 +86,14 @@ def predict_features(
 ) -> tuple[Floats, Floats]:
     """Return what `predict` does of images whose features are at hand, looking at no image."""
     detector.to(device)
-    maps, scores = [], []
-    with evaluating(detector), torch.inference_mode():
+
+    def parts() -> Iterator[tuple[Floats, Floats]]:
         for begin in range(0, len(features), batch):
             some = detector.maps_and_scores_of(features[begin : begin + batch])
-            maps.append(some[0].cpu().numpy())
-            scores.append(some[1].cpu().numpy())
-    if not maps:
-        raise UserError("there is no image to score.")
-    return np.concatenate(maps), np.concatenate(scores)
+            yield some[0].cpu().numpy(), some[1].cpu().numpy()
+
+    with evaluating(detector), torch.inference_mode():
+        return _together(parts(), len(features))
 
 
 @contextmanager

@@ -14,7 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from asbench.evaluation.maps import Lazy
-from asbench.evaluation.metrics import image_metrics, per_image_ap, pixel_metrics
+from asbench.evaluation.metrics import (
+    PixelMetrics,
+    image_metrics,
+    per_image_ap,
+    pixel_metrics,
+    pixel_metrics_without,
+)
 from asbench.results import ImageRow
 from synth_store.types import Mask, UserError
 
@@ -97,11 +103,24 @@ def evaluate(scores: TestScores) -> dict[str, SubsetScores]:
     Image metrics use every image of the set; pixel metrics its normals and those anomalous images
     whose anomalous pixels are known. The others are counted as `without_mask`.
     """
-    every = range(len(scores.ids))
+    every, masked = range(len(scores.ids)), _masked(scores)
+    full, held_out = pixel_metrics_without(
+        *_known_pixels(scores, masked), [scores.few_shot[i] for i in masked]
+    )
+    seldom = [i for i in every if not scores.few_shot[i]]
     return {
-        "full": _evaluate(scores, every),
-        "held_out": _evaluate(scores, [i for i in every if not scores.few_shot[i]]),
+        "full": _subset(scores, every, masked, full),
+        "held_out": _subset(
+            scores, seldom, [i for i in masked if not scores.few_shot[i]], held_out
+        ),
     }
+
+
+def evaluate_full(scores: TestScores) -> SubsetScores:
+    """Return what `evaluate` says of the `full` test set alone."""
+    masked = _masked(scores)
+    pixel = pixel_metrics(*_known_pixels(scores, masked))
+    return _subset(scores, range(len(scores.ids)), masked, pixel)
 
 
 def table(scores: TestScores) -> list[ImageRow]:
@@ -126,15 +145,26 @@ def _pixel_ap(scores: TestScores, index: int) -> float:
     return per_image_ap(scores.maps[index], truth)
 
 
-def _evaluate(scores: TestScores, chosen: Sequence[int]) -> SubsetScores:
-    labels = np.array([scores.labels[i] for i in chosen], np.int64)
-    masked = [i for i in chosen if scores.truth(i) is not None]
-    image = image_metrics(scores.scores[list(chosen)], labels)
-    # one at a time, not a copy: a test set's maps can be many gigabytes
-    maps = Lazy(len(masked), lambda i: scores.maps[masked[i]])
-    truths = Lazy(len(masked), lambda i: cast(Mask, scores.truth(masked[i])))
-    pixel = pixel_metrics(maps, truths)
+def _masked(scores: TestScores) -> list[int]:
+    """Return which images have known anomalous pixels, or are normal."""
+    return [i for i in range(len(scores.ids)) if scores.truth(i) is not None]
 
+
+def _known_pixels(
+    scores: TestScores, masked: Sequence[int]
+) -> tuple[Sequence[npt.NDArray[np.float32]], Sequence[Mask]]:
+    """Return their maps and masks, one at a time: a copy of them can be many gigabytes."""
+    return (
+        Lazy(len(masked), lambda i: scores.maps[masked[i]]),
+        Lazy(len(masked), lambda i: cast(Mask, scores.truth(masked[i]))),
+    )
+
+
+def _subset(
+    scores: TestScores, chosen: Sequence[int], masked: Sequence[int], pixel: PixelMetrics
+) -> SubsetScores:
+    labels = np.array([scores.labels[i] for i in chosen], np.int64)
+    image = image_metrics(scores.scores[list(chosen)], labels)
     anomalous = int(labels.sum())
     normal = len(labels) - anomalous
     return SubsetScores(

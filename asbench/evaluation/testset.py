@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 
 from asbench import results
-from asbench.evaluation.maps import Map, SpilledMaps, packed_masks
+from asbench.evaluation.maps import Lazy, Map, SpilledMaps, packed_masks
 from asbench.evaluation.parity import Grey
 from asbench.evaluation.photographs import predict_tiles
 from asbench.evaluation.predict import predict, predict_features
@@ -29,6 +29,9 @@ from asbench.types import Dataset, Item
 from synth_store.types import Geometry, Image, Mask, UserError
 
 GALLERY_DEFECTS, GALLERY_NORMALS = 9, 3
+KEPT = 1 << 29
+"""Bytes of a test set that are kept once decoded: 2,730 images of 256x256. The others are read
+again whenever they are needed."""
 
 
 @dataclass(frozen=True)
@@ -93,13 +96,26 @@ class TestSet:
         """
         _ = self.masks
         files = [item for item in self.items if self.data.image_path(item) is not None]
+        read = self.data.image if self.geometry.tiled else self.image
         for done, item in enumerate(files, 1):
-            self.data.image(item)
+            read(item)
             progress(f"checking test images of {self.data.name}", done, len(files))
 
     def image(self, item: Item) -> Image:
-        """Return an item's image at the geometry: uint8 (H, W, 3). Of tiles, see `window`."""
-        return resize(self.data.image(item), self.geometry)
+        """Return an item's image at the geometry: uint8 (H, W, 3). Of tiles, see `window`.
+
+        It is decoded once, where it is among the first `KEPT` bytes.
+        """
+        image = self._kept.get(item.id)
+        if image is None:
+            image = resize(self.data.image(item), self.geometry)
+            if (len(self._kept) + 1) * image.nbytes <= KEPT:
+                self._kept[item.id] = image
+        return image
+
+    @cached_property
+    def _kept(self) -> dict[str, Image]:
+        return {}
 
     def window(self, item: Item) -> tuple[Image, Mask]:
         """Return an item's image and mask at the geometry, all False where there is no mask.
@@ -151,19 +167,19 @@ class TestSet:
         known: the features of all images, for a detector that judges those; no image is read then.
         """
 
-        def counted() -> Iterator[Item]:
-            for done, item in enumerate(self.items):
-                if progress is not None:
-                    progress(done, len(self.items))
-                yield item
+        def counted(done: int) -> Item:
+            if progress is not None:
+                progress(done, len(self.items))
+            return self.items[done]
 
+        items = Lazy(len(self.items), counted)
         maps: Sequence[Map] | npt.NDArray[np.float32]
         if self.geometry.tiled:
-            maps, scores = self._photographs(model, device, counted())
+            maps, scores = self._photographs(model, device, items)
         elif known is not None and isinstance(model, FeatureDetector):
             maps, scores = predict_features(model, known, device)
         else:
-            maps, scores = predict(model, (self.image(item) for item in counted()), device)
+            maps, scores = predict(model, Lazy(len(items), lambda i: self.image(items[i])), device)
         if progress is not None:
             progress(len(self.items), len(self.items))
         return TestScores(

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import beta
 
 from asbench.evaluation.metrics import best_f1_threshold
 from asbench.results.kept_out import KeptOut
@@ -164,6 +163,8 @@ def by_false_alarms(kept: KeptOut, share: float) -> Threshold:
     if kept.trained:
         sure = "training saw them, so expect more"
     else:
+        from scipy.stats import beta  # late: half a second, and a prediction needs none of it
+
         most = float(beta.ppf(SURE, max(beyond, 0) + 1, count - max(beyond, 0)))
         sure = f"the true share is at most {_percent(most)} with {_percent(SURE)} confidence"
     return Threshold(value=value, rule=f"{_percent(share)} false alarms, {how}; {sure}")

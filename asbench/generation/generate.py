@@ -66,7 +66,7 @@ def render_sets(asked: GenerateSettings) -> list[RenderedSet]:
     if workers is None and any(loading.device != "cpu" for loading in loadings):
         workers = 1
     _render(list(plans.values()), workers, progress)
-    threads = workers if isinstance(workers, int) else processes.cores()
+    threads = _threads(workers)
     finished = {
         (m, c): RenderedSet(
             opened.finish(p.key, c, p.count, threads=threads), p.count - p.left, p.left
@@ -74,6 +74,11 @@ def render_sets(asked: GenerateSettings) -> list[RenderedSet]:
         for (m, c), p in plans.items()
     }
     return [real[c] if m == REAL else finished[m, c] for m, c in order]
+
+
+def _threads(workers: int | engines.Engine | None) -> int:
+    """Return on how many threads this process reads and writes beside so many workers."""
+    return min(workers, processes.cores()) if isinstance(workers, int) else processes.cores()
 
 
 class Prepared(NamedTuple):
@@ -124,16 +129,23 @@ def prepare(asked: GenerateSettings) -> Prepared:
     }
     opened = SynthStore.create(asked.store, geometry(asked))
     found = _found(opened, data, categories, synthesizers, asked.object)
-    rules = {}
+    rules, threads = {}, _threads(asked.workers)
     for c in categories:
         normals = ensure_normals(
-            opened, data, c, asked.progress, asked.object, asked.empty_tiles, finding=found[c]
+            opened,
+            data,
+            c,
+            asked.progress,
+            asked.object,
+            asked.empty_tiles,
+            finding=found[c],
+            threads=threads,
         )
         drawn_on = tiling.sources(normals)
         rules[c] = visibility(asked.visible, normals, data.name, c, among=drawn_on)
     bank = None
     if any("textures" in s.needs for s in synthesizers.values()):
-        bank = ensure_bank(opened, asked.textures, asked.progress)
+        bank = ensure_bank(opened, asked.textures, asked.progress, threads)
     origin = ["--dataset", str(asked.dataset)]
     origin += ["--name", asked.name] if asked.name is not None else []
     again = asked.replace and REAL in methods
@@ -220,7 +232,7 @@ def _options(settings: Mapping[str, Any] | None, textures: str) -> list[str]:
     return words + (["--textures", textures] if textures != TEXTURES else [])
 
 
-def ensure_bank(store: SynthStore, textures: str, progress: Progress) -> str:
+def ensure_bank(store: SynthStore, textures: str, progress: Progress, threads: int = 1) -> str:
     """Return `dataset/category` of a texture bank, writing it to the store if it is not there."""
     bank = open_textures(textures)
     if len(bank.categories()) != 1:
@@ -230,7 +242,7 @@ def ensure_bank(store: SynthStore, textures: str, progress: Progress) -> str:
         )
     (category,) = bank.categories()
     rule = None if store.has_normals(bank.name, category) else "whole"
-    ensure_normals(store, bank, category, progress, rule, whole=True)
+    ensure_normals(store, bank, category, progress, rule, whole=True, threads=threads)
     return f"{bank.name}/{category}"
 
 

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from synth_store.types import Image
+from synth_store.types import Image, Mask
 
 Table = npt.NDArray[np.uint8]
 LEVELS = np.arange(256, dtype=np.float64)
@@ -276,14 +276,22 @@ def _draw_hue_saturation(image: Image, rng: np.random.Generator) -> Image:
     return hue_saturation(image, int(hue), int(saturation))
 
 
+def _draw_posterise(image: Image, rng: np.random.Generator) -> Image:
+    return posterise(image, int(rng.integers(1, 9)))
+
+
+def _draw_invert(image: Image, rng: np.random.Generator) -> Image:
+    return invert(image)
+
+
 OPERATIONS: tuple[Callable[[Image, np.random.Generator], Image], ...] = (
     _draw_gamma,
     _draw_brightness,
     lambda image, rng: sharpness(image, rng.uniform(0, 2)),
     _draw_hue_saturation,
     _draw_solarise,
-    lambda image, rng: posterise(image, int(rng.integers(1, 9))),
-    lambda image, rng: invert(image),
+    _draw_posterise,
+    _draw_invert,
     lambda image, rng: autocontrast(image, int(rng.integers(0, 21))),
     lambda image, rng: equalise(image),
     lambda image, rng: rotate(image, rng.uniform(-45, 45)),
@@ -291,12 +299,48 @@ OPERATIONS: tuple[Callable[[Image, np.random.Generator], Image], ...] = (
 """The ten operations of DRAEM's augmenter, each drawing its own parameters."""
 
 
-def augment(image: Image, rng: np.random.Generator) -> Image:
+_PIXELWISE = frozenset(
+    {
+        _draw_gamma,
+        _draw_brightness,
+        _draw_hue_saturation,
+        _draw_solarise,
+        _draw_posterise,
+        _draw_invert,
+    }
+)
+"""The operations that see one pixel at a time: no neighbour, no histogram."""
+_TOGETHER = 64
+"""Pixels are handled in whole multiples of this, so that OpenCV's vector code takes them all."""
+
+
+def augment(image: Image, rng: np.random.Generator, within: Mask | None = None) -> Image:
     """Return the image after three of the ten `OPERATIONS`, distinct, in the order drawn.
 
     Source: Zavrtanik et al., DRAEM, ICCV 2021; the ranges are those of its published code.
     Never writes into `image`, but may return it where the operations drawn change nothing.
+
+    within: bool (h, w), where alone the result will be looked at: there it is the same, elsewhere
+    it may be short of the last operations. Pixelwise ones cost what their pixels do, and a mask
+    covers a twentieth of an image.
     """
-    for chosen in rng.choice(len(OPERATIONS), 3, replace=False):
-        image = OPERATIONS[chosen](image, rng)
+    drawn = [OPERATIONS[i] for i in rng.choice(len(OPERATIONS), 3, replace=False)]
+    whole = len(drawn)
+    while whole and drawn[whole - 1] in _PIXELWISE:
+        whole -= 1
+    inside = None if within is None or whole == len(drawn) else np.flatnonzero(within)
+    vectors = image.shape[1] % _TOGETHER == 0  # else rows end in scalar code, which rounds HSV else
+    if inside is None or not vectors or not 0 < 2 * inside.size <= image.size // 3:
+        whole, inside = len(drawn), None
+    for operation in drawn[:whole]:
+        image = operation(image, rng)
+    if inside is None:
+        return image
+    pixels = image.reshape(-1, 3).take(inside, axis=0)
+    some = np.zeros((1, -(-inside.size // _TOGETHER) * _TOGETHER, 3), np.uint8)
+    some[0, : inside.size] = pixels
+    for operation in drawn[whole:]:
+        some = operation(some, rng)
+    image = image.copy()
+    image.reshape(-1, 3)[inside] = some[0, : inside.size]
     return image

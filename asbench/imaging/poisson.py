@@ -29,8 +29,6 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
-from scipy.sparse.linalg import splu
 
 from synth_store.types import Image, Mask
 
@@ -106,6 +104,8 @@ def blend_within(
         return blended
     if inside.all():  # a rectangle after all: the sine transform is ten times as fast
         return blend(target, source, rule)
+    from scipy.sparse.linalg import splu  # late: most of what starts up has no region to solve
+
     factors = splu(_laplacian(inside), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0)
     for channel in range(target.shape[2]):
         own = np.ascontiguousarray(blended[..., channel])
@@ -118,6 +118,8 @@ def blend_within(
 
 def _laplacian(region: Mask) -> Any:
     """Return the matrix of 4 u(p) - sum_q u(q) over a region's pixels, u = 0 elsewhere."""
+    from scipy import sparse
+
     count = int(np.count_nonzero(region))
     number = np.full(region.shape, -1)
     number[region] = np.arange(count)

@@ -12,7 +12,6 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial import cKDTree
 
 Field = npt.NDArray[np.float32]
 Rng = np.random.Generator
@@ -79,6 +78,8 @@ def cells(
     points: npt.NDArray[np.floating], across: Field, along: Field
 ) -> tuple[Field, Field, npt.NDArray[np.intp]]:
     """Return the distances to the two nearest of `points` (n, 2), and which is nearest."""
+    from scipy.spatial import cKDTree  # late: it takes as long to import as all else here
+
     query = np.stack((across.ravel(), along.ravel()), axis=1)
     distances, nearest = cKDTree(points).query(query, k=2)
     shape = across.shape

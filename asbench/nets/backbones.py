@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.models import wide_resnet50_2
 
 from asbench.nets.detector import Backbone
 from asbench.nets.lite0 import TO_STRIDE_16, Lite0
@@ -69,6 +68,8 @@ class WideLevels(nn.Module):
     std: Tensor
 
     def __init__(self) -> None:
+        from torchvision.models import wide_resnet50_2  # late: 1.4 s that no other network needs
+
         super().__init__()
         whole = wide_resnet50_2(weights=None)
         for name, module in whole.named_children():

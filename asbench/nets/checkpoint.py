@@ -7,9 +7,11 @@ checkpoint or the new one. The JSON carries the digest of the tensors' file, and
 
 from __future__ import annotations
 
+import copy
 import json
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -37,15 +39,37 @@ class Leg(Protocol):
     def schedules(self) -> tuple[LRScheduler, ...]: ...
 
 
+@dataclass(frozen=True, eq=False)
+class State:
+    """What a checkpoint holds: tensors by name, and what its JSON says beside their file."""
+
+    step: int
+    tensors: Mapping[str, Tensor]
+    facts: Mapping[str, Any]
+
+    def copied(self) -> State:
+        """Return the same in memory of its own on the host: training goes on and changes this."""
+        plain = torch.contiguous_format  # as it is written
+        tensors = {
+            name: tensor.to("cpu", copy=True, memory_format=plain)
+            for name, tensor in self.tensors.items()
+        }
+        return replace(self, tensors=tensors, facts=copy.deepcopy(self.facts))
+
+
 def write(folder: Path, net: nn.Module, stage: Leg, step: int, facts: Mapping[str, Any]) -> None:
     """Commit the state before step `step`, in which `stage` trains, and drop the older one.
 
     facts: what else the JSON should hold. Optimisers of other stages are not kept: those of past
     stages are done, those of coming ones untouched.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    commit(folder, state_of(net, stage, step, facts))
+
+
+def state_of(net: nn.Module, stage: Leg, step: int, facts: Mapping[str, Any]) -> State:
+    """Return what `write` commits; its tensors are the network's own."""
     names: dict[Tensor, str] = {p: name for name, p in net.named_parameters()}
-    tensors = {f"weights/{k}": v for k, v in net.state_dict().items()}
+    tensors = {f"weights/{k}": v.detach() for k, v in net.state_dict().items()}
     optimizers = []
     for place, optimizer in enumerate(stage.optimizers):
         plain = {}
@@ -60,19 +84,27 @@ def write(folder: Path, net: nn.Module, stage: Leg, step: int, facts: Mapping[st
             for group in optimizer.param_groups
         ]
         optimizers.append({"groups": groups, "state": plain})
-    file = f"step-{step:08d}.safetensors"
-    save_tensors(tensors, folder / file)
-    commit = {
-        "step": step,
-        "stage": stage.name,
-        "tensors": file,
-        "tensors_sha256": sha256_of(folder / file),
-        "optimizers": optimizers,
-        "schedules": [_encode(schedule.state_dict()) for schedule in stage.schedules],
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
-        **facts,
-    }
-    into_place(folder / COMMIT, json.dumps(sealed(commit), indent=1) + "\n")
+    return State(
+        step,
+        tensors,
+        {
+            "step": step,
+            "stage": stage.name,
+            "optimizers": optimizers,
+            "schedules": [_encode(schedule.state_dict()) for schedule in stage.schedules],
+            "versions": {"python": platform.python_version(), "torch": torch.__version__},
+            **facts,
+        },
+    )
+
+
+def commit(folder: Path, state: State) -> None:
+    """Write a state and drop the older one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = f"step-{state.step:08d}.safetensors"
+    save_tensors(state.tensors, folder / file)
+    written = {"tensors": file, "tensors_sha256": sha256_of(folder / file), **state.facts}
+    into_place(folder / COMMIT, json.dumps(sealed(written), indent=1) + "\n")
     for old in folder.glob("step-*"):
         if old.name != file:
             old.unlink()

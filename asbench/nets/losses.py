@@ -64,23 +64,26 @@ def _blur(images: Tensor) -> Tensor:
 
 def _band(size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     """The (size, size) matrix that blurs a zero-padded line with the normalised window."""
-    return _kept_band(size, device, dtype)
-
-
-# torch.compile would trace into the cache, and warns of it.
-torch.compiler.assume_constant_result(_band)  # type: ignore[no-untyped-call]
+    # torch.compile would trace into the cache, and warns of it: there it is part of the graph.
+    # (To mark the function for it would import the whole compiler with this file.)
+    make = _make_band if torch.compiler.is_compiling() else _kept_band
+    return make(size, device, dtype)
 
 
 @cache
 def _kept_band(size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     with torch.inference_mode(False):  # a kept inference tensor could not serve in training
-        places = torch.arange(size, dtype=torch.float64)
-        offsets = places[:, None] - places
-        taps = torch.exp(-(offsets**2) / (2 * SSIM_SIGMA**2))
-        window = torch.arange(SSIM_WINDOW, dtype=torch.float64) - SSIM_WINDOW // 2
-        total = torch.exp(-(window**2) / (2 * SSIM_SIGMA**2)).sum()
-        band = torch.where(offsets.abs() <= SSIM_WINDOW // 2, taps / total, 0.0)
-        return band.to(device, dtype)
+        return _make_band(size, device, dtype)
+
+
+def _make_band(size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    places = torch.arange(size, dtype=torch.float64)
+    offsets = places[:, None] - places
+    taps = torch.exp(-(offsets**2) / (2 * SSIM_SIGMA**2))
+    window = torch.arange(SSIM_WINDOW, dtype=torch.float64) - SSIM_WINDOW // 2
+    total = torch.exp(-(window**2) / (2 * SSIM_SIGMA**2)).sum()
+    band = torch.where(offsets.abs() <= SSIM_WINDOW // 2, taps / total, 0.0)
+    return band.to(device, dtype)
 
 
 def focal(probabilities: Tensor, mask: Tensor, gamma: float = 2.0) -> Tensor:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-import torchvision
 from torch import Tensor
 
 from asbench.nets import lite0
@@ -89,6 +88,8 @@ def _is_identity(tensors: Mapping[str, Tensor], norm: str) -> bool:
 
 def _layout(network: str) -> dict[str, Tensor]:
     """The names and shapes of a network of torchvision's without its classifier."""
+    import torchvision  # late: 1.4 s, and what was trained here needs none of it
+
     with torch.device("meta"):
         state = getattr(torchvision.models, network)(weights=None).state_dict()
     return {name: tensor for name, tensor in state.items() if layer_of(name) != "fc"}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -57,6 +57,31 @@ class ResNet18(nn.Module):
             x = self.get_submodule(name)(x)
             levels[name] = x
         return levels
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions with norms, added to the shortcut: torchvision's, under its names.
+
+    Written here because importing torchvision takes as long as importing torch.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, stride: int = 1, downsample: nn.Module | None = None
+    ) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.downsample = downsample
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, outputs, H / stride, W / stride)."""
+        shortcut = x if self.downsample is None else self.downsample(x)
+        x = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
+        x += shortcut
+        return cast(Tensor, self.relu(x))
 
 
 class Pointwise(nn.Conv2d):

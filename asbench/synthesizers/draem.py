@@ -63,5 +63,7 @@ class Draem(PerlinOverlay):
             return None
         beta = rng.uniform(self.beta_low, self.beta_high)
         texture = canvas.texture(rng)
-        image = blend(normal, augment(texture, rng) if self.augmented else texture, mask, beta)
+        if self.augmented:
+            texture = augment(texture, rng, mask)
+        image = blend(normal, texture, mask, beta)
         return None if image is None else Sample(image, mask)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from asbench.nets import checkpoint
+from asbench.nets.checkpoint_writer import CheckpointWriter
 from asbench.nets.detector import Batch, Detector, Stage
 from asbench.nets.features import FeatureBatch
 from asbench.nets.seeds import address_generator, address_seed, private_rng, seed_rng
@@ -24,6 +25,8 @@ Precision = Literal["fp32", "bf16"]
 
 CURVE = 1000
 """About how many points of the loss curve are kept, however long the training."""
+CHECKPOINT_SECONDS = 60.0
+"""Between two checkpoints, by the clock: what a killed training loses, about."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,8 @@ def fit(
     folder: Path,
     precision: Precision = "fp32",
     progress: Callable[[int, float], None] | None = None,
-    checkpoint_every: int = 1000,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    checkpoint_every: int | None = None,
     stop: Callable[[], bool] | None = None,
     best: BestOnTest | None = None,
 ) -> Trajectory:
@@ -64,7 +68,9 @@ def fit(
         folder: of the checkpoints; resumed from if it holds one, bit for bit on CPU with the same
             number of threads. A finished one returns at once.
         progress: called with (steps done, last loss) from time to time.
-        checkpoint_every: steps between two checkpoints; there is always one at the end.
+        checkpoint_seconds: between two checkpoints, by the clock, at least; they take at most a
+            hundredth of the time, and a thread writes them. There is always one at the end.
+        checkpoint_every: steps after which one is written at once, besides; None for never.
         stop: asked before every step; when true, a checkpoint is written and `done` is False.
         best: looks at the detector after every step and keeps the weights it thinks best.
 
@@ -89,19 +95,24 @@ def fit(
     curve = LossCurve(past.losses, steps, at_once=1 if device.type == "cpu" else 20)
     began = time.perf_counter()
 
-    def save(step: int) -> Trajectory:
-        """Commit the state before `step`."""
+    def save(step: int, *, at_once: bool = True) -> Trajectory:
+        """Commit the state before `step`; unless `at_once`, by a thread."""
         curve.read()  # a state behind a loss that is not finite is never committed
         seconds = past.seconds + time.perf_counter() - began
         facts = {"training": training, "losses": curve.points, "seconds": seconds}
         kept = {} if best is None else {"best": best.facts}
-        checkpoint.write(folder, detector, stages[stage_of(step, ends)], step, facts | kept)
+        stage = stages[stage_of(step, ends)]
+        state = checkpoint.state_of(detector, stage, step, facts | kept)
+        if at_once or best is not None:  # the best weights are dropped behind a checkpoint alone
+            writer.now(state)
+        else:
+            writer.later(state)
         if best is not None:
             best.committed()
         return Trajectory(tuple(curve.points), seconds, step, done=step == steps)
 
     now, current = past, None
-    with private_rng(device):
+    with CheckpointWriter(folder, checkpoint_seconds) as writer, private_rng(device):
         for step in range(past.steps, steps):
             if stop is not None and stop():
                 return save(step)
@@ -131,8 +142,10 @@ def fit(
                 progress(step + 1, curve.last)
             if best is not None:
                 best.look(detector, step + 1)
-            if (step + 1) % checkpoint_every == 0 or step + 1 == steps:
+            if step + 1 == steps or (checkpoint_every and (step + 1) % checkpoint_every == 0):
                 now = save(step + 1)
+            elif writer.due():
+                save(step + 1, at_once=False)
     return now
 
 
@@ -198,14 +211,14 @@ def stage_of(step: int, ends: Sequence[int]) -> int:
     return next((i for i, end in enumerate(ends) if step < end), len(ends) - 1)
 
 
-def check(steps: int, precision: str, checkpoint_every: int) -> None:
+def check(steps: int, precision: str, checkpoint_every: int | None = None) -> None:
     """Raise UserError for an argument of `fit` that is out of range."""
     if steps < 1:
         raise UserError(f"{steps} training steps are too few: at least 1.")
     if precision not in get_args(Precision):
         choices = " or ".join(get_args(Precision))
         raise UserError(f"precision {precision!r} is unknown: choose {choices}.")
-    if checkpoint_every < 1:
+    if checkpoint_every is not None and checkpoint_every < 1:
         raise UserError(f"a checkpoint every {checkpoint_every} steps is impossible: at least 1.")
 
 

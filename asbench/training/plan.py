@@ -208,7 +208,7 @@ def plan_run(training: TrainSettings, learner: Learner | None = None) -> Plan:
         raise UserError(f"a batch of {batch} items is impossible: give 1 or more.")
     _checked_seed(training.seed)
     asked_steps = 1 if training.steps is None or protocol.steps == 0 else training.steps
-    check(asked_steps, training.precision, checkpoint_every=1)
+    check(asked_steps, training.precision)
     kept_count(0, training.kept_out)
     Rule.of(training.threshold, training.false_alarms)
     device = find_device(training.device)

@@ -20,6 +20,7 @@ from asbench.evaluation.metrics import (
     image_metrics,
     per_image_ap,
     pixel_metrics,
+    pixel_metrics_without,
     region_count,
 )
 from synth_store.types import UserError
@@ -113,8 +114,19 @@ def test_sorting_in_many_blocks_changes_nothing(kind, monkeypatch):
     whole = pixel_metrics(maps, masks)
     monkeypatch.setattr(metrics, "_BLOCK", 1000)
     monkeypatch.setattr(metrics, "_BLOCK_PER_ANOMALOUS", 0)
-    assert len(list(metrics._normal_pixels(metrics._pairs(maps, masks), 1000))) > 4
+    pairs, every, buffer = metrics._pairs(maps, masks), np.ones(9, bool), np.empty(1000)
+    assert len(list(metrics._normal_pixels(pairs, every, buffer))) > 4
     assert pixel_metrics(maps, masks) == whole
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("left_out", [[0], [1, 3], [2, 3, 4], range(5), []])
+def test_a_part_is_scored_from_the_same_sort_as_if_by_itself(kind, left_out):
+    maps, masks = example(kind, 4)
+    aside = np.isin(range(len(maps)), list(left_out))
+    full, part = pixel_metrics_without(maps, masks, aside)
+    assert repr(full) == repr(pixel_metrics(maps, masks))
+    assert repr(part) == repr(pixel_metrics(maps[~aside], masks[~aside]))
 
 
 @pytest.mark.parametrize("change", [np.exp2, np.cbrt, lambda x: 3 * x - 7, np.arctan])

@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
-from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
+from sklearn.metrics import average_precision_score, roc_auc_score
+from torch import Tensor
 
 from asbench.detectors import resolve
 from asbench.evaluation import parity
@@ -190,28 +192,107 @@ def test_quantile_pro_is_its_rule(seed: int, ties: bool, count: int) -> None:
     assert parity.quantile_pro(maps, masks, thresholds=count) == pytest.approx(wanted, abs=1e-9)
 
 
-def cut_roc(normal: np.ndarray, region: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The corners up to the limit, and the point at it."""
-    labels = np.repeat([0, 1], [len(normal), len(region)])
-    x, y, _ = roc_curve(labels, np.concatenate([normal, region]), drop_intermediate=False)
-    end = int((x <= LIMIT).sum())
-    height = y[end - 1] + (y[end] - y[end - 1]) * (LIMIT - x[end - 1]) / (x[end] - x[end - 1])
-    return np.append(x[:end], LIMIT), np.append(y[:end], height)
+def torch_roc(scores: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:
+    """FPR and TPR from (0, 0) on, one corner a distinct score: torchmetrics 0.10's `roc`."""
+    order = torch.argsort(scores, descending=True, stable=True)
+    scores, positive = scores[order], positive[order].long()
+    last = torch.cat([torch.where(scores.diff() != 0)[0], torch.tensor([len(scores) - 1])])
+    tp = positive.cumsum(0)[last]
+    fp = 1 + last - tp
+    tp, fp = (torch.cat([torch.zeros(1, dtype=torch.long), count]) for count in (tp, fp))
+    return fp / fp[-1], tp / tp[-1]
 
 
-@CASES
-def test_region_pro_is_its_rule(seed: int, ties: bool) -> None:
-    maps, masks = case(seed, ties)
-    normal, regions = maps[~masks], region_scores(maps, masks)
-    corners = len(cut_roc(normal, np.concatenate(regions))[0])
-    heights = []
-    for region in regions:
-        x, y = cut_roc(normal, region)
-        places = [k * (len(x) - 1) / (corners - 1) for k in range(corners)]
-        heights.append([float(np.interp(p, range(len(x)), y)) for p in places])
-        fpr = [float(np.interp(p, range(len(x)), x)) for p in places]
-    wanted = area(fpr, np.mean(heights, axis=0).tolist(), LIMIT) / LIMIT
-    assert parity.region_pro(maps, masks) == pytest.approx(wanted, abs=1e-9)
+def destseg_pro(maps: np.ndarray, masks: np.ndarray) -> float:
+    """DeSTSeg's AUPRO, step by step as its `model/metrics.py` takes them, in float32 on torch."""
+    regions, count = np.zeros(masks.shape, np.int64), 0
+    for index, mask in enumerate(masks):
+        labels, found = ndimage.label(mask, np.ones((3, 3)))
+        regions[index][mask] = labels[mask] + count
+        count += found
+    scores, labels = torch.from_numpy(maps).flatten(), torch.from_numpy(regions).flatten()
+    limit = torch.tensor(LIMIT)
+    size = int((torch_roc(scores, labels > 0)[0] <= limit).sum())
+    fpr_sum, tpr_sum = torch.zeros(size), torch.zeros(size)
+    sample_at = torch.arange(size, dtype=torch.float)
+    for label in range(1, count + 1):
+        sample_at[-1] = size - 1
+        known = (labels == 0) | (labels == label)
+        fpr, tpr = torch_roc(scores[known], labels[known] == label)
+        end = limit if fpr[fpr <= limit].max() > 0 else fpr[fpr > limit].min()
+        kept, share = torch.where(fpr <= end)[0], None
+        if not torch.allclose(fpr[kept].max(), limit):
+            beyond = torch.searchsorted(fpr, limit)
+            kept = torch.cat([kept, beyond[None]])
+            share = 1 - (fpr[beyond] - limit) / (fpr[beyond] - fpr[beyond - 1])
+        fpr, tpr, place = fpr[kept], tpr[kept], kept.float()
+        place = place / place.max() * sample_at.max()
+        if share is not None:
+            sample_at[-1] = place[-2] + (place[-1] - place[-2]) * share
+        left = (torch.searchsorted(place, sample_at) - 1).clamp(0, len(place) - 2)
+        for total, curve in ((fpr_sum, fpr), (tpr_sum, tpr)):
+            slope = (curve[1:] - curve[:-1]) / (torch.finfo().eps + place[1:] - place[:-1])
+            total += curve[left] + slope[left] * (sample_at - place[left])
+    fpr, tpr = fpr_sum / count, tpr_sum / count
+    x, order = torch.sort(fpr, stable=True)
+    return float(torch.trapz(tpr[order], x) / fpr[-1])
+
+
+def reshaped(kind: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    maps, masks = case(seed, ties=False)
+    if kind == "smooth":
+        maps = ndimage.gaussian_filter(maps, (0, 2, 2))
+    changed = {
+        "tied": np.round(maps * 8) / 8,
+        "coarse": np.round(maps * 2),
+        "binary": maps > 0.35,
+        "inverted binary": maps < 0.35,
+        "saturated": np.clip(maps, 0.2, 0.6),
+        "saturated above": np.minimum(maps, 0.3),
+        "one pixel": maps * 0 + (np.arange(maps.size).reshape(maps.shape) == seed),
+        "regions alone": masks * maps,
+        "inside out": ~masks * (0.5 + maps) + masks * maps / 4,
+    }
+    return changed.get(kind, maps).astype(np.float32), masks
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "any",
+        "smooth",
+        "tied",
+        "coarse",
+        "binary",
+        "inverted binary",
+        "saturated",
+        "saturated above",
+        "one pixel",
+        "regions alone",
+        "inside out",
+    ],
+)
+def test_region_pro_is_that_of_the_published_code(kind: str, seed: int) -> None:
+    maps, masks = reshaped(kind, seed)
+    wanted = destseg_pro(maps, masks)
+    assert parity.region_pro(maps, masks) == pytest.approx(wanted, abs=2e-5, nan_ok=True)
+
+
+def test_region_pro_of_a_constant_map_is_no_number() -> None:
+    _, masks = case(0, ties=False)
+    maps = np.full(masks.shape, 0.5, np.float32)
+    assert np.isnan(destseg_pro(maps, masks))
+    assert np.isnan(parity.region_pro(maps, masks))
+
+
+def test_region_pro_by_hand() -> None:
+    """Ten normal pixels and one region of two, all distinct; the limit lies on a corner."""
+    masks = np.zeros((1, 3, 4), bool)
+    masks[0, 0, :2] = True
+    scores = np.array([[9.5, 6.5, 10, 9], [8, 7, 6, 5], [4, 3, 2, 1]], np.float32)[None]
+    # Falling: n r n n n | r ...: corners (.1, 0) (.1, .5) (.2, .5) (.3, .5), and the curve ends.
+    assert parity.region_pro(scores, masks) == pytest.approx((0.2 * 0.5) / 0.3, abs=1e-6)
 
 
 @CASES
@@ -233,7 +314,9 @@ def test_perfect_and_random_maps_have_the_values_that_each_code_gives_them() -> 
     masks = np.zeros((6, 64, 64), bool)
     masks[:4, 10:40, 10:40] = True
     for pro, chance in zip(PROS, (0.15, 0.15, 0.5), strict=True):
-        assert pro(masks.astype(np.float32), masks) == pytest.approx(1)
+        maps = masks.astype(np.float32)
+        perfect = destseg_pro(maps, masks) if pro is parity.region_pro else 1
+        assert pro(maps, masks) == pytest.approx(perfect, abs=1e-6)
         assert pro(rng.random(masks.shape), masks) == pytest.approx(chance, abs=0.02)
 
 

@@ -184,3 +184,18 @@ def test_where_albumentations_differs_from_the_published_operation(
         limits = (100 * exponent, 100 * exponent)
         truncated = library.RandomGamma(gamma_limit=limits, p=1)
         assert apart(augment.gamma(image, (exponent,) * 3), truncated) <= 1
+
+
+@pytest.mark.parametrize("size", [(64, 64), (40, 128), (37, 53)])
+@pytest.mark.parametrize("share", [0.0, 0.002, 0.05, 0.4, 0.7])
+def test_what_is_looked_at_alone_is_the_same_there(size: tuple[int, int], share: float) -> None:
+    rng = np.random.default_rng(0)
+    for seed in range(40):
+        image = rng.integers(0, 256, (*size, 3), np.uint8)
+        before, mask = image.copy(), rng.random(size) < share
+        whole, within = np.random.default_rng(seed), np.random.default_rng(seed)
+        expected = augment.augment(image, whole)
+        found = augment.augment(image, within, mask)
+        assert np.array_equal(expected[mask], found[mask])
+        assert whole.random() == within.random()
+        assert np.array_equal(image, before)

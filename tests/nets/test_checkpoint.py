@@ -1,3 +1,5 @@
+import threading
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -5,7 +7,8 @@ from torch import nn
 from torch.optim import Adam
 
 from asbench.detectors import build
-from asbench.nets import checkpoint
+from asbench.nets import checkpoint, checkpoint_writer
+from asbench.nets.checkpoint_writer import CheckpointWriter
 from asbench.nets.detector import Stage
 from asbench.nets.weights import load_weights, save_weights
 from synth_store.types import UserError
@@ -120,3 +123,67 @@ def test_a_damaged_commit_says_what_to_do(tmp_path):
     with pytest.raises(UserError, match="delete the folder"):
         checkpoint.peek(tmp_path)
     assert checkpoint.peek(tmp_path / "none") is None
+
+
+class Slow:
+    """Time and writes of a checkpoint writer, under the test's hand."""
+
+    def __init__(self, monkeypatch):
+        self.clock, self.cost, self.written, self.gate = 0.0, 0.0, [], threading.Event()
+        self.gate.set()
+        monkeypatch.setattr(checkpoint_writer.time, "perf_counter", lambda: self.clock)
+        monkeypatch.setattr(checkpoint_writer.checkpoint, "commit", self.commit)
+
+    def commit(self, folder, state):
+        assert self.gate.wait(20)
+        self.clock += self.cost
+        self.written.append((state.step, state.tensors["w"].item()))
+
+
+def state(step, value=0.0):
+    return checkpoint.State(step, {"w": torch.tensor(value)}, {})
+
+
+def test_a_state_is_copied_and_never_more_than_one_waits(tmp_path, monkeypatch):
+    slow = Slow(monkeypatch)
+    with CheckpointWriter(tmp_path, seconds=0.0) as writer:
+        slow.gate.clear()
+        first = state(1, 1.0)
+        assert writer.due()
+        writer.later(first)
+        first.tensors["w"].zero_()
+        assert not writer.due()  # the one before is being written
+        slow.gate.set()
+        writer.later(state(2, 2.0))  # waits for it
+        assert slow.written[0] == (1, 1.0)
+        writer.now(state(3, 3.0))
+        assert slow.written == [(1, 1.0), (2, 2.0), (3, 3.0)]
+
+
+def test_checkpoints_take_a_hundredth_of_the_time_at_most(tmp_path, monkeypatch):
+    slow = Slow(monkeypatch)
+    with CheckpointWriter(tmp_path, seconds=60.0) as writer:
+        slow.clock = 59.0
+        assert not writer.due()
+        slow.clock, slow.cost = 60.0, 2.0
+        assert writer.due()
+        writer.now(state(1))
+        slow.clock = 60.0 + 199.0
+        assert not writer.due()
+        slow.clock = 60.0 + 200.0
+        assert writer.due()
+
+
+def test_what_goes_wrong_in_the_thread_is_raised_once(tmp_path, monkeypatch):
+    def full(folder, state):
+        raise UserError("no room")
+
+    monkeypatch.setattr(checkpoint_writer.checkpoint, "commit", full)
+    with pytest.raises(UserError, match="no room"), CheckpointWriter(tmp_path, 0.0) as writer:
+        writer.later(state(1))
+    writer = CheckpointWriter(tmp_path, 0.0)
+    writer.later(state(1))
+    with pytest.raises(UserError, match="no room"):
+        writer.later(state(2))
+    with pytest.raises(ValueError, match="other"), writer:
+        raise ValueError("other")

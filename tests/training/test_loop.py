@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -150,6 +152,30 @@ def test_a_killed_process_is_resumed_by_another(name, tmp_path):
     found = train(resumed, tmp_path / "killed")
     assert found.losses == whole.losses
     assert_equal_to_the_bit(straight, resumed)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_what_a_thread_writes_is_resumed_as_if_nothing_had_been(name, tmp_path):
+    """Killed while a thread may be writing: whatever stands is a whole state of some step."""
+    straight, resumed = MAKERS[name](), MAKERS[name]()
+    whole = train(straight, tmp_path / "straight")
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, __file__, name, str(tmp_path / "killed")]
+    threads = str(torch.get_num_threads())
+    killed = subprocess.run([*command, threads, "by the clock"], env=env, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert 1 <= checkpoint.peek(tmp_path / "killed")["step"] <= 13
+    assert train(resumed, tmp_path / "killed").losses == whole.losses
+    assert_equal_to_the_bit(straight, resumed)
+
+
+def test_writing_checkpoints_changes_nothing_and_ends_with_the_training(tmp_path):
+    straight, often = toy(), toy()
+    whole = train(straight, tmp_path / "straight")
+    found = train(often, tmp_path / "often", checkpoint_seconds=0.0)
+    assert found.losses == whole.losses
+    assert_equal_to_the_bit(straight, often)
+    assert not [t for t in threading.enumerate() if t.name.startswith("checkpoint")]
 
 
 def test_a_finished_training_returns_at_once(tmp_path):
@@ -308,13 +334,16 @@ def test_the_checkpoint_is_two_files_and_no_pickle(tmp_path):
 
 
 if __name__ == "__main__":
-    NAME, FOLDER, THREADS = sys.argv[1:]
+    NAME, FOLDER, THREADS, *BY_CLOCK = sys.argv[1:]
+    OFTEN = {"checkpoint_seconds": 0.0} if BY_CLOCK else {"checkpoint_every": 4}
     torch.set_num_threads(int(THREADS))
 
     def batch_or_death(step):
         """Die without warning at step 13, one step behind a checkpoint."""
         if step == 13:
+            while checkpoint.peek(Path(FOLDER)) is None:
+                time.sleep(0.01)  # a thread writes the first
             os.kill(os.getpid(), signal.SIGKILL)
         return batch_at(step)
 
-    train(MAKERS[NAME](), Path(FOLDER), batch_at=batch_or_death, checkpoint_every=4)
+    train(MAKERS[NAME](), Path(FOLDER), batch_at=batch_or_death, **OFTEN)

@@ -6,7 +6,6 @@ from typing import Protocol
 
 import cv2
 import numpy as np
-from scipy import ndimage
 
 from asbench.imaging.augment import augment, jitter
 from asbench.imaging.cells import shuffle_cells
@@ -83,6 +82,8 @@ def inner(defect: Defect, size: tuple[int, int], rng: np.random.Generator) -> Im
     Its box, where each pixel beside the defect takes the nearest one's of the defect, mirrored by
     fair coins; enlarged until it covers the patch, or a random piece of it.
     """
+    from scipy import ndimage  # late: it takes as long to import as all else here
+
     left, top, width, height = cv2.boundingRect(defect.mask.view(np.uint8))
     box = slice(top, top + height), slice(left, left + width)
     rows, columns = ndimage.distance_transform_edt(
