@@ -14,8 +14,7 @@ from torch import Tensor
 from asbench.fitting.contract import FitStage, LearnedModel
 from asbench.fitting.images import small, small_masks
 from asbench.imaging.colour import as_normals
-from asbench.imaging.geometry import scaled
-from asbench.imaging.masks import visible
+from asbench.imaging.laying import laid
 from asbench.imaging.overlay import believed, draw_region
 from asbench.nets.pretrained import read
 from asbench.nets.schedules import warm_up_and_cosine
@@ -90,7 +89,7 @@ class DsrModel(LearnedModel):
     ) -> dict[str, Tensor]:
         method, net = self.method, self.network
         fine, coarse = net.seen(images)
-        parts = []
+        parts: list[tuple[Tensor, Tensor]] = []
         for book, place in ((net.coarse_book, 1), (net.fine_book, 0)):
             features = coarse if place else net.told(fine, parts[0][0])
             book.learn(features.detach(), method.decay, None if fresh is None else fresh[place])
@@ -190,19 +189,7 @@ class DsrModel(LearnedModel):
         return result
 
     def _laid(self, canvas: Canvas, change: Tensor) -> Sample | None:
-        """Lay a change of 0..1, float (3, s, s), enlarged, onto the canvas's own pixels."""
-        normal = canvas.normal
-        height, width = normal.shape[:2]
+        """Lay a change of 0..1, float (3, s, s), onto the object."""
         levels = change.permute(1, 2, 0).numpy().astype(np.float32) * 255
-        by = scaled(levels, height, width)
-        object_ = believed(canvas.foreground)
-        where = np.abs(by).max(axis=2) >= self.method.least
-        if object_ is not None:
-            where &= object_
-        mixed = np.where(where[..., None], normal + by, normal)
-        image = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
-        mask = np.ascontiguousarray((image != normal).any(axis=2))
-        if not visible(image, normal, mask):
-            return None
-        sample = Sample(image, mask)
-        return as_normals(sample, canvas) if self.method.keeps_grey else sample
+        sample = laid(canvas.normal, levels, believed(canvas.foreground), self.method.least)
+        return sample and as_normals(sample, canvas) if self.method.keeps_grey else sample
