@@ -8,7 +8,7 @@ import grimp
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LEARNED = ("realnet", "dfmgan", "anomalydiffusion", "defectgan", "dsr", "adabldm")
+LEARNED = ("realnet", "dfmgan", "anomalydiffusion", "defectgan", "dsr", "adabldm", "defectdiffu")
 METHODS = tuple(f"asbench.synthesizers.{name}" for name in LEARNED)
 
 

@@ -23,6 +23,7 @@ from asbench.imaging.geometry import fit_mask
 from asbench.imaging.laying import around, laid
 from asbench.imaging.masks import visible
 from asbench.imaging.overlay import believed
+from asbench.nets.diffusion import clean_estimate
 from asbench.nets.fresh import fresh_latent
 from asbench.nets.latent import ANOMALY, CHANNELS, MASK, TIMES, LatentDiffusion, noised, schedule
 from asbench.nets.prior import Prior
@@ -148,10 +149,8 @@ class AdabldmModel(LearnedModel):
             made = [pasted(subject, by_kind[kind], rng) for kind in kinds]
             size, device = method.side // self.latent.factor, self.latent.device
             images = small([image for image, _, _ in made], method.side).to(device)
-            masks, objects = (
-                small_masks([each[place] for each in made], method.side).to(device)
-                for place in (1, 2)
-            )
+            masks = small_masks([mask for _, mask, _ in made], method.side).to(device)
+            objects = small_masks([where for _, _, where in made], method.side).to(device)
             told = torch.rand(method.images, generator=generator) >= method.untold
             noises = torch.randn(2, method.images, CHANNELS, size, size, generator=generator)
             times = torch.randint(TIMES, (method.images,), generator=generator).to(device)
@@ -174,7 +173,8 @@ class AdabldmModel(LearnedModel):
         if isinstance(prompt, SlotPrompt):
             word = prompt.word(self.category)
             vectors = torch.stack([torch.stack((word, self.looks[kind])) for kind in kinds])
-            return prompt(vectors, [0] * len(kinds))
+            told: Tensor = prompt(vectors, [0] * len(kinds))
+            return told
         said: Tensor = prompt.said(
             [f"a {self.category} with a {self.kinds[kind]}".replace("_", " ") for kind in kinds]
         )
@@ -259,6 +259,7 @@ class AdabldmModel(LearnedModel):
         tables = schedule(method.walk)
         kept = tables.alphas_cumprod.to(clean)
         times, x = [int(t) for t in tables.timesteps], draw()
+        first = x
         for place, time in enumerate(times):
             at = torch.full((len(x),), time, device=x.device)
             edits = place >= method.walk - method.edited
@@ -266,17 +267,16 @@ class AdabldmModel(LearnedModel):
                 x = cells * x + (1 - cells) * noised(clean, draw(), at)
             empty, full = self.seen(torch.cat((x, x)), torch.cat((at, at)), said, hints).chunk(2)
             seen = empty + method.guidance * (full - empty)
-            first = (x - (1 - kept[time]).sqrt() * seen) / kept[time].sqrt()
+            first = clean_estimate(x, seen, kept[time])
             if edits:
                 shown = latent.decode(first).clamp(-1, 1)
                 mixed = masks * shown + (1 - masks) * normals
                 first = latent.encode(mixed, torch.zeros((), device=x.device))
                 seen = draw()
-            if place + 1 == len(times):
-                return first
-            onward = kept[times[place + 1]]
-            x = onward.sqrt() * first + (1 - onward).sqrt() * seen
-        raise AssertionError("a walk has a step")
+            if place + 1 < len(times):
+                onward = kept[times[place + 1]]
+                x = onward.sqrt() * first + (1 - onward).sqrt() * seen
+        return first
 
     def adapted(self, latents: Tensor, normal: Tensor, mask: Tensor) -> Tensor:
         """Return one latent's image by a decoder that was adapted to its normal.
