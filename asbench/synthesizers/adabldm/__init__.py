@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from asbench.imaging.colour import MEANING, Colour
 from asbench.parameters import parameter
 from asbench.types import LearnedSynthesizer, PretrainedFile
 from synth_store.types import UserError
@@ -186,6 +187,7 @@ class Adabldm(LearnedSynthesizer):
     least: int = parameter(
         6, "Of a laid change: grey levels below which the normal stays.", rendering=True
     )
+    colour: Colour = parameter("as-normals", MEANING, rendering=True)
 
     def __post_init__(self) -> None:
         wrong = [name for name, value in SD_NETWORKS.items() if getattr(self, name) != value]
@@ -252,6 +254,10 @@ class Adabldm(LearnedSynthesizer):
     @property
     def keeps_to_object(self) -> bool:
         return True
+
+    @property
+    def keeps_grey(self) -> bool:
+        return self.colour == "as-normals"
 
     @property
     def pretrained(self) -> tuple[PretrainedFile, ...]:

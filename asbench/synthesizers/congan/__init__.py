@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from asbench.imaging.colour import MEANING, Colour
 from asbench.parameters import parameter
 from asbench.types import LearnedSynthesizer
 from synth_store.types import UserError
@@ -84,6 +85,7 @@ class Congan(LearnedSynthesizer):
     least: int = parameter(
         4, "Grey levels of change below which a pixel stays the normal's.", rendering=True
     )
+    colour: Colour = parameter("as-normals", MEANING, rendering=True)
 
     def __post_init__(self) -> None:
         if not self.widths or min(self.widths) < 8 or self.side != 4 << len(self.widths):
@@ -108,6 +110,10 @@ class Congan(LearnedSynthesizer):
                 f"congan: matching={self.matching} and contrast={self.contrast} must be 0 or "
                 f"more, and least={self.least} lie in 1..255."
             )
+
+    @property
+    def keeps_grey(self) -> bool:
+        return self.colour == "as-normals"
 
     def build(
         self, kinds: Mapping[str, tuple[str, ...]], pretrained: Mapping[str, Path]

@@ -55,7 +55,8 @@ class Normed(nn.Module):
 
     def forward(self, x: Tensor, types: Tensor) -> Tensor:
         y: Tensor = self.norm(x)
-        return y * self.scale(types)[..., None, None] + self.shift(types)[..., None, None]
+        scale: Tensor = self.scale(types)[..., None, None]
+        return torch.addcmul(self.shift(types)[..., None, None], y, scale)
 
 
 class Wider(nn.Module):
@@ -70,8 +71,7 @@ class Wider(nn.Module):
     def forward(self, x: Tensor, types: Tensor) -> Tensor:
         y = F.interpolate(F.relu(self.norms[0](x, types)), scale_factor=2)
         y = self.second(F.relu(self.norms[1](self.first(y), types)))
-        beside: Tensor = self.beside(F.interpolate(x, scale_factor=2))
-        return y + beside
+        return torch.add(y, self.beside(F.interpolate(x, scale_factor=2)))
 
 
 class Narrower(nn.Module):

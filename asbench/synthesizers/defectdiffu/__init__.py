@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from asbench.imaging.colour import MEANING, Colour
 from asbench.parameters import parameter
 from asbench.types import LearnedSynthesizer, PretrainedFile
 from synth_store.types import UserError
@@ -161,6 +162,7 @@ class Defectdiffu(LearnedSynthesizer):
     agree: float = parameter(
         0.1, "Refused: masks whose overlap (IoU) with the change is smaller.", rendering=True
     )
+    colour: Colour = parameter("as-normals", MEANING, rendering=True)
 
     def __post_init__(self) -> None:
         wrong = [name for name, value in DIT_NETWORK.items() if getattr(self, name) != value]
@@ -209,6 +211,10 @@ class Defectdiffu(LearnedSynthesizer):
                 f"defectdiffu: area_high={self.area_high} and agree={self.agree} must be shares, "
                 f"and least={self.least} lie in 1..255."
             )
+
+    @property
+    def keeps_grey(self) -> bool:
+        return self.colour == "as-normals"
 
     @property
     def pretrained(self) -> tuple[PretrainedFile, ...]:

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from asbench.fitting.contract import FitStage, LearnedModel
 from asbench.fitting.images import small, small_masks
-from asbench.imaging.colour import as_normals
 from asbench.imaging.laying import laid
 from asbench.imaging.overlay import believed, draw_region
 from asbench.nets.pretrained import read
@@ -191,5 +190,4 @@ class DsrModel(LearnedModel):
     def _laid(self, canvas: Canvas, change: Tensor) -> Sample | None:
         """Lay a change of 0..1, float (3, s, s), onto the object."""
         levels = change.permute(1, 2, 0).numpy().astype(np.float32) * 255
-        sample = laid(canvas.normal, levels, believed(canvas.foreground), self.method.least)
-        return sample and as_normals(sample, canvas) if self.method.keeps_grey else sample
+        return laid(canvas.normal, levels, believed(canvas.foreground), self.method.least)
