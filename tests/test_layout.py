@@ -8,7 +8,16 @@ import grimp
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LEARNED = ("realnet", "dfmgan", "anomalydiffusion", "defectgan")
+LEARNED = (
+    "realnet",
+    "dfmgan",
+    "anomalydiffusion",
+    "defectgan",
+    "dsr",
+    "adabldm",
+    "defectdiffu",
+    "congan",
+)
 METHODS = tuple(f"asbench.synthesizers.{name}" for name in LEARNED)
 
 

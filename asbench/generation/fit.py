@@ -46,9 +46,12 @@ from asbench.generation.generate import chosen, geometry
 from asbench.generation.real import FewShot, few_shot
 from asbench.generation.render import in_batches, stays_grey
 from asbench.imaging.contact_sheet import Band, contact_sheet, png
+from asbench.imaging.noise import noise_of
+from asbench.imaging.visibility import described
 from asbench.nets.device import find_device
 from asbench.nets.seeds import address_seed, private_rng, seed_rng
 from asbench.parameters import takes
+from asbench.progress import Notify
 from asbench.settings import FitSettings
 from asbench.synthesizers import own_name, resolve
 from asbench.types import (
@@ -241,7 +244,7 @@ def _execute(plan: FitPlan, asked: FitSettings) -> Fitted:
         )
     model.eval()
     save_kept(model, folder / WEIGHTS)
-    into_place(folder / "samples.png", partial(_draw, plan, model))
+    into_place(folder / "samples.png", partial(_draw, plan, model, asked.notify))
     record = FitRecord(
         identity=plan.identity,
         digest=digest_of(folder / WEIGHTS, plan.identity["weights"]),
@@ -274,7 +277,7 @@ def _refuse_another(plan: FitPlan) -> None:
                 )
 
 
-def _draw(plan: FitPlan, model: LearnedModel, path: Path) -> None:
+def _draw(plan: FitPlan, model: LearnedModel, notify: Notify, path: Path) -> None:
     """Draw samples of every category, to look at."""
     bands = []
     for subject in plan.subjects:
@@ -296,7 +299,10 @@ def _draw(plan: FitPlan, model: LearnedModel, path: Path) -> None:
             if s is not None
         ]
         if shown:
-            bands.append(Band(f"{plan.name}: {subject.category}", shown))
+            loud = noise_of(subject.normals, plan.identity["dataset"], subject.category)
+            said = f"{plan.name}: {subject.category}: {described(shown, loud)}"
+            notify(said)
+            bands.append(Band(said, shown))
     if not bands:
         raise UserError(
             f"{plan.name} shows nothing on {SHEET} normals after it was fitted: fit it for more "

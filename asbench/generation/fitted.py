@@ -297,7 +297,7 @@ def networks(
 
 
 class Evaluated:
-    """A model that renders in eval mode, without gradients."""
+    """A model that renders in eval mode, without gradients, and grey where all normals are."""
 
     def __init__(self, model: Any) -> None:
         self.model = model
@@ -305,5 +305,10 @@ class Evaluated:
     def render(self, canvases: Any, rngs: Any) -> Any:
         import torch
 
+        from asbench.imaging.colour import as_normals
+
         with torch.inference_mode():
-            return self.model.render(canvases, rngs)
+            samples = self.model.render(canvases, rngs)
+        if not self.model.method.keeps_grey:
+            return samples
+        return [s and as_normals(s, c) for s, c in zip(samples, canvases, strict=True)]

@@ -14,7 +14,7 @@ from asbench.data.stored_defects import StoredDefects
 from asbench.generation.fitted import Fitted, Loading
 from asbench.generation.fitted import versions as fitted_versions
 from asbench.generation.render import RenderJob, overlap_of, stays_grey
-from asbench.imaging.visibility import PUBLISHED, Visibility
+from asbench.imaging.visibility import HELD, PUBLISHED, Visibility
 from asbench.types import REAL, Defect, Indexed, Synthesizer
 from synth_store import StoreKey, SynthStore
 from synth_store.digest import combine, image_digest
@@ -146,7 +146,7 @@ def identity(
         bank = store.normals(*textures.split("/"))
         facts["textures"] = {"name": textures, "digest": bank.digest}
     if visibility.times:
-        facts["visible"] = asdict(visibility)
+        facts["visible"] = {k: v for k, v in asdict(visibility).items() if k != "held" or v}
     if overlap:
         facts["on_object"] = {"overlap": overlap}
     if fitted is not None:
@@ -158,8 +158,14 @@ def identity(
 
 
 def allowing(visibility: Visibility, synthesizer: Synthesizer) -> Visibility:
-    """Return the rule for a method: one with published masks keeps them, however wide."""
-    return replace(visibility, unchanged=1.0) if synthesizer.wide_masks else visibility
+    """Return the rule for a method.
+
+    One with published masks keeps them, however wide; of one that may change more than its mask,
+    the mask must hold what changed.
+    """
+    if synthesizer.wide_masks:
+        visibility = replace(visibility, unchanged=1.0)
+    return visibility if synthesizer.local else replace(visibility, held=HELD)
 
 
 def defects_identity(

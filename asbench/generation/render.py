@@ -267,6 +267,11 @@ def _hidden(
         else f"left too much of their masks as it was: {min(one.unchanged for one in seen):.0%} at "
         f"best, where {rule.unchanged:.0%} may be"
     )
+    if rule.held and any(one.levels >= rule.levels for one in narrow):
+        what = (
+            "changed as much beside their masks as inside: less than "
+            f"{rule.held:.0%} of what changed lay on them"
+        )
     return (
         f"{shown} {what}. Leave this method out here, let it change more with --set and --variant, "
         f"or store fainter ones: a lower --visible, down to 0 for any change, as published. Look "

@@ -50,14 +50,13 @@ class Colouring(PerSample):
 
 
 def as_normals(sample: Sample, canvas: Canvas) -> Sample | None:
-    """Return the sample grey where all normals are; None where nothing is left to be seen of it.
-
-    sample: one that makes no background of its own.
-    """
+    """Return the sample grey where all normals are; None where nothing is left to be seen of it."""
     if not canvas.material.grey:
         return sample
     image = grey(sample.image)
-    return Sample(image, sample.mask) if visible(image, canvas.normal, sample.mask) else None
+    clean = None if sample.clean is None else grey(sample.clean)
+    shown = visible(image, canvas.normal if clean is None else clean, sample.mask)
+    return Sample(image, sample.mask, clean) if shown else None
 
 
 def grey(image: Image) -> Image:

@@ -126,15 +126,26 @@ def _log_level(levels: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
 
 
 def back_step(
-    x: Tensor, noise: Tensor, v: Tensor, chain: Chain, k: int, fresh: Tensor, strength: Tensor
+    x: Tensor,
+    noise: Tensor,
+    v: Tensor,
+    chain: Chain,
+    k: int,
+    fresh: Tensor,
+    strength: Tensor,
+    *,
+    clamped: bool = True,
 ) -> Tensor:
     """Return x_{k-1} of x_k, its variance (1 + s) times what was learned.
 
     x, noise, v, fresh: (N, 3, H, W); strength s: float (N,). The last step, k = 0, adds no noise.
+    clamped: whether x_0 lies in [-1, 1], as images do and latents do not.
     With s = 0 this is ancestral sampling. Source: Zhang et al., RealNet, CVPR 2024, section 3.1.
     """
     at = torch.full((len(x),), k, dtype=torch.int64, device=x.device)
-    estimate = clean_estimate(x, noise, _at(chain.kept, at)).clamp(-1, 1)
+    estimate = clean_estimate(x, noise, _at(chain.kept, at))
+    if clamped:
+        estimate = estimate.clamp(-1, 1)
     mean = posterior_mean(estimate, x, chain, at)
     if k == 0:
         return mean

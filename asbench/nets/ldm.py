@@ -41,14 +41,14 @@ def load_ldm(folder: Path, side: int) -> LatentDiffusion:
     """
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder: give the whole folder of the published model.")
-    coder = _part(folder, "vqvae", "AutoencoderKL", AutoencoderKL.from_config, _renamed)
-    unet = _part(folder, "unet", "UNet2DConditionModel", UNet2DConditionModel.from_config, dict)
-    text = _part(folder, "bert", "LDMBertModel", _bert, _without_logits)
-    _refuse_unlike(folder, side, coder, unet, text)
+    coder = part(folder, "vqvae", "AutoencoderKL", AutoencoderKL.from_config, renamed)
+    unet = part(folder, "unet", "UNet2DConditionModel", UNet2DConditionModel.from_config, dict)
+    text = part(folder, "bert", "LDMBertModel", _bert, _without_logits)
+    refuse_unlike(folder, side, coder, unet, int(text.config.d_model))
     return LatentDiffusion(coder, unet, TextPrompt(text, _tokenizer(folder, text))).eval()
 
 
-def _part(
+def part(
     folder: Path,
     name: str,
     kind: str,
@@ -97,7 +97,7 @@ def _fill(net: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
     net.load_state_dict(dict(tensors), assign=True)
 
 
-def _renamed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def renamed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     renamed = {}
     for name, tensor in tensors.items():
         owner, _, end = name.rpartition(".")
@@ -135,7 +135,7 @@ def _tokenizer(folder: Path, encoder: Any) -> Any:
     return tokenizer
 
 
-def _refuse_unlike(folder: Path, side: int, coder: Any, unet: Any, text: Any) -> None:
+def refuse_unlike(folder: Path, side: int, coder: Any, unet: Any, words: int) -> None:
     """Raise UserError where parts that are sound by themselves do not belong together."""
     factor = 2 ** (len(coder.config.block_out_channels) - 1)
     levels = len(unet.config.block_out_channels) - 1
@@ -143,7 +143,7 @@ def _refuse_unlike(folder: Path, side: int, coder: Any, unet: Any, text: Any) ->
         ("latent channels of the autoencoder", coder.config.latent_channels, CHANNELS),
         ("channels into the U-Net", unet.config.in_channels, CHANNELS),
         ("channels out of the U-Net", unet.config.out_channels, CHANNELS),
-        ("words' length of the U-Net", unet.config.cross_attention_dim, text.config.d_model),
+        ("words' length of the U-Net", unet.config.cross_attention_dim, words),
         (f"pixels left over of a side of {side}", side % (factor << levels), 0),
     )
     for what, actual, wanted in facts:

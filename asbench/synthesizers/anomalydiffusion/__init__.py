@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from asbench.imaging.colour import MEANING, Colour
 from asbench.parameters import parameter
 from asbench.types import LearnedSynthesizer, PretrainedFile
 from synth_store.types import UserError
@@ -35,6 +36,8 @@ LDM_NETWORKS: dict[str, Any] = {
 """The networks that the published weights are of."""
 
 VARIANTS = {
+    # With its colours where the normals are grey, too: as published.
+    "coloured": {"colour": "as-published"},
     "mid-scratch": {
         "weights": "none",
         "side": 128,
@@ -79,6 +82,8 @@ VARIANTS = {
         "masks": 32,
         "mask_walk": 15,
         "walk": 20,
+        # So small an autoencoder blurs the image, and paints beyond its mask.
+        "laid": "change",
     },
 }
 
@@ -107,6 +112,11 @@ class Anomalydiffusion(LearnedSynthesizer):
     normals with a drawn, filled shape for the word "anomaly", and the autoencoder on the few-shot
     defects too; then these are frozen, and A and B follow as published. Their defects are as good
     as so small a model.
+
+    `laid=change`, which `@tiny-scratch` does, is ours: what the two decoded images differ by, on
+    the mask and up to 6 pixels of 256 around it, is laid onto the normal, which keeps its detail
+    and its colours; the mask is where that changed it by `least` grey levels. Decoded whole, so
+    small a network shifts the background's colours and paints defects twice as wide as their masks.
 
     The third of the defects is strict: the authors' appearance model sees one image more, which
     their evaluation scores too. Crops are taken of images at the store's size, not at 512 pixels.
@@ -202,6 +212,16 @@ class Anomalydiffusion(LearnedSynthesizer):
         "feathered, into the sample and its clean image.",
         rendering=True,
     )
+    laid: Literal["decoded", "change"] = parameter(
+        "decoded",
+        "What the sample is: the decoded image, its clean image decoded too, as published; or the "
+        "normal with what the two differ by, and as mask where that shows.",
+        rendering=True,
+    )
+    least: int = parameter(
+        6, "Of a laid change: grey levels below which the normal stays.", rendering=True
+    )
+    colour: Colour = parameter("as-normals", MEANING, rendering=True)
 
     def __post_init__(self) -> None:
         self._check_networks()
@@ -217,6 +237,8 @@ class Anomalydiffusion(LearnedSynthesizer):
                 f"anomalydiffusion: mask_border={self.mask_border} must lie in 0 < mask_border <= "
                 f"1, and augment={self.augment} in 0 <= augment <= 1."
             )
+        if not 1 <= self.least <= 255:
+            raise UserError(f"anomalydiffusion: least={self.least} must lie in 1..255.")
         if not 0 <= self.area_low < self.area_high <= 1:
             raise UserError(
                 f"anomalydiffusion: area_low={self.area_low} and area_high={self.area_high} must "
@@ -277,6 +299,10 @@ class Anomalydiffusion(LearnedSynthesizer):
         for name in ("coder_lr", "prior_lr", "lr", "mask_lr"):
             if getattr(self, name) <= 0:
                 raise UserError(f"anomalydiffusion: {name}={getattr(self, name)} must be above 0.")
+
+    @property
+    def keeps_grey(self) -> bool:
+        return self.colour == "as-normals"
 
     @property
     def pretrained(self) -> tuple[PretrainedFile, ...]:

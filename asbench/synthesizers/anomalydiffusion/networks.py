@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from asbench.fitting.contract import FitStage, LearnedModel
 from asbench.fitting.images import large, large_masks, noise, small, small_masks
+from asbench.imaging.laying import around, laid
 from asbench.imaging.masks import visible
 from asbench.nets.latent import (
     ANOMALY,
@@ -50,6 +51,10 @@ TOGETHER = 16
 """Masks that are sampled together."""
 MARGIN = 9 / 256
 """Of the image: how far a mask grows where the background is pasted, and how wide it is blurred."""
+
+
+FEATHER = 6 / 256
+"""Of the image: how far around its mask a laid change may reach."""
 
 
 class AnomalydiffusionModel(LearnedModel):
@@ -314,9 +319,17 @@ class AnomalydiffusionModel(LearnedModel):
         normals = small([c.normal for c in canvases], method.side).to(latent.device)
         latents = latent.encode(normals, draw())
         painted = latent.decode(self.repaint(latents, masks, pairs, draw))
+        plain = latent.decode(latents)
         height, width = canvases[0].normal.shape[:2]
-        cleans = large(latent.decode(latents), height, width)
-        images, wholes = large(painted, height, width), large_masks(masks, height, width)
+        wholes = large_masks(masks, height, width)
+        if method.laid == "change":
+            return [
+                change_laid(canvas.normal, each, mask, method.least)
+                for canvas, each, mask in zip(
+                    canvases, (painted.clamp(-1, 1) - plain.clamp(-1, 1)).cpu(), wholes, strict=True
+                )
+            ]
+        cleans, images = large(plain, height, width), large(painted, height, width)
         samples: list[Sample | None] = []
         for canvas, image, clean, mask in zip(canvases, images, cleans, wholes, strict=True):
             if method.paste_background:
@@ -348,6 +361,14 @@ def masked_error(seen: Tensor, noise: Tensor, cells: Tensor) -> Tensor:
     Not divided by the mask's area (section 3.3 and the authors' code). cells: m, (N, 1, h, w).
     """
     return F.mse_loss(cells * seen, cells * noise)
+
+
+def change_laid(normal: Image, change: Tensor, mask: Mask, least: int) -> Sample | None:
+    """Return the normal with a change, float (3, s, s) of -2..2, on its mask and close by it."""
+    levels = (change.permute(1, 2, 0).float() * 127.5).numpy()
+    within = around(mask, round(FEATHER * max(mask.shape)))
+    sample = laid(normal, levels, within, least)
+    return sample and Sample(sample.image, sample.mask, normal.copy())
 
 
 def pasted(normal: Image, image: Image, mask: Mask) -> Image:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from asbench.imaging.colour import MEANING, Colour
 from asbench.parameters import parameter
 from asbench.types import LearnedSynthesizer
 from synth_store.types import UserError
@@ -95,6 +96,7 @@ class Defectgan(LearnedSynthesizer):
     masks: int = parameter(64, "Masks of each defect type that are kept to render by, at most.")
     open: float = parameter(0.2, "The map below this leaves the image as it is.", rendering=True)
     strength: float = parameter(1.0, "Factor of the map when rendering, up to 1.", rendering=True)
+    colour: Colour = parameter("as-normals", MEANING, rendering=True)
 
     def __post_init__(self) -> None:
         if self.side < 16 or self.side & (self.side - 1):
@@ -128,6 +130,10 @@ class Defectgan(LearnedSynthesizer):
                 raise UserError(
                     f"defectgan: {name}={getattr(self, name)} must satisfy 0 < {name} <= 1."
                 )
+
+    @property
+    def keeps_grey(self) -> bool:
+        return self.colour == "as-normals"
 
     def build(
         self, kinds: Mapping[str, tuple[str, ...]], pretrained: Mapping[str, Path]

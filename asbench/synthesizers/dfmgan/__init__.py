@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from asbench.imaging.colour import MEANING, Colour
 from asbench.parameters import parameter
 from asbench.types import LearnedSynthesizer
 from synth_store.types import UserError
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from asbench.fitting.contract import LearnedModel
 
 VARIANTS = {
+    # With its colours where the normals are grey, too: as published.
+    "coloured": {"colour": "as-published"},
     # For one GPU and a day: 1000 and 150 thousand images.
     "mid": {
         "side": 128,
@@ -105,6 +108,7 @@ class Dfmgan(LearnedSynthesizer):
         500.0, "Thousand images in which the probability to augment moves by 1, on normals."
     )
     defect_ada_kimg: float = parameter(100.0, "The same, on defects.")
+    colour: Colour = parameter("as-normals", MEANING, rendering=True)
 
     def __post_init__(self) -> None:
         if self.side < 16 or self.side & (self.side - 1):
@@ -133,6 +137,10 @@ class Dfmgan(LearnedSynthesizer):
         for name in ("penalty", "path_weight", "seeking"):
             if getattr(self, name) < 0:
                 raise UserError(f"dfmgan: {name}={getattr(self, name)} must be 0 or more.")
+
+    @property
+    def keeps_grey(self) -> bool:
+        return self.colour == "as-normals"
 
     def build(
         self, kinds: Mapping[str, tuple[str, ...]], pretrained: Mapping[str, Path]

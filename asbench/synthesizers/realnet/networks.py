@@ -14,7 +14,6 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from asbench.fitting.contract import FitStage, LearnedModel
 from asbench.fitting.images import large, noise, small
-from asbench.imaging.colour import as_normals
 from asbench.imaging.overlay import blend
 from asbench.nets.diffusion import TIMES, back_step, chain, noised, variance_bound
 from asbench.nets.pretrained import read
@@ -171,7 +170,5 @@ class RealnetModel(LearnedModel):
             if where is not None:
                 image = blend(canvas.normal, source, where.mask, 1 - where.opacity)
                 sample = None if image is None else Sample(image, where.mask)
-            if sample is not None and method.keeps_grey:
-                sample = as_normals(sample, canvas)
             samples.append(sample)
         return samples

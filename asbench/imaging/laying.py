@@ -1,0 +1,40 @@
+"""A change that a network made, laid onto the store's own normal; its mask is what changed."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from asbench.imaging.geometry import scaled
+from asbench.imaging.masks import visible
+from synth_store import Sample
+from synth_store.types import Image, Mask
+
+Float = npt.NDArray[np.float32]
+
+
+def laid(normal: Image, change: Float, within: Mask | Float | None, least: int) -> Sample | None:
+    """Return the normal with a change, and where it changed; None where that cannot be seen.
+
+    normal: uint8 (H, W, 3); change: float32 (h, w, 3) in grey levels, enlarged to the normal's
+    size; within: what it may touch, bool (H, W), or weights 0..1; None for all. least: grey levels
+    below which, in all channels, a pixel stays as it is.
+    """
+    height, width = normal.shape[:2]
+    by = scaled(change, height, width)
+    if within is not None:
+        by = by * within[..., None].astype(np.float32)
+    by = np.where(np.abs(by).max(axis=2, keepdims=True) >= least, by, 0)
+    image = np.clip(np.rint(normal + by), 0, 255).astype(np.uint8)
+    mask = np.ascontiguousarray((image != normal).any(axis=2))
+    return Sample(image, mask) if visible(image, normal, mask) else None
+
+
+def around(mask: Mask, reach: int) -> Float:
+    """Return weights that are 1 on a mask and fall to 0 within `reach` pixels: float32 (H, W)."""
+    if reach < 1:
+        return mask.astype(np.float32)
+    square = (2 * reach + 1, 2 * reach + 1)
+    grown = cv2.dilate(mask.astype(np.float32), np.ones(square, np.uint8))
+    return np.maximum(cv2.blur(grown, square), mask).astype(np.float32)
