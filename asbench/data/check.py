@@ -17,6 +17,7 @@ from asbench.data.defect_sizes import Advice, Sizes, advise, breadths
 from asbench.data.objects import objects_said
 from asbench.data.published import Counts, Measured, differences
 from asbench.datasets import open_dataset
+from asbench.datasets.annotated import Annotated
 from asbench.datasets.folder import Folder
 from asbench.datasets.table import Table
 from asbench.files.images import FileError, read_header, read_turn
@@ -189,6 +190,9 @@ def check(
         layout = dataset.layout
         left_over = [*layout.left_over, *(x for c in layout.categories for x in c.left_over)]
         problems += [Problem(shown(path), "warning", reason) for path, reason in left_over]
+    if isinstance(dataset, Annotated):
+        left = dataset.left_over()
+        problems += [Problem(shown(path), "warning", reason) for path, reason in left]
     summaries = tuple(
         _summary(
             dataset,
@@ -346,6 +350,8 @@ def _measured(report: CategoryReport) -> Measured:
 
 def _recognised(dataset: Dataset) -> str:
     """Say how the data set was read, and which folders told."""
+    if isinstance(dataset, Annotated):
+        return "; ".join(f"{c}: {dataset.described(c)}" for c in dataset.categories())
     if not isinstance(dataset, Folder):
         doc = type(dataset).__doc__ or type(dataset).__name__
         return doc.strip().splitlines()[0]

@@ -22,29 +22,36 @@ def encode_mask(mask: Mask) -> dict[str, Any]:
 
 def decode_polygons(outlines: Sequence[Sequence[float]], size: tuple[int, ...]) -> Mask:
     """Return what polygons fill together: bool (h, w)."""
-    return decode({"segmentation": outlines}, size)
+    return decode(outlines, size)
 
 
-def decode(annotation: dict[str, Any], size: tuple[int, ...]) -> Mask:
-    """Return what an annotation marks, whatever its kind: bool (h, w).
+def decode(shape: Any, size: tuple[int, ...]) -> Mask:
+    """Return what a segmentation marks: bool (h, w).
 
-    A segmentation is a list of polygons, an RLE, compressed or not; where there is none, the box
-    counts. Raises ValueError for one that is none of these, or of another size.
+    shape: a list of polygons, or an RLE, compressed or not. Raises ValueError, TypeError or
+    KeyError for one that is none of these, or of another size.
     """
-    shape = annotation.get("segmentation")
-    if not shape:
-        x, y, width, height = annotation["bbox"]
-        right, bottom = x + width, y + height
-        shape = [[x, y, right, y, right, bottom, x, bottom]]
-    if isinstance(shape, dict) and list(shape["size"]) != list(size):
+    coded: Any
+    if isinstance(shape, list):
+        for outline in shape:
+            if len(outline) < 6 or len(outline) % 2 or not np.isfinite(outline).all():
+                raise ValueError(f"a polygon of {len(outline)} numbers")
+        coded = _quietly(lambda masks: masks.frPyObjects(shape, *size))
+    elif list(shape["size"]) != list(size):
         raise ValueError(f"an RLE of size {shape['size']} on an image of {list(size)}")
-    if isinstance(shape, dict) and isinstance(shape["counts"], str):
-        coded: Any = {**shape, "counts": shape["counts"].encode("ascii")}
+    elif isinstance(shape["counts"], str):
+        coded = {**shape, "counts": shape["counts"].encode("ascii")}
     else:
+        if sum(shape["counts"]) != size[0] * size[1]:
+            raise ValueError(f"an RLE of {sum(shape['counts'])} pixels")
         coded = _quietly(lambda masks: masks.frPyObjects(shape, *size))
     if isinstance(coded, list):
         coded = _quietly(lambda masks: masks.merge(coded))
-    return np.asarray(_quietly(lambda masks: masks.decode(coded)), np.bool_)
+    decoded = _quietly(lambda masks: masks.decode(coded))
+    # Past the end of an RLE that is too short the decoder leaves whatever memory held.
+    if decoded.max(initial=0) > 1 or int(decoded.sum()) != _quietly(lambda m: int(m.area(coded))):
+        raise ValueError("an RLE that ends early")
+    return np.asarray(decoded, np.bool_)
 
 
 def _quietly(call: Callable[[Any], Any]) -> Any:

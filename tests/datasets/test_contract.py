@@ -10,6 +10,7 @@ import pytest
 from asbench import plugins
 from asbench.datasets import open_dataset
 from asbench.datasets._bank import Bank
+from asbench.datasets.annotated import Annotated
 from asbench.datasets.btad import Btad
 from asbench.datasets.dtd import Dtd
 from asbench.datasets.folder import Folder
@@ -50,7 +51,18 @@ def of_rows(root: Path) -> None:
     (root / "t.csv").write_text("\n".join(lines))
 
 
+def of_outlines(root: Path) -> None:
+    """Half of six photographs with a polygon, as Label Studio writes YOLO."""
+    for i in range(6):
+        trees.save(root / "images" / f"{i}.png", trees.picture(i))
+        label = root / "labels" / f"{i}.txt"
+        label.parent.mkdir(exist_ok=True)
+        label.write_text("0 .2 .2 .6 .2 .6 .6\n" * (i % 2))
+    (root / "classes.txt").write_text("scratch\n")
+
+
 SHIPPED: dict[str, tuple[Callable[[Path], None], Callable[[Path], Dataset]]] = {
+    "annotated": (of_outlines, lambda root: Annotated(root, "mine")),
     "btad": (trees.btad, Btad),
     "dtd": (trees.dtd, Dtd),
     "folder": (of_categories, lambda root: Folder(root, "mine")),
