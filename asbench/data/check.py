@@ -23,6 +23,7 @@ from asbench.datasets.table import Table
 from asbench.files.images import FileError, read_header, read_turn
 from asbench.files.masks import CODES, read_marked
 from asbench.files.names import shown
+from asbench.files.saturated import SaturatedDataset
 from asbench.files.saturation import Saturation, saturation_of
 from asbench.settings import AUTO
 from asbench.types import Dataset, Item
@@ -261,7 +262,9 @@ def _inspect(dataset: Dataset, item: Item) -> _Finding:
             if isinstance(dataset, Folder | Table):
                 codes = [(shown(part), read_marked(part).code) for part in parts]
                 problems += [Problem(p, "warning", CODES[c]) for p, c in codes if c in CODES]
-                if isinstance(dataset, Folder) and (known := dataset.saturations(item.category)):
+                if isinstance(dataset, SaturatedDataset) and (
+                    known := dataset.saturations(item.category)
+                ):
                     problems += _unsaturated(parts, known)
                 if marked is not None and marked.all():
                     problems.append(Problem(where, "warning", "marks the whole image."))
@@ -337,7 +340,9 @@ def _summary(
         modes=dict(sorted(Counter(f.mode for f in findings if f.mode).items())),
         objects=objects_said(dataset, normals, rule) if normals else "",
         smallest=advise(across, sizes, geometry, smallest),
-        saturations=len(dataset.saturations(category)) if isinstance(dataset, Folder) else 0,
+        saturations=len(dataset.saturations(category))
+        if isinstance(dataset, SaturatedDataset)
+        else 0,
     )
 
 
