@@ -86,6 +86,10 @@ class Dataset(ABC):
         path = self.mask_path(item)
         return () if path is None else (path,)
 
+    def mask_bytes(self, item: Item) -> bytes | None:
+        """Return what decides the item's mask where no file of its own does: its annotation."""
+        return None
+
     def train(self, category: str) -> tuple[Item, ...]:
         """Return the normals that may be trained and synthesized on."""
         return tuple(i for i in self.items(category) if i.split == "train")

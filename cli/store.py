@@ -12,7 +12,17 @@ from cli import options
 if TYPE_CHECKING:
     from synth_store.places import Place
 
-KEY = click.argument("key", metavar="DATASET/METHOD/SEED")
+Form = Literal["mvtec", "zarr", "coco", "coco-polygons", "yolo", "parquet", "webdataset"]
+READING = {
+    "mvtec": "look at {out}",
+    "zarr": "in Python: xarray.open_zarr('{place}', consolidated=False)",
+    "coco": "read {place}/README.md",
+    "coco-polygons": "read {place}/README.md",
+    "yolo": "read {place}/README.md",
+    "parquet": "read {place}/README.md",
+    "webdataset": "read {place}/README.md",
+}
+"""By format: what comes after an export."""
 ADDRESS = click.argument("addresses", nargs=-1, metavar="[DATASET[/METHOD[/SEED[/CATEGORY]]]]...")
 
 
@@ -245,24 +255,45 @@ def copy(source: str, target: str, addresses: tuple[str, ...], replace: bool) ->
 
 @command.command(
     "export",
-    short_help="Write a set as PNG files or as a plain Zarr.",
-    epilog="\b\nExample:\n  asbench store export demo/draem/0 --out ./png\n",
+    short_help="Write sets in the formats of other tools.",
+    epilog="\b\nExample:\n"
+    "  asbench store export demo/draem/0 --out ./png\n"
+    "  asbench store export demo/draem/0 demo/fractal/0 --format coco --out ./coco\n",
 )
-@KEY
+@click.argument("keys", nargs=-1, required=True, metavar="DATASET/METHOD/SEED...")
 @options.store
 @options.categories
 @options.option(
     "--format",
     "form",
-    type=click.Choice(["mvtec", "zarr"]),
+    type=click.Choice(list(READING)),
     default="mvtec",
-    help="PNG files as MVTec AD lays them out, or one Zarr group a category.",
+    help="mvtec: PNG files as MVTec AD lays them out; zarr: one Zarr group a category; coco: "
+    "instances as RLE, or coco-polygons; yolo: segmentation labels; parquet: as Hugging Face's "
+    "datasets load it; webdataset: tar files.",
+)
+@options.option(
+    "--classes",
+    type=click.Choice(["methods", "one"]),
+    default="methods",
+    help="A class for each method, or one for all anomalies, in formats that know classes.",
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Where to write.")
 def export(
-    key: str, store: str, category: tuple[str, ...], form: Literal["mvtec", "zarr"], out: Path
+    keys: tuple[str, ...],
+    store: str,
+    category: tuple[str, ...],
+    form: Form,
+    classes: Literal["methods", "one"],
+    out: Path,
 ) -> None:
-    """Write a set as a folder of PNG files (mvtec) or as a plain Zarr that xarray opens (zarr)."""
+    """Write one or several sets of a data set, with its normals, in a format of other tools.
+
+    Each category gets its place when it is whole; what stands there already stays. Masks are exact
+    in every format. All but mvtec and zarr come with a card, README.md: what it holds, the licence
+    of the normals, and the commands that make it again. coco and parquet need:
+    pip install 'asbench[formats]'.
+    """
     from asbench import SynthStore
     from asbench.generation.export_set import export_set
     from cli import console
@@ -270,10 +301,20 @@ def export(
     opened = SynthStore.open(store)
     with console.progress() as bars:
         for one in export_set(
-            opened, key, out, categories=category or None, form=form, progress=bars
+            opened,
+            keys,
+            out,
+            categories=category or None,
+            form=form,
+            classes=classes,
+            progress=bars,
         ):
-            console.say(f"{key}/{one.category}: {one.count} samples in {one.place}")
-    if form == "mvtec":
-        console.next_step(f"look at {out}")
-    else:
-        console.next_step(f"in Python: xarray.open_zarr({str(one.place)!r}, consolidated=False)")
+            what = keys[0] if len(keys) == 1 else f"{len(keys)} sets"
+            beside = f" beside {one.normals} normals" if one.normals else ""
+            console.say(
+                f"{what}/{one.category}: {one.count} samples{beside} in {one.place}"
+                f" ({one.files} files, {_size(one.size)})"
+            )
+            for note in one.notes:
+                console.say(f"  {note}")
+    console.next_step(READING[form].format(place=one.place, out=out))

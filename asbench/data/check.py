@@ -17,11 +17,13 @@ from asbench.data.defect_sizes import Advice, Sizes, advise, breadths
 from asbench.data.objects import objects_said
 from asbench.data.published import Counts, Measured, differences
 from asbench.datasets import open_dataset
+from asbench.datasets.annotated import Annotated
 from asbench.datasets.folder import Folder
 from asbench.datasets.table import Table
 from asbench.files.images import FileError, read_header, read_turn
 from asbench.files.masks import CODES, read_marked
 from asbench.files.names import shown
+from asbench.files.saturated import SaturatedDataset
 from asbench.files.saturation import Saturation, saturation_of
 from asbench.settings import AUTO
 from asbench.types import Dataset, Item
@@ -189,6 +191,9 @@ def check(
         layout = dataset.layout
         left_over = [*layout.left_over, *(x for c in layout.categories for x in c.left_over)]
         problems += [Problem(shown(path), "warning", reason) for path, reason in left_over]
+    if isinstance(dataset, Annotated):
+        left = dataset.left_over()
+        problems += [Problem(shown(path), "warning", reason) for path, reason in left]
     summaries = tuple(
         _summary(
             dataset,
@@ -257,7 +262,9 @@ def _inspect(dataset: Dataset, item: Item) -> _Finding:
             if isinstance(dataset, Folder | Table):
                 codes = [(shown(part), read_marked(part).code) for part in parts]
                 problems += [Problem(p, "warning", CODES[c]) for p, c in codes if c in CODES]
-                if isinstance(dataset, Folder) and (known := dataset.saturations(item.category)):
+                if isinstance(dataset, SaturatedDataset) and (
+                    known := dataset.saturations(item.category)
+                ):
                     problems += _unsaturated(parts, known)
                 if marked is not None and marked.all():
                     problems.append(Problem(where, "warning", "marks the whole image."))
@@ -333,7 +340,9 @@ def _summary(
         modes=dict(sorted(Counter(f.mode for f in findings if f.mode).items())),
         objects=objects_said(dataset, normals, rule) if normals else "",
         smallest=advise(across, sizes, geometry, smallest),
-        saturations=len(dataset.saturations(category)) if isinstance(dataset, Folder) else 0,
+        saturations=len(dataset.saturations(category))
+        if isinstance(dataset, SaturatedDataset)
+        else 0,
     )
 
 
@@ -346,6 +355,8 @@ def _measured(report: CategoryReport) -> Measured:
 
 def _recognised(dataset: Dataset) -> str:
     """Say how the data set was read, and which folders told."""
+    if isinstance(dataset, Annotated):
+        return "; ".join(f"{c}: {dataset.described(c)}" for c in dataset.categories())
     if not isinstance(dataset, Folder):
         doc = type(dataset).__doc__ or type(dataset).__name__
         return doc.strip().splitlines()[0]

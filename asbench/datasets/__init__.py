@@ -1,4 +1,4 @@
-"""Data sets by name, folder or table. Every module is a plugin; two of them read your own."""
+"""Data sets by name, folder or table. Every module is a plugin; three of them read your own."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from pathlib import Path
 
 from asbench import plugins
 from asbench.datasets._bank import Bank
+from asbench.datasets.annotated import Annotated, annotated_folders
 from asbench.datasets.folder import Folder
 from asbench.datasets.table import Table
+from asbench.files.annotations import is_coco
 from asbench.files.layout import folder_name, slug
 from asbench.types import Dataset
 from synth_store.types import UserError, check_name
 
-READERS = ("folder", "table")
+READERS = ("annotated", "folder", "table")
 """The plugins that stand for no data set without a path."""
 TABLES = (".csv", ".jsonl", ".json")
 """Endings of the files that are read as tables."""
@@ -26,8 +28,9 @@ def open_dataset(name_or_path: str | Path, *, name: str | None = None) -> Datase
 
     A name finds its plugin; where the plugin has files, they lie at `$ASBENCH_DATA/<name>`. All
     else is a path (a `Path` always; relative ones also below `ASBENCH_DATA`) of a folder, or of a
-    table ending in .csv, .jsonl or .json. It is keyed by `name` or by the slug of its own name,
-    `meta.json` by that of its folder. What is called like a plugin needs another `name`.
+    table ending in .csv, .jsonl or .json, or of COCO's annotations. It is keyed by `name` or by the
+    slug of its own name, `meta.json` and annotations by that of their folder. What is called like a
+    plugin needs another `name`.
     Raises UserError naming the places looked at and what to type.
     """
     text = os.fspath(name_or_path)
@@ -52,20 +55,39 @@ def open_dataset(name_or_path: str | Path, *, name: str | None = None) -> Datase
             f"{path} would be called {key!r}, the name of a data set with its own reader: give it "
             f"another with --name NAME{instead}."
         )
-    return Folder(path, key) if path.is_dir() else Table(path.parent, path.name, key)
+    return _own(path, key)
+
+
+def _own(path: Path, key: str) -> Dataset:
+    """Return what reads a folder or a file of one's own."""
+    if path.is_dir():
+        return Annotated(path, key) if annotated_folders(path) else Folder(path, key)
+    if is_coco(path):
+        root = _images_of(path)
+        return Annotated(root, key, path.relative_to(root).as_posix())
+    return Table(path.parent, path.name, key)
+
+
+def _images_of(path: Path) -> Path:
+    """Return the folder below which a COCO file's images lie."""
+    return path.parent.parent if path.parent.name.lower() == "annotations" else path.parent
 
 
 def place_of(data: Dataset) -> Path | None:
     """Return the folder or table that one's own data set is read from; None for one of a name."""
     if isinstance(data, Table):
         return data.root / data.table
+    if isinstance(data, Annotated):
+        return data.root / data.file
     return data.root if isinstance(data, Folder) else None
 
 
 def _called(path: Path) -> str:
-    """Return what a folder or a table is called; every `meta.json` has the same name."""
+    """Return what a folder or a table is called; `meta.json` and annotations are called alike."""
     if path.is_dir() or path.stem.lower() == "meta":
         return folder_name(path if path.is_dir() else path.parent)
+    if is_coco(path):
+        return folder_name(_images_of(path))
     return path.stem
 
 

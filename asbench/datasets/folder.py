@@ -27,14 +27,15 @@ from pathlib import Path
 from asbench.files.layout import Layout, folder_name, recognise, slug
 from asbench.files.masks import any_marked
 from asbench.files.names import shown
-from asbench.files.records import Record, RecordedDataset
-from asbench.files.saturation import Region, Saturation, saturation_of
+from asbench.files.records import Record
+from asbench.files.saturated import SaturatedDataset
+from asbench.files.saturation import Saturation
 from asbench.types import GOOD, Item
 from synth_store.types import Mask, check_name
 
 
 @dataclass(frozen=True)
-class Folder(RecordedDataset):
+class Folder(SaturatedDataset):
     """The images under `root`, keyed in stores and results by `name`.
 
     Where normals and anomalies lie beside each other without train and test, the normals are
@@ -75,22 +76,6 @@ class Folder(RecordedDataset):
         """
         (chosen,) = (c for c in self.layout.categories if c.name == category)
         return chosen.saturations
-
-    def regions(self, item: Item) -> tuple[Region, ...]:
-        """Return the regions of an anomalous image, one a mask file, and what to find of each.
-
-        Raises what `mask` does, and FileError for a mask whose level no kind of defect has.
-        """
-        image, known = self.image_path(item), self.saturations(item.category)
-        found = []
-        for file in self.mask_paths(item):
-            mask = self._fitted(file, image)
-            if mask is not None:
-                area = int(mask.sum())
-                found.append(
-                    Region(mask, saturation_of(file, known).pixels(area) if known else area)
-                )
-        return tuple(found)
 
     def marked(self, mask: Path) -> Mask | None:
         """Return what a mask file marks, however it is coded: bool (h, w), None for nothing."""

@@ -84,8 +84,9 @@ class TestSet:
         for item in self.items:
             whole.update(f"{item.id}\x1f{item.label}\x1f{item.defect}\x1f{item.few_shot}".encode())
             paths = (self.data.image_path(item), *(self.data.mask_paths(item) or (None,)))
+            annotated = self.data.mask_bytes(item) or version("asbench").encode()
             for path in paths:
-                content = version("asbench").encode() if path is None else path.read_bytes()
+                content = annotated if path is None else path.read_bytes()
                 whole.update(hashlib.sha256(content).digest())
         return whole.hexdigest()
 

@@ -142,7 +142,7 @@ def _categories_below(
         if top.lower() in {"", "train", "test", *MASK_FOLDERS} or not _is_category(inner):
             outside += under
             continue
-        name = _category_name(root / top)
+        name = category_name(root / top)
         if name in named:
             raise UserError(
                 f"{named[name].folder} and {root / top} both give category {name!r}: rename one."
@@ -151,7 +151,8 @@ def _categories_below(
     return [named[n] for n in sorted(named)], outside
 
 
-def _category_name(folder: Path) -> str:
+def category_name(folder: Path) -> str:
+    """Return what a folder's category is called; raises UserError where nothing is left of it."""
     try:
         return check_category(folder.name)
     except UserError as error:
@@ -358,7 +359,12 @@ def _loose(
 
 
 def _split(normals: Sequence[str]) -> list[tuple[str, Literal["train", "test"]]]:
-    """Set the first fifth aside by digest of the path: at least one, never all."""
+    """Give each normal its split, where no folder says it."""
+    test = set_aside(normals)
+    return [(path, "test" if path in test else "train") for path in normals]
+
+
+def set_aside(normals: Sequence[str]) -> set[str]:
+    """Return the first fifth of paths by digest: at least one, never all."""
     ranked = sorted(normals, key=lambda path: hashlib.blake2b(os.fsencode(path)).digest())
-    test = min(len(ranked) - 1, max(1, len(ranked) // 5))
-    return [(path, "test" if i < test else "train") for i, path in enumerate(ranked)]
+    return set(ranked[: min(len(ranked) - 1, max(1, len(ranked) // 5))])

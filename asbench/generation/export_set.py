@@ -1,18 +1,22 @@
-"""A stored set for other tools: a folder of PNG files as MVTec lays them out, or a plain Zarr."""
+"""Stored sets for other tools: PNG folders as MVTec AD lays them out, a plain Zarr, and more.
+
+What needs an own file of annotations or archives is in `asbench.generation.formats`.
+"""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import zarr
 
 from asbench.files.images import read_image, read_mask, write_png
+from asbench.files.whole import size_of, whole_folder
+from asbench.generation.formats import export_packed
+from asbench.generation.formats.content import Classes, numbers
 from asbench.progress import Progress, quiet
 from synth_store import Normals, StoredSet, StoreKey, SynthStore, UserError
 from synth_store.selection import select
@@ -22,48 +26,87 @@ SLAB = 64
 """Samples written to a plain Zarr at once: one chunk."""
 
 
+Form = Literal["mvtec", "zarr", "coco", "coco-polygons", "yolo", "parquet", "webdataset"]
+FORMS: tuple[Form, ...] = get_args(Form)
+
+
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """One category of a set that was written: how many samples, and where."""
+    """One category of a set that was written: how many samples, and where.
+
+    normals: images beside them; files, size: what lies at the place, and its bytes; notes: what
+    else is worth knowing.
+    """
 
     category: str
     count: int
     place: Path
+    normals: int = field(default=0, compare=False)
+    files: int = field(default=0, compare=False)
+    size: int = field(default=0, compare=False)
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
 
 def export_set(
     store: SynthStore,
-    key: StoreKey | str,
+    key: StoreKey | str | Sequence[StoreKey | str],
     out: Path | str,
     *,
     categories: Sequence[str] | None = None,
-    form: Literal["mvtec", "zarr"] = "mvtec",
+    form: Form = "mvtec",
+    classes: Classes = "methods",
     progress: Progress = quiet,
 ) -> Iterator[Exported]:
-    """Write a set for other tools, yielding each category once it is written.
+    """Write a set, or several of one data set, for other tools, yielding each category once done.
 
-    out: a folder; form: PNG files as MVTec AD lays them out, or one plain Zarr group a category,
-    `<out>/<category>.zarr`; categories: None for all. Raises StoreError where there is no such set,
-    UserError for an unknown category and where something stands already.
+    out: a folder; form: PNG files as MVTec AD lays them out; one plain Zarr group a category,
+    `<out>/<category>.zarr`, of one set; or `<out>/<category>/` with COCO's annotations (`coco`:
+    RLE, or `coco-polygons`), YOLO's labels, Parquet as Hugging Face loads it, or tar files for
+    webdataset. classes: a class for each method, or one, in the formats that know classes;
+    categories: None for all. Raises StoreError where there is no such set, UserError for an unknown
+    category, where something else stands already and where a package is missing.
     """
-    named = key if isinstance(key, StoreKey) else StoreKey.parse(key)
-    there = [category for _, category in select(store, (str(named),))]
+    asked = [key] if isinstance(key, StoreKey | str) else list(key)
+    named = [one if isinstance(one, StoreKey) else StoreKey.parse(one) for one in asked]
+    if len({one.dataset for one in named}) > 1:
+        raise UserError(
+            f"{' and '.join(map(str, named))} are of different data sets: export each by itself."
+        )
+    if form == "zarr" and len(named) > 1:
+        raise UserError(f"--format zarr writes one set, not {len(named)}: export each by itself.")
+    there = {one: [c for _, c in select(store, (str(one),))] for one in named}
+    every = sorted({category for below in there.values() for category in below})
     for category in categories or ():
-        if category not in there:
+        if category not in every:
             raise UserError(
-                f"{named} has no category {category!r}: choose from {', '.join(there)}."
+                f"{' and '.join(map(str, named))} has no category {category!r}: choose from "
+                f"{', '.join(every)}."
             )
-    for category in categories or there:
-        stored, what = store.read(named, category), f"{named}/{category}"
+    for category in categories or every:
+        sets = [store.read(one, category) for one in named if category in there[one]]
+        yield _exported(sets, Path(out), form, classes, progress)
 
-        def report(done: int, total: int, what: str = what) -> None:
-            progress(what, done, total)
 
-        if form == "mvtec":
-            place = export_folder(stored, Path(out), report)
-        else:
-            place = export_zarr(stored, Path(out) / f"{category}.zarr", report)
-        yield Exported(category, stored.count, place)
+def _exported(
+    sets: Sequence[StoredSet], out: Path, form: Form, classes: Classes, progress: Progress
+) -> Exported:
+    """Write one category."""
+    first, notes = sets[0], tuple[str, ...]()
+    what = f"{first.key if len(sets) == 1 else first.key.dataset}/{first.category}"
+
+    def report(done: int, total: int) -> None:
+        progress(what, done, total)
+
+    if form == "mvtec":
+        for one in sets:
+            place = export_folder(one, out, report)
+    elif form == "zarr":
+        place = export_zarr(first, out / f"{first.category}.zarr", report)
+    else:
+        place, notes = export_packed(sets, out, form, classes, report)
+    normals = 0 if form == "zarr" else len(first.normals)
+    samples = sum(one.count for one in sets)
+    return Exported(first.category, samples, place, normals, *size_of(place), notes)
 
 
 def export_folder(stored: StoredSet, out: Path, progress: Counted | None = None) -> Path:
@@ -76,12 +119,12 @@ def export_folder(stored: StoredSet, out: Path, progress: Counted | None = None)
     """
     folder = out / stored.category
     images, masks = (folder / kind / stored.key.method for kind in ("test", "ground_truth"))
-    names = _names(stored.count)
+    names = numbers(stored.count)
     if images.exists():
         _refuse_other(images, masks, names, stored)
         return folder
     _export_normals(stored.normals, folder / "train" / "good")
-    with _whole(images) as to_images, _whole(masks) as to_masks:
+    with whole_folder(images) as to_images, whole_folder(masks) as to_masks:
         for i, (name, sample) in enumerate(zip(names, stored, strict=True), 1):
             write_png(to_images / f"{name}.png", sample.image)
             write_png(to_masks / f"{name}_mask.png", sample.mask.astype(np.uint8) * 255)
@@ -104,42 +147,15 @@ def _refuse_other(images: Path, masks: Path, names: list[str], stored: StoredSet
 
 def _export_normals(normals: Normals, folder: Path) -> None:
     """Write the normals, or make sure that a method exported before left these very ones."""
-    paths = [folder / f"{name}.png" for name in _names(len(normals))]
+    paths = [folder / f"{name}.png" for name in numbers(len(normals))]
     if not folder.exists():
-        with _whole(folder) as part:
+        with whole_folder(folder) as part:
             for path, image in zip(paths, normals, strict=True):
                 write_png(part / path.name, image)
     elif sorted(folder.iterdir()) != paths or not all(
         np.array_equal(read_image(path), image) for path, image in zip(paths, normals, strict=True)
     ):
         raise UserError(f"{folder} holds other normals: remove it, or export to another --out.")
-
-
-@contextmanager
-def _whole(folder: Path) -> Iterator[Path]:
-    """Give a folder to write into, which gets its name when all is written, and else is gone.
-
-    What a killed call left of it goes first.
-    """
-    part = folder.with_name(f".{folder.name}.part")
-    try:
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        yield part
-        if folder.exists():
-            shutil.rmtree(folder)
-        part.rename(folder)
-    except OSError as error:
-        where = error.filename or folder
-        raise UserError(f"cannot write {where}: {error.strerror or error}.") from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
-def _names(count: int) -> list[str]:
-    """Return numbers as file names that sort in their order."""
-    digits = max(4, len(str(count - 1)))
-    return [f"{i:0{digits}d}" for i in range(count)]
 
 
 STORAGE = ("arithmetic", "complete", "encoding", "kind", "shard", "target")
@@ -156,7 +172,7 @@ def export_zarr(stored: StoredSet, out: Path, progress: Counted | None = None) -
         if _digest_of(out) != stored.digest:
             raise UserError(f"{out} is there already: remove it, or export to another --out.")
         return out
-    with _whole(out) as part:
+    with whole_folder(out) as part:
         _write_zarr(stored, part, progress)
     return out
 

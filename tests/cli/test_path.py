@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -136,6 +137,11 @@ def test_export_for_other_tools(run: Run, place: Path) -> None:
     assert np.array_equal(opened["image"][7], stored[7].image)
     assert np.array_equal(opened["mask"][7], stored[7].mask)
     assert opened["image"].dims == ("sample", "y", "x", "c")
+
+    said = run("store export photos/draem/0 --category nut --format yolo --out yolo")
+    assert said.status == 0
+    assert re.search(r"beside \d+ normals in yolo/nut \(\d+ files, [\d.]+ [kM]B\)", said.out)
+    assert "next: read yolo/nut/README.md" in said.out
 
     before = tree(place / "png")
     again = run("store export photos/draem/0 --out png --category nut")  # what stands stays

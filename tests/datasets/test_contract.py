@@ -10,17 +10,23 @@ import pytest
 from asbench import plugins
 from asbench.datasets import open_dataset
 from asbench.datasets._bank import Bank
+from asbench.datasets.annotated import Annotated
 from asbench.datasets.btad import Btad
 from asbench.datasets.dtd import Dtd
 from asbench.datasets.folder import Folder
+from asbench.datasets.kolektorsdd2 import Kolektorsdd2
 from asbench.datasets.mpdd import Mpdd
 from asbench.datasets.mtd import Mtd
 from asbench.datasets.mvtec import Mvtec
+from asbench.datasets.mvtec_3d import Mvtec3d
+from asbench.datasets.mvtec_ad2 import MvtecAd2
+from asbench.datasets.mvtec_loco import MvtecLoco
+from asbench.datasets.real_iad import RealIad
 from asbench.datasets.table import Table
 from asbench.datasets.visa import Visa
 from asbench.testing import DatasetContract
 from asbench.types import Dataset
-from tests import trees
+from tests import newer_trees, trees
 
 pytestmark = pytest.mark.slow
 
@@ -50,8 +56,24 @@ def of_rows(root: Path) -> None:
     (root / "t.csv").write_text("\n".join(lines))
 
 
+def of_outlines(root: Path) -> None:
+    """Half of six photographs with a polygon, as Label Studio writes YOLO."""
+    for i in range(6):
+        trees.save(root / "images" / f"{i}.png", trees.picture(i))
+        label = root / "labels" / f"{i}.txt"
+        label.parent.mkdir(exist_ok=True)
+        label.write_text("0 .2 .2 .6 .2 .6 .6\n" * (i % 2))
+    (root / "classes.txt").write_text("scratch\n")
+
+
 SHIPPED: dict[str, tuple[Callable[[Path], None], Callable[[Path], Dataset]]] = {
+    "annotated": (of_outlines, lambda root: Annotated(root, "mine")),
     "btad": (trees.btad, Btad),
+    "kolektorsdd2": (newer_trees.kolektor, Kolektorsdd2),
+    "mvtec_3d": (newer_trees.three_d, Mvtec3d),
+    "mvtec_ad2": (newer_trees.ad2, MvtecAd2),
+    "mvtec_loco": (newer_trees.loco, MvtecLoco),
+    "real_iad": (newer_trees.real_iad, RealIad),
     "dtd": (trees.dtd, Dtd),
     "folder": (of_categories, lambda root: Folder(root, "mine")),
     "mpdd": (of_metal, Mpdd),

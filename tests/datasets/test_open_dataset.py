@@ -147,7 +147,7 @@ def test_what_is_neither_name_nor_folder(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_every_plugin_but_the_readers_of_paths_is_a_name() -> None:
     names = set(plugins.names("asbench.datasets"))
-    assert names - set(asbench.datasets._names()) == {"folder", "table"}
+    assert names - set(asbench.datasets._names()) == {"annotated", "folder", "table"}
 
 
 def test_a_variant_of_a_plugin_with_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,10 +119,10 @@ def test_a_full_disk_is_named_and_leaves_no_part(
 
 
 def test_ten_thousand_files_keep_their_order() -> None:
-    from asbench.generation.export_set import _names
+    from asbench.generation.formats.content import numbers
 
     for count in (1, 10_000, 10_001):
-        names = _names(count)
+        names = numbers(count)
         assert names == sorted(names)
         assert [int(n) for n in names] == list(range(count))
 
