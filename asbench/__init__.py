@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from asbench.public import lazily
 
 if TYPE_CHECKING:
+    from asbench import browse as browse
     from asbench import report as report
     from asbench import study as study
     from asbench.datasets import open_dataset as open_dataset
@@ -35,6 +36,7 @@ _HOME = {
     "StoreDataset": "asbench.training.torch_dataset",
     "SynthStore": "asbench.mend",  # so that its refusals name the command to type
     "Trained": "asbench.evaluation.trained",
+    "browse": "asbench.browse",
     "compare": "asbench.report.compare",
     "correlate": "asbench.quality.correlate",
     "cross": "asbench.quality.cross_evaluation",
@@ -54,6 +56,7 @@ __all__ = [
     "StoreDataset",
     "SynthStore",
     "Trained",
+    "browse",
     "compare",
     "correlate",
     "cross",

@@ -22,6 +22,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "fit": "fit a learned synthesizer (RealNet and others) before it renders",
         "generate": "render synthetic anomalies into a store",
         "preview": "a contact sheet of clean images, anomalies and masks",
+        "browse": "look through stored samples in a browser, sort and mark them",
         "store": "list, inspect, verify, export and remove what is stored",
     },
     "Detect": {

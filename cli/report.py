@@ -36,6 +36,12 @@ Example: a study's page in its folder, missing runs named
 @options.runs
 @options.store
 @options.quality
+@options.option(
+    "--gallery",
+    type=click.Path(path_type=Path),
+    default="gallery",
+    help="What `asbench browse` wrote: the page links to the sets it shows.",
+)
 @options.option("--out", type=click.Path(path_type=Path), default="report.html", help="The page.")
 @click.option("--markdown", type=click.Path(path_type=Path), help="Results as Markdown.")
 @click.option("--latex", type=click.Path(path_type=Path), help="Results as LaTeX.")
@@ -61,6 +67,7 @@ def command(
     runs: Path,
     store: str,
     quality: Path,
+    gallery: Path,
     out: Path,
     markdown: Path | None,
     latex: Path | None,
@@ -77,6 +84,7 @@ def command(
     # Where a study is named, what nobody typed is in its folder.
     typed = click.get_current_context().get_parameter_source
     places: dict[str, Any] = {"runs": runs, "store": store, "quality": quality, "out": out}
+    places["gallery"] = gallery
     if study is not None:
         places = {k: v for k, v in places.items() if typed(k) is ParameterSource.COMMANDLINE}
     written = report.write(

@@ -20,6 +20,7 @@ LEFT = {
     "fit": f"what was saved until now stays; {GOES_ON}",
     "generate": f"what was stored until now stays; {GOES_ON}",
     "preview": f"no sheet was written; {ANEW}",
+    "browse": f"the sets drawn until now stay; {GOES_ON}",
     "store copy": f"what was copied until now stays; {GOES_ON}",
     "store export": f"the categories written until now stay; {GOES_ON}",
     "store info": "nothing was changed",

@@ -9,6 +9,7 @@ from typing import Any
 import asbench
 import synth_store
 from asbench import (
+    browse,
     catalogue,
     report,
     study,
@@ -38,8 +39,8 @@ SECTIONS: tuple[tuple[str, Any, Sequence[str], str], ...] = (
             for n in asbench.__all__
             if n not in _STORES and not inspect.ismodule(getattr(asbench, n))
         ],
-        "What `import asbench` offers, beside the packages `report` and `study` below, and "
-        "`SynthStore`, which is `synth_store`'s.",
+        "What `import asbench` offers, beside the packages `browse`, `report` and `study` below, "
+        "and `SynthStore`, which is `synth_store`'s.",
     ),
     ("asbench.evaluation.trained", trained, ("Prediction",), "What a run's `predict` returns."),
     ("asbench.evaluation.evaluate", evaluate, ("Evaluation",), "What `evaluate` returns."),
@@ -50,6 +51,7 @@ SECTIONS: tuple[tuple[str, Any, Sequence[str], str], ...] = (
         "What `predict` returns.",
     ),
     ("asbench.generation.preview", preview, ("Preview",), "What `preview` returns."),
+    ("asbench.browse", browse, browse.__all__[::-1], "Galleries: `from asbench import browse`."),
     ("asbench.report", report, report.__all__[::-1], "Reports: `from asbench import report`."),
     (
         "asbench.report.compare",

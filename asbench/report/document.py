@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote
 
 from asbench import results
+from asbench.browse.listing import GALLERY, PAGES, shown_in, view_of
+from asbench.data.excluded import DIGITS
 from asbench.files.documents import into_place
 from asbench.imaging import contact_sheet
 from asbench.progress import Notify, silent
@@ -43,6 +47,7 @@ def write(
     study: Path | str | None = None,
     store: Path | str | None = None,
     quality: Path | str | None = None,
+    gallery: Path | str | None = None,
     markdown: Path | str | None = None,
     latex: Path | str | None = None,
     csv: Path | str | None = None,
@@ -58,6 +63,8 @@ def write(
         runs, out, store, quality: folder of the runs, the page, the store and the folder of what
             was measured; by default `runs`, `report.html`, `asbench-store` and `quality`, and in
             a study's folder `runs`, `report.html`, `store` and `quality`.
+        gallery: what `asbench browse` wrote, `gallery` by default: where it shows a set that was
+            trained on, the page links to it.
         study: the folder of a study: only its runs are shown, and what is missing is named.
         markdown, latex, csv: files for the table of results.
         tables: a folder for the paper's tables 3 to 9 and the answers to its questions.
@@ -83,10 +90,15 @@ def write(
     if len(kept) < len(measured):
         notify(f"{len(measured) - len(kept)} sets measured otherwise than the latest left out")
     scores = quality_vs_detection.by_method(kept)
+    pictured = images and SynthStore.stands_at(place)
+    sheets = contact_sheet.sheets(place, shown) if pictured else {}
+    target = within / "report.html" if out is None else Path(out)
+    looked = within / GALLERY if gallery is None else Path(gallery)
     page = html.write(
         root,
-        within / "report.html" if out is None else Path(out),
-        sheets=contact_sheet.sheets(place, shown) if images and SynthStore.stands_at(place) else {},
+        target,
+        sheets=sheets,
+        samples=_samples(place, looked, target) if sheets else {},
         runs=shown,
         quality=scores,
         coverage=coverage,
@@ -110,3 +122,15 @@ def write(
     return WrittenReport(
         page, len(shown), tuple(written), "" if coverage is None else coverage.told
     )
+
+
+def _samples(store: Path | str, gallery: Path, page: Path) -> dict[str, str]:
+    """Return by address where a gallery shows a set as it is stored now, as `page` links there."""
+    opened, shown = SynthStore.open(store), shown_in(gallery)
+    place = Path(os.path.relpath(gallery / PAGES[0], page.parent)).as_posix()
+    return {
+        address: quote(place) + view_of(key, category)
+        for key, category in opened.sets()
+        if (address := f"{key}/{category}") in shown
+        and shown[address] == str(opened.attributes(key, category)["digest"])[:DIGITS]
+    }

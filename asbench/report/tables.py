@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from asbench.results import BEST_ON_TEST, METRICS, Run, Subset, frame, subset_for
-from asbench.results.frame import complete, context, means
+from asbench.results.frame import complete, context, left_out, means
 from asbench.results.verdicts import against_chance
 from synth_store import Mix
 
@@ -356,6 +356,7 @@ def _flat(decides: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(of, Mapping)
         for key, value in of.items()
     }
+    inner |= {f"excluded {method}": told for method, told in left_out(decides).items()}
     plain = {k: v for k, v in decides.items() if not isinstance(v, Mapping)}
     return {"kept_out": 0.0} | plain | inner  # a run that trained on all normals does not say so
 

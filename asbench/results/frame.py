@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from asbench.data import published
+from asbench.files.documents import record_id
 from asbench.parameters import parameters
 from asbench.results.run import METRICS, Run, Subset, subset_for
 from asbench.settings import BEST_ON_TEST, TrainSettings
@@ -169,11 +170,12 @@ def _record(run: Run, subset: Subset) -> dict[str, Any]:
         "steps mode": run.steps_mode,
         **{name: d[name] for name in _HOW if name in d},
         "geometry": d["geometry"],
+        **({"excluded": left_out(d)} if "excluded" in d else {}),
         **d["parameters"],
     }
     return {
         "run": run.id,
-        **{k: v for k, v in d.items() if k not in _NESTED},
+        **{k: v for k, v in d.items() if k not in (*_NESTED, "excluded")},
         "steps_mode": run.steps_mode,
         "subset": subset,
         **run.metrics[subset],
@@ -188,6 +190,15 @@ def _record(run: Run, subset: Subset) -> dict[str, Any]:
     }
 
 
+def left_out(decides: Mapping[str, Any]) -> dict[str, str]:
+    """Return by method how many samples were left out by hand, and a digest of which."""
+    excluded: Mapping[str, Sequence[int]] = decides.get("excluded", {})
+    return {
+        method: f"{len(of)} samples ({record_id({method: list(of)})[:6]})"
+        for method, of in excluded.items()
+    }
+
+
 def _caveats(
     run: Run, protocol: published.Training | None, as_published: bool, reduced: bool
 ) -> tuple[str, ...]:
@@ -198,6 +209,8 @@ def _caveats(
         told.append(f"a pool of {d['pool']} samples")
     if kept := d.get("kept_out"):
         told.append(f"{100 * kept:g} % of the normals kept out for the threshold")
+    if excluded := d.get("excluded"):
+        told.append(f"{sum(map(len, excluded.values()))} samples left out by hand")
     if reduced:
         told.append("a reduced network")
     elif "@" in d["detector"]:

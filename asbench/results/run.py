@@ -33,6 +33,7 @@ _DIGESTS: Mapping[str, Any] = {
     "parameters": Mapping[str, Any],
     "weights": str | None,
     "version": int,
+    "excluded": Mapping[str, tuple[int, ...]],
 }
 
 
@@ -49,7 +50,7 @@ Decides = Annotated[
     Mapping[str, Any],
     Keyed(
         {one.name: _settled(one) for one in parameters(TrainSettings) if one.decides} | _DIGESTS,
-        optional=("select_every", "kept_out", "version"),
+        optional=("select_every", "kept_out", "version", "excluded"),
     ),
 ]
 """Everything that decides a run's outcome, so everything its id is made of.
@@ -57,7 +58,8 @@ Decides = Annotated[
 The settings of `TrainSettings` that decide, all settled: mix is method to weight, empty at ratio 0,
 select_every stands where `select` is `best-on-test` only, and kept_out where normals were kept out.
 Beside them the digests of normals, test images, sets by method and pretrained weights, the
-geometry, the detector's parameters, and its version where that is not 1.
+geometry, the detector's parameters, its version where that is not 1, and where samples were left
+out by hand which, by method.
 """
 
 

@@ -118,6 +118,12 @@ class TrainSettings(Settings):
         decides=True,
         study="protocol",
     )
+    exclude: Path | str | None = parameter(
+        None,
+        "A file of stored samples that are left out, as `asbench browse` saves those that are "
+        "marked; what it leaves out of this training decides its id.",
+        unset="none",
+    )
     threshold: str | float | None = parameter(
         None,
         "best-f1: the score that best parts kept-out normals from kept-out synthetic anomalies; or "

@@ -112,7 +112,9 @@ def match(cell: Cell, run: Run) -> bool:
     # Where a look at the test set falls is left to the detector.
     asked.pop("select_every", None)
     asked["kept_out"] = cell.training.kept_out
-    decides = {"kept_out": 0.0, **decides}
+    # No study leaves samples out by hand: a run that does is not its.
+    asked["excluded"] = {}
+    decides = {"kept_out": 0.0, "excluded": {}, **decides}
     # JSON knows no tuples, so neither does a run that was read.
     return all(_as_json(decides[name]) == _as_json(value) for name, value in asked.items())
 

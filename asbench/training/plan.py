@@ -15,6 +15,7 @@ import torch
 
 from asbench import results
 from asbench.data import tiling
+from asbench.data.excluded import read_marks
 from asbench.data.ingest import ensure_normals
 from asbench.data.validation_part import kept_count
 from asbench.datasets import open_dataset
@@ -121,8 +122,9 @@ class Plan:
 
     @property
     def indices(self) -> Indices:
-        """What of the normals and of each set trains; None where all normals do."""
-        return [self.trained, *self.sources.indices] if self.kept else None
+        """What of the normals and of each set trains; None where all do, from the first on."""
+        chosen = self.kept or self.sources.excluded
+        return [self.trained, *self.sources.indices] if chosen else None
 
     @property
     def runs(self) -> Path:
@@ -220,6 +222,7 @@ def plan_run(training: TrainSettings, learner: Learner | None = None) -> Plan:
     origin = ["--dataset", training.dataset]
     origin += ["--name", training.name] if training.name is not None else []
     wanted = training.mixture if share else Mix()
+    marks = {} if training.exclude is None else read_marks(training.exclude)
     sources = find_sources(
         store,
         data.name,
@@ -229,7 +232,12 @@ def plan_run(training: TrainSettings, learner: Learner | None = None) -> Plan:
         training.pool,
         origin=origin,
         kept_out=training.kept_out,
+        marks=marks,
     )
+    if training.exclude is not None:
+        told = ", ".join(f"{len(of)} {name}" for name, of in sources.excluded.items())
+        where = f"{data.name}/{category}"
+        training.notify(f"{where}: {told or 'nothing'} left out, as {training.exclude} says")
     for bare, full in sources.resolved:
         training.notify(
             f"{bare} means {full}: the only variant of it stored for {data.name}/{category}"
@@ -274,6 +282,7 @@ def plan_run(training: TrainSettings, learner: Learner | None = None) -> Plan:
         "parameters": dict(learner.parameters),
         "weights": None if pretrained is None else pretrained.digest,
         **({"version": learner.version} if learner.version > 1 else {}),
+        **({"excluded": sources.excluded} if sources.excluded else {}),
     }
     plan = Plan(settled, digests, data, store, normals, sources, share, test, device, pretrained)
     if results.finished(plan.runs, plan.decides) is None:

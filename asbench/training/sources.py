@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from asbench import plugins
+from asbench.data.excluded import Marks, marked
 from asbench.data.set_record import record_of
 from asbench.data.validation_part import VALIDATION_MOST, validation_part
 from asbench.evaluation.kept_normals import kept_normals
@@ -41,6 +42,8 @@ class Sources:
     """Bare names of the mixture with the one stored variant that each was taken for."""
     kept_out: float = 0.0
     """The share of normals that is kept out of training, and with them what was drawn on them."""
+    excluded: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """By method, samples that somebody left out; a method without one is not there."""
 
     def schedule(self, ratio: Fraction, normals: int, seed: int, mode: str = "exact") -> Stream:
         """Return the stream of items that a training at this ratio sees; mode: of `STREAMS`."""
@@ -72,12 +75,16 @@ class Sources:
     def indices(self) -> list[Sequence[int]]:
         """Which samples of every set train, in the order in which the stream counts them."""
         return [
-            trained(s, self.kept_out)[:size] for s, size in zip(self.sets, self.sizes, strict=True)
+            trained(s, self.kept_out, self.excluded.get(s.key.method, ()))[:size]
+            for s, size in zip(self.sets, self.sizes, strict=True)
         ]
 
     def validation_parts(self) -> list[tuple[StoredSet, Sequence[int]]]:
         """Return the samples of every set that no training sees: thresholds come from them."""
-        return [(s, kept_samples(s, self.kept_out)) for s in self.sets]
+        return [
+            (s, kept_samples(s, self.kept_out, self.excluded.get(s.key.method, ())))
+            for s in self.sets
+        ]
 
 
 def find_sources(
@@ -90,10 +97,12 @@ def find_sources(
     *,
     origin: Sequence[str] | None = None,
     kept_out: float = 0.0,
+    marks: Marks | None = None,
 ) -> Sources:
     """Find a mixture's sets in the store; `pool` limits each to the first that may train.
 
-    kept_out: share of the normals that are kept out of training, see `kept_normals`.
+    kept_out: share of the normals that are kept out of training, see `kept_normals`; marks: samples
+    that are left out of it.
 
     origin: the options that name the data set on the command line, where `--dataset` and its key
     do not: a folder has a path.
@@ -101,7 +110,7 @@ def find_sources(
     A bare name means itself; where only one variant of it is stored, it means that one. Raises
     StoreError naming every set that is missing or unfinished with the command that makes it,
     UserError for a method that is neither stored nor known, where two variants could be meant, and
-    where a set has fewer samples to train on than `pool`.
+    where a set has fewer samples to train on than `pool`, or not those that are marked.
     """
     if pool is not None and pool < 1:
         raise UserError(f"pool {pool} leaves nothing to train on: give a number from 1 up.")
@@ -145,8 +154,12 @@ def find_sources(
     if len({name for name, _ in stored_mix.shares}) != len(stored_mix.shares):
         raise UserError(f"mix {mix} comes down to one set twice ({stored_mix}): name each once.")
     sets = tuple(store.read(_key(dataset, n, seed), category) for n in stored_mix.names)
-    sizes = tuple(_trained(store, s, pool, origin, kept_out) for s in sets)
-    return Sources(stored_mix, sets, sizes, tuple(resolved), kept_out)
+    with naming_the_mend(store):
+        excluded = marked(sets, marks or {})
+    sizes = tuple(
+        _trained(store, s, pool, origin, kept_out, excluded.get(s.key.method, ())) for s in sets
+    )
+    return Sources(stored_mix, sets, sizes, tuple(resolved), kept_out, excluded)
 
 
 def _key(dataset: str, method: str, seed: int) -> StoreKey:
@@ -160,10 +173,16 @@ def _trained(
     pool: int | None,
     origin: Sequence[str] | None,
     kept_out: float,
+    excluded: Collection[int],
 ) -> int:
     """Return how many samples of a set may train."""
     with naming_the_mend(store):
-        at_hand = len(trained(stored, kept_out))
+        at_hand = len(trained(stored, kept_out, excluded))
+    if not at_hand and excluded:
+        raise UserError(
+            f"{stored.key}/{stored.category}: none of its {stored.count} samples may train once "
+            f"the {len(excluded)} marked ones are left out: unmark some, or make more of them."
+        )
     if not at_hand:
         raise UserError(
             f"{stored.key}/{stored.category}: none of its {stored.count} samples may train, for "
@@ -205,8 +224,8 @@ def naming_the_mend(store: SynthStore) -> Iterator[None]:
         raise StoreError(f"{error} See what is damaged and how to mend it: `{line}`.") from error
 
 
-def trained(stored: StoredSet, kept_out: float) -> Sequence[int]:
-    """Return which samples of a set may train, in ascending order.
+def trained(stored: StoredSet, kept_out: float, excluded: Collection[int] = ()) -> Sequence[int]:
+    """Return which samples of a set may train, in ascending order; none that is `excluded`.
 
     Not its validation part, and none that was drawn on a normal that is kept out: it carries that
     one's pixels. A set with backgrounds of its own has no such samples; it was fitted on all.
@@ -214,11 +233,17 @@ def trained(stored: StoredSet, kept_out: float) -> Sequence[int]:
     part = range(trainable(stored.count))
     kept = set(kept_normals(stored.normals, kept_out))
     if not kept or stored.clean is not None:
-        return part
-    return [i for i in part if stored.source_of(i) not in kept]
+        return _without(part, excluded)
+    return _without([i for i in part if stored.source_of(i) not in kept], excluded)
 
 
-def kept_samples(stored: StoredSet, kept_out: float) -> Sequence[int]:
+def _without(part: Sequence[int], excluded: Collection[int]) -> Sequence[int]:
+    return [i for i in part if i not in excluded] if excluded else part
+
+
+def kept_samples(
+    stored: StoredSet, kept_out: float, excluded: Collection[int] = ()
+) -> Sequence[int]:
     """Return the samples of a set that stand for anomalies when a threshold is chosen.
 
     The first that were drawn on kept-out normals, at most `VALIDATION_MOST`; the validation part
@@ -227,4 +252,5 @@ def kept_samples(stored: StoredSet, kept_out: float) -> Sequence[int]:
     kept = set(kept_normals(stored.normals, kept_out))
     own = kept and stored.clean is None
     drawn = [i for i in range(stored.count) if stored.source_of(i) in kept] if own else []
-    return drawn[:VALIDATION_MOST] or validation_part(stored.count)
+    drawn = [i for i in drawn if i not in excluded]
+    return drawn[:VALIDATION_MOST] or _without(validation_part(stored.count), excluded)

@@ -50,13 +50,14 @@ class Browser:
         for domain in ("Page", "Runtime", "Network", "Log"):
             self._send(f"{domain}.enable")
 
-    def open(self, path: Path, width: int, height: int, scheme: str = "light") -> None:
-        """Open a file as a screen of (width, height) CSS pixels would, until it has loaded."""
+    def open(self, path: Path | str, width: int, height: int, scheme: str = "light") -> None:
+        """Open a file or address as a screen of (width, height) CSS pixels would, until loaded."""
         feature = {"name": "prefers-color-scheme", "value": scheme}
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self._send("Emulation.setDeviceMetricsOverride", **size)
         self._send("Emulation.setEmulatedMedia", features=[feature])
-        self._send("Page.navigate", url=path.as_uri())
+        self._send("Page.navigate", url="about:blank")  # or an address that differs behind # stays
+        self._send("Page.navigate", url=path if isinstance(path, str) else path.as_uri())
         deadline = time.monotonic() + PATIENCE
         while self.run("document.readyState") != "complete" or self.run("location.href") == (
             "about:blank"
@@ -74,9 +75,13 @@ class Browser:
 
     def key(self, name: str) -> None:
         """Press and release a key, named as in `KeyboardEvent.key`."""
-        text = {"Enter": "\r"}.get(name, "")
-        code = {"Enter": 13, "Tab": 9}[name]
+        one = len(name) == 1
+        text = name if one else {"Enter": "\r"}.get(name, "")
+        codes = {"Enter": 13, "Tab": 9, "Escape": 27, "ArrowRight": 39, "ArrowDown": 40}
+        code = ord(name.upper()) if one else codes[name]
+        shift = 8 if one and name.isupper() else 0
         about = {"key": name, "code": name, "text": text, "windowsVirtualKeyCode": code}
+        about["modifiers"] = shift
         self._send("Input.dispatchKeyEvent", type="keyDown", **about)
         self._send("Input.dispatchKeyEvent", type="keyUp", key=name, code=name)
 

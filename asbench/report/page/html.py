@@ -55,6 +55,7 @@ def write(
     out: Path,
     *,
     sheets: Mapping[str, bytes] | None = None,
+    samples: Mapping[str, str] | None = None,
     runs: Sequence[Run] | None = None,
     quality: QualityByMethod | None = None,
     coverage: Coverage | None = None,
@@ -63,7 +64,8 @@ def write(
 ) -> Path:
     """Write the page of finished runs under `runs_root` to `out`, and return `out`.
 
-    sheets: contact sheets of the synthetic sets, name to PNG; runs: those that are shown, all by
+    sheets: contact sheets of the synthetic sets, name to PNG; samples: by the same names, where all
+    samples of a set are to be seen; runs: those that are shown, all by
     default; quality: as `asbench.report.paper.relations` takes it; coverage: of the study that the
     runs are of; compare: whether to set the paper's printed numbers beside ours; images: whether to
     show test images. Equal inputs give equal bytes.
@@ -79,6 +81,7 @@ def write(
         runs,
         runs_root,
         sheets or {},
+        samples=samples or {},
         quality=quality,
         coverage=coverage,
         compare=compare,
@@ -93,6 +96,7 @@ def page(
     root: Path,
     sheets: Mapping[str, bytes],
     *,
+    samples: Mapping[str, str],
     quality: QualityByMethod | None = None,
     coverage: Coverage | None = None,
     compare: bool = False,
@@ -136,6 +140,7 @@ def page(
         ratios=[] if many else _ratio_plots(table),
         mixtures=[] if many else _mixture_plots(table),
         sheets=_sheets(sheets),
+        samples=samples,
         scenes=scenes,
         places=(len(within), len({(r.decides["dataset"], r.decides["category"]) for r in runs})),
         choices=qualitative.choices(table, scenes, root),
