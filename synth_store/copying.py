@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from synth_store.arrays import ShardedArray, array_metadata
 from synth_store.digest import combine, image_digest, sample_digest
 from synth_store.errors import DamagedSource, NormalsAtTarget, OtherAddress, PixelsAtTarget
 from synth_store.fetching import ahead
@@ -23,7 +24,7 @@ from synth_store.identity import refuse_other_identity, refuse_other_versions
 from synth_store.local import LocalPath
 from synth_store.metadata import Json, attributes_in, encode, group
 from synth_store.places import Place, below, place, writable
-from synth_store.reader import Normals, ShardedArray, StoredSet, array_metadata
+from synth_store.reader import Normals, StoredSet
 from synth_store.selection import select
 from synth_store.shards import vector_metadata
 from synth_store.store import SynthStore

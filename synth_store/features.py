@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from synth_store.arrays import ShardedArray, write_array
 from synth_store.labels import Owner
 from synth_store.local import LocalPath
 from synth_store.metadata import Json, encode, group, write_if_other
 from synth_store.places import Place, below, writable
-from synth_store.reader import ShardedArray, write_array
 from synth_store.removal import Removed
 from synth_store.schema import read_features
 from synth_store.selection import FEATURES, bytes_on_disk

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from synth_store.arrays import image_array, mask_array, write_array
 from synth_store.digest import combine, image_digest
 from synth_store.errors import OtherNormals
 from synth_store.labels import Owner
@@ -15,7 +16,7 @@ from synth_store.metadata import (
     write_parents,
 )
 from synth_store.places import writable
-from synth_store.reader import Normals, image_array, mask_array, write_array
+from synth_store.reader import Normals
 from synth_store.shards import encode_chunk
 from synth_store.store import SynthStore
 from synth_store.threads import in_order

@@ -19,6 +19,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from synth_store.arrays import ShardedArray, image_array, mask_array, write_array
 from synth_store.digest import combine, sample_digests
 from synth_store.errors import (
     ChangedSamples,
@@ -43,12 +44,8 @@ from synth_store.metadata import (
 from synth_store.places import Place, place, writable
 from synth_store.reader import (
     Normals,
-    ShardedArray,
     StoredSet,
-    image_array,
-    mask_array,
     read_sources,
-    write_array,
 )
 from synth_store.schema import read_root, read_set
 from synth_store.shards import checksum_of, encode_chunk, vector_metadata

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from synth_store import fetching
+from synth_store.arrays import ShardedArray, array_metadata
 from synth_store.digest import combine, image_digest, sample_digest
 from synth_store.errors import UnfinishedSet
 from synth_store.features import SHARD, FeatureArrays
 from synth_store.listing import NOT_OURS, listing
 from synth_store.metadata import encode, group
 from synth_store.places import Place, below, writable
-from synth_store.reader import Normals, ShardedArray, array_metadata
+from synth_store.reader import Normals
 from synth_store.selection import FEATURES
 from synth_store.shards import Shard, vector_metadata
 from synth_store.store import SynthStore
