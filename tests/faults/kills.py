@@ -204,7 +204,7 @@ def _served(archive: Path) -> Iterator[None]:
 
 def _kill(tally: Tally, cases: int, seed: int, work: Path) -> None:
     rng = random.Random(seed)
-    asbench.training.train.CHECKPOINT_EVERY = 7  # type: ignore[attr-defined]
+    asbench.training.train.CHECKPOINT_EVERY = 7
     base = work / "base"
     base.mkdir()
     photograph(base / "photos", ("bolt",))
