@@ -30,6 +30,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "evaluate": "score a trained run on test images again, or on others",
         "predict": "score your own images and draw heat maps",
         "export": "write a trained run as one file for other programs: ONNX, torch.export",
+        "checkpoint": "weights as the detectors' authors' code writes them, into a run and back",
         "report": "one HTML page, and tables, of all runs",
         "study": "a whole investigation from one file: plan it, run it, continue it",
     },

@@ -17,6 +17,7 @@ from asbench import (
     types,
 )
 from asbench import parameters as parameter_module
+from asbench.adapters import checkpoints
 from asbench.data import check, fetch
 from asbench.evaluation import evaluate, predict_files, trained
 from asbench.files import records
@@ -52,6 +53,12 @@ SECTIONS: tuple[tuple[str, Any, Sequence[str], str], ...] = (
     ),
     ("asbench.generation.preview", preview, ("Preview",), "What `preview` returns."),
     ("asbench.browse", browse, browse.__all__[::-1], "Galleries: `from asbench import browse`."),
+    (
+        "asbench.adapters.checkpoints",
+        checkpoints,
+        ("import_checkpoint", "export_checkpoint"),
+        "The files of the detectors' authors, into a run and back.",
+    ),
     ("asbench.report", report, report.__all__[::-1], "Reports: `from asbench import report`."),
     (
         "asbench.report.compare",
