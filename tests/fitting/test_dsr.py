@@ -133,7 +133,7 @@ def test_variants_resolve(variant: str) -> None:
     name = f"dsr@{variant}" if variant else "dsr"
     method = resolve(name, dataset="demo", category="weave")
     assert isinstance(method, Dsr)
-    assert bool(method.pretrained) == (not variant)
+    assert bool(method.pretrained) == (variant in ("", "coloured"))
 
 
 @pytest.mark.parametrize(
