@@ -274,7 +274,7 @@ def test_variants_resolve(variant: str) -> None:
     name = f"adabldm@{variant}" if variant else "adabldm"
     method = resolve(name, dataset="demo", category="weave")
     assert isinstance(method, Adabldm)
-    assert bool(method.pretrained) == (not variant)
+    assert bool(method.pretrained) == (variant in ("", "coloured"))
 
 
 @pytest.mark.parametrize(

@@ -422,7 +422,7 @@ def test_a_step_of_part_a_and_of_sampling_at_the_published_size() -> None:
     assert changed(before, dict(model.looks.named_parameters()))
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("name", [name for name in VARIANTS if name != "coloured"])
 def test_variants_build_at_true_size(name: str) -> None:
     method = Anomalydiffusion(**VARIANTS[name])
     with torch.device("meta"):

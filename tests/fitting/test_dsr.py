@@ -116,11 +116,14 @@ def test_the_authors_weights_load_by_their_names_and_others_are_refused(tmp_path
     )
     path = tmp_path / "vq_model_pretrained_128_4096.pckl"
     torch.save(published, path)
-    model = Dsr().build({"tile": ()}, {"vqvae": path})
+    model = Dsr(batch=1, images=1).build({"tile": ()}, {"vqvae": path})
     assert isinstance(model, DsrModel)
     assert all(torch.equal(t, state[name]) for name, t in model.network.state_dict().items())
     (stage,) = model.stages(subjects_of(Dsr()))
     assert set(stage.step(0, torch.Generator().manual_seed(0))) == {"error"}
+    given = material(64, 48, "texture")
+    drawn = draw_learned(model.eval(), 1, [0, 1, 2], given)  # one sampling step at 256 pixels
+    assert len(drawn) == 3
     count = sum(p.numel() for p in net.parameters()) / 1e6
     assert 1.7 < count < 2.2  # and two codebooks of half a million
     torch.save({k: v for k, v in published.items() if "upsample" not in k}, path)
@@ -128,12 +131,22 @@ def test_the_authors_weights_load_by_their_names_and_others_are_refused(tmp_path
         Dsr().build({"tile": ()}, {"vqvae": path})
 
 
+def test_a_step_of_the_true_size() -> None:
+    method = Dsr(weights="none", steps=2, images=1)
+    with private_rng():
+        torch.manual_seed(0)
+        model = DsrModel(method)
+        (stage,) = model.stages(subjects_of(method))
+        losses = stage.step(0, torch.Generator().manual_seed(0))
+    assert torch.isfinite(losses["error"])
+
+
 @pytest.mark.parametrize("variant", ["", *VARIANTS])
 def test_variants_resolve(variant: str) -> None:
     name = f"dsr@{variant}" if variant else "dsr"
     method = resolve(name, dataset="demo", category="weave")
     assert isinstance(method, Dsr)
-    assert bool(method.pretrained) == (not variant)
+    assert bool(method.pretrained) == (variant in ("", "coloured"))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from asbench.generation import generate as stage
 from asbench.generation.generate import generate, samples_of
 from asbench.generation.plan import identity
 from asbench.generation.recompute import recompute
-from asbench.imaging.visibility import WIDER, Visibility, change
+from asbench.imaging.visibility import HELD, WIDER, Visibility, change
 from asbench.mend import regenerate_command
 from asbench.parameters import parameter
 from asbench.settings import VISIBLE
@@ -101,7 +101,9 @@ def test_every_stored_sample_passes_the_rule_that_is_recorded(
         "times": VISIBLE,
         "noise": pytest.approx(5, rel=0.2),
         "unchanged": WIDER,
+        "held": 0.0,
     }
+    assert "held" not in stored.attributes["visible"]  # of methods that change their mask alone
     for index in range(len(stored)):
         sample = stored[index]
         assert sample.clean is not None
@@ -184,6 +186,42 @@ def test_masks_that_are_always_too_wide_fail_with_their_share(
     drawing(monkeypatch, Half())
     with pytest.raises(UserError, match=r"left too much of their masks as it was: 50% at best"):
         rendered(tmp_path)
+
+
+@dataclass(frozen=True)
+class Spilling(PerSample):
+    """A bright square that is marked, and at times another that is not."""
+
+    title = "Spilling"
+    paper = "a test"
+    url = "https://example.org"
+    family = "patch augmentation"
+    local = False
+    share: float = parameter(0.5, "Share of samples with another.")
+
+    def __call__(self, canvas: Canvas, rng: np.random.Generator) -> Sample | None:
+        image, mask = canvas.normal.copy(), np.zeros(canvas.normal.shape[:2], np.bool_)
+        mask[4:14, 4:14], image[4:14, 4:14] = True, 250
+        if rng.random() < self.share:
+            image[20:30, 20:30] = 250
+        return Sample(image, mask)
+
+
+def test_masks_of_methods_that_may_change_more_hold_the_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawing(monkeypatch, Spilling())
+    kept, published = rendered(tmp_path), rendered(tmp_path / "published", visible=0)
+    assert kept.attributes["visible"]["held"] == HELD
+    spilled = [
+        sum(bool((s[i].image[20:30, 20:30] == 250).all()) for i in range(30))
+        for s in (kept, published)
+    ]
+    assert spilled[0] == 0
+    assert 5 < spilled[1] < 25
+    drawing(monkeypatch, Spilling(share=1.0))
+    with pytest.raises(UserError, match="changed as much beside their masks as inside: less than"):
+        rendered(tmp_path / "always")
 
 
 @pytest.mark.parametrize("visible", [-1, float("nan"), float("inf")])

@@ -111,7 +111,8 @@ def test_every_colouring_method_of_papers_ships_with_its_colours_too() -> None:
     colouring = {name for name in plugins.names(PACKAGE) if named(name)}
     first = {"compose", "cutout", "destseg", "draem", "fractal", "memseg", "realnet"}
     later = {"croppaste", "defectmaker", "diffusionad", "glass", "simplex", "transfusion"}
-    assert colouring == first | later
+    learned = {"adabldm", "anomalydiffusion", "congan", "defectdiffu", "defectgan", "dfmgan", "dsr"}
+    assert colouring == first | later | learned
     for name in colouring - {"compose", "cutout"}:
         assert "coloured" in variants(name)
     for name in hand_crafted():

@@ -16,6 +16,7 @@ from asbench.imaging.visibility import (
     change,
     check_times,
     described,
+    share_held,
     visibility,
 )
 from synth_store import Sample, UserError
@@ -140,3 +141,21 @@ def test_what_is_said_of_samples() -> None:
     assert said.startswith("change 30 levels, noise 1.0; ")
     assert said.endswith("; 25% of the mask unchanged")
     assert described([Sample(clean, mask)], 1.04) == ""
+
+
+def test_a_mask_holds_the_change_where_most_of_what_is_strong_lies_by_it() -> None:
+    clean = np.full((64, 64, 3), 100, np.uint8)
+    mask = np.zeros((64, 64), np.bool_)
+    mask[20:30, 20:30] = True
+    image = clean.copy()
+    image[20:30, 20:30] += 60
+    assert share_held(image, clean, mask) == 1
+    image[19:31, 19:31] += 20  # an edge of a pixel, and noise over the whole image
+    image[..., 0] += 9
+    assert share_held(image, clean, mask) == 1
+    image[20:30, 40:50] += 60  # as much again, elsewhere
+    assert share_held(image, clean, mask) == pytest.approx(0.5, abs=0.05)
+    assert share_held(clean, clean, mask) == 0
+    rule = Visibility(3.0, 1.0, held=0.8)
+    assert not rule.shows(image, clean, mask)
+    assert Visibility(3.0, 1.0).shows(image, clean, mask)

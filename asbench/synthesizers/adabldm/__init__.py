@@ -38,6 +38,8 @@ SD_NETWORKS: dict[str, Any] = {
 """The networks that the published weights are of."""
 
 VARIANTS = {
+    # With its colours where the normals are grey, too: as published.
+    "coloured": {"colour": "as-published"},
     "mid-scratch": {
         "weights": "none",
         "side": 128,

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from asbench.fitting.contract import LearnedModel
 
 VARIANTS = {
+    # With its colours where the normals are grey, too: as published.
+    "coloured": {"colour": "as-published"},
     # For one GPU and an hour: half of the channels, a third of the steps.
     "mid": {"widths": (256, 128, 64, 32), "steps": 20_000},
     # Minutes on one core: crops of 32 x 32 pixels, few channels, few steps.

@@ -41,6 +41,8 @@ DIT_NETWORK: dict[str, Any] = {
 """The network that the published weights are of; it works on latents of 32 x 32."""
 
 VARIANTS = {
+    # With its colours where the normals are grey, too: as published.
+    "coloured": {"colour": "as-published"},
     "mid-scratch": {
         "weights": "none",
         "side": 128,

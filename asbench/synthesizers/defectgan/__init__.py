@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from asbench.fitting.contract import LearnedModel
 
 VARIANTS = {
+    # With its colours where the normals are grey, too: as published.
+    "coloured": {"colour": "as-published"},
     # For one GPU and an evening: a quarter of the channels' work, a fifth of the steps.
     "mid": {"width": 32, "steps": 20_000},
     # A quarter of an hour on one core. So few steps do not teach the map its place: it is gated by

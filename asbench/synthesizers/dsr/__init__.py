@@ -34,6 +34,8 @@ VQVAE_NETWORK: dict[str, Any] = {
 """The network that the published weights are of."""
 
 VARIANTS = {
+    # With its colours where the normals are grey, too: as published.
+    "coloured": {"colour": "as-published"},
     "full-scratch": {"weights": "none", "steps": 100_000},
     "mid-scratch": {
         "weights": "none",
