@@ -14,6 +14,7 @@ from asbench import (
     report,
     study,
     testing,
+    trackers,
     types,
 )
 from asbench import parameters as parameter_module
@@ -52,6 +53,12 @@ SECTIONS: tuple[tuple[str, Any, Sequence[str], str], ...] = (
     ),
     ("asbench.generation.preview", preview, ("Preview",), "What `preview` returns."),
     ("asbench.browse", browse, browse.__all__[::-1], "Galleries: `from asbench import browse`."),
+    (
+        "asbench.trackers",
+        trackers,
+        ("RunLogger",),
+        "What a tracker of your own implements, for `train(log=[...])` or an entry point.",
+    ),
     ("asbench.report", report, report.__all__[::-1], "Reports: `from asbench import report`."),
     (
         "asbench.report.compare",
