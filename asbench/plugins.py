@@ -27,6 +27,7 @@ GROUPS = {
     "asbench.synthesizers": "method",
     "asbench.detectors": "detector",
     "asbench.datasets": "data set",
+    "asbench.trackers": "tracker",
 }
 """The package of each kind, which is also its entry-point group, and what people call the kind."""
 

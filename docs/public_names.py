@@ -14,6 +14,7 @@ from asbench import (
     report,
     study,
     testing,
+    trackers,
     types,
 )
 from asbench import parameters as parameter_module
@@ -58,6 +59,12 @@ SECTIONS: tuple[tuple[str, Any, Sequence[str], str], ...] = (
         checkpoints,
         ("import_checkpoint", "export_checkpoint"),
         "The files of the detectors' authors, into a run and back.",
+    ),
+    (
+        "asbench.trackers",
+        trackers,
+        ("RunLogger",),
+        "What a tracker of your own implements, for `train(log=[...])` or an entry point.",
     ),
     ("asbench.report", report, report.__all__[::-1], "Reports: `from asbench import report`."),
     (

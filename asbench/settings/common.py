@@ -10,7 +10,7 @@ from asbench.parameters import parameter, refuse_impossible
 from asbench.progress import Progress, quiet
 
 BEST_ON_TEST = "best-on-test"
-STORE, RUNS, FITS, QUALITY = "asbench-store", "runs", "fits", "quality"
+STORE, RUNS, FITS, QUALITY, LOGS = "asbench-store", "runs", "fits", "quality", "logs"
 """Folders, unless others are named."""
 AUTO = "auto"
 OBJECTS = (AUTO, "whole", "dark", "bright")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from asbench.parameters import parameter, parameters
 from asbench.progress import Notify, Watch, silent, unwatched
-from asbench.settings.common import BEST_ON_TEST, MOST_ITEMS, MOST_SEED, RUNS, Settings
+from asbench.settings.common import BEST_ON_TEST, LOGS, MOST_ITEMS, MOST_SEED, RUNS, Settings
 
 if TYPE_CHECKING:
     from synth_store import Mix
@@ -155,6 +155,16 @@ class TrainSettings(Settings):
         hash=False,
     )
     runs: Path | str = parameter(RUNS, "Folder of the runs.")
+    log: Sequence[Any] | None = parameter(
+        None,
+        "Trackers that are told of the training: tensorboard, mlflow, wandb, or one of a package "
+        "of your own.",
+        unset="none",
+        hash=False,
+    )
+    logs: Path | str = parameter(
+        LOGS, "Folder of what trackers write that are not told of a server."
+    )
     untrained: bool = parameter(False, "Score the detector before its first step too.")
     parity: bool = parameter(
         False,

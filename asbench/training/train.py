@@ -34,14 +34,16 @@ from asbench.nets.weights import save_weights
 from asbench.parameters import takes
 from asbench.results import BEST_ON_TEST, SUBSETS, KeptOut, Run, Scores, Selected
 from asbench.settings import TrainSettings
+from asbench.trackers import Loggers, flat, numbers, opened
 from asbench.training.feature_sampler import FeatureSampler
 from asbench.training.feature_store import FeatureStore, TestImages
-from asbench.training.loop import Trajectory
+from asbench.training.loop import CURVE, Trajectory
 from asbench.training.loop import fit as fit_detector
 from asbench.training.plan import Plan, plan_run
 from asbench.training.sampler import Sampler, open_sampler
 from asbench.training.selection import BestOnTest
 from asbench.training.sources import naming_the_mend
+from asbench.training.telling import tell
 from asbench.training.threshold import kept_rows
 from asbench.types import Dataset, Interrupted
 
@@ -67,6 +69,11 @@ def train(training: TrainSettings) -> Trained:
 
 def execute(plan: Plan) -> Trained:
     """Carry out what was planned; what is raised is what `train` raises."""
+    with opened(plan.training.log, plan.training.logs) as log:
+        return _execute(plan, log)
+
+
+def _execute(plan: Plan, log: Loggers) -> Trained:
     training = plan.training
     parity, progress, notify = training.parity, training.progress, training.notify
     decides, folder, where = plan.decides, plan.folder, plan.device
@@ -79,6 +86,7 @@ def execute(plan: Plan) -> Trained:
         return _with_rule(trained, training)
     flavour = flavour_of(resolve(decides["detector"])[0], plan.test.geometry) if parity else None
 
+    log.start(plan.id, flat(decides))
     # The stream of items, and the detector that learns from it.
     model = build(decides["detector"], decides["seed"], training.settings).to(where)
     if plan.pretrained is not None:
@@ -97,6 +105,7 @@ def execute(plan: Plan) -> Trained:
     if training.untrained:
         untrained = _scores(plan, model, features, partial(progress, f"scoring untrained {what}"))
         before = only_metrics(evaluate(untrained))
+        log.metrics(0, numbers(before))
 
     best, judged = None, protocol_of(decides["detector"]).select.metrics
     if decides["select"] == BEST_ON_TEST:
@@ -104,7 +113,7 @@ def execute(plan: Plan) -> Trained:
         score = partial(_sum_on_test, plan, model, judged, features, heard)
         every, steps = decides["select_every"], decides["steps"]
         best = BestOnTest(score, every, steps, folder / "checkpoint")
-    trajectory = _fit(plan, model, features, known, what, best)
+    trajectory = _fit(plan, model, features, known, what, best, log)
     if not trajectory.done:
         raise Interrupted(
             f"stopped at step {trajectory.steps} of {decides['steps']}, saved in {folder}: the "
@@ -131,7 +140,9 @@ def execute(plan: Plan) -> Trained:
         best.restore(model)
         chosen = Selected(step=best.facts["step"], metrics=judged, value=best.facts["value"])
         recorded(plan, selected=chosen)
-    return Trained(folder, str(where))
+    trained = Trained(folder, str(where))
+    tell(log, trained)
+    return trained
 
 
 def _with_rule(trained: Trained, training: TrainSettings) -> Trained:
@@ -247,6 +258,7 @@ def _fit(
     known: Features | None,
     what: str,
     best: BestOnTest | None,
+    log: Loggers,
 ) -> Trajectory:
     """Train, or go on from where an earlier call was stopped; `what` names it to `progress`.
 
@@ -262,6 +274,8 @@ def _fit(
     def heard(done: int, loss: float) -> None:
         training.watch(done, loss)
         training.progress(what, done, decides["steps"])
+        if done % max(1, decides["steps"] // CURVE) == 0:
+            log.metrics(done, {"loss": loss})
 
     with (
         naming_the_mend(plan.store),
