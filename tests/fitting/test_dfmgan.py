@@ -416,4 +416,4 @@ def test_parameters_that_cannot_be_are_refused(wrong: dict[str, Any], named: str
 
 
 def test_names_of_variants() -> None:
-    assert set(VARIANTS) == {"mid", "tiny-scratch"}
+    assert set(VARIANTS) == {"coloured", "mid", "tiny-scratch"}
