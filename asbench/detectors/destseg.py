@@ -101,7 +101,8 @@ class Aspp(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the merged branches."""
         branches = [branch(x) for branch in self.dilated]
-        branches.append(self.pooled(x).expand_as(x))
+        # Added, not expanded: the sum lies in memory as the others do, and so does what is merged.
+        branches.append(self.pooled(x) + torch.zeros_like(branches[0]))
         merged: Tensor = self.merge(torch.cat(branches, dim=1))
         return merged
 

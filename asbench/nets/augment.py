@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from asbench.nets.detector import Batch
+from asbench.nets.device import uploaded
 
 
 def random_rotation(
@@ -27,10 +28,10 @@ def random_rotation(
     if not drawn.any():
         return batch
     device = batch.image.device
-    chosen = drawn.nonzero().flatten().to(device)
+    chosen = uploaded(drawn.nonzero().flatten(), device)
     turned = rotate(
         torch.cat([batch.image[chosen], batch.clean[chosen], batch.mask[chosen]], dim=1),
-        angles[drawn].to(device),
+        uploaded(angles[drawn], device),
     )
     image, clean, mask = turned[:, :3], turned[:, 3:6], turned[:, 6:]
     return Batch(

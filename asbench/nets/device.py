@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 
 from synth_store.types import UserError
 
@@ -23,6 +24,30 @@ def find_device(name: str | None) -> torch.device:
     if wanted not in known:
         raise UserError(f"device {wanted!r} is not in this machine: choose {' or '.join(known)}.")
     return torch.device(wanted)
+
+
+def uploaded(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor of the host on a device, without making the host wait for the device.
+
+    What lies in pageable memory is copied only when all that was asked for before is done.
+    """
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+@contextmanager
+def tuned(device: torch.device) -> Iterator[None]:
+    """Let cuDNN try its convolutions once for each shape and keep the quickest; CUDA alone.
+
+    A training sees few shapes, thousands of times each. What was set before is put back.
+    """
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = before or device.type == "cuda"
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -87,9 +88,9 @@ class BasicBlock(nn.Module):
 class Pointwise(nn.Conv2d):
     """A 1x1 convolution without bias on every `stride`-th row and column.
 
-    The pixels are picked first, which is the same function: oneDNN's own strided 1x1 convolution
-    writes past its workspace when it differentiates channels-last weights of fewer than 16 input
-    channels (uxlfoundation/oneDNN issue 6035; seen with torch 2.15: segmentation faults).
+    On CPUs the pixels are picked first, which is the same function: oneDNN's own strided 1x1
+    convolution writes past its workspace when it differentiates channels-last weights of fewer than
+    16 input channels (uxlfoundation/oneDNN issue 6035; with torch 2.15: segmentation faults).
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
@@ -98,6 +99,8 @@ class Pointwise(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, outputs, H / stride, W / stride)."""
+        if x.is_cuda:
+            return F.conv2d(x, self.weight, stride=self.pick)
         return super().forward(x[:, :, :: self.pick, :: self.pick])
 
 

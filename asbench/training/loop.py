@@ -15,6 +15,7 @@ from torch import Tensor
 from asbench.nets import checkpoint
 from asbench.nets.checkpoint_writer import CheckpointWriter
 from asbench.nets.detector import Batch, Detector, Stage
+from asbench.nets.device import tuned
 from asbench.nets.features import FeatureBatch
 from asbench.nets.seeds import address_generator, address_seed, private_rng, seed_rng
 from asbench.training.selection import BestOnTest
@@ -112,7 +113,8 @@ def fit(
         return Trajectory(tuple(curve.points), seconds, step, done=step == steps)
 
     now, current = past, None
-    with CheckpointWriter(folder, checkpoint_seconds) as writer, private_rng(device):
+    writing = CheckpointWriter(folder, checkpoint_seconds)
+    with writing as writer, private_rng(device), tuned(device):
         for step in range(past.steps, steps):
             if stop is not None and stop():
                 return save(step)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from asbench.nets.detector import Batch
+from asbench.nets.device import uploaded
 from synth_store import Normals, StoredSet, Stream
 from synth_store.reader import fetch, stretches
 from synth_store.selection import refuse_refetching
@@ -151,7 +152,7 @@ class ResidentSampler:
     def batch_at(self, step: int) -> Batch:
         """Return the batch of a step, on the training device."""
         items = self.schedule.batch_at(step, self.batch)
-        place = torch.from_numpy(self.first[items.source] + items.index).to(self.device)
+        place = uploaded(torch.from_numpy(self.first[items.source] + items.index), self.device)
         # index_select moves a whole image at a time, seven times as fast on a CPU as indexing.
         image = self.pool.index_select(0, place)
         clean = self.pool.index_select(0, self.clean[place])

@@ -2,9 +2,11 @@
 
 Every detector at its published widths trains at 256x256 in fp32 and bf16 through the real loop, on
 one constant batch, from the resident sampler and from the streaming one; then its bare step runs
-contiguous, channels-last and compiled. Detectors that start from pretrained weights run `@scratch`:
-the same networks. Prints Markdown, writes JSON, and fails where the sampler costs more than it may.
-`--toy` takes the same path on the CPU with tiny networks: it shows that the path works, no more.
+contiguous, channels-last and compiled. `cuda_whole` measures what is no step: the distance from the
+peak, checkpoints, evaluation, two trainings at once, the hours of the paper's grid. Detectors that
+start from pretrained weights run `@scratch`: the same networks. Prints Markdown, writes JSON, and
+fails where the sampler costs more than it may. `--toy` takes the same path on the CPU with tiny
+networks: it shows that the path works, no more.
 """
 
 from __future__ import annotations
@@ -54,6 +56,8 @@ class Scale:
     backend: str
     minutes: float
     workers: int | None = None
+    images: int = 400
+    together: int = 4
 
 
 FULL = Scale(
@@ -81,6 +85,8 @@ TOY = Scale(
     backend="eager",
     minutes=9.0,
     workers=1,
+    images=12,
+    together=1,
 )
 
 
@@ -277,10 +283,9 @@ def measure(rig: Rig, name: str, precision: Precision, time_left: bool) -> Measu
     )
 
 
-def measure_all(scale: Scale, folder: Path) -> list[Measured]:
+def measure_all(rig: Rig, began: float) -> list[Measured]:
     """Measure every detector in both precisions; compiling stops where the minutes are used up."""
-    began = time.perf_counter()
-    rig = Rig(scale, folder)
+    scale = rig.scale
     found: list[Measured] = []
     precisions: tuple[Precision, ...] = ("fp32", "bf16")
     for name in scale.detectors:
@@ -343,10 +348,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("cuda.json"), help="the JSON file")
     asked = parser.parse_args(arguments)
     refuse_without_cuda(asked.toy)
+    from tests.benchmarks import cuda_whole  # which stands on this file
+
     scale = TOY if asked.toy else FULL
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        rows = measure_all(scale, Path(folder))
+        rig = Rig(scale, Path(folder))
+        rows = measure_all(rig, began)
+        whole = []
+        for row in rows:
+            if row.precision == "bf16":
+                two = len(whole) < scale.together
+                two = two and time.perf_counter() - began < 60 * scale.minutes * 0.8
+                given = (rig, row.detector, row.constant, scale.images, two)
+                whole.append(cuda_whole.measure_whole(*given))
     seconds = time.perf_counter() - began
     title = device_title(scale.device)
     record = {
@@ -354,10 +369,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "size": scale.size,
         "seconds": seconds,
         "rows": list(map(asdict, rows)),
+        "whole": list(map(asdict, whole)),
     }
     asked.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     print(f"{title}; {scale.size}x{scale.size}; {seconds:.0f} s in all\n")
-    print("\n".join(markdown(rows)))
+    print("\n".join([*markdown(rows), "", *cuda_whole.markdown(whole)]))
     dear = [row for row in rows if row.overhead > ALLOWED]
     if asked.toy or not dear:
         return 0

@@ -118,8 +118,16 @@ def test_cuda(
         if row["precision"] == "bf16":
             assert row["compiled"] > 0
             assert row["loss_apart"] < 0.01
-    rows = [row for row in cells(capsys.readouterr().out) if row[0] in few]
-    assert len(rows) == 2 * 6
+    assert [row["detector"] for row in record["whole"]] == list(few)
+    assert record["whole"][0]["two"] > 0
+    for row in record["whole"]:
+        assert row["flops"] > 0
+        assert 0 < row["busy"] <= 1
+        assert row["checkpoint_bytes"] > 0
+    told = capsys.readouterr().out
+    assert "hours for the base grid of 1776 runs" in told
+    rows = [row for row in cells(told) if row[0] in few]
+    assert len(rows) == 3 * 6 - 3
 
 
 def test_cuda_mtd_continues_and_names_no_paper(
