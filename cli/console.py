@@ -45,6 +45,8 @@ HEADS = {
 }
 """Heads of the metrics, short enough for a run's row to fit 80 columns. I: image, P: pixel."""
 
+FURTHER_HEADS = {"pixel_f1": "best pixel F1", "aupimo": "AUPIMO", "spro": "sPRO"}
+
 _terminal = sys.stdout.isatty() or "COLUMNS" in os.environ
 out = Console(highlight=False, soft_wrap=False, width=None if _terminal else PIPED_WIDTH)
 

@@ -154,8 +154,8 @@ def check(
         if category.saturations:
             console.say(
                 f"{category.category}: a part of a defect is enough to be found "
-                f"(defects_config.json, {category.saturations} kinds): kept for sPRO, which is not "
-                "computed yet; PRO asks for all of it"
+                f"(defects_config.json, {category.saturations} kinds): so sPRO counts it; PRO asks "
+                "for all of it"
             )
         if category.smallest is not None:
             console.say(f"{category.category}: {category.smallest}")

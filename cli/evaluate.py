@@ -70,6 +70,13 @@ def command(
             by = f"  as {published.flavour}"
             shown.add_row(by, *counts, *console.metrics(published.metrics[subset]))
     console.out.print(shown)
+    if scored.further is not None:
+        for subset in SUBSETS:
+            told = scored.further.metrics[subset].items()
+            values = ", ".join(f"{console.FURTHER_HEADS[name]} {value:.3f}" for name, value in told)
+            console.say(f"{subset.replace('_', ' ')}: {values}")
+        for reason in dict.fromkeys(scored.further.reasons["full"].values()):
+            console.say(f"nan: {reason}")
     verdicts.say(scored)
     if saw := scored.saw_defects:
         console.say(f"training saw {saw} real defects of the full test set: compare on held out")

@@ -46,6 +46,7 @@ Example: a study's page in its folder, missing runs named
 @click.option("--markdown", type=click.Path(path_type=Path), help="Results as Markdown.")
 @click.option("--latex", type=click.Path(path_type=Path), help="Results as LaTeX.")
 @click.option("--csv", type=click.Path(path_type=Path), help="Results as CSV.")
+@click.option("--defects", type=click.Path(path_type=Path), help="Results by defect type as CSV.")
 @click.option(
     "--tables",
     type=click.Path(path_type=Path, file_okay=False),
@@ -72,6 +73,7 @@ def command(
     markdown: Path | None,
     latex: Path | None,
     csv: Path | None,
+    defects: Path | None,
     tables: Path | None,
     figures: Path | None,
     no_images: bool,
@@ -92,6 +94,7 @@ def command(
         markdown=markdown,
         latex=latex,
         csv=csv,
+        defects=defects,
         tables=tables,
         figures=figures,
         images=not no_images,

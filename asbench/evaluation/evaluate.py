@@ -10,12 +10,13 @@ from pathlib import Path
 from asbench.datasets import open_dataset, place_of
 from asbench.evaluation.parity import flavour_of, parity_scores
 from asbench.evaluation.score import evaluate as metrics_of
-from asbench.evaluation.score import table
+from asbench.evaluation.score import further, table
 from asbench.evaluation.testset import TestSet, only_metrics
 from asbench.evaluation.trained import Trained
 from asbench.progress import Progress, quiet
 from asbench.results import (
     SUBSETS,
+    Further,
     ImageRow,
     Parity,
     Scores,
@@ -38,7 +39,7 @@ class Evaluation:
     parity: what the detector's published code would say of the same maps, None unless asked for;
     recorded: whether it stands in the run's record now; saw_defects: real defects that training
     saw, of the data set that the run was trained on; threshold: the score from which an image
-    counts as anomalous, None where there is none.
+    counts as anomalous, None where there is none; further: pixel F1, AUPIMO and sPRO.
     """
 
     run: str
@@ -52,6 +53,7 @@ class Evaluation:
     recorded: bool
     saw_defects: int
     threshold: Threshold | None = None
+    further: Further | None = None
 
     def flagged(self, subset: Subset = "full") -> Flagged | None:
         """Return how many good and defective images the threshold flags; None without one."""
@@ -110,11 +112,12 @@ def evaluate(
         trained.detector, trained.device, lambda done, total: progress("scoring", done, total)
     )
     scored = metrics_of(scores)
+    more, each = further(scores, scored)
     published = None if flavour is None else parity_scores(flavour, scores, test.greys())
     recorded = published is not None and test.digest() == decides["test"]
     if published is not None and recorded:
         add_parity(trained.folder, published)
-    rows = table(scores)
+    rows = table(scores, each)
     if csv is not None:
         write_rows(Path(csv), rows)
     return Evaluation(
@@ -129,6 +132,7 @@ def evaluate(
         recorded=recorded,
         saw_defects=trained.run.saw_defects,
         threshold=trained.threshold,
+        further=more,
     )
 
 

@@ -67,7 +67,8 @@ class ImageMetrics:
 class PixelMetrics:
     """Values in [0, 1], or NaN with the reason under the value's name.
 
-    `normal` and `anomalous` count pixels, `regions` the 8-connected regions of all masks.
+    `normal` and `anomalous` count pixels, `regions` the 8-connected regions of all masks; f1: at
+    the threshold that is best for it, NaN where the others are.
     """
 
     auroc: float
@@ -77,6 +78,7 @@ class PixelMetrics:
     anomalous: int
     regions: int
     reasons: Mapping[str, str] = field(default_factory=dict)
+    f1: float = np.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +126,13 @@ def best_f1_threshold(scores: npt.ArrayLike, labels: npt.ArrayLike) -> F1Thresho
     if (table := curve.table).anomalous == 0:
         reason = "no anomalous item"
         return F1Threshold(np.nan, np.nan, {"threshold": reason, "f1": reason})
-    f1 = 2 * table.tp / (table.tp + curve.ranks.fp + table.anomalous)
+    f1 = curve.f1()
     best = int(np.argmax(f1))
     return F1Threshold(float(table.score[best]), float(f1[best]))
 
 
 def pixel_metrics(maps: Maps, masks: Masks, *, limit: float = PRO_LIMIT) -> PixelMetrics:
-    """Return pixel AUROC, pixel AP and PRO of a test set, all three exact, from one sort.
+    """Return pixel AUROC, AP, PRO and best F1 of a test set, all exact, from one sort.
 
     maps: real (n, H, W) or n arrays (H, W) of any sizes, float32 for speed; masks: bool of the same
     shapes, all False for normal images; limit: the FPR in (0, 1] up to which PRO is integrated.
@@ -176,10 +178,11 @@ def pixel_metrics_without(
 def _pixel_metrics(curve: _Curve, regions: int, limit: float) -> PixelMetrics:
     reasons = curve.undefined("pixel", "auroc", "ap", "pro")
     if reasons:
-        auroc = ap = pro = np.nan
+        auroc = ap = pro = f1 = np.nan
     else:
         auroc, ap, pro = curve.auroc(), curve.ap(), curve.pro(limit)
-    return PixelMetrics(auroc, ap, pro, curve.normal, curve.anomalous, regions, reasons)
+        f1 = float(curve.f1().max())
+    return PixelMetrics(auroc, ap, pro, curve.normal, curve.anomalous, regions, reasons, f1)
 
 
 def per_image_ap(scores: Scores, mask: Mask) -> float:
@@ -247,6 +250,10 @@ class _Curve:
     def ap(self) -> float:
         tp = self.table.tp
         return float(np.diff(tp, prepend=0) / self.anomalous @ (tp / (tp + self.ranks.fp)))
+
+    def f1(self) -> npt.NDArray[np.float64]:
+        """Return F1 = 2 TP / (2 TP + FP + FN) at every anomalous score."""
+        return 2 * self.table.tp / (self.table.tp + self.ranks.fp + self.anomalous)
 
     def _area(self, height: npt.NDArray[Any], limit: float) -> float:
         """Return the mean height of the curve over FPR in [0, limit], its last height being 1."""

@@ -6,13 +6,14 @@ the few-shot third of the defects that a learned synthesizer may have seen.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypedDict, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from asbench.evaluation.low_rates import aupimo, spro
 from asbench.evaluation.maps import Lazy
 from asbench.evaluation.metrics import (
     PixelMetrics,
@@ -21,7 +22,8 @@ from asbench.evaluation.metrics import (
     pixel_metrics,
     pixel_metrics_without,
 )
-from asbench.results import ImageRow
+from asbench.files.saturation import Region
+from asbench.results import SUBSETS, Further, ImageRow
 from synth_store.types import Mask, UserError
 
 
@@ -32,7 +34,9 @@ class TestScores:
     ids, defects: n names; labels: n of 0 and 1 (1 = anomalous); few_shot: n flags, True for defects
     that may have trained a synthesizer; scores: real (n,), higher = more anomalous; maps: float32
     (n, H, W), or n of (h, w) for photographs; masks: n of bool (H, W), None where an image has none
-    on record. The mask of a normal image may be None or all False.
+    on record. The mask of a normal image may be None or all False. regions: of each image those
+    that sPRO is of, with how much of each must be found; None where the data set does not say, or
+    cannot be asked: then unknown says why.
 
     Raises ValueError where lengths or shapes differ, UserError naming the image where a score or a
     map is not finite or where a normal image has a defect in its mask.
@@ -47,6 +51,8 @@ class TestScores:
     scores: npt.NDArray[np.floating]
     maps: npt.NDArray[np.float32] | Sequence[npt.NDArray[np.float32]]
     masks: Sequence[Mask | None]
+    regions: Sequence[Sequence[Region]] | None = None
+    unknown: str = ""
 
     def __post_init__(self) -> None:
         columns = ("ids", "labels", "defects", "few_shot", "scores", "maps", "masks")
@@ -85,7 +91,7 @@ class SubsetScores(TypedDict):
     """The metrics of one test set: in [0, 1], or NaN with the reason under the metric's name.
 
     counts: images `normal`, `anomalous`, `with_mask`, `without_mask` (the last two make up the
-    anomalous), and defect `regions`.
+    anomalous), and defect `regions`. pixel_f1 stands in a run's `Further`.
     """
 
     image_auroc: float
@@ -93,6 +99,7 @@ class SubsetScores(TypedDict):
     pixel_auroc: float
     pixel_ap: float
     pro: float
+    pixel_f1: float
     counts: dict[str, int]
     reasons: dict[str, str]
 
@@ -123,8 +130,45 @@ def evaluate_full(scores: TestScores) -> SubsetScores:
     return _subset(scores, range(len(scores.ids)), masked, pixel)
 
 
-def table(scores: TestScores) -> list[ImageRow]:
-    """Return one row per image, in the order of the test set."""
+def further(
+    scores: TestScores, evaluated: Mapping[str, SubsetScores]
+) -> tuple[Further, tuple[float, ...]]:
+    """Return the further metrics of both test sets, and AUPIMO image by image.
+
+    evaluated: what `evaluate` returned for the same scores; an image's AUPIMO is NaN where it has
+    no mask or no defect. Both test sets share their normal images, so an image has one value.
+    """
+    every = range(len(scores.ids))
+    masked = _masked(scores)
+    maps, truths = _known_pixels(scores, masked)
+    of = aupimo(maps, truths)
+    each = np.full(len(every), np.nan)
+    each[masked] = of.images
+    metrics, reasons = {}, {}
+    for subset in SUBSETS:
+        chosen = [i for i in masked if subset == "full" or not scores.few_shot[i]]
+        told = {"pixel_f1": evaluated[subset]["pixel_f1"], "aupimo": _mean(each[chosen])}
+        why = {"aupimo": of.reason} if of.reason else {}
+        if pixel := evaluated[subset]["reasons"].get("pixel_ap"):
+            why |= {"pixel_f1": pixel, "aupimo": of.reason or pixel}
+        if scores.regions is not None:
+            maps, truths = _known_pixels(scores, chosen)
+            found = spro(maps, truths, [scores.regions[i] for i in chosen])
+            told["spro"] = found.value
+            why |= {"spro": found.reason} if found.reason else {}
+        elif scores.unknown:
+            told["spro"], why["spro"] = np.nan, scores.unknown
+        metrics[subset], reasons[subset] = told, why
+    return Further(metrics=metrics, reasons=reasons), tuple(each.tolist())
+
+
+def _mean(values: npt.NDArray[np.float64]) -> float:
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if defined.size else np.nan
+
+
+def table(scores: TestScores, each: Sequence[float] | None = None) -> list[ImageRow]:
+    """Return one row per image, in the order of the test set; each: their AUPIMO."""
     return [
         ImageRow(
             id=scores.ids[i],
@@ -133,6 +177,7 @@ def table(scores: TestScores) -> list[ImageRow]:
             few_shot=bool(scores.few_shot[i]),
             score=float(scores.scores[i]),
             pixel_ap=_pixel_ap(scores, i),
+            aupimo=None if each is None or np.isnan(each[i]) else each[i],
         )
         for i in range(len(scores.ids))
     ]
@@ -173,6 +218,7 @@ def _subset(
         pixel_auroc=pixel.auroc,
         pixel_ap=pixel.ap,
         pro=pixel.pro,
+        pixel_f1=pixel.f1,
         counts=dict(
             normal=normal,
             anomalous=anomalous,

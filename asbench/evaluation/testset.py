@@ -19,7 +19,9 @@ from asbench.evaluation.parity import Grey
 from asbench.evaluation.photographs import predict_tiles
 from asbench.evaluation.predict import predict, predict_features
 from asbench.evaluation.score import TestScores
-from asbench.files.images import read_grey
+from asbench.files.images import FileError, read_grey
+from asbench.files.saturated import SaturatedDataset
+from asbench.files.saturation import Region
 from asbench.imaging.geometry import fit_mask, resize
 from asbench.imaging.tiles import around, pointed_at, scale_image, scale_mask, window
 from asbench.nets.detector import Detector
@@ -140,6 +142,32 @@ class TestSet:
             return packed_masks(masks)
         return [None if mask is None else fit_mask(mask, self.geometry) for mask in masks]
 
+    @cached_property
+    def regions(self) -> Sequence[Sequence[Region]] | None:
+        """The regions of each image that sPRO is of; None where the data set has none.
+
+        At the geometry, like masks; pixels to be found shrink or grow with their region.
+        Raises FileError for a mask whose level no kind of defect has.
+        """
+        data = self.data
+        if not isinstance(data, SaturatedDataset) or not self.items:
+            return None
+        if not data.saturations(self.items[0].category):
+            return None
+        return [
+            [part for one in data.regions(item) if (part := self._fitted(one)).mask.any()]
+            if item.label
+            else []
+            for item in self.items
+        ]
+
+    def _fitted(self, region: Region) -> Region:
+        if self.geometry.tiled:
+            return region
+        mask = fit_mask(region.mask, self.geometry)
+        share = mask.sum() / max(1, region.mask.sum())
+        return Region(mask, max(1, round(region.pixels * float(share))))
+
     def greys(self) -> Iterator[Grey | None]:
         """Yield every item's mask at its native size, soft edges and all; None where there is none.
 
@@ -174,6 +202,11 @@ class TestSet:
             return self.items[done]
 
         items = Lazy(len(self.items), counted)
+        unknown, regions = "", None
+        try:
+            regions = self.regions
+        except FileError as error:  # pixels are scored all the same, and `data check` names it
+            unknown = str(error)
         maps: Sequence[Map] | npt.NDArray[np.float32]
         if self.geometry.tiled:
             maps, scores = self._photographs(model, device, items)
@@ -191,6 +224,8 @@ class TestSet:
             scores=scores,
             maps=maps,
             masks=self.masks,
+            regions=regions,
+            unknown=unknown,
         )
 
     def gallery(self, scores: TestScores) -> results.Gallery:

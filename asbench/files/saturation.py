@@ -4,8 +4,8 @@ A logical anomaly, as a part that is missing, has no pixels of its own: its mask
 where the part could lie, and finding one of them is finding it. So LOCO's metric, sPRO, counts a
 region as found once a part of it is (Bergmann et al., Beyond Dents and Scratches, IJCV 130, 2022):
 min(|region and prediction| / s, 1), with s from `defects_config.json` beside `train` and `test`, by
-the level that the region's mask file marks with. Here they are read and kept; nothing computes sPRO
-yet.
+the level that the region's mask file marks with. Here they are read;
+`asbench.evaluation.low_rates` computes sPRO of them.
 """
 
 from __future__ import annotations

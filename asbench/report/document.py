@@ -16,6 +16,7 @@ from asbench.imaging import contact_sheet
 from asbench.progress import Notify, silent
 from asbench.quality import quality_vs_detection
 from asbench.quality import record as qualities
+from asbench.report import defect_types
 from asbench.report.coverage import coverage_of, own, own_quality
 from asbench.report.page import html, studies
 from asbench.report.paper import files
@@ -51,6 +52,7 @@ def write(
     markdown: Path | str | None = None,
     latex: Path | str | None = None,
     csv: Path | str | None = None,
+    defects: Path | str | None = None,
     tables: Path | str | None = None,
     figures: Path | str | None = None,
     images: bool = True,
@@ -67,6 +69,7 @@ def write(
             trained on, the page links to it.
         study: the folder of a study: only its runs are shown, and what is missing is named.
         markdown, latex, csv: files for the table of results.
+        defects: a CSV file for the results by defect type.
         tables: a folder for the paper's tables 3 to 9 and the answers to its questions.
         figures: a folder for the paper's figures 2 to 13 and ours, as SVG and PNG.
         images: whether the page shows pictures of any data set.
@@ -111,6 +114,10 @@ def write(
         if path is not None:
             into_place(Path(path), form(table))
             written.append(Path(path))
+    if defects is not None:
+        types = defect_types.by_type(table, root)
+        into_place(Path(defects), defect_types.csv_text(types, table.subset))
+        written.append(Path(defects))
     grid = studies.grid_of(table.scores, coverage)
     if tables is not None:
         beside = compare == "paper"

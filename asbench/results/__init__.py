@@ -12,10 +12,12 @@ from asbench.results.kept_out import KeptOut as KeptOut
 from asbench.results.kept_out import KeptRow as KeptRow
 from asbench.results.kept_out import read_kept_out as read_kept_out
 from asbench.results.kept_out import write_kept_out as write_kept_out
+from asbench.results.run import FURTHER as FURTHER
 from asbench.results.run import METRICS as METRICS
 from asbench.results.run import SCHEMA as SCHEMA
 from asbench.results.run import SUBSETS as SUBSETS
 from asbench.results.run import Decides as Decides
+from asbench.results.run import Further as Further
 from asbench.results.run import Parity as Parity
 from asbench.results.run import Run as Run
 from asbench.results.run import Scores as Scores

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from asbench.data import published
 from asbench.files.documents import record_id
 from asbench.parameters import parameters
-from asbench.results.run import METRICS, Run, Subset, subset_for
+from asbench.results.run import FURTHER, METRICS, Run, Subset, subset_for
 from asbench.settings import BEST_ON_TEST, TrainSettings
 from synth_store import Mix
 
@@ -38,7 +38,7 @@ _DEFAULTS: Mapping[str, Any] = {
     "seed": 0,
     "synth_seed": 0,
     "subset": "full",
-    **dict.fromkeys(METRICS, math.nan),
+    **dict.fromkeys((*METRICS, *FURTHER), math.nan),
     "saw_defects": 0,
     "selected_on_test": False,
     "reduced": False,
@@ -70,7 +70,7 @@ def frame(runs: Sequence[Run], subset: Subset | None = None) -> pd.DataFrame:
     - mix: as text, `draem:0.5,fractal:0.5`; methods: its names, `draem + fractal`, empty at
       ratio 0; parts: their number; shares: `0.75 0.25`, empty where equal
     - image_auroc, image_ap, pixel_auroc, pixel_ap, pro: float64 in 0..1, NaN where undefined,
-      on the test images that `subset` names
+      on the test images that `subset` names; so pixel_f1, aupimo and spro, NaN in older runs
     - saw_defects: real defects of the category that training saw; selected_on_test: whether the
       checkpoint was chosen by its test score, an upper bound; reduced: not the network that the
       detector's authors published; steps_mode: as in `Run`
@@ -179,6 +179,7 @@ def _record(run: Run, subset: Subset) -> dict[str, Any]:
         "steps_mode": run.steps_mode,
         "subset": subset,
         **run.metrics[subset],
+        **(run.further.metrics[subset] if run.further else {}),
         "saw_defects": run.saw_defects,
         "selected_on_test": d["select"] == BEST_ON_TEST,
         "reduced": reduced,

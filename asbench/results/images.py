@@ -23,7 +23,10 @@ from synth_store.types import UserError
 
 @dataclass(frozen=True, slots=True)
 class ImageRow:
-    """One test image. `score`: higher = worse; `pixel_ap`: NaN without a mask or a defect."""
+    """One test image. `score`: higher = worse; `pixel_ap`: NaN without a mask or a defect.
+
+    aupimo: None there, where `Further` has none, and in runs of earlier releases.
+    """
 
     id: str
     label: int
@@ -31,6 +34,7 @@ class ImageRow:
     few_shot: bool
     score: float
     pixel_ap: float
+    aupimo: float | None = None
 
 
 def write_table(folder: Path, rows: Iterable[ImageRow]) -> None:
@@ -49,9 +53,10 @@ def write_rows(path: Path, rows: Iterable[ImageRow]) -> None:
             lines = csv.writer(file, lineterminator="\n")
             lines.writerow(ImageRow.__slots__)
             for r in rows:
-                few, ap = int(r.few_shot), "" if math.isnan(r.pixel_ap) else repr(float(r.pixel_ap))
-                named = cell(r.id), r.label, cell(r.defect), few
-                lines.writerow([*named, repr(float(r.score)), ap])
+                named = cell(r.id), r.label, cell(r.defect), int(r.few_shot)
+                values = r.pixel_ap, math.nan if r.aupimo is None else r.aupimo
+                told = ("" if math.isnan(v) else repr(float(v)) for v in values)
+                lines.writerow([*named, repr(float(r.score)), *told])
 
     into_place(path, write)
 
@@ -74,6 +79,7 @@ def read_table(folder: Path) -> list[ImageRow]:
                     few_shot=bool(int(r["few_shot"])),
                     score=float(r["score"]),
                     pixel_ap=float(r["pixel_ap"] or "nan"),
+                    aupimo=float(r["aupimo"]) if r.get("aupimo") else None,
                 )
                 for r in csv.DictReader(file)
             ]

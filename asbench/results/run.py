@@ -20,6 +20,8 @@ from synth_store.types import UserError
 
 SCHEMA = 1
 METRICS = ("image_auroc", "image_ap", "pixel_auroc", "pixel_ap", "pro")
+FURTHER = ("pixel_f1", "aupimo", "spro")
+"""Metrics that runs of earlier releases have not; sPRO where the data set has saturations alone."""
 Subset = Literal["full", "held_out"]
 """Which test images: all of them, or all but the few-shot third of the defects."""
 SUBSETS: tuple[Subset, ...] = ("full", "held_out")
@@ -100,6 +102,17 @@ class Parity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Further:
+    """The metrics of `FURTHER`, per subset, and why one is NaN."""
+
+    metrics: Annotated[
+        Mapping[Subset, Annotated[Mapping[str, Number], Keyed(FURTHER, optional=("spro",))]],
+        Keyed(SUBSETS),
+    ]
+    reasons: Annotated[Reasons, Keyed(SUBSETS)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """The contents of `run.json`.
 
@@ -110,7 +123,8 @@ class Run:
     seconds: wall time of `train` and `score`. created: ISO 8601. selected: None where the last
     checkpoint counts.
     steps_mode: `same`, or `per-component` where `steps` were multiplied by the number of the mix's
-    methods; not in the id, for the steps it led to are. parity: None unless asked for.
+    methods; not in the id, for the steps it led to are. parity: None unless asked for. further:
+    None in runs of earlier releases.
     """
 
     decides: Decides
@@ -128,6 +142,7 @@ class Run:
     selected: Selected | None = None
     steps_mode: str = "same"
     parity: Parity | None = None
+    further: Further | None = None
 
     @property
     def id(self) -> str:

@@ -23,7 +23,7 @@ from asbench import results
 from asbench.datasets import place_of
 from asbench.detectors import build, protocol_of, resolve
 from asbench.evaluation.parity import flavour_of, parity_scores
-from asbench.evaluation.score import TestScores, evaluate, evaluate_full, table
+from asbench.evaluation.score import TestScores, evaluate, evaluate_full, further, table
 from asbench.evaluation.testset import only_metrics
 from asbench.evaluation.thresholds import Rule, by_default
 from asbench.evaluation.trained import Trained
@@ -218,6 +218,7 @@ def record(
     with naming_the_mend(plan.store):
         scores = _scores(plan, model, features, progress)
     metrics = evaluate(scores)
+    more, each = further(scores, metrics)
     published = None if flavour is None else parity_scores(flavour, scores, plan.test.greys())
     with naming_the_mend(plan.store):
         rows = kept_rows(plan, model, features)
@@ -241,9 +242,10 @@ def record(
         selected=selected,
         steps_mode=plan.training.steps_mode,
         parity=published,
+        further=more,
     )
     save_weights(model, folder / "model.safetensors")
-    results.write_table(folder, table(scores))
+    results.write_table(folder, table(scores, each))
     results.write_kept_out(folder, rows)
     results.write_gallery(folder, plan.test.gallery(scores))
     results.write_digests(folder, run)

@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 
 from asbench.data.check import check
+from asbench.datasets.folder import Folder
 from asbench.datasets.kolektorsdd2 import Kolektorsdd2
 from asbench.datasets.mvtec_3d import Mvtec3d
 from asbench.datasets.mvtec_ad2 import MvtecAd2
 from asbench.datasets.mvtec_loco import MvtecLoco
 from asbench.datasets.real_iad import RealIad
+from asbench.evaluation.testset import TestSet
 from asbench.types import Dataset
-from synth_store.types import UserError
+from synth_store.types import Geometry, UserError
 from tests import newer_trees as newer
 from tests import trees
 
@@ -123,3 +125,21 @@ def test_an_empty_folder_is_refused(tmp_path: Path, plugin: type[MvtecLoco]) -> 
 
 def data_category(data: Dataset) -> str:
     return {"mvtec_loco": "pushpins", "mvtec_ad2": "can", "mvtec_3d": "bagel"}[data.name]
+
+
+def test_regions_of_loco_keep_their_share_at_any_size(tmp_path: Path) -> None:
+    newer.loco(tmp_path)
+    data = MvtecLoco(tmp_path)
+    items = data.test("juice_bottle")
+    test = TestSet(data, items, Geometry(24, 20))  # twice the size: four times the pixels
+    assert test.regions is not None
+    by_id = dict(zip((item.id for item in items), test.regions, strict=True))
+    assert by_id["test/good/000.png"] == []
+    (first, second) = by_id["test/logical_anomalies/002.png"]
+    assert (first.pixels, second.pixels) == (24, 48)
+    assert int(first.mask.sum()) == 48
+    plain = Folder(tmp_path / "juice_bottle", "mine")
+    assert TestSet(plain, plain.test("juice_bottle"), Geometry(24, 20)).regions is not None
+    (tmp_path / "juice_bottle" / "defects_config.json").unlink()
+    plain = Folder(tmp_path / "juice_bottle", "mine")
+    assert TestSet(plain, plain.test("juice_bottle"), Geometry(24, 20)).regions is None

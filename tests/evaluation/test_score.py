@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from asbench.evaluation.metrics import image_metrics, per_image_ap, pixel_metrics
-from asbench.evaluation.score import TestScores, evaluate, table
+from asbench.evaluation.score import TestScores, evaluate, further, table
+from asbench.files.saturation import Region
 from asbench.results import ImageRow
 from synth_store.types import UserError
 
@@ -55,6 +56,7 @@ def test_full_and_held_out_take_the_images_they_should(scores):
             "pixel_auroc": pixel.auroc,
             "pixel_ap": pixel.ap,
             "pro": pixel.pro,
+            "pixel_f1": pixel.f1,
             "counts": {
                 "normal": 3,
                 "anomalous": len(images) - 3,
@@ -125,3 +127,28 @@ def test_what_cannot_be_is_refused(scores):
         replace(scores, maps=maps)
     with pytest.raises(UserError, match=r"image '0\.png': .* not finite"):
         replace(scores, scores=np.full(8, np.inf))
+
+
+def test_further_metrics_are_of_both_sets_and_of_each_image(scores):
+    more, each = further(scores, evaluate(scores))
+    assert more.metrics["full"]["pixel_f1"] == evaluate(scores)["full"]["pixel_f1"]
+    assert np.isnan(more.metrics["full"]["aupimo"])
+    assert "a rate of 1e-05 needs 100,000" in more.reasons["full"]["aupimo"]
+    assert "spro" not in more.metrics["full"]
+    assert np.isnan(each).all()
+
+    large = np.repeat(np.repeat(scores.maps, 16, axis=1), 16, axis=2)
+    masks = [None if m is None else np.kron(m, np.ones((16, 16), bool)) for m in scores.masks]
+    regions = [[Region(m, 9)] if m is not None and m.any() else [] for m in masks]
+    known = replace(scores, maps=large, masks=masks, regions=regions)
+    more, each = further(known, evaluate(known))
+    assert not more.reasons["full"]
+    assert np.isfinite(each).tolist() == [i in (3, 4, 7) for i in range(8)]
+    assert more.metrics["full"]["aupimo"] == pytest.approx(np.nanmean(each))
+    assert more.metrics["held_out"]["aupimo"] == pytest.approx(each[4])
+    assert 0 <= more.metrics["full"]["spro"] <= 1
+    assert [row.aupimo for row in table(known, each)][:4] == [None, None, None, each[3]]
+    unasked = replace(known, regions=None, unknown="its level is no kind of defect")
+    more, _ = further(unasked, evaluate(unasked))
+    assert np.isnan(more.metrics["full"]["spro"])
+    assert more.reasons["full"]["spro"] == "its level is no kind of defect"

@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from asbench import results
 from asbench.files.documents import into_place
-from asbench.report import tables
+from asbench.report import defect_types, tables
 from asbench.report.coverage import HEAD, Coverage
 from asbench.report.page import (
     figures,
@@ -150,6 +150,7 @@ def page(
         flags={} if many else {run.id: verdicts.flags(run, root, table.subset) for run in runs},
         beside={} if many else {run.id: verdicts.beside(run, runs) for run in runs},
         chance=[row.chance(table.subset) for row in view.rows],
+        types=[] if many else defect_types.blocks(defect_types.by_type(table, root)),
         unfinished=results.unfinished(root),
         versions=_listed(sorted({str(r.environment.get("asbench", "unknown")) for r in runs})),
     )
