@@ -5,7 +5,7 @@ SETUP  := .venv/.installed
 UV     := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check format quick test bench faults docs golden clean
+.PHONY: help setup demo check format quick test bench faults docs site dist golden clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -52,6 +52,13 @@ faults: $(SETUP) ## faults injected, counted: damage, kills, full disks, odd fil
 
 docs: $(SETUP) ## write the reference pages from the code
 	$(BIN)/python -m docs.build
+
+site: $(SETUP) ## build the documentation site into build/site; installs Sphinx first
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[site]'
+	$(BIN)/python -m docs.site build/site
+
+dist: $(SETUP) ## build wheel and sdist into dist/
+	$(BIN)/python -m build --outdir dist .
 
 golden: $(SETUP) ## rewrite the golden digests (say why in the commit)
 	$(BIN)/python -m tests.golden
