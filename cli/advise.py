@@ -62,7 +62,8 @@ def command(asked: AdviseSettings, dataset: str, workers: int | None) -> None:
     show(advised)
     folder = folder_of(asked.store, advised.dataset, advised.category)
     console.say(f"\npage: {folder / PAGE}")
-    console.next_step(*following(advised, options.unless(asked.store, options.STORE), folder))
+    elsewhere = None if str(asked.store) == str(options.STORE) else asked.store
+    console.next_step(*following(advised, elsewhere, folder))
 
 
 def show(advised: Advised) -> None:
@@ -70,10 +71,10 @@ def show(advised: Advised) -> None:
     from asbench.report.page.advice import rows_of
     from cli import console
 
-    heads = ("share", "found", "+-", "outlined", "agrees", "memory")
+    heads = ("share", "head finds", "+-", "agrees", "finds", "outlines", "memory")
     table = console.table("method", *heads, right=heads)
     for row in rows_of(advised, {}):
-        numbers = (row.found, row.spread or "-", row.outlined, row.agreement, row.memory)
+        numbers = (row.heads, row.spread or "-", row.agreement, row.finds, row.outlines, row.memory)
         table.add_row(row.method, row.share or "-", *numbers)
     console.out.print()
     console.out.print(table)
@@ -81,9 +82,10 @@ def show(advised: Advised) -> None:
     worst = min(zip(advised.expected, advised.methods, strict=True))
     often = "once" if advised.trials == 1 else f"{advised.trials} times"
     console.say(
-        f"\nfound, outlined: image AUROC and precision of a detector trained on the method alone,\n"
-        f"on what all others drew on {advised.kept} photographs kept out; tried {often}.\n"
-        "agrees: with a memory of the photographs; memory: how well that alone finds the samples."
+        "\nhead finds: image AUROC of a head trained on the method alone, on what all others\n"
+        f"drew on {advised.kept} photographs kept out, {often}; finds, outlines: of the whole\n"
+        "detector, with its memory of the photographs. agrees: the head with the memory;\n"
+        "memory: how well that alone finds the method's samples."
     )
     if advised.quick:
         console.say(
@@ -92,6 +94,7 @@ def show(advised: Advised) -> None:
         )
     console.say(f"\ntrain on {advised.mixture.title}\n  (rule {advised.rule}: {advised.reason})")
     console.say(
-        f"its detectors find drawn anomalies with image AUROC {mean:.3f}, of {worst[1]}\n"
-        f"{worst[0]:.3f}. What they will score on your defects, no number made without one tells."
+        f"Trained on it, the detector finds drawn anomalies with image AUROC {mean:.3f},\n"
+        f"those of {worst[1]} with {worst[0]:.3f}. What it will score on your defects, no number\n"
+        "made without one tells."
     )

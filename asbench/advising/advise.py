@@ -10,10 +10,10 @@ import numpy as np
 
 from asbench.advising import rules
 from asbench.advising.candidates import candidates, named
-from asbench.advising.evidence import Evidence
+from asbench.advising.evidence import Evidence, Floats, auroc, effects
 from asbench.advising.gather import trial_of
 from asbench.advising.study_file import study_text
-from asbench.advising.trial import evidence
+from asbench.advising.trial import Bench, judged, try_all
 from asbench.data import tiling
 from asbench.data.objects import said
 from asbench.datasets import open_dataset
@@ -29,7 +29,7 @@ from asbench.results.advised import FILE, PAGE, STUDY, Advised, folder_of
 from asbench.settings import AdviseSettings, GenerateSettings
 from asbench.training.feature_store import FeatureStore
 from asbench.types import Dataset
-from synth_store import Normals, StoredSet, SynthStore, UserError
+from synth_store import Mix, Normals, StoredSet, SynthStore, UserError
 from synth_store.types import Image
 
 DETECTOR = "memory"
@@ -60,9 +60,10 @@ def advise(asked: AdviseSettings) -> Advised:
 
     Samples of every method are rendered into the store; the detector `memory` is trained on each
     alone, on two thirds of the photographs, and scored on the samples of all others and on the
-    photographs that are left. A rule (`asbench.advising.rules`) makes a mixture of that. The record,
-    a page and a study file stand in `<store>-advice/<dataset>/<category>`; `train(mix="advised")`
-    trains the mixture. What was rendered, and its features, stay in the store and are used again.
+    photographs that are left. A rule (`asbench.advising.rules`) makes a mixture of that. The
+    record, a page and a study file stand in `<store>-advice/<dataset>/<category>`, and
+    `train(mix="advised")` trains the mixture. What was rendered, and its features, stay in the
+    store and are used again.
 
     Returns the record. Raises UserError for what the caller can mend, Interrupted where `stop`
     ended it.
@@ -95,15 +96,20 @@ def advise(asked: AdviseSettings) -> Advised:
     trial = trial_of(features, normals, sets, effort.samples, effort.photographs, pretrained)
 
     # Every method on all others, and the mixture.
-    shown = evidence(trial, range(effort.trials), effort.steps, asked.progress, asked.stop)
+    benches = []
+    for seed in range(effort.trials):
+        benches.append(Bench.of(trial, seed, effort.steps))
+        asked.progress("remembering photographs", seed + 1, effort.trials)
+    shown = try_all(benches, asked.progress, asked.stop)
     rule = rules.RULES[rules.SHIPPED]
+    mix = _mix(shown, rule(shown))
     advised = Advised(
         dataset=data.name,
         category=category,
         origin=_origin(asked),
         geometry=str(store.geometry),
         normals=normals.digest,
-        mix=_mix(shown, rule(shown)),
+        mix=mix,
         rule=rules.SHIPPED,
         reason=(rule.__doc__ or "").partition("\n")[0],
         detector=DETECTOR,
@@ -115,12 +121,13 @@ def advise(asked: AdviseSettings) -> Advised:
         taught=len({int(i) for i in trial.normals.source}),
         kept=len(trial.kept),
         textures=asked.textures,
-        found=found,
+        photographs=found,
         others={name: _mix(shown, one(shown)) for name, one in rules.RULES.items()},
         untried=untried,
         seconds=round(time.perf_counter() - start, 1),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        **_measured(shown, rule(shown)),
+        expected=_expected(shown, benches, Mix.of(mix)),
+        **_measured(shown),  # type: ignore[arg-type]
     )
     FILE.write(advised, where)
     into_place(where / STUDY, study_text(advised, data, asked))
@@ -137,17 +144,14 @@ def _effort(asked: AdviseSettings) -> Effort:
 
 def _category(data: Dataset, asked: AdviseSettings) -> str:
     known = data.categories()
-    given = asked.category
-    several = [given] if isinstance(given, str) else list(given or known[:1])
-    if len(several) != 1:
-        raise UserError("advice is on one category at a time: name one with --category.")
-    if several[0] not in known:
-        raise UserError(
-            f"category {several[0]!r} is not in {data.name}: choose from {', '.join(known)}."
-        )
-    if given is None and len(known) > 1:
+    if asked.category is None and len(known) > 1:
         asked.notify(f"category {known[0]} of {', '.join(known)}: another with --category")
-    return several[0]
+    category = known[0] if asked.category is None else asked.category
+    if category not in known:
+        raise UserError(
+            f"category {category!r} is not in {data.name}: choose from {', '.join(known)}."
+        )
+    return category
 
 
 def _refuse_few(data: Dataset, category: str) -> None:
@@ -196,31 +200,41 @@ def _origin(asked: AdviseSettings) -> list[str]:
     return ["--dataset", str(asked.dataset), *(["--name", asked.name] if asked.name else [])]
 
 
-def _mix(shown: Evidence, weights: rules.Floats) -> dict[str, float]:
+def _mix(shown: Evidence, weights: Floats) -> dict[str, float]:
     pairs = zip(shown.methods, weights, strict=True)
     return {method: round(float(weight), 6) for method, weight in pairs if weight > 0}
 
 
-def _measured(shown: Evidence, weights: rules.Floats) -> dict[str, list[float] | list[list[float]]]:
+def _expected(shown: Evidence, benches: list[Bench], mix: Mix) -> list[float]:
+    """Return what the mixture itself, trained, scores on each method's samples: image AUROC."""
+    each = []
+    for bench in benches:
+        head = bench.head(mix)
+        said = np.concatenate([judged(bench.memory, [head], one).both[0] for one in bench.kept])
+        each.append([auroc(said, shown.of, m) for m in range(len(shown.methods))])
+    return [round(float(value), 4) for value in np.mean(each, axis=0)]
+
+
+def _measured(shown: Evidence) -> dict[str, object]:
     """Return the fields of the record that are the evidence's, rounded."""
 
-    def row(values: rules.Floats) -> list[float]:
+    def row(values: Floats) -> list[float]:
         return [round(float(value), 4) for value in values]
 
-    rows = np.array([shown.without_own(one) for one in shown.each])
+    rows = np.array([effects(one) for one in shown.heads_each])
     spread = rows.std(axis=0, ddof=1) if len(rows) > 1 else np.full(len(shown.methods), np.nan)
-    members = [int(m) for m in np.flatnonzero(weights)]
     return {
         "methods": list(shown.methods),
         "cross": [row(one) for one in shown.cross],
         "outline": [row(one) for one in shown.pixel.mean(axis=0)],
+        "finds": row(rules.found(shown)),
+        "heads": row(rules.found_by_heads(shown)),
         "spread": row(spread),
+        "outlines": row(rules.outlined(shown)),
         "agreement": row(shown.agreement),
         "memory": row(shown.by_memory),
         "unusual": row(shown.unusual),
-        "expected": row(rules.averaged(shown, members)),
     }
-
 
 
 def _sheets(sets: list[StoredSet], count: int = 6) -> dict[str, Image]:

@@ -55,15 +55,22 @@ class Evidence:
         return np.asarray(self.each.mean(axis=0))
 
     @cached_property
+    def heads_each(self) -> Floats:
+        """As `each` of the heads alone, without the memory's opinion: (S, M, M)."""
+        return self._matrix(self.head)
+
+    @cached_property
     def heads_cross(self) -> Floats:
-        """The same of the heads alone, without the memory's opinion: (M, M)."""
-        return np.asarray(self._matrix(self.head).mean(axis=0))
+        """Mean of `heads_each` over the seeds: (M, M)."""
+        return np.asarray(self.heads_each.mean(axis=0))
 
     @cached_property
     def by_memory(self) -> Floats:
         """Image AUROC of the memory alone on each method's samples: (M,)."""
-        each = [[self._auroc(scores, j) for j in range(len(self.methods))] for scores in self.memory]
-        return np.mean(each, axis=0)
+        each = [
+            [auroc(scores, self.of, j) for j in range(len(self.methods))] for scores in self.memory
+        ]
+        return np.asarray(np.mean(each, axis=0))
 
     @cached_property
     def agreement(self) -> Floats:
@@ -77,7 +84,7 @@ class Evidence:
                 for seed in range(self.seeds)
             ]
         )
-        return each.mean(axis=0)
+        return np.asarray(each.mean(axis=0))
 
     @cached_property
     def likeness(self) -> Floats:
@@ -88,25 +95,40 @@ class Evidence:
             parts.append(np.corrcoef(ranks))
         return np.asarray(np.mean(parts, axis=0))
 
-    def without_own(self, matrix: Floats) -> Floats:
-        """Return the mean of each row of (M, M) without its own column: (M,)."""
-        count = len(matrix)
-        return np.asarray((matrix.sum(axis=1) - np.diag(matrix)) / max(1, count - 1))
-
     def _matrix(self, scores: Floats) -> Floats:
         count = len(self.methods)
         return np.array(
             [
-                [[self._auroc(scores[s, i], j) for j in range(count)] for i in range(count)]
+                [[auroc(scores[s, i], self.of, j) for j in range(count)] for i in range(count)]
                 for s in range(self.seeds)
             ]
         )
 
-    def _auroc(self, scores: Floats, method: int) -> float:
-        """Return the AUROC of scores (N,) of one method's samples against the normals."""
-        shown = self.normal | (self.of == method)
-        return image_auroc(scores[shown], (self.of[shown] >= 0).astype(int))
-
     def _agreement(self, seed: int, method: int) -> float:
         shown = self.of != method
         return float(spearmanr(self.head[seed, method, shown], self.memory[seed, shown]).statistic)
+
+
+def auroc(scores: Floats, of: npt.NDArray[np.int64], method: int) -> float:
+    """Return the image AUROC of scores (N,) of one method's samples against the normals."""
+    shown = (of < 0) | (of == method)
+    return image_auroc(scores[shown], (of[shown] >= 0).astype(int))
+
+
+def effects(matrix: Floats) -> Floats:
+    """Return how much higher each row of (M, M) is than the others on the same columns: (M,).
+
+    The row effects r of x_ij = r_i + c_j + noise, fitted to all but the diagonal by least squares
+    (Tukey, Exploratory data analysis, 1977, has the table). A plain mean of each row without its
+    own column would be over other columns for each: who draws what nobody finds would gain by not
+    having to find it.
+    """
+    count = len(matrix)
+    if count < 2:
+        return np.zeros(count)
+    others = ~np.eye(count, dtype=bool)
+    design = np.zeros((others.sum(), 2 * count))
+    for at, (i, j) in enumerate(np.argwhere(others)):
+        design[at, [i, count + j]] = 1
+    fitted = np.linalg.lstsq(design, matrix[others], rcond=None)[0][:count]
+    return np.asarray(fitted - fitted.mean() + matrix[others].mean())

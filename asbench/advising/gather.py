@@ -12,7 +12,7 @@ from asbench.advising.trial import Shown, Trial
 from asbench.data.tiling import Photograph, photographs
 from asbench.evaluation.kept_normals import kept_photographs
 from asbench.evaluation.testset import order_by_hash
-from asbench.nets.features import FeatureDetector, cell_share
+from asbench.nets.features import cell_share
 from asbench.nets.pretrained import Pretrained
 from asbench.training.feature_store import FeatureStore
 from synth_store import Normals, StoredSet
@@ -42,9 +42,7 @@ class Parts:
         judging = [kept[i] for i in sorted(order[: max(1, round(most * KEPT))])]
         rest = [one for one in whole if one not in kept]
         order = order_by_hash([one.id for one in rest])
-        return cls(
-            tuple(rest[i] for i in sorted(order[: most - len(judging)])), tuple(judging)
-        )
+        return cls(tuple(rest[i] for i in sorted(order[: most - len(judging)])), tuple(judging))
 
 
 def trial_of(
@@ -74,9 +72,7 @@ def trial_of(
         masks = Masks(stored)
         marked = torch.from_numpy(np.stack([masks[i] for i in wanted]))[:, None].float()
         source = [number.get(stored.source_of(i), -1) for i in wanted]
-        return Shown(
-            features.of(stored, wanted), cell_share(marked, square), torch.tensor(source)
-        )
+        return Shown(features.of(stored, wanted), cell_share(marked, square), torch.tensor(source))
 
     samples = {}
     for stored in sets:

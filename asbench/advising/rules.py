@@ -12,8 +12,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from asbench.advising.evidence import Evidence, Floats
-from asbench.evaluation.metrics import image_auroc
+from asbench.advising.evidence import Evidence, Floats, auroc, effects
 
 Rule = Callable[[Evidence], Floats]
 """Gives weights (M,), at least 0, that add to 1."""
@@ -45,6 +44,14 @@ def cross(evidence: Evidence) -> Floats:
     return _alike(evidence, _best(found(evidence), third(evidence)))
 
 
+def heads(evidence: Evidence) -> Floats:
+    """Take the third whose heads, without the memory, find most of what all others drew.
+
+    The memory is the same for all and finds much: what the head adds is told better without it.
+    """
+    return _alike(evidence, _best(found_by_heads(evidence), third(evidence)))
+
+
 def outline(evidence: Evidence) -> Floats:
     """Take the third whose detectors outline best what all others drew.
 
@@ -54,8 +61,8 @@ def outline(evidence: Evidence) -> Floats:
 
 
 def both(evidence: Evidence) -> Floats:
-    """Take the third with the best sum of ranks in finding and in outlining."""
-    ranks = ranked(found(evidence)) + ranked(outlined(evidence))
+    """Take the third with the best sum of ranks in finding, heads alone, and in outlining."""
+    ranks = ranked(found_by_heads(evidence)) + ranked(outlined(evidence))
     return _alike(evidence, _best(ranks, third(evidence)))
 
 
@@ -68,10 +75,34 @@ def agreement(evidence: Evidence) -> Floats:
     return _alike(evidence, _best(evidence.agreement, third(evidence)))
 
 
-def agreement_and_cross(evidence: Evidence) -> Floats:
-    """Take the third with the best sum of ranks in agreement, in finding and in outlining."""
-    ranks = ranked(evidence.agreement) + ranked(found(evidence)) + ranked(outlined(evidence))
-    return _alike(evidence, _best(ranks, third(evidence)))
+def heads_and_agreement(evidence: Evidence) -> Floats:
+    """Take the third with the best sum of ranks in finding, heads alone, and in agreement."""
+    return _alike(evidence, _best(trusted(evidence), third(evidence)))
+
+
+def consensus(evidence: Evidence) -> Floats:
+    """Take the third whose heads rank images most as all the other heads do.
+
+    What many teachers tell alike owes less to the quirks of any one of them.
+    """
+    return _alike(evidence, _best(effects(evidence.likeness), third(evidence)))
+
+
+def better_half(evidence: Evidence) -> Floats:
+    """Leave out the half whose heads find least; weigh the others alike.
+
+    A mixture forgives a member that is not the best, not one that teaches what is wrong.
+    """
+    return _alike(evidence, _best(found_by_heads(evidence), math.ceil(len(evidence.methods) / 2)))
+
+
+def without_worst(evidence: Evidence) -> Floats:
+    """Leave out the third with the lowest sum of ranks in finding, heads alone, and in agreement.
+
+    As `better_half`, more careful still: the more methods, the less any one decides.
+    """
+    count = len(evidence.methods) - len(evidence.methods) // 3
+    return _alike(evidence, _best(trusted(evidence), count))
 
 
 def greedy(evidence: Evidence) -> Floats:
@@ -83,18 +114,13 @@ def greedy(evidence: Evidence) -> Floats:
     return _greedily(evidence, lambda scores: float(np.mean(scores)))
 
 
-def greedy_worst(evidence: Evidence) -> Floats:
-    """As `greedy`, of the lowest cross score: nothing that any method draws is to be missed."""
-    return _greedily(evidence, lambda scores: float(np.min(scores)))
-
-
 def diverse(evidence: Evidence) -> Floats:
-    """Take a third that is good in the cross matrix and whose heads say different things.
+    """Take a third whose heads find much and say different things.
 
     Greedily the largest determinant of quality times likeness (Kulesza and Taskar, Determinantal
     point processes for machine learning, 2012): a method like one that is taken adds little.
     """
-    quality = 1 + ranked(found(evidence))
+    quality = 1 + ranked(found_by_heads(evidence))
     kernel = evidence.likeness * np.outer(quality, quality)
     taken: list[int] = []
     while len(taken) < third(evidence):
@@ -110,8 +136,7 @@ def closeness(evidence: Evidence) -> Floats:
     About `NEAR` deviations by the memory's distance, on a scale of ratios: what is further away
     teaches no border, what is nearer is not anomalous.
     """
-    far = np.abs(np.log(np.maximum(evidence.unusual, 0.05) / NEAR))
-    return _alike(evidence, _best(-far, third(evidence)))
+    return _alike(evidence, _best(near(evidence), third(evidence)))
 
 
 RULES: Mapping[str, Rule] = MappingProxyType(
@@ -120,30 +145,48 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         for rule in (
             cross_best,
             cross,
+            heads,
             outline,
             both,
             agreement,
-            agreement_and_cross,
+            heads_and_agreement,
+            consensus,
+            better_half,
+            without_worst,
             greedy,
-            greedy_worst,
             diverse,
             closeness,
         )
     }
 )
 """The candidates; `equal` is what they are held against."""
-SHIPPED = "both"
+SHIPPED = "without_worst"
 """The rule by which `asbench advise` chooses."""
 
 
 def found(evidence: Evidence) -> Floats:
-    """Return each detector's mean image AUROC on the samples of all other methods: (M,)."""
-    return evidence.without_own(evidence.cross)
+    """Return how well each detector finds the samples of all other methods: image AUROC, (M,)."""
+    return effects(evidence.cross)
+
+
+def found_by_heads(evidence: Evidence) -> Floats:
+    """Return how well each head, without the memory, does: image AUROC, (M,)."""
+    return effects(evidence.heads_cross)
 
 
 def outlined(evidence: Evidence) -> Floats:
-    """Return each detector's mean average precision over places of all other methods: (M,)."""
-    return evidence.without_own(evidence.pixel.mean(axis=0))
+    """Return how well each detector outlines them: average precision over places, (M,)."""
+    return effects(evidence.pixel.mean(axis=0))
+
+
+def trusted(evidence: Evidence) -> Floats:
+    """Return the sum of ranks in finding, heads alone, and in agreement: (M,) in 0..2."""
+    return ranked(found_by_heads(evidence)) + ranked(evidence.agreement)
+
+
+def near(evidence: Evidence) -> Floats:
+    """Return how near each method's anomalies are to `NEAR` deviations; 0 is there: (M,)."""
+    return -np.abs(np.log(np.maximum(evidence.unusual, 0.05) / NEAR))
 
 
 def third(evidence: Evidence) -> int:
@@ -153,7 +196,7 @@ def third(evidence: Evidence) -> int:
 
 def ranked(values: Floats) -> Floats:
     """Return ranks from 0, the lowest, to 1, the highest; ties by place."""
-    return np.argsort(np.argsort(values, kind="stable")) / max(1, len(values) - 1)
+    return np.asarray(np.argsort(np.argsort(values, kind="stable")) / max(1, len(values) - 1))
 
 
 def _best(values: Floats, count: int) -> list[int]:
@@ -188,9 +231,7 @@ def averaged(evidence: Evidence, members: list[int]) -> Floats:
     out = np.zeros((evidence.seeds, len(evidence.methods)))
     for method in range(len(evidence.methods)):
         judges = [m for m in members if m != method] or members
-        shown = evidence.normal | (evidence.of == method)
-        labels = (evidence.of[shown] >= 0).astype(int)
         for seed in range(evidence.seeds):
-            scores = evidence.both[seed][judges][:, shown].mean(axis=0)
-            out[seed, method] = image_auroc(scores, labels)
-    return out.mean(axis=0)
+            scores = evidence.both[seed][judges].mean(axis=0)
+            out[seed, method] = auroc(scores, evidence.of, method)
+    return np.asarray(out.mean(axis=0))

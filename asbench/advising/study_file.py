@@ -19,9 +19,9 @@ def study_text(advised: Advised, data: Dataset, asked: AdviseSettings) -> str:
     name, mix = advised.dataset, str(advised.mixture)
     folder = place_of(data)
     lines = [
-        f"# What `asbench advise` proposed for {name}/{advised.category} on {advised.created[:10]},",
-        "# with each method of the mixture alone and a memory of the normals that nothing was",
-        "# drawn for. Run it with `asbench study run` and this file.",
+        f"# What `asbench advise` proposed for {name}/{advised.category}, with each method of",
+        "# the mixture alone and a memory of the normals for which nothing was drawn. Run it with",
+        "# `asbench study run` and this file.",
         f"name: advised-{name.partition('@')[0]}",
         f"size: {geometry.width}x{geometry.height}",
         f"resize: {geometry.resize}",

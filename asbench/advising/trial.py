@@ -1,15 +1,14 @@
-"""Every method tried: one memory a seed, its distances measured once, a head of seconds a method."""
+"""Every method tried: a memory a seed, its distances measured once, a head of seconds a method."""
 
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -17,7 +16,6 @@ from asbench.advising.evidence import Evidence
 from asbench.detectors import build
 from asbench.detectors.memory import MARKED, Memory
 from asbench.evaluation.metrics import pixel_metrics
-from asbench.evaluation.predict import evaluating
 from asbench.nets.features import FeatureBatch, Features, gathered
 from asbench.nets.pretrained import Pretrained
 from asbench.nets.seeds import address_seed, private_rng, seed_rng
@@ -25,6 +23,7 @@ from asbench.progress import Progress
 from asbench.types import Interrupted
 from synth_store import Mix, Schedule
 
+Floats = npt.NDArray[np.floating]
 SOME = 32
 """Images whose cells are in float32 at once."""
 
@@ -66,64 +65,167 @@ class Trial:
         return tuple(self.samples)
 
 
-def evidence(
-    trial: Trial,
-    seeds: Sequence[int],
-    steps: int,
-    progress: Progress,
-    stop: Callable[[], bool] | None = None,
-) -> Evidence:
-    """Try every method with every seed.
+@dataclass(frozen=True)
+class Bench:
+    """One seed's memory, and how far what teaches is from it: heads are trained here, in seconds.
 
-    A method is tried as `asbench train` would train the detector `memory` on it alone, on fewer
-    normals and samples. Raises Interrupted where `stop` says so between two heads.
+    near: float32 (n, cells), distances of the normals' cells; of the samples' by method.
     """
-    parts = [
-        _tried(trial, seed, steps, partial(_heard, progress, place, len(seeds)), stop)
-        for place, seed in enumerate(seeds)
-    ]
+
+    trial: Trial
+    seed: int
+    steps: int
+    memory: Memory
+    near: Tensor
+    of_samples: Mapping[str, Tensor]
+
+    @classmethod
+    def of(cls, trial: Trial, seed: int, steps: int) -> Bench:
+        """Choose a seed's memory as a training does, and measure all distances once."""
+        memory = build("memory", seed, None if trial.pretrained else {"backbone_name": "random"})
+        assert isinstance(memory, Memory)
+        if trial.pretrained is not None:
+            memory.load_backbone(trial.pretrained.tensors)
+        generator = torch.Generator().manual_seed(seed)
+        memory.remember(trial.normals.features, generator, trial.normals.source)
+        memory.eval()
+        of_samples = {m: _distances(memory, taught) for m, (taught, _) in trial.samples.items()}
+        near = _distances(memory, trial.normals)
+        return cls(trial, seed, steps, memory, near, of_samples)
+
+    def head(self, mix: Mix) -> Memory:
+        """Return the detector with a head that was trained on a mixture of the methods.
+
+        As `asbench train` would on what teaches here: the stream of items, the loss and the
+        optimizer are those of a training.
+        """
+        model, trial = copy.deepcopy(self.memory), self.trial
+        shown = [trial.normals, *(trial.samples[name][0] for name in mix.names)]
+        pool = Features.together([one.features for one in shown])
+        share, source = (torch.cat([getattr(one, k) for one in shown]) for k in ("share", "source"))
+        distance = torch.cat([self.near, *(self.of_samples[name] for name in mix.names)])
+        sizes = tuple(len(one) for one in shown)
+        begin = np.cumsum([0, *sizes])
+        ratio = Fraction(str(model.protocol.ratio))
+        stream = Schedule(mix, ratio, sizes[0], sizes[1:], self.seed)
+        (stage,) = model.stages(self.steps)
+        for part in stage.trains:
+            part.train()
+        with private_rng():
+            for step in range(self.steps):
+                items = stream.batch_at(step, model.protocol.batch)
+                at = torch.from_numpy(begin[items.source] + items.index)
+                seed_rng(address_seed("step", self.seed, step))
+                batch = FeatureBatch(pool.chosen(at), share[at], source[at], distance[at])
+                model.zero_grad(set_to_none=True)
+                model.learn(batch).backward()  # type: ignore[no-untyped-call]
+                for optimizer in stage.optimizers:
+                    optimizer.step()
+                for schedule in stage.schedules:
+                    schedule.step()
+        return model.eval()
+
+    @property
+    def kept(self) -> list[Shown]:
+        """What judges: the normals that were kept out, then the samples of each method."""
+        return [self.trial.kept, *(kept for _, kept in self.trial.samples.values())]
+
+
+def single(method: str) -> Mix:
+    """Return the mixture of one method alone."""
+    return Mix(((method, Fraction(1)),))
+
+
+def try_all(
+    benches: Sequence[Bench], progress: Progress, stop: Callable[[], bool] | None = None
+) -> Evidence:
+    """Train a head on every method alone at every bench, and judge it on all others' samples.
+
+    Raises Interrupted where `stop` says so between two heads.
+    """
+    methods = benches[0].trial.methods
+    total = len(benches) * len(methods)
+    parts: list[tuple[Floats, ...]] = []
+    for bench in benches:
+        heads = []
+        for method in methods:
+            if stop is not None and stop():
+                raise Interrupted(
+                    "stopped while methods were tried: the same command tries them anew, on what "
+                    "is rendered already."
+                )
+            heads.append(bench.head(single(method)))
+            progress("trying methods", len(parts) * len(methods) + len(heads), total)
+        parts.append(_shown(bench, heads))
     memory, head, both, pixel, unusual = (np.stack(each) for each in zip(*parts, strict=True))
-    counts = [len(trial.kept), *(len(kept) for _, kept in trial.samples.values())]
-    of = np.repeat(np.arange(-1, len(trial.samples)), counts)
-    return Evidence(trial.methods, of, memory, head, both, pixel, np.median(unusual, axis=0))
+    of = np.repeat(np.arange(-1, len(methods)), [len(one) for one in benches[0].kept])
+    return Evidence(methods, of, memory, head, both, pixel, np.median(unusual, axis=0))
 
 
-def _heard(progress: Progress, place: int, seeds: int, done: int, total: int) -> None:
-    progress("trying methods", place * total + done, seeds * total)
-
-
-Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-
-
-def _tried(
-    trial: Trial,
-    seed: int,
-    steps: int,
-    heard: Callable[[int, int], None],
-    stop: Callable[[], bool] | None,
-) -> Arrays:
+def _shown(bench: Bench, heads: Sequence[Memory]) -> tuple[Floats, ...]:
     """Return what one seed shows: memory (N,), head and both (M, N), pixel (M, M), unusual (M,)."""
-    memory = _memory(trial, seed)
-    total = len(trial.samples)
-    normals = _distances(memory, trial.normals)
-    heads = []
-    for done, (method, (taught, _)) in enumerate(trial.samples.items()):
-        if stop is not None and stop():
-            raise Interrupted("stopped while methods were tried: the same command begins it anew.")
-        heads.append(_head(memory, trial.normals, normals, taught, method, seed, steps))
-        heard(done + 1, total)
-    return _judged(memory, heads, trial)
+    said = [judged(bench.memory, heads, shown) for shown in bench.kept]
+    marked = [(one.share > MARKED).numpy() for one in bench.kept]
+    pixel = np.array(
+        [
+            [
+                pixel_metrics(
+                    np.concatenate([said[0].cells[row], one.cells[row]]),
+                    np.concatenate([marked[0], places]),
+                ).ap
+                for one, places in zip(said[1:], marked[1:], strict=True)
+            ]
+            for row in range(len(heads))
+        ]
+    )
+    unusual = [
+        float(np.median(one.distance[places])) if places.any() else 0.0
+        for one, places in zip(said[1:], marked[1:], strict=True)
+    ]
+    return (
+        np.concatenate([one.memory for one in said]),
+        np.concatenate([one.head for one in said], axis=1),
+        np.concatenate([one.both for one in said], axis=1),
+        pixel,
+        np.array(unusual),
+    )
 
 
-def _memory(trial: Trial, seed: int) -> Memory:
-    """Return the detector of a seed with its memory chosen, and a head that knows nothing yet."""
-    model = build("memory", seed, None if trial.pretrained else {"backbone_name": "random"})
-    assert isinstance(model, Memory)
-    if trial.pretrained is not None:
-        model.load_backbone(trial.pretrained.tensors)
-    generator = torch.Generator().manual_seed(seed)
-    model.remember(trial.normals.features, generator, trial.normals.source)
-    return model.eval()
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What a memory and heads say of n images.
+
+    distance: (n, h, w), of each cell, in deviations of the normals' own; cells: (M, n, h, w), the
+    detectors' values; memory: (n,), head, both: (M, n), scores of images.
+    """
+
+    distance: Floats
+    cells: Floats
+    memory: Floats
+    head: Floats
+    both: Floats
+
+
+@torch.inference_mode()
+def judged(memory: Memory, heads: Sequence[Memory], shown: Shown) -> Judged:
+    """Return what the memory and every head say of images; cells are looked at once for all."""
+    parts: list[tuple[Tensor, ...]] = []
+    means = torch.stack([one.logit for one in heads])
+    for part in _parts(shown):
+        rows = gathered(part.features)
+        images = memory.apart(rows)
+        near = memory.distances(images)
+        seen, unit = memory.inputs(images, near), memory.in_units(near)
+        logits = torch.stack([one.head(seen)[:, 0].float() for one in heads])
+        said = (logits - means[:, :1]) / means[:, 1:]
+        size = rows.shape[:3]
+        maps = torch.cat([unit[None], said, said + unit]).view(-1, *size)
+        whole = memory.spread(maps.flatten(0, 1), part.features)
+        scores = memory.image_scores(whole).view(-1, size[0])
+        parts.append((maps, scores))
+    cells, said_of = (torch.cat(each, dim=1).numpy() for each in zip(*parts, strict=True))
+    count = 1 + len(heads)
+    return Judged(cells[0], cells[count:], said_of[0], said_of[1:count], said_of[count:])
 
 
 def _distances(memory: Memory, shown: Shown) -> Tensor:
@@ -133,111 +235,6 @@ def _distances(memory: Memory, shown: Shown) -> Tensor:
         rows = gathered(part.features).flatten(1, 2)
         parts.append(memory.distances([*rows], part.source).view(len(rows), -1))
     return torch.cat(parts)
-
-
-def _head(
-    memory: Memory,
-    normals: Shown,
-    near: Tensor,
-    taught: Shown,
-    method: str,
-    seed: int,
-    steps: int,
-) -> Memory:
-    """Return the detector with a head that was trained on one method alone.
-
-    The stream of items, the loss and the optimizer are those of a training; near: distances of the
-    normals' cells.
-    """
-    model = copy.deepcopy(memory)
-    pool = Features.together([normals.features, taught.features])
-    share = torch.cat([normals.share, taught.share])
-    source = torch.cat([normals.source, taught.source])
-    distance = torch.cat([near, _distances(memory, taught)])
-    sizes, begin = (len(taught),), (0, len(normals))
-    ratio = Fraction(str(memory.protocol.ratio))
-    schedule = Schedule(Mix(((method, Fraction(1)),)), ratio, len(normals), sizes, seed)
-    (stage,) = model.stages(steps)
-    for part in stage.trains:
-        part.train()
-    with private_rng():
-        for step in range(steps):
-            items = schedule.batch_at(step, memory.protocol.batch)
-            places = [begin[s] + i for s, i in zip(items.source, items.index, strict=True)]
-            at = torch.tensor(places)
-            seed_rng(address_seed("step", seed, step))
-            loss = model.learn(FeatureBatch(pool.chosen(at), share[at], source[at], distance[at]))
-            model.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            for optimizer in stage.optimizers:
-                optimizer.step()
-            for schedule_of in stage.schedules:
-                schedule_of.step()
-    return model.eval()
-
-
-@torch.inference_mode()
-def _judged(memory: Memory, heads: Sequence[Memory], trial: Trial) -> Arrays:
-    """Return what the memory and every head say of what was kept out."""
-    kept = [trial.kept, *(kept for _, kept in trial.samples.values())]
-    distance, by_head, by_both = [], [], []  # cell maps, of each part of `kept`
-    for shown in kept:
-        alone, head, both = [], [], []
-        for part in _parts(shown):
-            rows = gathered(part.features)
-            images = memory.apart(rows)
-            near = memory.distances(images)
-            seen = memory.inputs(images, near)
-            logits = torch.stack([one.head(seen)[:, 0].float() for one in heads])
-            means = torch.stack([one.logit for one in heads])
-            said = (logits - means[:, :1]) / means[:, 1:]
-            unit = memory.in_units(near)
-            alone.append(unit.view(rows.shape[:3]))
-            head.append(said.view(-1, *rows.shape[:3]))
-            both.append((said + unit).view(-1, *rows.shape[:3]))
-        distance.append(torch.cat(alone))
-        by_head.append(torch.cat(head, dim=1))
-        by_both.append(torch.cat(both, dim=1))
-    pixel = np.array(
-        [[_precision(trial, kept, by_both, i, j) for j in range(len(heads))] for i in range(len(heads))]
-    )
-    unusual = []
-    for shown, near in zip(kept[1:], distance[1:], strict=True):
-        marked = near[shown.share > MARKED]
-        unusual.append(float(marked.median()) if len(marked) else 0.0)
-    return (
-        _scores(memory, trial, torch.cat(distance)[None])[0],
-        _scores(memory, trial, torch.cat(by_head, dim=1)),
-        _scores(memory, trial, torch.cat(by_both, dim=1)),
-        pixel,
-        np.array(unusual),
-    )
-
-
-def _scores(memory: Memory, trial: Trial, cells: Tensor) -> np.ndarray:
-    """Return the image scores (M, n) of cell maps (M, n, h, w), smoothed as the detector does."""
-    like = trial.kept.features
-    return np.stack(
-        [
-            torch.cat(
-                [
-                    memory.image_scores(memory.spread(part, like))
-                    for part in torch.split(maps, SOME)
-                ]
-            ).double().numpy()
-            for maps in cells
-        ]
-    )
-
-
-def _precision(
-    trial: Trial, kept: Sequence[Shown], maps: Sequence[Tensor], row: int, column: int
-) -> float:
-    """Return the average precision over cells of one head on one method's samples and normals."""
-    shown = [kept[0], kept[1 + column]]
-    cells = torch.cat([maps[0][row], maps[1 + column][row]]).numpy()
-    marked = torch.cat([one.share > MARKED for one in shown]).numpy()
-    return float(pixel_metrics(cells, marked).ap)
 
 
 def _parts(shown: Shown) -> Iterator[Shown]:

@@ -21,16 +21,18 @@ Row = Sequence[Number]
 class Advised:
     """The contents of `advice.json`.
 
-    origin: the words that name the data set on the command line; normals: digest of the category's
-    photographs in the store; mix: shares by method; rule: by which it was chosen; detector, ratio,
-    steps: as they were tried; n: samples rendered of every method; trials: seeds; taught, kept: how
-    many photographs taught and how many judged; found: what was found of the photographs, sentence
-    by sentence; methods: all that were tried, the order of what follows; cross, outline: by the
-    row's detector on the column's samples, image AUROC and average precision over places; spread:
-    each row's standard deviation over the trials, NaN for one; agreement, memory, unusual: as
-    `asbench.advising.evidence.Evidence` has them; expected: what the mixture's detectors, averaged,
-    score on each method's samples; others: what other rules would have chosen; untried: why
-    methods were not tried, by name; seconds: of the whole, on this machine.
+    origin: the words that name the data set on the command line; normals: digest of the
+    category's photographs in the store; mix: shares by method; rule: by which it was chosen;
+    detector, ratio, steps: as they were tried; n: samples rendered of every method; trials:
+    seeds; taught, kept: how many photographs taught and how many judged; photographs: what they
+    are, sentence by sentence; methods: all that were tried, the order of what follows; cross,
+    outline: by the row's detector on the column's samples, image AUROC and average precision
+    over places; finds, heads, outlines: what they say of each row (`asbench.advising.rules`),
+    heads of those alone, without the memory; spread: of `heads`, the standard deviation over
+    the trials, NaN for one; agreement, memory, unusual: as `asbench.advising.evidence.Evidence`
+    has them; expected: image AUROC of the detector trained on the mixture, as long as the
+    others, on each method's samples; others: what other rules would have chosen; untried: why
+    methods were not tried, by name; seconds: of the whole.
     """
 
     dataset: str
@@ -50,11 +52,14 @@ class Advised:
     taught: int
     kept: int
     textures: str
-    found: Sequence[str]
+    photographs: Sequence[str]
     methods: Sequence[str]
     cross: Sequence[Row]
     outline: Sequence[Row]
+    finds: Row
+    heads: Row
     spread: Row
+    outlines: Row
     agreement: Row
     memory: Row
     unusual: Row
@@ -94,7 +99,7 @@ def mixture_for(store: SynthStore, dataset: str, category: str, origin: Sequence
     origin: the words that name the data set on the command line. Raises UserError where none was,
     or where the photographs are others now.
     """
-    line = ["asbench", "advise", *origin, "--category", category, "--store", str(store.root)]
+    line = ["asbench", "advise", *origin[1:], "--category", category, "--store", str(store.root)]
     folder = folder_of(str(store.root), dataset, category)
     if not (folder / FILE.name).exists():
         raise UserError(

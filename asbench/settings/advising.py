@@ -23,6 +23,7 @@ class AdviseSettings(PhotographSettings):
     """The settings of one advice."""
 
     _: KW_ONLY
+    category: str | None = parameter(None, "A category.", unset="the first of the data set")
     methods: Sequence[str] | None = parameter(
         None,
         "A method to try.",

@@ -34,13 +34,14 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One method: its mean over all others with its deviation, its cells, and its pictures."""
+    """One method: what was measured of it, its cells, and its pictures."""
 
     method: str
     share: str
-    found: str
+    finds: str
+    heads: str
     spread: str
-    outlined: str
+    outlines: str
     agreement: str
     memory: str
     unusual: str
@@ -80,11 +81,13 @@ def page(advised: Advised, sheets: Mapping[str, Image], commands: Sequence[str] 
 
 
 def rows_of(advised: Advised, sheets: Mapping[str, Image]) -> list[Row]:
-    """Return the methods, those first whose detectors find most of what all others drew."""
-    cross, outline = np.array(advised.cross), np.array(advised.outline)
-    found, outlined = without_own(cross), without_own(outline)
+    """Return the methods of the mixture, then the others; those first whose heads find most."""
+    cross = np.array(advised.cross)
     low, high = _ends(advised)
-    order = np.argsort(-found, kind="stable")
+    order = sorted(
+        range(len(advised.methods)),
+        key=lambda i: (-advised.mix.get(advised.methods[i], 0), -advised.heads[i]),
+    )
     rows = []
     for i in order:
         method = advised.methods[i]
@@ -98,9 +101,10 @@ def rows_of(advised: Advised, sheets: Mapping[str, Image]) -> list[Row]:
             Row(
                 method=method,
                 share=f"{share:.0%}" if share else "",
-                found=f"{found[i]:.3f}",
+                finds=f"{advised.finds[i]:.3f}",
+                heads=f"{advised.heads[i]:.3f}",
                 spread="" if spread is None or math.isnan(spread) else f"{spread:.3f}",
-                outlined=f"{outlined[i]:.3f}",
+                outlines=f"{advised.outlines[i]:.3f}",
                 agreement=f"{advised.agreement[i]:+.2f}",
                 memory=f"{advised.memory[i]:.2f}",
                 unusual=f"{advised.unusual[i]:.1f}",
@@ -111,12 +115,6 @@ def rows_of(advised: Advised, sheets: Mapping[str, Image]) -> list[Row]:
             )
         )
     return rows
-
-
-def without_own(matrix: np.ndarray) -> np.ndarray:
-    """Return the mean of each row of (M, M) without its own column: (M,)."""
-    mean: np.ndarray = (matrix.sum(axis=1) - np.diag(matrix)) / max(1, len(matrix) - 1)
-    return mean
 
 
 def following(
