@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 import numpy as np
@@ -69,7 +69,8 @@ class Trial:
 class Bench:
     """One seed's memory, and how far what teaches is from it: heads are trained here, in seconds.
 
-    near: float32 (n, cells), distances of the normals' cells; of the samples' by method.
+    near: float32 (n, cells), distances of the normals' cells; of_samples: of the samples', by
+    method; trained: the heads until now, by mixture.
     """
 
     trial: Trial
@@ -78,6 +79,7 @@ class Bench:
     memory: Memory
     near: Tensor
     of_samples: Mapping[str, Tensor]
+    trained: dict[Mix, Memory] = field(default_factory=dict, compare=False)
 
     @classmethod
     def of(cls, trial: Trial, seed: int, steps: int) -> Bench:
@@ -94,7 +96,13 @@ class Bench:
         return cls(trial, seed, steps, memory, near, of_samples)
 
     def head(self, mix: Mix) -> Memory:
-        """Return the detector with a head that was trained on a mixture of the methods.
+        """Return the detector with a head that was trained on a mixture of the methods, once."""
+        if mix not in self.trained:
+            self.trained[mix] = self._train(mix)
+        return self.trained[mix]
+
+    def _train(self, mix: Mix) -> Memory:
+        """Train a head.
 
         As `asbench train` would on what teaches here: the stream of items, the loss and the
         optimizer are those of a training.
