@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -81,20 +82,28 @@ def show(advised: Advised) -> None:
     mean = sum(advised.expected) / len(advised.expected)
     worst = min(zip(advised.expected, advised.methods, strict=True))
     often = "once" if advised.trials == 1 else f"{advised.trials} times"
-    console.say(
-        "\nhead finds: image AUROC of a head trained on the method alone, on what all others\n"
-        f"drew on {advised.kept} photographs kept out, {often}; finds, outlines: of the whole\n"
-        "detector, with its memory of the photographs. agrees: the head with the memory;\n"
-        "memory: how well that alone finds the method's samples."
+    say(
+        "head finds: image AUROC of a head trained on the method alone, on what all others drew on "
+        f"{advised.kept} photographs kept out, {often}; finds, outlines: of the whole detector, "
+        "with its memory of the photographs. agrees: the head with the memory; memory: how well "
+        "that alone finds the method's samples."
     )
     if advised.quick:
-        console.say(
-            "A quick look: few methods, photographs and steps, one trial. Another seed may order\n"
+        say(
+            "A quick look: few methods, photographs and steps, one trial. Another seed may order "
             "them otherwise; without --quick all are tried, and thrice."
         )
-    console.say(f"\ntrain on {advised.mixture.title}\n  (rule {advised.rule}: {advised.reason})")
-    console.say(
-        f"Trained on it, the detector finds drawn anomalies with image AUROC {mean:.3f},\n"
-        f"those of {worst[1]} with {worst[0]:.3f}. What it will score on your defects, no number\n"
-        "made without one tells."
+    say(f"train on {advised.mixture.title}")
+    console.say(textwrap.indent(textwrap.fill(f"rule {advised.rule}: {advised.reason}", 76), "  "))
+    say(
+        f"Trained on it, the detector finds drawn anomalies with image AUROC {mean:.3f}, those of "
+        f"{worst[1]} with {worst[0]:.3f}. What it will score on your defects, no number made "
+        "without one tells."
     )
+
+
+def say(text: str) -> None:
+    """Print a paragraph that fits a terminal."""
+    from cli import console
+
+    console.say("\n" + textwrap.fill(text, 79))

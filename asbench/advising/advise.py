@@ -51,7 +51,7 @@ class Effort:
 
 
 WHOLE = Effort(photographs=300, samples=120, steps=200, trials=3)
-QUICK = Effort(photographs=90, samples=48, steps=60, trials=1)
+QUICK = Effort(photographs=75, samples=40, steps=50, trials=1)
 
 
 @takes(AdviseSettings)

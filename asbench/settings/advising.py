@@ -33,7 +33,7 @@ class AdviseSettings(PhotographSettings):
     n: int | None = parameter(
         None,
         "Samples rendered of every method.",
-        unset="120; with --quick 48",
+        unset="120; with --quick 40",
         least=20,
         most=MOST_SAMPLES,
         flags=("-n", "--n"),
@@ -43,7 +43,7 @@ class AdviseSettings(PhotographSettings):
     )
     quick: bool = parameter(
         False,
-        "A first idea in half a minute: eight methods, 90 photographs, short trainings, one trial.",
+        "A first idea in half a minute: eight methods, 75 photographs, short trainings, one trial.",
     )
     textures: str = parameter(
         TEXTURES,

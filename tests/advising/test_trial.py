@@ -84,10 +84,10 @@ def test_a_head_leaves_the_bench_as_it_is(trial: Trial) -> None:
     bench = Bench.of(trial, 0, 3)
     before = {name: value.clone() for name, value in bench.memory.state_dict().items()}
     bench.head(single("b"))
-    assert all((before[k] == v).all() for k, v in bench.memory.state_dict().items())
+    assert all(torch.equal(before[k], v) for k, v in bench.memory.state_dict().items())
     fresh = build("memory", 0, {"backbone_name": "random"})
     assert isinstance(fresh, Memory)
-    assert (fresh.head[0].weight == bench.memory.head[0].weight).all()
+    assert torch.equal(fresh.head[0].weight, bench.memory.head[0].weight)
 
 
 def test_it_can_be_stopped_between_two_heads(trial: Trial) -> None:

@@ -36,8 +36,8 @@ from asbench.evaluation.testset import TestSet
 from asbench.nets.features import FeatureDetector, cell_share
 from asbench.progress import quiet
 from asbench.quality import record as qualities
-from asbench.quality.quality_vs_detection import by_method, latest
-from asbench.quality.statistics import correlate
+from asbench.quality.quality_vs_detection import correlate_runs, latest
+from asbench.quality.statistics import DRAWS, correlate
 from asbench.results.frame import frame
 from asbench.training.feature_store import FeatureStore, TestImages
 from asbench.training.train import train
@@ -214,7 +214,9 @@ def predictions(
     for name, of in PREDICTORS.items():
         cells, values = [], []
         for one in sets:
-            rho = correlate(one.mean(of), truths[one.place][:, metric], least=4).spearman
+            rho = correlate(
+                one.mean(of), truths[one.place][:, metric], least=4, resamples=DRAWS
+            ).spearman
             cells.append(f"{rho.value:+.2f} [{rho.low:+.2f}, {rho.high:+.2f}]")
             values.append(rho.value)
         lines.append(f"| {name} | {' | '.join(cells)} | {np.mean(values):+.2f} |")
@@ -344,12 +346,20 @@ def joined(one: Seen) -> Evidence:
     return Evidence(parts[0].methods, parts[0].of, unusual=unusual, **arrays)
 
 
-def quality(folder: Path, sets: Sequence[Seen], metric: int) -> list[str]:
-    """Return the rank correlation of every measured image-quality score with true detection."""
-    lines = []
-    scores = by_method(latest(qualities.rows(folder)))
-    for one in sets:
-        lines += [f"{one.place}: {scores}"]
+def measured(folder: Path, runs: Path, target: str) -> list[str]:
+    """Return the rank correlation of every image-quality score with the true metric of the runs.
+
+    Of data sets, not of categories: demo's three are one row.
+    """
+    lines = ["| data set | score | methods | Spearman |", "|---|---|---:|---:|"]
+    single = [run for run in results.runs(runs) if run.decides["detector"] == "memory"]
+    rows = qualities.rows(folder)
+    for row in correlate_runs(latest(rows), single, target=target, ratio=0.5, least=4):
+        rho = row.result.spearman
+        lines.append(
+            f"| {row.dataset} | {row.score} | {row.result.n} "
+            f"| {rho.value:+.2f} [{rho.low:+.2f}, {rho.high:+.2f}] |"
+        )
     return lines
 
 
@@ -361,6 +371,7 @@ def main(arguments: list[str] | None = None) -> int:
     reading.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     reading.add_argument("--folder", type=Path, default=Path("advise-evidence"))
     reading.add_argument("--runs", type=Path)
+    reading.add_argument("--quality", type=Path)
     reading.add_argument("--train", type=Path, metavar="RUNS")
     asked = reading.parse_args(arguments)
     torch.set_num_threads(1)
@@ -378,6 +389,10 @@ def main(arguments: list[str] | None = None) -> int:
             if there:
                 print(f"\n## Spearman with true {metric} {title}\n")
                 print("\n".join(predictions(there, at, truth)))
+    if asked.quality is not None and asked.runs is not None:
+        for metric in ("image_auroc", "pixel_ap"):
+            print(f"\n## Image quality and true {metric} of the study's runs\n")
+            print("\n".join(measured(asked.quality, asked.runs, metric)))
     print("\n## Rules\n")
     print("\n".join(comparison(sets)))
     if len(sets) > 2:
