@@ -72,10 +72,10 @@ def show(advised: Advised) -> None:
     from asbench.report.page.advice import rows_of
     from cli import console
 
-    heads = ("share", "head finds", "+-", "agrees", "finds", "outlines", "memory")
+    heads = ("share", "alike", "head finds", "+-", "outlines", "memory")
     table = console.table("method", *heads, right=heads)
     for row in rows_of(advised, {}):
-        numbers = (row.heads, row.spread or "-", row.agreement, row.finds, row.outlines, row.memory)
+        numbers = (row.alike, row.heads, row.spread or "-", row.outlines, row.memory)
         table.add_row(row.method, row.share or "-", *numbers)
     console.out.print()
     console.out.print(table)
@@ -83,10 +83,10 @@ def show(advised: Advised) -> None:
     worst = min(zip(advised.expected, advised.methods, strict=True))
     often = "once" if advised.trials == 1 else f"{advised.trials} times"
     say(
-        "head finds: image AUROC of a head trained on the method alone, on what all others drew on "
-        f"{advised.kept} photographs kept out, {often}; finds, outlines: of the whole detector, "
-        "with its memory of the photographs. agrees: the head with the memory; memory: how well "
-        "that alone finds the method's samples."
+        "alike: how much a head trained on the method alone ranks images as the others' heads do; "
+        f"head finds: its image AUROC on what all others drew on {advised.kept} photographs kept "
+        f"out, {often}; outlines: precision of the whole detector, with its memory of the "
+        "photographs; memory: how well that alone finds the method's samples."
     )
     if advised.quick:
         say(

@@ -230,6 +230,7 @@ def _measured(shown: Evidence) -> dict[str, object]:
         "finds": row(rules.found(shown)),
         "heads": row(rules.found_by_heads(shown)),
         "spread": row(spread),
+        "alike": row(rules.alike(shown)),
         "outlines": row(rules.outlined(shown)),
         "agreement": row(shown.agreement),
         "memory": row(shown.by_memory),

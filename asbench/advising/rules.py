@@ -85,7 +85,7 @@ def consensus(evidence: Evidence) -> Floats:
 
     What many teachers tell alike owes less to the quirks of any one of them.
     """
-    return _alike(evidence, _best(effects(evidence.likeness), third(evidence)))
+    return _alike(evidence, _best(alike(evidence), third(evidence)))
 
 
 def better_half(evidence: Evidence) -> Floats:
@@ -160,7 +160,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
     }
 )
 """The candidates; `equal` is what they are held against."""
-SHIPPED = "both"
+SHIPPED = "consensus"
 """The rule by which `asbench advise` chooses."""
 
 
@@ -182,6 +182,11 @@ def outlined(evidence: Evidence) -> Floats:
 def trusted(evidence: Evidence) -> Floats:
     """Return the sum of ranks in finding, heads alone, and in agreement: (M,) in 0..2."""
     return ranked(found_by_heads(evidence)) + ranked(evidence.agreement)
+
+
+def alike(evidence: Evidence) -> Floats:
+    """Return how much each head ranks images as the others do: rank correlation, (M,)."""
+    return effects(evidence.likeness)
 
 
 def near(evidence: Evidence) -> Floats:

@@ -27,12 +27,13 @@ class Advised:
     seeds; taught, kept: how many photographs taught and how many judged; photographs: what they
     are, sentence by sentence; methods: all that were tried, the order of what follows; cross,
     outline: by the row's detector on the column's samples, image AUROC and average precision
-    over places; finds, heads, outlines: what they say of each row (`asbench.advising.rules`),
-    heads of those alone, without the memory; spread: of `heads`, the standard deviation over
-    the trials, NaN for one; agreement, memory, unusual: as `asbench.advising.evidence.Evidence`
-    has them; expected: image AUROC of the detector trained on the mixture, as long as the
-    others, on each method's samples; others: what other rules would have chosen; untried: why
-    methods were not tried, by name; seconds: of the whole.
+    over places; finds, heads, outlines: how much higher each row is, heads those of the heads
+    alone, without the memory; alike: how much each head ranks images as the others do; spread:
+    of `heads`, the standard deviation over the trials, NaN for one; agreement, memory, unusual:
+    as `asbench.advising.evidence.Evidence` has them; expected: image AUROC of the detector
+    trained on the mixture, as long as the others, on each method's samples; others: what other
+    rules would have chosen; untried: why methods were not tried, by name; seconds: of the
+    whole.
     """
 
     dataset: str
@@ -59,6 +60,7 @@ class Advised:
     finds: Row
     heads: Row
     spread: Row
+    alike: Row
     outlines: Row
     agreement: Row
     memory: Row

@@ -26,7 +26,7 @@ import torch
 
 from asbench import results
 from asbench.advising import rules
-from asbench.advising.evidence import Evidence, effects
+from asbench.advising.evidence import Evidence
 from asbench.advising.gather import trial_of
 from asbench.advising.trial import Bench, Shown, judged, single, try_all
 from asbench.datasets import open_dataset
@@ -198,7 +198,7 @@ PREDICTORS: Mapping[str, Callable[[Evidence], npt.NDArray[np.float64]]] = {
     "outlines what others drew": rules.outlined,
     "agreement with the memory": lambda e: e.agreement,
     "heads alone and agreement": rules.trusted,
-    "agreement with other heads": lambda e: effects(e.likeness),
+    "agreement with other heads": rules.alike,
     "closeness to normals": rules.near,
     "the memory finds it": lambda e: e.by_memory,
 }

@@ -38,6 +38,7 @@ class Row:
 
     method: str
     share: str
+    alike: str
     finds: str
     heads: str
     spread: str
@@ -81,12 +82,12 @@ def page(advised: Advised, sheets: Mapping[str, Image], commands: Sequence[str] 
 
 
 def rows_of(advised: Advised, sheets: Mapping[str, Image]) -> list[Row]:
-    """Return the methods of the mixture, then the others; those first whose heads find most."""
+    """Return the methods of the mixture, then the others; those first who judge as others do."""
     cross = np.array(advised.cross)
     low, high = _ends(advised)
     order = sorted(
         range(len(advised.methods)),
-        key=lambda i: (-advised.mix.get(advised.methods[i], 0), -advised.heads[i]),
+        key=lambda i: (-advised.mix.get(advised.methods[i], 0), -advised.alike[i]),
     )
     rows = []
     for i in order:
@@ -101,6 +102,7 @@ def rows_of(advised: Advised, sheets: Mapping[str, Image]) -> list[Row]:
             Row(
                 method=method,
                 share=f"{share:.0%}" if share else "",
+                alike=f"{advised.alike[i]:+.2f}",
                 finds=f"{advised.finds[i]:.3f}",
                 heads=f"{advised.heads[i]:.3f}",
                 spread="" if spread is None or math.isnan(spread) else f"{spread:.3f}",
