@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from asbench import browse as browse
     from asbench import report as report
     from asbench import study as study
+    from asbench.advising.advise import advise as advise
     from asbench.datasets import open_dataset as open_dataset
     from asbench.evaluation.evaluate import evaluate as evaluate
     from asbench.evaluation.predict_files import predict as predict
@@ -36,6 +37,7 @@ _HOME = {
     "StoreDataset": "asbench.training.torch_dataset",
     "SynthStore": "asbench.mend",  # so that its refusals name the command to type
     "Trained": "asbench.evaluation.trained",
+    "advise": "asbench.advising.advise",
     "browse": "asbench.browse",
     "compare": "asbench.report.compare",
     "correlate": "asbench.quality.correlate",
@@ -56,6 +58,7 @@ __all__ = [
     "StoreDataset",
     "SynthStore",
     "Trained",
+    "advise",
     "browse",
     "compare",
     "correlate",

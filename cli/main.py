@@ -17,6 +17,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "demo": "the whole path on drawn data, in about a minute",
         "data": "what a folder or table holds; the data sets known here, and their files",
         "methods": "the anomaly synthesizers and their parameters",
+        "advise": "from good photographs alone: which of them to train on",
     },
     "Synthesize": {
         "fit": "fit a learned synthesizer (RealNet and others) before it renders",

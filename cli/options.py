@@ -24,15 +24,20 @@ def option(*names: str, **settings: Any) -> Callable[[Command], Command]:
 
 
 def of(
-    cls: type[S], *, several: Mapping[str, str] | None = None, required: Sequence[str] = ()
+    cls: type[S],
+    *,
+    several: Mapping[str, str] | None = None,
+    required: Sequence[str] = (),
+    without: Sequence[str] = (),
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Give a command an option for each of the settings, and hand it the settings they make.
 
     several: names of which the command takes a list, beside the settings, to run each of it, with
-    what none of them stands for; required: those without a default here.
+    what none of them stands for; required: those without a default here; without: those that the
+    command takes otherwise.
     """
     many = several or {}
-    offered = [one for one in parameters(cls) if one.flags != ()]
+    offered = [one for one in parameters(cls) if one.flags != () and one.name not in without]
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         def called(**given: Any) -> Any:

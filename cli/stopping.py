@@ -14,6 +14,7 @@ LEFT = {
     "demo": f"what was rendered and trained until now stays; {GOES_ON}",
     "checkpoint export": f"the files finished until now stay; {ANEW}",
     "checkpoint import": f"no run was made; {ANEW}",
+    "advise": f"what was rendered, and its features, stay; {GOES_ON}",
     "data check": "nothing was changed",
     "data fetch": f"what was downloaded until now stays, and nothing was unpacked; {GOES_ON}",
     "data list": "nothing was changed",

@@ -27,6 +27,7 @@ from asbench.generation import export_set, preview, verify
 from asbench.imaging import colour
 from asbench.nets import detector as detector_contract
 from asbench.report import compare
+from asbench.results import advised
 from synth_store import copying, errors, removal, selection
 
 _STORES = [
@@ -66,6 +67,7 @@ SECTIONS: tuple[tuple[str, Any, Sequence[str], str], ...] = (
         ("RunLogger",),
         "What a tracker of your own implements, for `train(log=[...])` or an entry point.",
     ),
+    ("asbench.results.advised", advised, ("Advised",), "What `advise` returns."),
     ("asbench.report", report, report.__all__[::-1], "Reports: `from asbench import report`."),
     (
         "asbench.report.compare",

@@ -170,7 +170,9 @@ class Memory(FeatureDetector):
             return sum(weight.sum() for weight in self.head.parameters()) * torch.zeros(())
         rows = gathered(batch.features).flatten(1, 2)
         chosen = [image[here] for image, here in zip(rows, kept, strict=True)]
-        logits = self.head(self.inputs(chosen, self.distances(chosen, batch.source)))[:, 0].float()
+        known = batch.distance
+        distances = self.distances(chosen, batch.source) if known is None else known[kept]
+        logits = self.head(self.inputs(chosen, distances))[:, 0].float()
         anomalous = anomalous[kept]
         self._follow(logits.detach()[~anomalous])
         return margins(logits, anomalous) + 10 * focal_logits(logits, anomalous, gamma=4.0)

@@ -5,6 +5,7 @@ the options of the commands, the keys of a study file, what decides a run's id a
 pages all come from here: a new one is a field, and the code that uses it.
 """
 
+from asbench.settings.advising import AdviseSettings
 from asbench.settings.common import (
     AUTO,
     BEST_ON_TEST,
@@ -24,7 +25,12 @@ from asbench.settings.common import (
     Settings,
     Where,
 )
-from asbench.settings.generating import FitSettings, GenerateSettings, MethodSettings
+from asbench.settings.generating import (
+    FitSettings,
+    GenerateSettings,
+    MethodSettings,
+    PhotographSettings,
+)
 from asbench.settings.measuring import MeasureSettings
 from asbench.settings.training import TrainSettings
 
@@ -44,10 +50,12 @@ __all__ = [
     "TEXTURES",
     "VISIBLE",
     "WHERE",
+    "AdviseSettings",
     "FitSettings",
     "GenerateSettings",
     "MeasureSettings",
     "MethodSettings",
+    "PhotographSettings",
     "Settings",
     "TrainSettings",
     "Where",

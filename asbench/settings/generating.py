@@ -28,8 +28,8 @@ else:  # the command line reads settings for its help, and is to answer at once
 
 
 @dataclass(frozen=True)
-class MethodSettings(Settings):
-    """What fitting and generating are told of a method and of the store that they may make."""
+class PhotographSettings(Settings):
+    """What is said of photographs, and of the store that is made of them."""
 
     _: KW_ONLY
     category: str | Sequence[str] | None = parameter(None, "A category.", unset="all")
@@ -68,6 +68,13 @@ class MethodSettings(Settings):
         "does), whole (the whole image), or a folder of masks, white on black, of the same names.",
         unset="auto, or as the store has it",
     )
+
+
+@dataclass(frozen=True)
+class MethodSettings(PhotographSettings):
+    """What fitting and generating are told of a method and of the store that they may make."""
+
+    _: KW_ONLY
     settings: Mapping[str, Any] | None = parameter(
         None,
         "Parameters of the method that differ from its own, by name; they need a variant.",

@@ -23,7 +23,8 @@ class TrainSettings(Settings):
 
     mix: Mix | str | None = parameter(
         None,
-        "Stored methods and their shares: draem:0.5,fractal:0.5.",
+        "Stored methods and their shares: draem:0.5,fractal:0.5; or advised, what `asbench advise` "
+        "last proposed for the category.",
         unset="none at ratio 0",
         decides=True,
         study="axis",

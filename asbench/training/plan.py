@@ -27,6 +27,7 @@ from asbench.nets.detector import Protocol
 from asbench.nets.device import find_device
 from asbench.nets.pretrained import Pretrained, check_networks
 from asbench.results import BEST_ON_TEST, Decides
+from asbench.results.advised import ADVISED, mixture_for
 from asbench.settings import TrainSettings
 from asbench.training.loop import check
 from asbench.training.sampler import Indices
@@ -200,6 +201,16 @@ def plan_run(training: TrainSettings, learner: Learner | None = None) -> Plan:
             f"{learner.name} trains nothing, it looks at the normals alone, and {asked} would "
             "change nothing: leave out --ratio and --steps."
         )
+    there = SynthStore.stands_at(training.store)
+    store = (
+        SynthStore.open(training.store) if there else SynthStore(place(training.store), Geometry())
+    )
+    origin = ["--dataset", training.dataset]
+    origin += ["--name", training.name] if training.name is not None else []
+    if training.mixture.names == (ADVISED,):
+        mix = mixture_for(store, data.name, category, origin)
+        training = dataclasses.replace(training, mix=mix)
+        training.notify(f"advised for {data.name}/{category}: {mix}")
     if share and not training.mixture.shares:
         raise UserError(
             f"ratio {float(share):g} needs a mix of stored methods: add for example "
@@ -214,13 +225,7 @@ def plan_run(training: TrainSettings, learner: Learner | None = None) -> Plan:
     kept_count(0, training.kept_out)
     Rule.of(training.threshold, training.false_alarms)
     device = find_device(training.device)
-    there = SynthStore.stands_at(training.store)
-    store = (
-        SynthStore.open(training.store) if there else SynthStore(place(training.store), Geometry())
-    )
     _check_stride(learner, store.geometry)
-    origin = ["--dataset", training.dataset]
-    origin += ["--name", training.name] if training.name is not None else []
     wanted = training.mixture if share else Mix()
     marks = {} if training.exclude is None else read_marks(training.exclude)
     sources = find_sources(

@@ -119,9 +119,9 @@ def page(
         "duration": _duration,
         "lacking": sections.lacking,
     }
-    return environment.from_string(_resource("page.html.jinja")).render(
-        css=Markup(_resource("page.css")),
-        js=Markup(_resource("page.js")),
+    return environment.from_string(resource("page.html.jinja")).render(
+        css=Markup(resource("page.css")),
+        js=Markup(resource("page.js")),
         title=f"Anomaly synthesis on {_listed(sorted({r.decides['dataset'] for r in runs}))}",
         told=_what_was_run(runs, table),
         headlines=[] if many else _headlines(table),
@@ -314,7 +314,7 @@ def _mix(weights: Mapping[str, float]) -> str:
     return Mix.of(weights).title
 
 
-def _resource(name: str) -> str:
+def resource(name: str) -> str:
     return importlib.resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 

@@ -1,0 +1,250 @@
+"""Every method tried: a memory a seed, its distances measured once, a head of seconds a method."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from asbench.advising.evidence import Evidence
+from asbench.detectors import build
+from asbench.detectors.memory import MARKED, Memory
+from asbench.evaluation.metrics import pixel_metrics
+from asbench.nets.features import FeatureBatch, Features, gathered
+from asbench.nets.pretrained import Pretrained
+from asbench.nets.seeds import address_seed, private_rng, seed_rng
+from asbench.progress import Progress
+from asbench.types import Interrupted
+from synth_store import Mix, Schedule
+
+Floats = npt.NDArray[np.floating]
+SOME = 32
+"""Images whose cells are in float32 at once."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Images whose features are at hand.
+
+    share: float32 (n, h, w), how much of each cell is marked; source: int64 (n,), which of the
+    remembered normals each was drawn on, -1 where none of them.
+    """
+
+    features: Features
+    share: Tensor
+    source: Tensor
+
+    def __len__(self) -> int:
+        return len(self.share)
+
+    def __getitem__(self, part: slice) -> Shown:
+        return Shown(self.features[part], self.share[part], self.source[part])
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What is tried: normals and samples, of each a part that trains and one that is kept out.
+
+    samples: by method, the ones that train and those that are kept out.
+    """
+
+    normals: Shown
+    kept: Shown
+    samples: Mapping[str, tuple[Shown, Shown]]
+    pretrained: Pretrained | None
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods, in their order."""
+        return tuple(self.samples)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One seed's memory, and how far what teaches is from it: heads are trained here, in seconds.
+
+    near: float32 (n, cells), distances of the normals' cells; of_samples: of the samples', by
+    method; trained: the heads until now, by mixture.
+    """
+
+    trial: Trial
+    seed: int
+    steps: int
+    memory: Memory
+    near: Tensor
+    of_samples: Mapping[str, Tensor]
+    trained: dict[Mix, Memory] = field(default_factory=dict, compare=False)
+
+    @classmethod
+    def of(cls, trial: Trial, seed: int, steps: int) -> Bench:
+        """Choose a seed's memory as a training does, and measure all distances once."""
+        memory = build("memory", seed, None if trial.pretrained else {"backbone_name": "random"})
+        assert isinstance(memory, Memory)
+        if trial.pretrained is not None:
+            memory.load_backbone(trial.pretrained.tensors)
+        generator = torch.Generator().manual_seed(seed)
+        memory.remember(trial.normals.features, generator, trial.normals.source)
+        memory.eval()
+        of_samples = {m: _distances(memory, taught) for m, (taught, _) in trial.samples.items()}
+        near = _distances(memory, trial.normals)
+        return cls(trial, seed, steps, memory, near, of_samples)
+
+    def head(self, mix: Mix) -> Memory:
+        """Return the detector with a head that was trained on a mixture of the methods, once."""
+        if mix not in self.trained:
+            self.trained[mix] = self._train(mix)
+        return self.trained[mix]
+
+    def _train(self, mix: Mix) -> Memory:
+        """Train a head.
+
+        As `asbench train` would on what teaches here: the stream of items, the loss and the
+        optimizer are those of a training.
+        """
+        model, trial = copy.deepcopy(self.memory), self.trial
+        shown = [trial.normals, *(trial.samples[name][0] for name in mix.names)]
+        pool = Features.together([one.features for one in shown])
+        share, source = (torch.cat([getattr(one, k) for one in shown]) for k in ("share", "source"))
+        distance = torch.cat([self.near, *(self.of_samples[name] for name in mix.names)])
+        sizes = tuple(len(one) for one in shown)
+        begin = np.cumsum([0, *sizes])
+        ratio = Fraction(str(model.protocol.ratio))
+        stream = Schedule(mix, ratio, sizes[0], sizes[1:], self.seed)
+        (stage,) = model.stages(self.steps)
+        for part in stage.trains:
+            part.train()
+        with private_rng():
+            for step in range(self.steps):
+                items = stream.batch_at(step, model.protocol.batch)
+                at = torch.from_numpy(begin[items.source] + items.index)
+                seed_rng(address_seed("step", self.seed, step))
+                batch = FeatureBatch(pool.chosen(at), share[at], source[at], distance[at])
+                model.zero_grad(set_to_none=True)
+                model.learn(batch).backward()  # type: ignore[no-untyped-call]
+                for optimizer in stage.optimizers:
+                    optimizer.step()
+                for schedule in stage.schedules:
+                    schedule.step()
+        return model.eval()
+
+    @property
+    def kept(self) -> list[Shown]:
+        """What judges: the normals that were kept out, then the samples of each method."""
+        return [self.trial.kept, *(kept for _, kept in self.trial.samples.values())]
+
+
+def single(method: str) -> Mix:
+    """Return the mixture of one method alone."""
+    return Mix(((method, Fraction(1)),))
+
+
+def try_all(
+    benches: Sequence[Bench], progress: Progress, stop: Callable[[], bool] | None = None
+) -> Evidence:
+    """Train a head on every method alone at every bench, and judge it on all others' samples.
+
+    Raises Interrupted where `stop` says so between two heads.
+    """
+    methods = benches[0].trial.methods
+    total = len(benches) * len(methods)
+    parts: list[tuple[Floats, ...]] = []
+    for bench in benches:
+        heads = []
+        for method in methods:
+            if stop is not None and stop():
+                raise Interrupted(
+                    "stopped while methods were tried: the same command tries them anew, on what "
+                    "is rendered already."
+                )
+            heads.append(bench.head(single(method)))
+            progress("trying methods", len(parts) * len(methods) + len(heads), total)
+        parts.append(_shown(bench, heads))
+    memory, head, both, pixel, unusual = (np.stack(each) for each in zip(*parts, strict=True))
+    of = np.repeat(np.arange(-1, len(methods)), [len(one) for one in benches[0].kept])
+    return Evidence(methods, of, memory, head, both, pixel, np.median(unusual, axis=0))
+
+
+def _shown(bench: Bench, heads: Sequence[Memory]) -> tuple[Floats, ...]:
+    """Return what one seed shows: memory (N,), head and both (M, N), pixel (M, M), unusual (M,)."""
+    said = [judged(bench.memory, heads, shown) for shown in bench.kept]
+    marked = [(one.share > MARKED).numpy() for one in bench.kept]
+    pixel = np.array(
+        [
+            [
+                pixel_metrics(
+                    np.concatenate([said[0].cells[row], one.cells[row]]),
+                    np.concatenate([marked[0], places]),
+                ).ap
+                for one, places in zip(said[1:], marked[1:], strict=True)
+            ]
+            for row in range(len(heads))
+        ]
+    )
+    unusual = [
+        float(np.median(one.distance[places])) if places.any() else 0.0
+        for one, places in zip(said[1:], marked[1:], strict=True)
+    ]
+    return (
+        np.concatenate([one.memory for one in said]),
+        np.concatenate([one.head for one in said], axis=1),
+        np.concatenate([one.both for one in said], axis=1),
+        pixel,
+        np.array(unusual),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What a memory and heads say of n images.
+
+    distance: (n, h, w), of each cell, in deviations of the normals' own; cells: (M, n, h, w), the
+    detectors' values; memory: (n,), head, both: (M, n), scores of images.
+    """
+
+    distance: Floats
+    cells: Floats
+    memory: Floats
+    head: Floats
+    both: Floats
+
+
+@torch.inference_mode()
+def judged(memory: Memory, heads: Sequence[Memory], shown: Shown) -> Judged:
+    """Return what the memory and every head say of images; cells are looked at once for all."""
+    parts: list[tuple[Tensor, ...]] = []
+    means = torch.stack([one.logit for one in heads])
+    for part in _parts(shown):
+        rows = gathered(part.features)
+        images = memory.apart(rows)
+        near = memory.distances(images)
+        seen, unit = memory.inputs(images, near), memory.in_units(near)
+        logits = torch.stack([one.head(seen)[:, 0].float() for one in heads])
+        said = (logits - means[:, :1]) / means[:, 1:]
+        size = rows.shape[:3]
+        maps = torch.cat([unit[None], said, said + unit]).view(-1, *size)
+        whole = memory.spread(maps.flatten(0, 1), part.features)
+        scores = memory.image_scores(whole).view(-1, size[0])
+        parts.append((maps, scores))
+    cells, said_of = (torch.cat(each, dim=1).numpy() for each in zip(*parts, strict=True))
+    count = 1 + len(heads)
+    return Judged(cells[0], cells[count:], said_of[0], said_of[1:count], said_of[count:])
+
+
+def _distances(memory: Memory, shown: Shown) -> Tensor:
+    """Return how far each cell is from what is remembered: float32 (n, cells)."""
+    parts = []
+    for part in _parts(shown):
+        rows = gathered(part.features).flatten(1, 2)
+        parts.append(memory.distances([*rows], part.source).view(len(rows), -1))
+    return torch.cat(parts)
+
+
+def _parts(shown: Shown) -> Iterator[Shown]:
+    for begin in range(0, len(shown), SOME):
+        yield shown[begin : begin + SOME]

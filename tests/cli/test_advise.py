@@ -1,0 +1,104 @@
+"""`asbench advise` end to end: photographs in, a mixture out that `train` takes by name."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from asbench import results
+from asbench.results.advised import FILE
+from asbench.study import spec
+from tests.cli.conftest import Run, write
+
+pytestmark = pytest.mark.slow
+
+ADVISE = (
+    "advise photos --method cutpaste,draem,memseg -n 20 --trials 1 --quick --size 64 --device cpu"
+)
+TRAIN = "train --mix advised --dataset photos --steps 2 --device cpu"
+
+
+@pytest.fixture
+def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Thirty good photographs and some to be scored, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for part, count in (("train/good", 30), ("test/good", 4), ("test/dot", 4)):
+        for i in range(count):
+            image = rng.integers(90, 150, (64, 64, 3), dtype=np.uint8)
+            if part == "test/dot":
+                image[20:30, 20:30] = 240
+                mask = np.zeros((64, 64), np.uint8)
+                mask[20:30, 20:30] = 255
+                write(tmp_path / f"photos/ground_truth/dot/{i:03}_mask.png", mask)
+            write(tmp_path / f"photos/{part}/{i:03}.png", image)
+    return tmp_path
+
+
+def test_from_photographs_to_the_training_that_was_advised(run: Run, photos: Path) -> None:
+    early = run(TRAIN)
+    assert early.status == 1
+    assert "nothing was advised for photos/photos yet" in early.err
+    assert "asbench advise photos --category photos" in early.err
+
+    said = run(ADVISE)
+    assert said.status == 0, said.err
+    folder = Path("asbench-store-advice/photos/photos")
+    advised = FILE.read(folder)
+    assert advised.methods == ["cutpaste", "draem", "memseg"]
+    assert sum(advised.mix.values()) == pytest.approx(1, abs=1e-5)
+    assert set(advised.mix) < set(advised.methods)
+    assert "30 good photographs, 64x64 pixels" in said.out
+    assert f"page: {folder / 'advice.html'}" in said.out
+    assert "A quick look" in said.out
+    assert max(map(len, said.out.partition("page:")[0].splitlines())) < 200
+
+    page = (folder / "advice.html").read_text()
+    assert all(method in page for method in advised.methods)
+    assert page.count("data:image/jpeg;base64,") == 3
+    assert not re.search(r'(src|href)="https?:', page)
+    assert not spec.read(folder / "study.yaml").faults
+
+    train, again = said.next
+    assert train == "asbench train --mix advised --dataset photos --category photos"
+    assert again == f"asbench study run {folder / 'study.yaml'}"
+    first = run(f"{train.removeprefix('asbench ')} --steps 2 --device cpu")
+    assert first.status == 0, first.err
+    assert "advised for photos/photos: " in first.out
+    (one,) = results.runs(Path("runs"))
+    assert one.decides["mix"] == pytest.approx(dict(advised.mix), abs=1e-5)
+    spelt = run(f"train --mix {advised.mixture} --dataset photos --steps 2 --device cpu")
+    assert "stands already" in spelt.out
+    assert len(results.runs(Path("runs"))) == 1
+
+
+def test_what_cannot_be_advised_is_refused(run: Run, photos: Path) -> None:
+    lone = run("advise photos --method draem --size 64")
+    assert lone.status == 1
+    assert "draem alone is nothing to choose from" in lone.err
+    other = run("advise photos --category bolt --size 64")
+    assert "category 'bolt' is not in photos" in other.err
+    for path in sorted((photos / "photos/train/good").iterdir())[15:]:
+        path.unlink()
+    few = run(ADVISE)
+    assert few.status == 1
+    assert "has 15 good photographs, and 20 at least are needed" in few.err
+    remote = run("advise photos --store s3://bucket/there")
+    assert remote.status == 1
+    assert "is not a folder of this machine" in remote.err
+
+
+def test_advice_on_other_photographs_is_refused(run: Run, photos: Path) -> None:
+    assert run(ADVISE).status == 0
+    path = Path("asbench-store-advice/photos/photos/advice.json")
+    record = json.loads(path.read_text())
+    record["normals"] = "0" * 64
+    del record["sha256"]
+    path.write_text(json.dumps(record))
+    refused = run(TRAIN)
+    assert refused.status == 1
+    assert "are not those that" in refused.err
