@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from asbench.evaluation.metrics import Maps, Masks, Scores
+from asbench.evaluation.pixels import Maps, Masks, Scores
 from asbench.files.saturation import Region
 
 AUPIMO_BOUNDS = (1e-5, 1e-4)

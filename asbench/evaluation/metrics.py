@@ -28,22 +28,24 @@ AP P / (P + N) and PRO L / 2. No strictly increasing change of the scores change
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
+from asbench.evaluation.pixels import (
+    Maps,
+    Masks,
+    Scores,
+    anomalous_pixels,
+    normal_pixels,
+    pairs,
+    regions_of,
+)
 from asbench.evaluation.sorting import sort
 from synth_store.types import Mask, UserError
-
-Scores = npt.NDArray[Any]
-"""Real numbers of any precision, higher = more anomalous."""
-Maps = Scores | Sequence[Scores]
-"""(n, H, W), or one (H, W) array an image."""
-Masks = npt.NDArray[np.bool_] | Sequence[Mask]
 
 PRO_LIMIT = 0.3
 """The FPR up to which PRO is integrated, as in the MVTec AD papers."""
@@ -159,13 +161,13 @@ def pixel_metrics_without(
     """
     if not 0 < limit <= 1:
         raise ValueError(f"limit is a false positive rate in (0, 1], not {limit}")
-    images, aside = _pairs(maps, masks), np.asarray(left_out, np.bool_)
-    anomalous, weights, held, regions = _anomalous_pixels(images, aside)
+    images, aside = pairs(maps, masks), np.asarray(left_out, np.bool_)
+    anomalous, weights, held, regions = anomalous_pixels(images, aside)
     table = _table(anomalous, weights)
     size = min(images.total, max(_BLOCK, _BLOCK_PER_ANOMALOUS * anomalous.size, images.largest))
     buffer = np.empty(size, images.dtype)
     kept, rest = (
-        _ranks(table.score, _normal_pixels(images, chosen, buffer)) for chosen in (~aside, aside)
+        _ranks(table.score, normal_pixels(images, chosen, buffer)) for chosen in (~aside, aside)
     )
     full = _pixel_metrics(_Curve(table, kept + rest), regions[0], limit)
     if not aside.any():
@@ -187,7 +189,7 @@ def _pixel_metrics(curve: _Curve, regions: int, limit: float) -> PixelMetrics:
 
 def per_image_ap(scores: Scores, mask: Mask) -> float:
     """Return the pixel AP of one image, (H, W) each; NaN where the mask is all one class."""
-    _pairs([scores], [mask])
+    pairs([scores], [mask])
     anomalous, normal = scores[mask], scores[~mask]
     if not (anomalous.size and normal.size):
         return np.nan
@@ -197,7 +199,7 @@ def per_image_ap(scores: Scores, mask: Mask) -> float:
 
 def region_count(mask: Mask) -> int:
     """Return the number of 8-connected regions of a mask, bool (H, W)."""
-    return _regions(mask)[0]
+    return regions_of(mask)[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,93 +316,3 @@ def _labelled(scores: npt.ArrayLike, labels: npt.ArrayLike) -> _Curve:
             "Did the training diverge? Look at its losses."
         )
     return _curve(scores[anomalous], [scores[~anomalous]])
-
-
-@dataclass(frozen=True)
-class _Pairs:
-    """The (scores, mask) of every image, checked, and gone through as often as it takes.
-
-    dtype: in which the scores of all images compare; total, largest: pixels, of all and of one.
-    """
-
-    maps: Maps
-    masks: Masks
-    dtype: np.dtype[Any]
-    total: int
-    largest: int
-
-    def __iter__(self) -> Iterator[tuple[Scores, Mask]]:
-        return zip(self.maps, self.masks, strict=True)
-
-    def only(self, chosen: npt.NDArray[np.bool_]) -> Iterator[tuple[Scores, Mask]]:
-        """Go through the chosen images alone: what is left out is not asked for."""
-        return ((self.maps[i], self.masks[i]) for i in np.flatnonzero(chosen).tolist())
-
-
-def _pairs(maps: Maps, masks: Masks) -> _Pairs:
-    """Return the (scores, mask) of every image, checked."""
-    if len(maps) != len(masks):
-        raise ValueError(f"{len(maps)} maps do not go with {len(masks)} masks")
-    kinds, sizes = {np.dtype(np.float16)}, [0]
-    for index, (scores, mask) in enumerate(zip(maps, masks, strict=True)):
-        if scores.ndim != 2 or mask.shape != scores.shape or mask.dtype != np.bool_:
-            raise ValueError(
-                f"image {index}: its mask must be bool and (H, W) like its map {scores.shape}, "
-                f"not {mask.dtype} {mask.shape}"
-            )
-        if not np.isfinite(scores).all():
-            raise UserError(
-                f"the anomaly map of image {index} is not finite: metrics need finite scores. "
-                "Did the training diverge? Look at its losses."
-            )
-        kinds.add(scores.dtype)
-        sizes.append(scores.size)
-    return _Pairs(maps, masks, np.result_type(*kinds), sum(sizes), max(sizes))
-
-
-def _regions(mask: Mask) -> tuple[int, npt.NDArray[Any]]:
-    """Return the number R of 8-connected regions, and (H, W) int32: 1..R inside, 0 outside."""
-    count, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
-    return count - 1, np.asarray(labels)
-
-
-def _anomalous_pixels(
-    images: _Pairs, left_out: npt.NDArray[np.bool_]
-) -> tuple[Scores, npt.NDArray[np.float64], npt.NDArray[np.bool_], tuple[int, int]]:
-    """Return the scores of all anomalous pixels, their weights, which of them are not left out.
-
-    And the number of regions, of all images and of those not left out. A pixel weighs 1 / (pixels
-    of its region), so every region weighs 1 whatever its size.
-    """
-    anomalous, weights, held = [np.empty(0, images.dtype)], [np.empty(0)], [np.empty(0, np.bool_)]
-    regions = kept = 0
-    for (scores, mask), aside in zip(images, left_out, strict=True):
-        if mask.any():
-            count, labels = _regions(mask)
-            region = labels[mask]
-            anomalous.append(scores[mask])
-            weights.append(1 / np.bincount(region)[region])
-            held.append(np.full(region.size, not aside))
-            regions += count
-            kept += 0 if aside else count
-    whole = np.concatenate(anomalous), np.concatenate(weights), np.concatenate(held)
-    return *whole, (regions, kept)
-
-
-def _normal_pixels(
-    images: _Pairs, chosen: npt.NDArray[np.bool_], buffer: Scores
-) -> Iterator[Scores]:
-    """Yield the scores of the chosen images' normal pixels in blocks of about the buffer's size.
-
-    Every block is a view of the same buffer, overwritten by the next: memory touched for the first
-    time costs more than the copy itself.
-    """
-    filled = 0
-    for scores, mask in images.only(chosen):
-        normal = scores[~mask] if mask.any() else scores.ravel()
-        if filled + normal.size > buffer.size:
-            yield buffer[:filled]
-            filled = 0
-        buffer[filled : filled + normal.size] = normal
-        filled += normal.size
-    yield buffer[:filled]

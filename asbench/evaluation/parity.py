@@ -30,12 +30,10 @@ from torch.nn import functional as F
 
 from asbench.evaluation.metrics import (
     PRO_LIMIT,
-    Maps,
-    Masks,
-    Scores,
     image_metrics,
     pixel_metrics,
 )
+from asbench.evaluation.pixels import Maps, Masks, Scores
 from asbench.evaluation.score import TestScores
 from asbench.evaluation.sorting import sort
 from asbench.nets.detector import Detector

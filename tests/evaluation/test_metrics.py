@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
-from asbench.evaluation import metrics
+from asbench.evaluation import metrics, pixels
 from asbench.evaluation.metrics import (
     best_f1_threshold,
     image_ap,
@@ -114,8 +114,8 @@ def test_sorting_in_many_blocks_changes_nothing(kind, monkeypatch):
     whole = pixel_metrics(maps, masks)
     monkeypatch.setattr(metrics, "_BLOCK", 1000)
     monkeypatch.setattr(metrics, "_BLOCK_PER_ANOMALOUS", 0)
-    pairs, every, buffer = metrics._pairs(maps, masks), np.ones(9, bool), np.empty(1000)
-    assert len(list(metrics._normal_pixels(pairs, every, buffer))) > 4
+    pairs, every, buffer = pixels.pairs(maps, masks), np.ones(9, bool), np.empty(1000)
+    assert len(list(pixels.normal_pixels(pairs, every, buffer))) > 4
     assert pixel_metrics(maps, masks) == whole
 
 
