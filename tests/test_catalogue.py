@@ -12,9 +12,10 @@ def test_table_2_has_eighteen_rows_as_the_registry_says_them() -> None:
     assert len(listed) == 18
     for name, row in listed.items():
         method = known[name]
-        assert (method.title, method.paradigm, method.family) == row[:3]
+        title = method.title.removesuffix(" (likeness)")  # which says that it is one
+        assert (title, method.paradigm, method.family) == row[:3]
         assert method.paper == ("benchmarked" if row.benchmarked else "listed")
-    assert {method.name for method in known.values() if not method.here} <= set(listed)
+    assert all(method.here for method in known.values())
 
 
 def test_what_was_benchmarked_is_what_the_paper_s_study_runs() -> None:
@@ -23,8 +24,11 @@ def test_what_was_benchmarked_is_what_the_paper_s_study_runs() -> None:
 
 
 def test_every_later_method_is_in_the_study_of_them() -> None:
+    """With the generative ones that Table 2 lists and no other table of the paper has."""
     later = {m.name for m in known_methods() if not m.paper and m.name != "compose"}
-    assert later == _methods("later")
+    unrun = {m.name for m in known_methods() if m.paper == "listed" and m.paradigm == "generative"}
+    assert unrun == {"adabldm", "congan", "defectdiffu", "defectgan"}
+    assert later | unrun == _methods("later")
 
 
 def test_what_shows_or_learns_real_defects_says_so() -> None:

@@ -80,6 +80,7 @@ def test_the_published_protocol_has_the_same_grid_under_its_own_names(paper: Stu
     assert set(map(place, found)) == set(map(place, paper.cells))
     methods = {name for cell in found for name in cell.methods}
     colouring = {"destseg", "draem", "fractal", "memseg", "realnet"}
+    colouring |= {"anomalydiffusion", "dfmgan"}
     assert {m.partition("@")[0] for m in methods if "@" in m} == colouring
     assert (spec.read("paper-parity").visible, spec.read("paper").visible) == (0, VISIBLE)
     assert (spec.read("paper-parity").where, spec.read("paper").where) == ("as-published", WHERE)
