@@ -69,8 +69,7 @@ class ImageMetrics:
 class PixelMetrics:
     """Values in [0, 1], or NaN with the reason under the value's name.
 
-    `normal` and `anomalous` count pixels, `regions` the 8-connected regions of all masks; f1: at
-    the threshold that is best for it, NaN where the others are.
+    `normal`, `anomalous` count pixels, `regions` the 8-connected ones of all masks; f1 is the best.
     """
 
     auroc: float
@@ -128,8 +127,7 @@ def best_f1_threshold(scores: npt.ArrayLike, labels: npt.ArrayLike) -> F1Thresho
     if (table := curve.table).anomalous == 0:
         reason = "no anomalous item"
         return F1Threshold(np.nan, np.nan, {"threshold": reason, "f1": reason})
-    f1 = curve.f1()
-    best = int(np.argmax(f1))
+    best = int(np.argmax(f1 := curve.f1()))
     return F1Threshold(float(table.score[best]), float(f1[best]))
 
 
@@ -178,13 +176,10 @@ def pixel_metrics_without(
 
 
 def _pixel_metrics(curve: _Curve, regions: int, limit: float) -> PixelMetrics:
-    reasons = curve.undefined("pixel", "auroc", "ap", "pro")
-    if reasons:
-        auroc = ap = pro = f1 = np.nan
-    else:
-        auroc, ap, pro = curve.auroc(), curve.ap(), curve.pro(limit)
-        f1 = float(curve.f1().max())
-    return PixelMetrics(auroc, ap, pro, curve.normal, curve.anomalous, regions, reasons, f1)
+    auroc = ap = pro = f1 = np.nan
+    if not (reasons := curve.undefined("pixel", "auroc", "ap", "pro")):
+        auroc, ap, pro, f1 = curve.auroc(), curve.ap(), curve.pro(limit), curve.f1().max()
+    return PixelMetrics(auroc, ap, pro, curve.normal, curve.anomalous, regions, reasons, float(f1))
 
 
 def per_image_ap(scores: Scores, mask: Mask) -> float:
@@ -254,7 +249,6 @@ class _Curve:
         return float(np.diff(tp, prepend=0) / self.anomalous @ (tp / (tp + self.ranks.fp)))
 
     def f1(self) -> npt.NDArray[np.float64]:
-        """Return F1 = 2 TP / (2 TP + FP + FN) at every anomalous score."""
         return 2 * self.table.tp / (self.table.tp + self.ranks.fp + self.anomalous)
 
     def _area(self, height: npt.NDArray[Any], limit: float) -> float:
