@@ -34,9 +34,9 @@ def command() -> None:
 def import_(detector: str, files: tuple[Path, ...], **where: object) -> None:
     """Make a run of an authors' checkpoint, and score it.
 
-    DETECTOR is draem, destseg, memseg or unet. A FILE is a pickle of named tensors, of which no code
-    is run, or safetensors; DRAEM has two. The run can be evaluated, predicted with and exported as
-    any other. All normals count as seen by its training.
+    DETECTOR is draem, destseg, memseg or unet. A FILE is a pickle of named tensors, of which no
+    code is run, or safetensors; DRAEM has two. The run can be evaluated, predicted with and
+    exported as any other. All normals count as seen by its training.
     """
     from asbench.adapters.checkpoints import import_checkpoint
     from asbench.results import SUBSETS
