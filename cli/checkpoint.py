@@ -21,7 +21,9 @@ def command() -> None:
     "import", epilog="\b\nExample:\n  asbench checkpoint import draem rec.pckl seg.pckl"
 )
 @click.argument("detector")
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument(
+    "files", nargs=-1, required=True, metavar="FILE [FILE]", type=click.Path(path_type=Path)
+)
 @options.one(TrainSettings, "dataset")
 @options.one(TrainSettings, "category")
 @options.one(TrainSettings, "settings")
@@ -30,11 +32,11 @@ def command() -> None:
 @options.name
 @options.device
 def import_(detector: str, files: tuple[Path, ...], **where: object) -> None:
-    """Make a run of FILES, a checkpoint of DETECTOR by its authors, and score it.
+    """Make a run of an authors' checkpoint, and score it.
 
-    DETECTOR is draem, destseg, memseg or unet. FILES are pickles of named tensors, of which no code
-    is run, or safetensors; DRAEM has two. The run can be evaluated, predicted with and exported as
-    any other. All normals count as seen by its training.
+    DETECTOR is draem, destseg, memseg or unet. A FILE is a pickle of named tensors, of which no
+    code is run, or safetensors; DRAEM has two. The run can be evaluated, predicted with and
+    exported as any other. All normals count as seen by its training.
     """
     from asbench.adapters.checkpoints import import_checkpoint
     from asbench.results import SUBSETS
@@ -58,9 +60,11 @@ def import_(detector: str, files: tuple[Path, ...], **where: object) -> None:
     epilog="\b\nExample:\n  asbench checkpoint export runs/0123456789ab --out checkpoints",
 )
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), default="checkpoints", help="A folder.")
+@options.option(
+    "--out", type=click.Path(path_type=Path), default="checkpoints", help="Folder of the files."
+)
 def export(run: Path, out: Path) -> None:
-    """Write a finished RUN's weights as its detector's authors' code reads them.
+    """Write a RUN's weights as its authors' code reads them.
 
     The files are pickles of named tensors, as torch saves them. `asbench export` writes a file for
     programs that know neither.
