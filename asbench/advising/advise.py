@@ -24,9 +24,9 @@ from asbench.generation.generate import render_sets
 from asbench.imaging.contact_sheet import LABEL, Band, contact_sheet
 from asbench.nets.features import FeatureDetector
 from asbench.parameters import takes
-from asbench.report.page.advice import page
+from asbench.report.page.advice import following, page
 from asbench.results.advised import FILE, PAGE, STUDY, Advised, folder_of
-from asbench.settings import AdviseSettings, GenerateSettings
+from asbench.settings import STORE, AdviseSettings, GenerateSettings
 from asbench.training.feature_store import FeatureStore
 from asbench.types import Dataset
 from synth_store import Mix, Normals, StoredSet, SynthStore, UserError
@@ -131,7 +131,8 @@ def advise(asked: AdviseSettings) -> Advised:
     )
     FILE.write(advised, where)
     into_place(where / STUDY, study_text(advised, data, asked))
-    into_place(where / PAGE, page(advised, _sheets(sets)))
+    elsewhere = None if str(asked.store) == STORE else asked.store
+    into_place(where / PAGE, page(advised, _sheets(sets), following(advised, elsewhere, where)))
     return advised
 
 

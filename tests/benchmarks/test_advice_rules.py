@@ -10,8 +10,8 @@ import pytest
 
 from asbench.advising import rules
 from asbench.advising.evidence import Evidence
-from tests.advising.test_rules import made
 from tests.benchmarks import advise
+from tests.tried import made
 
 
 @pytest.fixture
