@@ -255,7 +255,7 @@ def copy(source: str, target: str, addresses: tuple[str, ...], replace: bool) ->
 
 @command.command(
     "export",
-    short_help="Write sets in the formats of other tools.",
+    short_help="Write sets in others' formats.",
     epilog="\b\nExample:\n"
     "  asbench store export demo/draem/0 --out ./png\n"
     "  asbench store export demo/draem/0 demo/fractal/0 --format coco --out ./coco\n",
