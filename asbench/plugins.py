@@ -37,12 +37,15 @@ def names(package: str) -> list[str]:
     return sorted(_ours(package) | {e.name for e in _entries(package, tuple(sys.path))})
 
 
-@lru_cache
 def _ours(package: str) -> frozenset[str]:
     """Return the names of the plugins that ship with ASBench."""
     spec = importlib.util.find_spec(package)
-    path = spec.submodule_search_locations if spec else None
-    return frozenset(m.name for m in pkgutil.iter_modules(path) if not m.name.startswith("_"))
+    return _in_folders(tuple((spec.submodule_search_locations if spec else None) or ()))
+
+
+@lru_cache
+def _in_folders(folders: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(m.name for m in pkgutil.iter_modules(folders) if not m.name.startswith("_"))
 
 
 @lru_cache

@@ -31,7 +31,8 @@ def two_workers_apart() -> Iterator[tuple[str, int]]:
     """Give the address of a scheduler and its process, that can be killed; workers are below it."""
     started = subprocess.Popen(
         [sys.executable, "-m", "tests.clusters"], cwd=Path(__file__).parents[1],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        start_new_session=True,
     )  # fmt: skip
     assert started.stdin is not None
     assert started.stdout is not None

@@ -160,7 +160,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
     }
 )
 """The candidates; `equal` is what they are held against."""
-SHIPPED = "consensus"
+SHIPPED = "better_half"
 """The rule by which `asbench advise` chooses."""
 
 

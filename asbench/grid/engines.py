@@ -236,7 +236,7 @@ def _closing(client: Client) -> Iterator[None]:
 @contextmanager
 def _told_by_us() -> Iterator[None]:
     """Keep dask from printing tracebacks of a lost scheduler: the jobs' failures tell of it."""
-    loggers = [logging.getLogger(name) for name in ("distributed", "asyncio")]
+    loggers = [logging.getLogger(name) for name in ("distributed", "tornado", "asyncio")]
     before = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)

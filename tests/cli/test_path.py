@@ -184,7 +184,10 @@ def test_evaluate_and_predict(run: Run, place: Path) -> None:
 
     scored = run(f"evaluate {folder} --csv scores.csv")
     assert scored.status == 0
-    (row,) = [line.split() for line in scored.out.splitlines() if line.startswith("full")]
+    lines = [line.split() for line in scored.out.splitlines() if line.startswith("full")]
+    row, further = lines  # the five metrics, then what is read off low rates
+    assert further[0] == "full:"
+    assert "AUPIMO" in further
     assert row == ["full", "4", "6", *[f"{recorded[m]:.3f}" for m in recorded]]
     assert len(Path("scores.csv").read_text().splitlines()) == 11
 

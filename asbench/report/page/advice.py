@@ -82,12 +82,12 @@ def page(advised: Advised, sheets: Mapping[str, Image], commands: Sequence[str] 
 
 
 def rows_of(advised: Advised, sheets: Mapping[str, Image]) -> list[Row]:
-    """Return the methods of the mixture, then the others; those first who judge as others do."""
+    """Return the methods of the mixture, then the others; those first whose heads find most."""
     cross = np.array(advised.cross)
     low, high = _ends(advised)
     order = sorted(
         range(len(advised.methods)),
-        key=lambda i: (-advised.mix.get(advised.methods[i], 0), -advised.alike[i]),
+        key=lambda i: (-advised.mix.get(advised.methods[i], 0), -advised.heads[i]),
     )
     rows = []
     for i in order:
