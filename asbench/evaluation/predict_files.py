@@ -25,6 +25,7 @@ from asbench.evaluation.prediction_tables import (
 from asbench.evaluation.trained import Trained
 from asbench.files.documents import into_place
 from asbench.files.images import SUFFIXES, FileError, read_image
+from asbench.files.mask_places import MASK_FOLDERS
 from asbench.files.walk import walk
 from asbench.imaging.contact_sheet import heat, png
 from asbench.progress import Progress, quiet
@@ -179,7 +180,8 @@ def _photographs(named: Sequence[Path], out: Path | None, run: str) -> list[Phot
     """Return every image file among `named` and below its folders once, in their order.
 
     Heat maps mirror the folders below the one that all of `named` share. A folder `out` inside of a
-    named one is not read. Raises UserError as `predict` does.
+    named one is not read, nor is one below it that is called like a folder of masks. Raises
+    UserError as `predict` does.
     """
     for path in named:
         if not path.exists():
@@ -195,6 +197,8 @@ def _photographs(named: Sequence[Path], out: Path | None, run: str) -> list[Phot
         own = target is not None and root in target.parents
         read += [] if own else [root]
         for file in walk(path):
+            if any(part.lower() in MASK_FOLDERS for part in file.relative_to(path).parts[:-1]):
+                continue  # a whole data set was named, and its masks are no photographs
             place = os.path.realpath(file.parent)
             if not (own and target is not None and Path(place).is_relative_to(target)):
                 files.setdefault((place, file.name), file)

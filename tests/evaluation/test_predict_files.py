@@ -392,3 +392,15 @@ def test_nothing_to_read(trained: Trained, photos: Path) -> None:
     with pytest.raises(UserError, match=r"nowhere\.png is not there"):
         predict(trained, [photos, "nowhere.png"], "out")
     assert not Path("out").exists()
+
+
+def test_masks_of_a_data_set_are_no_photographs(tmp_path: Path) -> None:
+    names = ["test/good/a.png", "test/cut/b.png", "ground_truth/cut/b_mask.png", "GT/b.png"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    listed = predict_files._photographs([tmp_path], None, "0")
+    found = [str(one.file.relative_to(tmp_path)) for one in listed]
+    assert sorted(found) == ["test/cut/b.png", "test/good/a.png"]
+    (named,) = predict_files._photographs([tmp_path / "GT"], None, "0")
+    assert named.file == tmp_path / "GT" / "b.png"
