@@ -353,6 +353,11 @@ class LearnedSynthesizer(Synthesizer):
     )
 
     @property
+    def keeps_grey(self) -> bool:
+        """Whether its parameter `colour`, if it has one, is as the normals."""
+        return getattr(self, "colour", None) == "as-normals"
+
+    @property
     def pretrained(self) -> tuple[PretrainedFile, ...]:
         """The weights it starts from at these parameters; empty for none."""
         return ()

@@ -6,7 +6,7 @@ pages all come from here: a new one is a field, and the code that uses it.
 """
 
 from asbench.settings.advising import AdviseSettings
-from asbench.settings.common import (
+from asbench.settings.every_stage import (
     AUTO,
     BEST_ON_TEST,
     FITS,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from asbench.parameters import parameter
 from asbench.progress import Notify, silent
-from asbench.settings.common import FITS, MOST_SAMPLES, TEXTURES
+from asbench.settings.every_stage import FITS, MOST_SAMPLES, TEXTURES
 from asbench.settings.generating import PhotographSettings
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from asbench.parameters import parameter
 from asbench.progress import Notify, silent
-from asbench.settings.common import (
+from asbench.settings.every_stage import (
     FITS,
     MOST_SAMPLES,
     MOST_SEED,

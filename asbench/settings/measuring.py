@@ -9,7 +9,7 @@ from typing import Literal
 
 from asbench.parameters import parameter
 from asbench.progress import Notify, silent
-from asbench.settings.common import MOST_SAMPLES, MOST_SEED, QUALITY, SAMPLES, Settings
+from asbench.settings.every_stage import MOST_SAMPLES, MOST_SEED, QUALITY, SAMPLES, Settings
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from asbench.parameters import parameter, parameters
 from asbench.progress import Notify, Watch, silent, unwatched
-from asbench.settings.common import BEST_ON_TEST, LOGS, MOST_ITEMS, MOST_SEED, RUNS, Settings
+from asbench.settings.every_stage import BEST_ON_TEST, LOGS, MOST_ITEMS, MOST_SEED, RUNS, Settings
 
 if TYPE_CHECKING:
     from synth_store import Mix

@@ -258,10 +258,6 @@ class Adabldm(LearnedSynthesizer):
         return True
 
     @property
-    def keeps_grey(self) -> bool:
-        return self.colour == "as-normals"
-
-    @property
     def pretrained(self) -> tuple[PretrainedFile, ...]:
         return (SD,) if self.weights == "sd15" else ()
 

@@ -301,10 +301,6 @@ class Anomalydiffusion(LearnedSynthesizer):
                 raise UserError(f"anomalydiffusion: {name}={getattr(self, name)} must be above 0.")
 
     @property
-    def keeps_grey(self) -> bool:
-        return self.colour == "as-normals"
-
-    @property
     def pretrained(self) -> tuple[PretrainedFile, ...]:
         return (LDM,) if self.weights == "ldm" else ()
 

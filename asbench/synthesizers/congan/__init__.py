@@ -113,10 +113,6 @@ class Congan(LearnedSynthesizer):
                 f"more, and least={self.least} lie in 1..255."
             )
 
-    @property
-    def keeps_grey(self) -> bool:
-        return self.colour == "as-normals"
-
     def build(
         self, kinds: Mapping[str, tuple[str, ...]], pretrained: Mapping[str, Path]
     ) -> LearnedModel:

@@ -215,10 +215,6 @@ class Defectdiffu(LearnedSynthesizer):
             )
 
     @property
-    def keeps_grey(self) -> bool:
-        return self.colour == "as-normals"
-
-    @property
     def pretrained(self) -> tuple[PretrainedFile, ...]:
         return (DIT, VAE) if self.weights == "dit" else ()
 

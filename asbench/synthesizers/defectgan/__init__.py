@@ -133,10 +133,6 @@ class Defectgan(LearnedSynthesizer):
                     f"defectgan: {name}={getattr(self, name)} must satisfy 0 < {name} <= 1."
                 )
 
-    @property
-    def keeps_grey(self) -> bool:
-        return self.colour == "as-normals"
-
     def build(
         self, kinds: Mapping[str, tuple[str, ...]], pretrained: Mapping[str, Path]
     ) -> LearnedModel:

@@ -138,10 +138,6 @@ class Dfmgan(LearnedSynthesizer):
             if getattr(self, name) < 0:
                 raise UserError(f"dfmgan: {name}={getattr(self, name)} must be 0 or more.")
 
-    @property
-    def keeps_grey(self) -> bool:
-        return self.colour == "as-normals"
-
     def build(
         self, kinds: Mapping[str, tuple[str, ...]], pretrained: Mapping[str, Path]
     ) -> LearnedModel:

@@ -173,10 +173,6 @@ class Dsr(LearnedSynthesizer):
         check_parameters("dsr", (self.exponent_low, self.exponent_high), self.threshold, 1.0)
 
     @property
-    def keeps_grey(self) -> bool:
-        return self.colour == "as-normals"
-
-    @property
     def pretrained(self) -> tuple[PretrainedFile, ...]:
         return (VQVAE,) if self.weights == "vqvae" else ()
 

@@ -332,10 +332,6 @@ class Realnet(LearnedSynthesizer):
         return True  # by `object_rule`, which may say that it is the whole image
 
     @property
-    def keeps_grey(self) -> bool:
-        return self.colour == "as-normals"
-
-    @property
     def pretrained(self) -> tuple[PretrainedFile, ...]:
         return (ADM,) if self.weights == "adm256" else ()
 
