@@ -86,6 +86,18 @@ def kolektor(root: Path) -> None:
         (root / "train" / f"{name} (copy).png").write_bytes(source.read_bytes())
 
 
+def elpv(root: Path) -> None:
+    """Cells as the package holds them: ten normal, two defective and one unsure of each kind."""
+    base = root / "elpv_dataset" / "data"
+    chances = [0.0] * 10 + [1.0, 1.0, 0.3333333333333333]
+    lines = []
+    for i, kind in enumerate(["mono"] * 13 + ["poly"] * 13):
+        name = f"images/cell{i + 1:04}.png"
+        save(base / name, picture(i, mode="L"))
+        lines.append(f"{name}  {chances[i % 13]:<19} {kind}")
+    (base / "labels.csv").write_text("\n".join(lines) + "\n")
+
+
 def real_iad(root: Path) -> None:
     """Five views of each part; of a faulty one a view shows nothing and is listed as OK."""
     folder = root / "realiad_1024" / "toy_brick"

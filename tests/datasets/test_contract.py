@@ -13,6 +13,7 @@ from asbench.datasets._bank import Bank
 from asbench.datasets.annotated import Annotated
 from asbench.datasets.btad import Btad
 from asbench.datasets.dtd import Dtd
+from asbench.datasets.elpv import Elpv
 from asbench.datasets.folder import Folder
 from asbench.datasets.kolektorsdd2 import Kolektorsdd2
 from asbench.datasets.mpdd import Mpdd
@@ -69,6 +70,7 @@ def of_outlines(root: Path) -> None:
 SHIPPED: dict[str, tuple[Callable[[Path], None], Callable[[Path], Dataset]]] = {
     "annotated": (of_outlines, lambda root: Annotated(root, "mine")),
     "btad": (trees.btad, Btad),
+    "elpv": (newer_trees.elpv, Elpv),
     "kolektorsdd2": (newer_trees.kolektor, Kolektorsdd2),
     "mvtec_3d": (newer_trees.three_d, Mvtec3d),
     "mvtec_ad2": (newer_trees.ad2, MvtecAd2),

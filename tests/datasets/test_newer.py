@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from asbench.data.check import check
+from asbench.datasets.elpv import Elpv
 from asbench.datasets.folder import Folder
 from asbench.datasets.kolektorsdd2 import Kolektorsdd2
 from asbench.datasets.mvtec_3d import Mvtec3d
@@ -143,3 +144,31 @@ def test_regions_of_loco_keep_their_share_at_any_size(tmp_path: Path) -> None:
     (tmp_path / "juice_bottle" / "defects_config.json").unlink()
     plain = Folder(tmp_path / "juice_bottle", "mine")
     assert TestSet(plain, plain.test("juice_bottle"), Geometry(24, 20)).regions is None
+
+
+def test_solar_cells_are_told_by_probability_and_have_no_masks(tmp_path: Path) -> None:
+    newer.elpv(tmp_path)
+    data = Elpv(tmp_path)
+    assert counts(data, "mono") == counts(data, "poly") == (8, 2, 2)
+    assert [item.id for item in data.test("mono") if not item.label] == [
+        "images/cell0005.png",
+        "images/cell0010.png",
+    ]
+    assert "images/cell0013.png" not in {item.id for item in data.items("mono")}  # unsure
+    assert all(data.mask(item) is None for item in data.test("mono") if item.label)
+
+    labels = tmp_path / "elpv_dataset" / "data" / "labels.csv"
+    (tmp_path / "elpv_dataset" / "data" / "images" / "cell0003.png").unlink()
+    with pytest.raises(UserError, match=r"1 images missing in .*data: cell0003"):
+        Elpv(tmp_path).items("mono")
+    for line in (
+        "images/cell0001.png 2.0 mono",
+        "images/cell0001.png nan mono",
+        "cell0001.png 0.0",
+    ):
+        labels.write_text(f"\n{line}\n")
+        with pytest.raises(UserError, match=r"elpv: line 2 of .*labels\.csv is not an image"):
+            Elpv(tmp_path).items("mono")
+    labels.unlink()
+    with pytest.raises(UserError, match=r"no labels\.csv in .*`asbench data fetch elpv`"):
+        Elpv(tmp_path).items("mono")
