@@ -150,7 +150,7 @@ def further(
         told = {"pixel_f1": evaluated[subset]["pixel_f1"], "aupimo": _mean(each[chosen])}
         why = {"aupimo": of.reason} if of.reason else {}
         if pixel := evaluated[subset]["reasons"].get("pixel_ap"):
-            why |= {"pixel_f1": pixel, "aupimo": of.reason or pixel}
+            why |= {"pixel_f1": pixel, "aupimo": pixel}
         if scores.regions is not None:
             maps, truths = _known_pixels(scores, chosen)
             found = spro(maps, truths, [scores.regions[i] for i in chosen])
@@ -212,6 +212,10 @@ def _subset(
     image = image_metrics(scores.scores[list(chosen)], labels)
     anomalous = int(labels.sum())
     normal = len(labels) - anomalous
+    unmarked = len(labels) - len(masked)
+    why = pixel.reasons
+    if unmarked and unmarked == anomalous:
+        why = dict.fromkeys(why, "no defective image has a mask")
     return SubsetScores(
         image_auroc=image.auroc,
         image_ap=image.ap,
@@ -223,12 +227,12 @@ def _subset(
             normal=normal,
             anomalous=anomalous,
             with_mask=len(masked) - normal,
-            without_mask=len(labels) - len(masked),
+            without_mask=unmarked,
             regions=pixel.regions,
         ),
         reasons={f"image_{name}": reason for name, reason in image.reasons.items()}
         | {
             name if name == "pro" else f"pixel_{name}": reason
-            for name, reason in pixel.reasons.items()
+            for name, reason in why.items()
         },
     )
