@@ -357,6 +357,8 @@ def _recognised(dataset: Dataset) -> str:
     """Say how the data set was read, and which folders told."""
     if isinstance(dataset, Annotated):
         return "; ".join(f"{c}: {dataset.described(c)}" for c in dataset.categories())
+    if isinstance(dataset, Table):
+        return dataset.described
     if not isinstance(dataset, Folder):
         doc = type(dataset).__doc__ or type(dataset).__name__
         return doc.strip().splitlines()[0]

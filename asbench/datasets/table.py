@@ -6,7 +6,9 @@ One row per image. Columns, with the names that are read too, any order, others 
   absolute;
 - `label` (`label_index`, `anomaly`): 0, 0.0, normal, good, ok or pass; 1, 1.0, anomalous, anomaly,
   abnormal, defective, defect, bad, ko, ng or fail;
-- `split`: train or test; anomalous images are for test only;
+- `split`: train or test; anomalous images are for test only. Where no row says it, every anomalous
+  image is for test and, if there is one, a fifth of a category's normals, chosen by a digest of
+  their paths as in a folder that says no split;
 - `mask_path` (`mask`), optional: empty where there is none;
 - `category` (`cls_name`, `object`), optional: one category without it;
 - `defect` (`defect_type`, `specie_name`), optional: the type, `anomaly` without it.
@@ -21,11 +23,12 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
+from asbench.files.layout import set_aside
 from asbench.files.masks import any_marked
 from asbench.files.names import on_disk
 from asbench.files.records import Record, RecordedDataset
@@ -41,10 +44,12 @@ NAMES = {
     "defect": ("defect", "defect_type", "specie_name"),
 }
 """The columns of a row, and the names each may have, the first that is there counting."""
-_LABELS = dict.fromkeys(("0", "normal", "good", "ok", "pass", "false", "0.0"), 0) | dict.fromkeys(
+_LABELS = dict.fromkeys(
+    ("0", "normal", "good", "ok", "pass", "false", "0.0", "0,0"), 0
+) | dict.fromkeys(
     (
         *("1", "anomalous", "anomaly", "abnormal", "defective", "defect", "bad", "ko", "ng"),
-        *("fail", "true", "1.0"),
+        *("fail", "true", "1.0", "1,0"),
     ),
     1,
 )
@@ -85,13 +90,31 @@ class Table(RecordedDataset):
         return self.root / self.table
 
     @cached_property
+    def described(self) -> str:
+        """How the table was read, in words."""
+        count = sum(len(rows) for rows in self._rows.values())
+        split = "" if self._says_split else ", no split said: a fifth of the normals is set aside"
+        return f"a table of {count} images{split}"
+
+    @property
     def _rows(self) -> dict[str, list[Record]]:
-        """The rows by category, all of them checked."""
+        return self._listing[0]
+
+    @property
+    def _says_split(self) -> bool:
+        return self._listing[1]
+
+    @cached_property
+    def _listing(self) -> tuple[dict[str, list[Record]], bool]:
+        """The rows by category, all of them checked, and whether they say their split."""
         by_category: dict[str, list[Record]] = {}
         seen: dict[tuple[str, str], str] = {}
         missing: list[str] = []
+        unsaid: list[str] = []
         for place, given in _given(self._path):
             record = self._read(place, given)
+            if not _text(given, NAMES["split"]):
+                unsaid.append(f"{place} has no split: a row must say it. {_columns(given)}")
             item = record.item
             if (other := seen.setdefault((item.category, item.id), place)) != place:
                 raise UserError(f"{place}: image {item.id} stands in {other} already.")
@@ -103,24 +126,31 @@ class Table(RecordedDataset):
                 f"{self._path} names {len(missing)} files that are not there ({missing[0]}); paths "
                 f"are relative to {self.root}."
             )
-        for category, rows in by_category.items():
-            if not any(r.item.split == "train" for r in rows):
-                raise UserError(
-                    f"{self._path}: category {category!r} has no row with split train and label 0."
-                )
         if not by_category:
             raise UserError(f"{self._path} has no rows.")
-        return by_category
+        if 0 < len(unsaid) < sum(map(len, by_category.values())):
+            raise UserError(unsaid[0])
+        if unsaid:
+            by_category = {category: _split(listed) for category, listed in by_category.items()}
+        for category, listed in by_category.items():
+            if not any(r.item.split == "train" for r in listed):
+                raise UserError(
+                    f"{self._path}: category {category!r} has no row with "
+                    f"{'' if unsaid else 'split train and '}label 0."
+                )
+        return by_category, not unsaid
 
     def _read(self, place: str, given: Mapping[str, Any]) -> Record:
+        """Return what a row says; a normal that says no split is for training."""
         texts = {c: _text(given, names) for c, names in NAMES.items()}
-        for column in ("image", "label", "split"):
+        for column in ("image", "label"):
             if not texts[column]:
                 raise UserError(
-                    f"{place} has no {' or '.join(NAMES[column])}: a row must say it. Columns here "
-                    f"are {', '.join(map(str, given))}."
+                    f"{place} has no {' or '.join(NAMES[column])}: a row must say it. "
+                    f"{_columns(given)}"
                 )
-        label, split = self._label(place, texts["label"]), self._split(place, texts["split"])
+        label = self._label(place, texts["label"])
+        split = self._split(place, texts["split"] or ("test" if label else "train"))
         if label and split == "train":
             raise UserError(
                 f"{place} is anomalous and for training: detectors train on normal images only. "
@@ -157,6 +187,15 @@ class Table(RecordedDataset):
         )
 
 
+def _split(records: Sequence[Record]) -> list[Record]:
+    """Return a category's rows, a fifth of the normals set aside if there is a defect to find."""
+    normals = [r.item.id for r in records if not r.item.label]
+    test = set_aside(normals) if 0 < len(normals) < len(records) else set()
+    return [
+        r._replace(item=replace(r.item, split="test")) if r.item.id in test else r for r in records
+    ]
+
+
 def _text(given: Mapping[str, Any], names: tuple[str, ...]) -> str:
     """Return the first of a row's values that is there, as text; empty if none is."""
     for name in names:
@@ -164,6 +203,10 @@ def _text(given: Mapping[str, Any], names: tuple[str, ...]) -> str:
         if text.lower() not in _NOTHING:
             return text
     return ""
+
+
+def _columns(given: Mapping[str, Any]) -> str:
+    return f"Columns here are {', '.join(str(name) for name in given if name)}."
 
 
 def _given(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:

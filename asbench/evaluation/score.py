@@ -231,8 +231,5 @@ def _subset(
             regions=pixel.regions,
         ),
         reasons={f"image_{name}": reason for name, reason in image.reasons.items()}
-        | {
-            name if name == "pro" else f"pixel_{name}": reason
-            for name, reason in why.items()
-        },
+        | {name if name == "pro" else f"pixel_{name}": reason for name, reason in why.items()},
     )

@@ -214,7 +214,7 @@ def test_a_table_is_checked_alike(tmp_path: Path) -> None:
     rows = ["0.png,0,train,", "1.png,1,test,dark.png", "2.png,1,test,", "damaged.png,0,test,"]
     (tmp_path / "t.csv").write_text("image_path,label,split,mask_path\n" + "\n".join(rows))
     report = check(tmp_path / "t.csv", name="parts")
-    assert report.recognised.startswith("The images that the file `table`")
+    assert report.recognised == "a table of 4 images"
     assert report.differences is None
     (category,) = report.categories
     assert category.defects == {"anomaly": Defects(2, masks=1, empty=0, missing=1, unusable=0)}

@@ -150,10 +150,6 @@ def test_solar_cells_are_told_by_probability_and_have_no_masks(tmp_path: Path) -
     newer.elpv(tmp_path)
     data = Elpv(tmp_path)
     assert counts(data, "mono") == counts(data, "poly") == (8, 2, 2)
-    assert [item.id for item in data.test("mono") if not item.label] == [
-        "images/cell0005.png",
-        "images/cell0010.png",
-    ]
     assert "images/cell0013.png" not in {item.id for item in data.items("mono")}  # unsure
     assert all(data.mask(item) is None for item in data.test("mono") if item.label)
 

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asbench.datasets.table import _LABELS, Table
+from asbench.files.layout import set_aside
 from asbench.types import Item
 from synth_store.types import UserError
 from tests.trees import block, picture, save
@@ -207,6 +208,30 @@ def test_tables_as_pandas_and_spreadsheets_write_them(
     (root / "t.csv").write_text("\n".join(lines))
     items = Table(root, "t.csv", "parts").items("parts")
     assert sorted(i.label for i in items) == sorted(int(r["label"]) for r in ROWS)
+
+
+def test_a_table_that_says_no_split_is_split_as_a_folder_is(root: Path) -> None:
+    for i in range(10):
+        save(root / f"{i}.png", picture(i))
+    normals = [f"{i}.png" for i in range(10)]
+    lines = ["path;anomaly;type", *(f"{name};0,0;mono" for name in normals)]
+    (root / "t.csv").write_text("\n".join([*lines, "a/bad 0.png;1,0;mono"]))
+    data = Table(root, "t.csv", "parts")
+    assert {i.id for i in data.test("parts") if not i.label} == set_aside(normals)
+    assert len(data.train("parts")) == 8
+    assert len(data.test("parts")) == 3
+    assert (
+        data.described == "a table of 11 images, no split said: a fifth of the normals is set aside"
+    )
+
+    (root / "t.csv").write_text("\n".join(lines))
+    assert len(Table(root, "t.csv", "parts").train("parts")) == 10  # nothing to find: all train
+    (root / "t.csv").write_text("path,label,split\n0.png,0,train\n1.png,0,\n")
+    with pytest.raises(UserError, match=r"line 3 has no split: .* are path, label, split"):
+        Table(root, "t.csv", "parts").categories()
+    (root / "t.csv").write_text("path,label\na/bad 0.png,1\n")
+    with pytest.raises(UserError, match=r"category 'parts' has no row with label 0\."):
+        Table(root, "t.csv", "parts").categories()
 
 
 def test_a_table_without_a_first_line_is_told_so(root: Path) -> None:
