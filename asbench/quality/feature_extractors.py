@@ -136,15 +136,29 @@ class Histogram(Space):
     classes = False
 
     def maps(self, images: Tensor) -> Tensor:
-        levels = torch.arange(8, device=images.device).view(1, 1, 8, 1, 1)
-        colours = (images[:, :, None] // 32) == levels
+        return F.one_hot(self._levels(images), 8).permute(0, 1, 4, 2, 3).flatten(1, 2).float()
+
+    @torch.inference_mode()
+    def features(
+        self, images: Tensor, regions: Mapping[Region, Tensor | None]
+    ) -> dict[Region, Floats]:
+        # Counted, since 32 maps of an image's size are 64 times its bytes.
+        levels = self._levels(images) + 8 * torch.arange(4, device=images.device)[:, None, None]
+        found = {}
+        for name, where in regions.items():
+            chosen = [one if where is None else one[:, where[i]] for i, one in enumerate(levels)]
+            counts = torch.stack([one.flatten().bincount(minlength=32) for one in chosen])
+            found[name] = (4 * counts.double() / counts.sum(1, keepdim=True)).cpu().numpy()
+        return found
+
+    def _levels(self, images: Tensor) -> Tensor:
+        """Return the level, 0..7, of each pixel in 3 channels and of its gradient: (B, 4, H, W)."""
         grey = images.float().mean(1, keepdim=True)
         padded = F.pad(grey, (1, 1, 1, 1), mode="replicate")
         dx = padded[:, :, 1:-1, 2:] - padded[:, :, 1:-1, :-2]
         dy = padded[:, :, 2:, 1:-1] - padded[:, :, :-2, 1:-1]
         steep = torch.log2(torch.hypot(dx, dy).clamp(1, 255)).long()
-        edges = steep[:, :, None] == levels
-        return torch.cat([colours.flatten(1, 2), edges.flatten(1, 2)], 1).float()
+        return torch.cat([(images // 32).long(), steep], 1)
 
 
 def load_resnet(path: Path, device: torch.device) -> ResNet18:
