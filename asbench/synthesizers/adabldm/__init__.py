@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from asbench.fitting.latent_method import PUBLISHED, LatentMethod
 from asbench.imaging.colour import MEANING, Colour
 from asbench.parameters import parameter
-from asbench.types import LearnedSynthesizer, PretrainedFile
+from asbench.types import PretrainedFile
 from synth_store.types import UserError
 
 if TYPE_CHECKING:
@@ -23,18 +24,7 @@ SD = PretrainedFile(
     instead="adabldm@mid-scratch (one GPU, a day) or @tiny-scratch",
     smallest="tiny-scratch",
 )
-SD_NETWORKS: dict[str, Any] = {
-    "coder_widths": (128, 256, 512, 512),
-    "coder_layers": 2,
-    "coder_attention": True,
-    "widths": (320, 640, 1280, 1280),
-    "layers": 2,
-    "attention": (1, 2, 4),
-    "heads": 8,
-    "words": 768,
-    "groups": 32,
-    "hint": (16, 32, 96, 256),
-}
+SD_NETWORKS: dict[str, Any] = {**PUBLISHED, "words": 768, "hint": (16, 32, 96, 256)}
 """The networks that the published weights are of."""
 
 VARIANTS = {
@@ -88,7 +78,7 @@ VARIANTS = {
 
 
 @dataclass(frozen=True)
-class Adabldm(LearnedSynthesizer):
+class Adabldm(LatentMethod):
     """Repaint a normal where a trimap says that a defect is, and mend the decoder for every image.
 
     A frozen latent diffusion model is steered by a sentence ("a tile with a crack") and by a
@@ -130,39 +120,9 @@ class Adabldm(LearnedSynthesizer):
     weights: Literal["sd15", "none"] = parameter(
         "sd15", "What is frozen: Stable Diffusion 1.5, or a model fitted from nothing."
     )
-    side: int = parameter(256, "Side of the networks' images, in pixels.")
-    coder_widths: tuple[int, ...] = parameter(
-        (128, 256, 512, 512),
-        "Channels of the autoencoder's levels, each half the side of the last.",
-    )
-    coder_layers: int = parameter(2, "Residual blocks of each level of the autoencoder.")
-    coder_attention: bool = parameter(
-        True, "Self-attention in the middle of the autoencoder's halves."
-    )
-    coder_steps: int = parameter(
-        100_000, "From scratch: steps that train the autoencoder, before it is frozen."
-    )
-    coder_lr: float = parameter(1e-4, "From scratch: Adam's learning rate for the autoencoder.")
-    widths: tuple[int, ...] = parameter(
-        (320, 640, 1280, 1280), "Channels of the U-Net's levels, each half the side of the last."
-    )
-    layers: int = parameter(2, "Residual blocks of each level of the U-Net.")
-    attention: tuple[int, ...] = parameter(
-        (1, 2, 4), "Levels of the U-Net that read the words, as divisors of the latent's side."
-    )
-    heads: int = parameter(8, "Attention heads of those levels.")
-    words: int = parameter(768, "Length of a word's vector.")
-    groups: int = parameter(32, "Groups of the group norms.")
     hint: tuple[int, ...] = parameter(
         (16, 32, 96, 256), "Channels between the trimap and the control branch, halving it each."
     )
-    prior_images: int = parameter(
-        16, "From scratch: images of a step that trains the autoencoder or the U-Net."
-    )
-    prior_steps: int = parameter(
-        100_000, "From scratch: steps that train the U-Net, before it is frozen."
-    )
-    prior_lr: float = parameter(1e-4, "From scratch: Adam's learning rate for the U-Net.")
     images: int = parameter(4, "Pairs of a step of the control branch.")
     steps: int = parameter(50_000, "Steps of the control branch.")
     lr: float = parameter(1e-5, "Learning rate of the control branch (AdamW).")
@@ -203,20 +163,11 @@ class Adabldm(LearnedSynthesizer):
                 f"adabldm: hint={self.hint!r} must have as many levels as "
                 f"coder_widths={self.coder_widths!r}: both halve the image alike."
             )
-        halvings = len(self.coder_widths) + len(self.widths) - 2
-        if halvings < 0 or self.side < 16 or self.side % (1 << halvings):
-            raise UserError(
-                f"adabldm: side={self.side} must be 16 or more, and divisible by 2 {halvings} "
-                f"times, once for each further level in coder_widths and widths."
-            )
-        self._check_channels()
-        counts = "coder_layers layers words prior_images coder_steps prior_steps images steps masks"
-        for name in (*counts.split(), "batch"):
-            if getattr(self, name) < 1:
-                raise UserError(f"adabldm: {name}={getattr(self, name)} must be 1 or more.")
-        for name in ("coder_lr", "prior_lr", "lr", "adapt_lr"):
-            if getattr(self, name) <= 0:
-                raise UserError(f"adabldm: {name}={getattr(self, name)} must be above 0.")
+        if self.side < 16:
+            raise UserError(f"adabldm: side={self.side} must be 16 or more.")
+        self._check_fresh()
+        self._check_at_least_one("images", "steps", "masks")
+        self._check_positive("lr", "adapt_lr")
         if not 1 <= self.walk <= 500 or min(self.free, self.edited) < 0:
             raise UserError(
                 f"adabldm: walk={self.walk} must lie in 1..500, free={self.free} and "
@@ -231,26 +182,6 @@ class Adabldm(LearnedSynthesizer):
             raise UserError(
                 f"adabldm: adapt_steps={self.adapt_steps} must be 0 or more, untold={self.untold} "
                 f"lie in 0 <= untold < 1 and least={self.least} in 1..255."
-            )
-
-    def _check_channels(self) -> None:
-        for name in ("coder_widths", "widths"):
-            for channels in getattr(self, name):
-                if channels < 1 or channels % self.groups:
-                    raise UserError(
-                        f"adabldm: {name}={getattr(self, name)!r} must be multiples of "
-                        f"groups={self.groups}."
-                    )
-        levels = {1 << level: channels for level, channels in enumerate(self.widths)}
-        if not self.attention or not set(self.attention) <= set(levels):
-            raise UserError(
-                f"adabldm: attention={self.attention!r} must name levels of the U-Net, one or "
-                f"more: choose from {', '.join(map(str, levels))}."
-            )
-        if any(levels[level] % self.heads for level in self.attention):
-            raise UserError(
-                f"adabldm: widths={self.widths!r} must be multiples of heads={self.heads} where "
-                "there is attention."
             )
 
     @property

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from asbench.fitting.latent_method import PUBLISHED, LatentMethod
 from asbench.imaging.colour import MEANING, Colour
 from asbench.parameters import parameter
-from asbench.types import LearnedSynthesizer, PretrainedFile
+from asbench.types import PretrainedFile
 from synth_store.types import UserError
 
 if TYPE_CHECKING:
@@ -22,17 +23,7 @@ LDM = PretrainedFile(
     instead="anomalydiffusion@mid-scratch (one GPU, a day) or @tiny-scratch",
     smallest="tiny-scratch",
 )
-LDM_NETWORKS: dict[str, Any] = {
-    "coder_widths": (128, 256, 512, 512),
-    "coder_layers": 2,
-    "coder_attention": True,
-    "widths": (320, 640, 1280, 1280),
-    "layers": 2,
-    "attention": (1, 2, 4),
-    "heads": 8,
-    "words": 1280,
-    "groups": 32,
-}
+LDM_NETWORKS: dict[str, Any] = {**PUBLISHED, "words": 1280}
 """The networks that the published weights are of."""
 
 VARIANTS = {
@@ -89,7 +80,7 @@ VARIANTS = {
 
 
 @dataclass(frozen=True)
-class Anomalydiffusion(LearnedSynthesizer):
+class Anomalydiffusion(LatentMethod):
     """Repaint the inside of a generated mask by a diffusion model that was told the defect's look.
 
     A frozen latent diffusion model is steered by words alone. For every pair of category and
@@ -136,36 +127,7 @@ class Anomalydiffusion(LearnedSynthesizer):
     weights: Literal["ldm", "none"] = parameter(
         "ldm", "What is frozen: CompVis's text-to-image model, or one fitted from nothing."
     )
-    side: int = parameter(256, "Side of the networks' images, in pixels.")
-    coder_widths: tuple[int, ...] = parameter(
-        (128, 256, 512, 512),
-        "Channels of the autoencoder's levels, each half the side of the last.",
-    )
-    coder_layers: int = parameter(2, "Residual blocks of each level of the autoencoder.")
-    coder_attention: bool = parameter(
-        True, "Self-attention in the middle of the autoencoder's halves."
-    )
-    coder_steps: int = parameter(
-        100_000, "From scratch: steps that train the autoencoder, before it is frozen."
-    )
-    coder_lr: float = parameter(1e-4, "From scratch: Adam's learning rate for the autoencoder.")
-    widths: tuple[int, ...] = parameter(
-        (320, 640, 1280, 1280), "Channels of the U-Net's levels, each half the side of the last."
-    )
-    layers: int = parameter(2, "Residual blocks of each level of the U-Net.")
-    attention: tuple[int, ...] = parameter(
-        (1, 2, 4), "Levels of the U-Net that read the words, as divisors of the latent's side."
-    )
-    heads: int = parameter(8, "Attention heads of those levels.")
     words: int = parameter(1280, "Length of a word's vector.")
-    groups: int = parameter(32, "Groups of the group norms.")
-    prior_images: int = parameter(
-        16, "From scratch: images of a step that trains the autoencoder or the U-Net."
-    )
-    prior_steps: int = parameter(
-        100_000, "From scratch: steps that train the U-Net, before it is frozen."
-    )
-    prior_lr: float = parameter(1e-4, "From scratch: Adam's learning rate for the U-Net.")
     look_words: int = parameter(4, "Vectors that stand for a defect's look.")
     place_words: int = parameter(4, "Vectors that stand for a mask as the spatial encoder sees it.")
     locator_width: int = parameter(64, "Channels of the spatial encoder's first stage.")
@@ -260,45 +222,11 @@ class Anomalydiffusion(LearnedSynthesizer):
         if self.weights == "none":
             self._check_fresh()
 
-    def _check_fresh(self) -> None:
-        halvings = len(self.coder_widths) + len(self.widths) - 2
-        if not self.coder_widths or not self.widths or self.side >> halvings < 1:
-            raise UserError(
-                f"anomalydiffusion: side={self.side} cannot be halved {halvings} times, once for "
-                f"each further level in coder_widths={self.coder_widths!r} and "
-                f"widths={self.widths!r}."
-            )
-        for name in ("coder_widths", "widths"):
-            for channels in getattr(self, name):
-                if channels < 1 or channels % self.groups:
-                    raise UserError(
-                        f"anomalydiffusion: {name}={getattr(self, name)!r} must be multiples of "
-                        f"groups={self.groups}."
-                    )
-        levels = {1 << level: channels for level, channels in enumerate(self.widths)}
-        if not self.attention or not set(self.attention) <= set(levels):
-            raise UserError(
-                f"anomalydiffusion: attention={self.attention!r} must name levels of the U-Net, "
-                f"one or more: choose from {', '.join(map(str, levels))}."
-            )
-        for level in self.attention:
-            if levels[level] % self.heads:
-                raise UserError(
-                    f"anomalydiffusion: widths={self.widths!r} must be multiples of "
-                    f"heads={self.heads} where there is attention."
-                )
-
     def _check_fitting(self) -> None:
-        positive = "coder_layers layers words prior_images locator_width look_words place_words"
-        steps = "coder_steps prior_steps images steps mask_words mask_images mask_steps masks"
-        for name in (*positive.split(), *steps.split(), "mask_tries", "batch"):
-            if getattr(self, name) < 1:
-                raise UserError(
-                    f"anomalydiffusion: {name}={getattr(self, name)} must be 1 or more."
-                )
-        for name in ("coder_lr", "prior_lr", "lr", "mask_lr"):
-            if getattr(self, name) <= 0:
-                raise UserError(f"anomalydiffusion: {name}={getattr(self, name)} must be above 0.")
+        words = ("look_words", "place_words", "mask_words", "locator_width")
+        counts = ("images", "steps", "mask_images", "mask_steps", "masks", "mask_tries")
+        self._check_at_least_one(*words, *counts)
+        self._check_positive("lr", "mask_lr")
 
     @property
     def pretrained(self) -> tuple[PretrainedFile, ...]:
