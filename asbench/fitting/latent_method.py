@@ -1,4 +1,4 @@
-"""What methods on a latent diffusion model share: its networks, and how one from nothing is fitted."""
+"""What methods on a latent diffusion model share: its networks, and how a fresh one is fitted."""
 
 from __future__ import annotations
 
