@@ -34,7 +34,7 @@ def command(asked: AdviseSettings, dataset: str, workers: int | None) -> None:
     `memory`, which must then find what all the others drew on photographs that it has not seen. No
     real defect is looked at. A rule makes a mixture of that: `asbench train --mix advised` trains
     it. A page of pictures and numbers and a study file stand beside the store; samples and features
-    stay in it. Ctrl-C loses the trials, a minute or two, and nothing that was rendered.
+    stay in it. After Ctrl-C, or a kill, the same command goes on where it was.
     """
     from asbench.advising.advise import advise
     from asbench.report.page.advice import following
@@ -44,7 +44,7 @@ def command(asked: AdviseSettings, dataset: str, workers: int | None) -> None:
     from cli.main import INTERRUPTED
     from cli.stopping import Stopping
 
-    stopping = Stopping("stopping after this trial")
+    stopping = Stopping("stopping after this training")
     with console.progress(fleeting=True) as bars:
         heard = replace(
             asked,

@@ -12,8 +12,9 @@ from asbench.advising import rules
 from asbench.advising.candidates import candidates, named
 from asbench.advising.evidence import Evidence, Floats, auroc, effects
 from asbench.advising.gather import trial_of
+from asbench.advising.kept import Kept
 from asbench.advising.study_file import study_text
-from asbench.advising.trial import Bench, judged, try_all
+from asbench.advising.trial import Bench, go_on, judged, try_all
 from asbench.data import tiling
 from asbench.data.objects import said
 from asbench.datasets import open_dataset
@@ -33,6 +34,8 @@ from synth_store import Mix, Normals, StoredSet, SynthStore, UserError
 from synth_store.types import Image
 
 DETECTOR = "memory"
+TRIALS = "trials"
+"""The folder of what trials learned, beside the advice."""
 LEAST = 20
 """Photographs that are too few to be split into those that teach and those that judge."""
 
@@ -63,7 +66,8 @@ def advise(asked: AdviseSettings) -> Advised:
     photographs that are left. A rule (`asbench.advising.rules`) makes a mixture of that. The
     record, a page and a study file stand in `<store>-advice/<dataset>/<category>`, and
     `train(mix="advised")` trains the mixture. What was rendered, and its features, stay in the
-    store and are used again.
+    store and are used again; so does what the trials learned, beside the record: stopped or killed,
+    the same call goes on where it was.
 
     Returns the record. Raises UserError for what the caller can mend, Interrupted where `stop`
     ended it.
@@ -96,9 +100,11 @@ def advise(asked: AdviseSettings) -> Advised:
     trial = trial_of(features, normals, sets, effort.samples, effort.photographs, pretrained)
 
     # Every method on all others, and the mixture.
+    kept = Kept(where / TRIALS)
     benches = []
     for seed in range(effort.trials):
-        benches.append(Bench.of(trial, seed, effort.steps))
+        go_on(asked.stop)
+        benches.append(Bench.of(trial, seed, effort.steps, kept))
         asked.progress("remembering photographs", seed + 1, effort.trials)
     shown = try_all(benches, asked.progress, asked.stop)
     rule = rules.RULES[rules.SHIPPED]
@@ -133,6 +139,7 @@ def advise(asked: AdviseSettings) -> Advised:
     into_place(where / STUDY, study_text(advised, data, asked))
     elsewhere = None if str(asked.store) == STORE else asked.store
     into_place(where / PAGE, page(advised, _sheets(sets), following(advised, elsewhere, where)))
+    kept.tidy()
     return advised
 
 
