@@ -5,17 +5,22 @@ from __future__ import annotations
 import dataclasses
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 
-from asbench.advising import rules
+from asbench.advising import rules, with_defects
 from asbench.advising.candidates import candidates, named
 from asbench.advising.evidence import Evidence, Floats, auroc, effects
 from asbench.advising.gather import trial_of
 from asbench.advising.kept import Kept
+from asbench.advising.real_defects import RealDefects, heads_on, read_defects
 from asbench.advising.study_file import study_text
 from asbench.advising.trial import Bench, go_on, judged, try_all
-from asbench.data import tiling
+from asbench.advising.with_defects import DefectScores
+from asbench.data import defect_sizes, tiling
+from asbench.data.defect_sizes import Sizes
+from asbench.data.geometry import geometry_of
 from asbench.data.objects import said
 from asbench.datasets import open_dataset
 from asbench.detectors import build, pretrained_of, protocol_of
@@ -30,7 +35,7 @@ from asbench.results.advised import FILE, PAGE, STUDY, Advised, folder_of
 from asbench.settings import STORE, AdviseSettings, GenerateSettings
 from asbench.training.feature_store import FeatureStore
 from asbench.types import Dataset
-from synth_store import Mix, Normals, StoredSet, SynthStore, UserError
+from synth_store import Geometry, Mix, Normals, StoredSet, SynthStore, UserError
 from synth_store.types import Image
 
 DETECTOR = "memory"
@@ -59,7 +64,10 @@ QUICK = Effort(photographs=75, samples=40, steps=50, trials=1)
 
 @takes(AdviseSettings)
 def advise(asked: AdviseSettings) -> Advised:
-    """Try every method on good photographs, and propose what to train on. No defect is looked at.
+    """Try every method on good photographs, and propose what to train on.
+
+    No defect is looked at, unless `defects` names a folder of some: those may choose too, but none
+    that runs on the category are scored on, save its few-shot third.
 
     Samples of every method are rendered into the store; the detector `memory` is trained on each
     alone, on two thirds of the photographs, and scored on the samples of all others and on the
@@ -85,11 +93,12 @@ def advise(asked: AdviseSettings) -> Advised:
     if len(methods) < 2:
         raise UserError(f"{methods[0]} alone is nothing to choose from: name two methods or more.")
     pretrained = pretrained_of(DETECTOR, None, asked.weights)
+    real = _real_defects(asked, data, category)
 
     # Pools and features, which stay in the store.
     sets = _pools(asked, data, category, methods, effort.samples)
     normals, store = sets[0].normals, SynthStore.open(asked.store)
-    found = _found(data, category, normals)
+    found = _found(data, category, normals, asked.smallest_defect, real)
     for sentence in found:
         asked.notify(sentence)
     model = build(DETECTOR, 0)
@@ -108,7 +117,13 @@ def advise(asked: AdviseSettings) -> Advised:
         asked.progress("remembering photographs", seed + 1, effort.trials)
     shown = try_all(benches, asked.progress, asked.stop)
     rule = rules.RULES[rules.SHIPPED]
-    mix = _mix(shown, rule(shown))
+    blind = mix = _mix(shown, rule(shown))
+    name, why, seen = rules.SHIPPED, rule.__doc__, None
+    if real is not None:
+        seen = heads_on(benches, model, real)
+        name = with_defects.SHIPPED
+        rule_of_both = with_defects.RULES[name]
+        mix, why = _mix(shown, rule_of_both(shown, seen)), rule_of_both.__doc__
     advised = Advised(
         dataset=data.name,
         category=category,
@@ -116,8 +131,8 @@ def advise(asked: AdviseSettings) -> Advised:
         geometry=str(store.geometry),
         normals=normals.digest,
         mix=mix,
-        rule=rules.SHIPPED,
-        reason=(rule.__doc__ or "").partition("\n")[0],
+        rule=name,
+        reason=(why or "").partition("\n")[0],
         detector=DETECTOR,
         ratio=protocol_of(DETECTOR).ratio,
         steps=effort.steps,
@@ -134,6 +149,7 @@ def advise(asked: AdviseSettings) -> Advised:
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         expected=_expected(shown, benches, Mix.of(mix)),
         **_measured(shown),  # type: ignore[arg-type]
+        **_seen(shown, real, seen, blind),  # type: ignore[arg-type]
     )
     FILE.write(advised, where)
     into_place(where / STUDY, study_text(advised, data, asked))
@@ -162,6 +178,18 @@ def _category(data: Dataset, asked: AdviseSettings) -> str:
     return category
 
 
+def _real_defects(asked: AdviseSettings, data: Dataset, category: str) -> RealDefects | None:
+    """Read the defects that may choose, before anything is rendered; None where none may."""
+    if asked.defects is None:
+        return None
+    if SynthStore.stands_at(asked.store):
+        geometry = SynthStore.open(asked.store).geometry
+    else:
+        wanted = asked.size, asked.resize, asked.scale, asked.overlap
+        geometry = geometry_of(asked.store, *wanted) or Geometry()
+    return read_defects(Path(asked.defects), data, category, geometry, asked.progress)
+
+
 def _refuse_few(data: Dataset, category: str) -> None:
     count = len(data.train(category))
     if count < LEAST:
@@ -186,11 +214,18 @@ def _pools(
     return [one.stored for one in render_sets(wanted)]
 
 
-def _found(data: Dataset, category: str, normals: Normals) -> list[str]:
-    """Say what was found of the photographs."""
+def _found(
+    data: Dataset,
+    category: str,
+    normals: Normals,
+    smallest: float | None,
+    real: RealDefects | None,
+) -> list[str]:
+    """Say what was found of the photographs and defects, and whether the size is enough."""
     whole = tiling.photographs(normals)
     kept = len(kept_photographs(whole, 0.1))
-    sizes = {data.image(item).shape[:2] for item in data.train(category)[:20]}
+    shapes = [data.image(item).shape for item in data.train(category)[:20]]
+    sizes = {(shape[0], shape[1]) for shape in shapes}
     low, high = min(sizes), max(sizes)
     size = f"{low[1]}x{low[0]}" + ("" if low == high else f" to {high[1]}x{high[0]}")
     tone = "grey" if normals.grey else "coloured"
@@ -201,7 +236,28 @@ def _found(data: Dataset, category: str, normals: Normals) -> list[str]:
         f"{place}: training keeps {kept} of them out, and sets the threshold on those",
     ]
     tiles = tiling.said(normals)
-    return [*lines, f"{place}: {tiles}"] if tiles else lines
+    lines += [f"{place}: {tiles}"] if tiles else []
+    lines += real.said(place) if real is not None else []
+    return [*lines, f"{place}: {_size(normals, sorted(sizes), smallest, real)}"]
+
+
+def _size(
+    normals: Normals,
+    photographs: list[tuple[int, int]],
+    smallest: float | None,
+    real: RealDefects | None,
+) -> str:
+    """Say what the size keeps of the smallest defects, by the rule of `asbench data check`."""
+    breadths = Sizes((), ()) if real is None else real.sizes
+    told = defect_sizes.advise(breadths, photographs, normals.geometry, smallest)
+    if told is not None:
+        return str(told)
+    least = defect_sizes.least(photographs, normals.geometry)
+    return (
+        f"at {normals.geometry} a defect of less than {least:.3g} px across keeps fewer than "
+        f"{defect_sizes.ENOUGH:g} and can hardly be found; with --smallest-defect PIXELS a size "
+        "is proposed"
+    )
 
 
 def _origin(asked: AdviseSettings) -> list[str]:
@@ -243,6 +299,22 @@ def _measured(shown: Evidence) -> dict[str, object]:
         "agreement": row(shown.agreement),
         "memory": row(shown.by_memory),
         "unusual": row(shown.unusual),
+    }
+
+
+def _seen(
+    shown: Evidence, real: RealDefects | None, seen: DefectScores | None, blind: dict[str, float]
+) -> dict[str, object]:
+    """Return the fields of the record that are of real defects; none without any."""
+    if real is None or seen is None:
+        return {}
+    return {
+        "defects": len(real),
+        "few_shot": real.few_shot,
+        "scored": real.scored,
+        "seen": [round(float(value), 4) for value in seen.found(shown)],
+        "seen_outlines": [round(float(v), 4) for v in seen.outlined()] if seen.masked else [],
+        "blind": blind,
     }
 
 

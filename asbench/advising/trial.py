@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from functools import cached_property, partial
 from fractions import Fraction
+from functools import cached_property, partial
 
 import numpy as np
 import numpy.typing as npt

@@ -35,6 +35,11 @@ class DefectScores:
     def __len__(self) -> int:
         return int(self.both.shape[-1])
 
+    @property
+    def masked(self) -> bool:
+        """Whether any of the defects has a mask."""
+        return not bool(np.isnan(self.pixel).any())
+
     def found(self, evidence: Evidence) -> Floats:
         """Return the image AUROC of each detector on the defects against the kept-out normals."""
         normals = evidence.both[:, :, evidence.normal]
@@ -60,7 +65,7 @@ def ranks(values: Floats) -> Floats:
 def true_rank(evidence: Evidence, defects: DefectScores) -> Floats:
     """Return the mean rank in finding and, where there are masks, in outlining the defects."""
     parts = [ranks(defects.found(evidence))]
-    if not np.isnan(defects.pixel).any():
+    if defects.masked:
         parts.append(ranks(defects.outlined()))
     return np.asarray(np.mean(parts, axis=0))
 
@@ -109,6 +114,10 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         for rule in (seen_best, seen_third, seen_half, blend_best, blend_third, blend_half)
     }
 )
+
+
+SHIPPED = "blend_half"
+"""The rule by which `asbench advise --defects` chooses."""
 
 
 def _alike(values: Floats, count: int) -> Floats:

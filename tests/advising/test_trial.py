@@ -97,16 +97,15 @@ def test_what_was_learned_is_not_learned_again(
 ) -> None:
     whole = try_all([Bench.of(trial, seed, 8) for seed in (0, 1)], quiet)
     asked = iter([False] * 4 + [True])
+    benches = [Bench.of(trial, seed, 8, Kept(tmp_path)) for seed in (0, 1)]
     with pytest.raises(Interrupted, match="the same command continues"):
-        kept = Kept(tmp_path)
-        try_all([Bench.of(trial, s, 8, kept) for s in (0, 1)], quiet, lambda: next(asked))
+        try_all(benches, quiet, lambda: next(asked))
     learned = []
     plain = Bench._learned
     monkeypatch.setattr(Bench, "_learned", lambda *a: (learned.append(a[1]), plain(*a))[1])
     monkeypatch.setattr(Memory, "remember", None)
     monkeypatch.setattr(Memory, "distances", None)
-    kept = Kept(tmp_path)
-    benches = [Bench.of(trial, seed, 8, kept) for seed in (0, 1)]
+    benches = [Bench.of(trial, seed, 8, Kept(tmp_path)) for seed in (0, 1)]
     monkeypatch.undo()
     monkeypatch.setattr(Bench, "_learned", lambda *a: (learned.append(a[1]), plain(*a))[1])
     went_on = try_all(benches, quiet)

@@ -32,7 +32,16 @@ from asbench.nets.features import FeatureDetector, cell_share
 from asbench.progress import quiet
 from asbench.training.feature_store import FeatureStore, TestImages
 from synth_store import Mix, StoreKey, SynthStore
-from tests.benchmarks.advise import FIXED, METHODS, PHOTOGRAPHS, SAMPLES, STEPS, Place, Scores
+from tests.benchmarks.advise import (
+    FIXED,
+    METHODS,
+    PHOTOGRAPHS,
+    SAMPLES,
+    STEPS,
+    Place,
+    Scores,
+    seen,
+)
 
 ELEVEN = tuple(m for m in METHODS if m not in ("compose", "defectmaker", "glass", "simplex"))
 """The hand-crafted methods of the benchmark's paper."""
@@ -75,6 +84,11 @@ BLIND: Mapping[str, rules.Rule] = {
     "all_weighted": all_weighted,
 }
 """The rule that ships, and three that were thought of after it."""
+SEEING = {
+    "third": tuple(with_defects.RULES),
+    "five": ("seen_best", "blend_best", "blend_third", "blend_half"),
+}
+"""Rules by the defects that they see: the few-shot third, and `FEWEST` of it."""
 ALIKE = FIXED | {"eleven": ELEVEN}
 
 
@@ -120,7 +134,9 @@ def tried(place: Place, store: Path, seed: int, folder: Path) -> Tried:
     path = folder / f"{place.dataset}-{place.category}-{seed}-defects.npz"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        np.savez(path, **_try(place, store, seed))  # type: ignore[arg-type]
+        before = folder / f"{place.dataset}-{place.category}-{seed}.npz"
+        known = seen(place, store, [seed], folder).seeds[0].evidence if before.exists() else None
+        np.savez(path, **_try(place, store, seed, known))  # type: ignore[arg-type]
     with np.load(path) as kept:
         there = dict(kept)
     names = ("of", "memory", "head", "both", "pixel", "unusual")
@@ -133,12 +149,14 @@ def tried(place: Place, store: Path, seed: int, folder: Path) -> Tried:
         {k.removeprefix("held "): float(v) for k, v in there.items() if k.startswith("held ")},
         {
             name: DefectScores(there[f"seen {name} both"], there[f"seen {name} pixel"])
-            for name in ("third", "five")
+            for name in SEEING
         },
     )
 
 
-def _try(place: Place, root: Path, seed: int) -> dict[str, npt.NDArray[Any]]:
+def _try(
+    place: Place, root: Path, seed: int, known: Evidence | None
+) -> dict[str, npt.NDArray[Any]]:
     store, pretrained = SynthStore.open(root), pretrained_of("memory")
     model = build("memory", 0)
     assert isinstance(model, FeatureDetector)
@@ -149,7 +167,7 @@ def _try(place: Place, root: Path, seed: int) -> dict[str, npt.NDArray[Any]]:
     sets = [store.read(StoreKey(place.dataset, m, 0), place.category) for m in METHODS]
     trial = trial_of(features, normals, sets, SAMPLES, PHOTOGRAPHS, pretrained)
     bench = Bench.of(trial, seed, STEPS)
-    evidence = try_all([bench], quiet)
+    evidence = known or try_all([bench], quiet)
     named = place.path is not None
     data = open_dataset(place.path or place.dataset, name=place.dataset if named else None)
     test = TestSet(data, data.test(place.category), store.geometry)
@@ -183,9 +201,9 @@ def _try(place: Place, root: Path, seed: int) -> dict[str, npt.NDArray[Any]]:
 
     wanted = {written(alike(members)) for members in ALIKE.values()}
     wanted |= {chosen(evidence, rule(evidence)) for rule in BLIND.values()}
-    for name in ("third", "five"):
+    for name, of in SEEING.items():
         defects = DefectScores(out[f"seen {name} both"], out[f"seen {name} pixel"])
-        wanted |= {chosen(evidence, r(evidence, defects)) for r in with_defects.RULES.values()}
+        wanted |= {chosen(evidence, with_defects.RULES[r](evidence, defects)) for r in of}
     more = sorted(wanted - set(mixes))
     judges = [bench.head(Mix.parse(mix)) for mix in more]
     told = judged(bench.memory, judges, shown)

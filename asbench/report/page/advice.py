@@ -46,6 +46,8 @@ class Row:
     agreement: str
     memory: str
     unusual: str
+    seen: str
+    seen_outlines: str
     cells: tuple[Cell, ...]
     uri: str
     width: int
@@ -75,6 +77,7 @@ def page(advised: Advised, sheets: Mapping[str, Image], commands: Sequence[str] 
         mean=f"{np.mean(advised.expected):.3f}",
         worst=f"{min(advised.expected):.3f}",
         worst_of=advised.methods[int(np.argmin(advised.expected))],
+        blind=", ".join(advised.blind),
         others=[(rule, ", ".join(mix)) for rule, mix in advised.others.items()],
         commands=commands or following(advised),
         study=STUDY,
@@ -110,6 +113,8 @@ def rows_of(advised: Advised, sheets: Mapping[str, Image]) -> list[Row]:
                 agreement=f"{advised.agreement[i]:+.2f}",
                 memory=f"{advised.memory[i]:.2f}",
                 unusual=f"{advised.unusual[i]:.1f}",
+                seen=f"{advised.seen[i]:.3f}" if advised.seen else "",
+                seen_outlines=f"{advised.seen_outlines[i]:.3f}" if advised.seen_outlines else "",
                 cells=cells,
                 uri="" if sheet is None else _jpeg(sheet),
                 width=0 if sheet is None else sheet.shape[1],
