@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ import torch
 from asbench.advising import rules, with_defects
 from asbench.advising.evidence import Evidence
 from asbench.advising.gather import trial_of
-from asbench.advising.trial import Bench, Shown, judged, single, try_all
+from asbench.advising.trial import Bench, Judged, Shown, judged, single, try_all
 from asbench.advising.with_defects import DefectScores, ranks
 from asbench.datasets import open_dataset
 from asbench.detectors import build, pretrained_of
@@ -40,6 +40,7 @@ from tests.benchmarks.advise import (
     STEPS,
     Place,
     Scores,
+    at_least,
     seen,
 )
 
@@ -86,7 +87,7 @@ BLIND: Mapping[str, rules.Rule] = {
 """The rule that ships, and three that were thought of after it."""
 SEEING = {
     "third": tuple(with_defects.RULES),
-    "five": ("seen_best", "blend_best", "blend_third", "blend_half"),
+    "five": ("apart_best", "apart_third", "apart_half"),
 }
 """Rules by the defects that they see: the few-shot third, and `FEWEST` of it."""
 ALIKE = FIXED | {"eleven": ELEVEN}
@@ -130,19 +131,38 @@ def chosen(evidence: Evidence, weights: Floats) -> str:
 
 
 def tried(place: Place, store: Path, seed: int, folder: Path) -> Tried:
-    """Return what one seed shows of a data set, from the folder where it stands there."""
+    """Return what one seed shows of a data set, from the folder where it stands there.
+
+    What rules take that was not trained yet is trained, and added.
+    """
     path = folder / f"{place.dataset}-{place.category}-{seed}-defects.npz"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
+    there: dict[str, npt.NDArray[Any]] = {}
+    if path.exists():
+        with np.load(path) as kept:
+            there = dict(kept)
+    if not there or wanted(_tried(there)) - set(_tried(there).both):
         before = folder / f"{place.dataset}-{place.category}-{seed}.npz"
         known = seen(place, store, [seed], folder).seeds[0].evidence if before.exists() else None
-        np.savez(path, **_try(place, store, seed, known))  # type: ignore[arg-type]
-    with np.load(path) as kept:
-        there = dict(kept)
+        folder.mkdir(parents=True, exist_ok=True)
+        there = _try(place, store, seed, known, there)
+        np.savez(path, **there)  # type: ignore[arg-type]
+    return _tried(there)
+
+
+def wanted(one: Tried) -> set[str]:
+    """Return the mixtures that all ways of choosing take."""
+    mixes = {written({m: 1.0}) for m in METHODS}
+    mixes |= {written(alike(members)) for members in ALIKE.values()}
+    mixes |= {chosen(one.evidence, rule(one.evidence)) for rule in BLIND.values()}
+    for name, of in SEEING.items():
+        mixes |= {_seeing(rule, name)(one) for rule in of}
+    return mixes
+
+
+def _tried(there: Mapping[str, npt.NDArray[Any]]) -> Tried:
     names = ("of", "memory", "head", "both", "pixel", "unusual")
-    evidence = Evidence(METHODS, **{n: there[f"evidence {n}"] for n in names})
     return Tried(
-        evidence,
+        Evidence(METHODS, **{n: there[f"evidence {n}"] for n in names}),
         there["labels"],
         there["few"],
         {k.removeprefix("both "): v for k, v in there.items() if k.startswith("both ")},
@@ -155,7 +175,11 @@ def tried(place: Place, store: Path, seed: int, folder: Path) -> Tried:
 
 
 def _try(
-    place: Place, root: Path, seed: int, known: Evidence | None
+    place: Place,
+    root: Path,
+    seed: int,
+    known: Evidence | None,
+    there: Mapping[str, npt.NDArray[Any]],
 ) -> dict[str, npt.NDArray[Any]]:
     store, pretrained = SynthStore.open(root), pretrained_of("memory")
     model = build("memory", 0)
@@ -167,7 +191,6 @@ def _try(
     sets = [store.read(StoreKey(place.dataset, m, 0), place.category) for m in METHODS]
     trial = trial_of(features, normals, sets, SAMPLES, PHOTOGRAPHS, pretrained)
     bench = Bench.of(trial, seed, STEPS)
-    evidence = known or try_all([bench], quiet)
     named = place.path is not None
     data = open_dataset(place.path or place.dataset, name=place.dataset if named else None)
     test = TestSet(data, data.test(place.category), store.geometry)
@@ -177,44 +200,137 @@ def _try(
     masks = [empty if mask is None else mask for mask in test.masks]
     share = cell_share(torch.from_numpy(np.stack(masks))[:, None].float())
     shown = Shown(looked, share, torch.full((len(images),), -1))
-    labels = np.array([item.label for item in test.items])
-    few = np.array([item.few_shot for item in test.items])
-    order = order_by_hash([item.id for item in test.items])
-    five = [i for i in order if few[i]][:FEWEST]
     marked = share.numpy() > 0.5
+    few = np.array([item.few_shot for item in test.items])
+    out = dict(there)
 
-    heads = [bench.head(single(m)) for m in METHODS]
-    said = judged(bench.memory, heads, shown)
-    good = judged(bench.memory, heads, trial.kept)
-    none = np.zeros(good.cells.shape[1:], np.bool_)
-    out: dict[str, npt.NDArray[Any]] = {"labels": labels, "few": few}
-    for name, which in (("third", np.flatnonzero(few)), ("five", np.array(five))):
-        places = np.concatenate([none, marked[which]])
-        pixel = [
-            pixel_metrics(np.concatenate([g, c[which]]), places).ap
-            for g, c in zip(good.cells, said.cells, strict=True)
-        ]
-        out[f"seen {name} both"] = said.both[None, :, which]
-        out[f"seen {name} pixel"] = np.array([pixel])
-    mixes = {written({m: 1.0}): said.both[i] for i, m in enumerate(METHODS)}
-    cells = {written({m: 1.0}): said.cells[i] for i, m in enumerate(METHODS)}
+    def add(mixes: Sequence[str], said: Judged) -> None:
+        for mix, scores, cells in zip(mixes, said.both, said.cells, strict=True):
+            out[f"both {mix}"] = scores
+            out[f"held {mix}"] = np.array(pixel_metrics(cells[~few], marked[~few]).ap)
 
-    wanted = {written(alike(members)) for members in ALIKE.values()}
-    wanted |= {chosen(evidence, rule(evidence)) for rule in BLIND.values()}
-    for name, of in SEEING.items():
-        defects = DefectScores(out[f"seen {name} both"], out[f"seen {name} pixel"])
-        wanted |= {chosen(evidence, with_defects.RULES[r](evidence, defects)) for r in of}
-    more = sorted(wanted - set(mixes))
-    judges = [bench.head(Mix.parse(mix)) for mix in more]
-    told = judged(bench.memory, judges, shown)
-    mixes |= dict(zip(more, told.both, strict=True))
-    cells |= dict(zip(more, told.cells, strict=True))
-    for mix, scores in mixes.items():
-        out[f"both {mix}"] = scores
-        out[f"held {mix}"] = np.array(pixel_metrics(cells[mix][~few], marked[~few]).ap)
-    for name in ("of", "memory", "head", "both", "pixel", "unusual"):
-        out[f"evidence {name}"] = np.asarray(getattr(evidence, name))
+    if not out:
+        evidence = known or try_all([bench], quiet)
+        for name in ("of", "memory", "head", "both", "pixel", "unusual"):
+            out[f"evidence {name}"] = np.asarray(getattr(evidence, name))
+        out["labels"] = np.array([item.label for item in test.items])
+        out["few"] = few
+        order = order_by_hash([item.id for item in test.items])
+        five = [i for i in order if few[i]][:FEWEST]
+        heads = [bench.head(single(m)) for m in METHODS]
+        said = judged(bench.memory, heads, shown)
+        good = judged(bench.memory, heads, trial.kept)
+        none = np.zeros(good.cells.shape[1:], np.bool_)
+        for name, which in (("third", np.flatnonzero(few)), ("five", np.array(five))):
+            places = np.concatenate([none, marked[which]])
+            pixel = [
+                pixel_metrics(np.concatenate([g, c[which]]), places).ap
+                for g, c in zip(good.cells, said.cells, strict=True)
+            ]
+            out[f"seen {name} both"] = said.both[None, :, which]
+            out[f"seen {name} pixel"] = np.array([pixel])
+        add([written({m: 1.0}) for m in METHODS], said)
+    more = sorted(wanted(_tried(out)) - set(_tried(out).both))
+    add(more, judged(bench.memory, [bench.head(Mix.parse(mix)) for mix in more], shown))
     return out
+
+
+@dataclass(frozen=True, eq=False)
+class Set:
+    """A data set with what each seed showed."""
+
+    place: Place
+    seeds: tuple[Tried, ...]
+
+    def mean(self, of: Callable[[Tried], str]) -> Scores:
+        """Return the mean over the seeds of what each seed's choice scores, none of it few-shot."""
+        return np.asarray(np.mean([one.score(of(one)) for one in self.seeds], axis=0))
+
+    @property
+    def singles(self) -> Scores:
+        """The scores of every method alone: (M, 2)."""
+        return np.array([self.mean(lambda _, m=m: written({m: 1.0})) for m in METHODS])
+
+
+def ways(sets: Sequence[Set]) -> dict[str, list[Scores]]:
+    """Return what every way of choosing scores on each set."""
+    out: dict[str, list[Scores]] = {}
+    for name, rule in BLIND.items():
+        out[f"`{name}`"] = [
+            one.mean(lambda t, r=rule: chosen(t.evidence, r(t.evidence))) for one in sets
+        ]
+    for name, members in ALIKE.items():
+        out[name] = [one.mean(lambda _, m=members: written(alike(m))) for one in sets]
+    out["fixed single, chosen on the other sets"] = [
+        one.singles[
+            int(np.argmax(np.mean([o.singles[:, 0] for o in sets if o is not one], axis=0)))
+        ]
+        for one in sets
+    ]
+    for name, of in SEEING.items():
+        for rule in of:
+            out[f"`{rule}`, {name}"] = [one.mean(_seeing(rule, name)) for one in sets]
+    return out
+
+
+def _seeing(rule: str, name: str) -> Callable[[Tried], str]:
+    of = with_defects.RULES[rule]
+    return lambda t: chosen(t.evidence, of(t.evidence, t.seen[name]))
+
+
+def table(sets: Sequence[Set]) -> list[str]:
+    """Return a table of all ways beside the blind rule, the fixed single and equal weights."""
+    oracle = np.array([one.singles[:, 0].max() for one in sets])
+    each = ways(sets)
+    against = ("`better_half`", "fixed single, chosen on the other sets", "equal")
+    lines = [
+        "| way | image AUROC, mean | SD over sets | pixel AP, mean | regret to the oracle single "
+        "| worst regret | >= `better_half` | >= fixed single | >= equal weights |",
+        f"|---|{'---:|' * 8}",
+    ]
+    for name, scores in each.items():
+        means = np.array(scores)
+        regret = oracle - means[:, 0]
+        held = [
+            sum(at_least(a, b) for a, b in zip(scores, each[other], strict=True))
+            for other in against
+        ]
+        lines.append(
+            f"| {name} | {means[:, 0].mean():.3f} | {means[:, 0].std(ddof=1):.3f} "
+            f"| {means[:, 1].mean():.3f} | {regret.mean():+.3f} | {regret.max():+.3f} "
+            f"| {' | '.join(f'{count} of {len(sets)}' for count in held)} |"
+        )
+    return [*lines, f"\noracle single: image AUROC {oracle.mean():.3f}"]
+
+
+def set_by_set(sets: Sequence[Set], names: Sequence[str]) -> list[str]:
+    """Return image AUROC and pixel AP of some ways on every set."""
+    each = ways(sets)
+    few = [int((one.seeds[0].few & (one.seeds[0].labels == 1)).sum()) for one in sets]
+    lines = [
+        f"| set | few-shot defects | {' | '.join(names)} |",
+        f"|---|---:|{'---:|' * len(names)}",
+    ]
+    for at, one in enumerate(sets):
+        cells = [f"{each[name][at][0]:.3f} / {each[name][at][1]:.3f}" for name in names]
+        lines.append(f"| {one.place} | {few[at]} | {' | '.join(cells)} |")
+    return lines
+
+
+def left_out(sets: Sequence[Set]) -> list[str]:
+    """Return, for each set, the rule with the third that is best on all others, and its gain."""
+    each = ways(sets)
+    names = [f"`{rule}`, third" for rule in with_defects.RULES]
+    lines = ["| left out | best rule on the others | gain in image AUROC | in pixel AP |"]
+    lines.append("|---|---|---:|---:|")
+    gains = []
+    for at, one in enumerate(sets):
+        means = {n: np.mean([s[0] for i, s in enumerate(each[n]) if i != at]) for n in names}
+        best = max(means, key=lambda n: means[n])
+        gains.append(each[best][at] - each["`better_half`"][at])
+        lines.append(f"| {one.place} | {best} | {gains[-1][0]:+.3f} | {gains[-1][1]:+.3f} |")
+    mean = np.mean(gains, axis=0)
+    return [*lines, f"\nmean gain {mean[0]:+.3f} image AUROC, {mean[1]:+.3f} pixel AP"]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -226,10 +342,20 @@ def main(arguments: list[str] | None = None) -> int:
     reading.add_argument("--folder", type=Path, default=Path("advise-evidence"))
     asked = reading.parse_args(arguments)
     torch.set_num_threads(1)
+    every: dict[Place, list[Tried]] = {place: [] for place in asked.sets}
     for seed in asked.seeds:
         for place in asked.sets:
-            tried(place, asked.store, seed, asked.folder)
+            every[place].append(tried(place, asked.store, seed, asked.folder))
             print(f"{place} was tried with seed {seed}", file=sys.stderr, flush=True)
+    sets = [Set(place, tuple(seeds)) for place, seeds in every.items()]
+    print("\n".join(table(sets)))
+    print("\n## Set by set, image AUROC / pixel AP\n")
+    ships = with_defects.SHIPPED
+    shown = ("`better_half`", f"`{ships}`, third", f"`{ships}`, five")
+    print("\n".join(set_by_set(sets, shown)))
+    if len(sets) > 2:
+        print("\n## One set left out\n")
+        print("\n".join(left_out(sets)))
     return 0
 
 
