@@ -87,7 +87,7 @@ BLIND: Mapping[str, rules.Rule] = {
 """The rule that ships, and three that were thought of after it."""
 SEEING = {
     "third": tuple(with_defects.RULES),
-    "five": ("apart_best", "apart_third", "apart_half"),
+    "five": ("apart_third", "apart_half", "shrunk_half"),
 }
 """Rules by the defects that they see: the few-shot third, and `FEWEST` of it."""
 ALIKE = FIXED | {"eleven": ELEVEN}

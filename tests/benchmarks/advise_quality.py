@@ -7,8 +7,9 @@ number a method whose rank correlation with true detection `tests.benchmarks.adv
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,19 +18,20 @@ import torch
 from asbench.datasets import open_dataset
 from asbench.evaluation.testset import TestSet, order_by_hash
 from asbench.quality.distributions import frechet_distance, inception_score, kernel_distance
-from asbench.quality.feature_extractors import Layer3
 from asbench.quality.metrics import METRICS
-from asbench.quality.pairwise import Psnr, Resnet, Ssim
-from asbench.quality.record import Quality
+from asbench.quality.pairwise import Psnr, Resnet, Ssim, _unit
+from asbench.quality.record import Quality, Region
 from synth_store import StoreKey, SynthStore
 
 Floats = npt.NDArray[np.float64]
 SMALL = 50
 """Samples of a set, and real defects, that `whole_images` looks at."""
+PAIRS = ("ssim", "psnr", "lpips@resnet18")
 BETTER_LOW = ("lpips", "fid", "kid")
 """Metrics of which less is better: their sign is turned, so that + says that quality detects."""
 
 
+@torch.inference_mode()
 def whole_images(
     path: str, name: str | None, category: str, root: Path, methods: Sequence[str], resnet: Path
 ) -> dict[str, Floats]:
@@ -39,34 +41,42 @@ def whole_images(
     `SMALL` samples, against their own clean images, and against as many held-out real defects.
     """
     store, cpu = SynthStore.open(root), torch.device("cpu")
-    layer3, pairwise = Layer3(resnet, cpu), {"ssim": Ssim(), "psnr": Psnr()}
-    pairwise["lpips@resnet18"] = Resnet(resnet, cpu)
+    net, ssim, psnr = Resnet(resnet, cpu), Ssim(), Psnr()
     data = open_dataset(path, name=name)
     held = [one for one in data.test(category) if one.label and not one.few_shot]
     test = TestSet(data, held, store.geometry)
-    some = order_by_hash([item.id for item in held])[:SMALL]
-    with torch.inference_mode():
-        real = np.concatenate([_features(layer3, [test.image(held[i])]) for i in some])
-    out: dict[str, list[float]] = {}
-    for method in methods:
-        stored = store.read(StoreKey(name or path, method, 0), category)
-        samples = [stored[i] for i in range(min(SMALL, stored.count))]
-        drawn = np.concatenate([_features(layer3, [one.image]) for one in samples])
-        scores = {
-            "is@resnet18-layer3:self": inception_score(drawn)[0],
-            "fid@resnet18-layer3:real": frechet_distance(real, drawn),
-            "kid@resnet18-layer3:real": kernel_distance(real, drawn)[0],
-        }
-        for metric, of in pairwise.items():
-            with torch.inference_mode():
-                each = [
-                    of(_tensor([one.image]) / 255, _tensor([one.clean]) / 255, {"whole": None})
-                    for one in samples
-                    if one.clean is not None
-                ]
-            scores[f"{metric}:clean"] = float(np.mean([one["whole"].numpy() for one in each]))
-        for score, value in scores.items():
-            out.setdefault(score, []).append(value)
+    real = [
+        _feature(net.net(_tensor(test.image(held[i]))))
+        for i in order_by_hash([item.id for item in held])[:SMALL]
+    ]
+    sets = [store.read(StoreKey(name or path, method, 0), category) for method in methods]
+    drawn: list[list[Floats]] = [[] for _ in methods]
+    pairs: dict[str, list[list[float]]] = {m: [[] for _ in methods] for m in PAIRS}
+    levels: dict[bytes, Any] = {}
+    for i in range(SMALL):
+        levels.clear()  # the sets' i-th samples share their clean image, mostly
+        for at, stored in enumerate(sets):
+            sample = stored[i]
+            assert sample.clean is not None
+            image, clean = _tensor(sample.image), _tensor(sample.clean)
+            key = sample.clean.tobytes()
+            if key not in levels:
+                levels[key] = net.net(clean)
+            own = net.net(image)
+            drawn[at].append(_feature(own))
+            whole: dict[Region, None] = {"whole": None}
+            apart = [(_unit(own[k]) - _unit(levels[key][k])).square().sum(1).mean() for k in own]
+            pairs["lpips@resnet18"][at].append(float(torch.stack(apart).sum()))
+            pairs["ssim"][at].append(float(ssim(image, clean, whole)["whole"]))
+            pairs["psnr"][at].append(float(psnr(image, clean, whole)["whole"]))
+    features = [np.concatenate(one) for one in drawn]
+    against = np.concatenate(real)
+    out = {
+        "is@resnet18-layer3:self": [inception_score(one)[0] for one in features],
+        "fid@resnet18-layer3:real": [frechet_distance(against, one) for one in features],
+        "kid@resnet18-layer3:real": [kernel_distance(against, one)[0] for one in features],
+        **{f"{metric}:clean": [np.mean(one) for one in each] for metric, each in pairs.items()},
+    }
     return {score: _signed(score, np.array(values)) for score, values in out.items()}
 
 
@@ -99,10 +109,9 @@ def _signed(score: str, values: Floats) -> Floats:
     return -values if score.startswith(BETTER_LOW) else values
 
 
-def _tensor(images: Sequence[npt.NDArray[np.uint8]]) -> torch.Tensor:
-    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float()
+def _tensor(image: npt.NDArray[np.uint8]) -> torch.Tensor:
+    return torch.from_numpy(image)[None].permute(0, 3, 1, 2).float() / 255
 
 
-def _features(space: Layer3, images: Sequence[npt.NDArray[np.uint8]]) -> Floats:
-    with torch.inference_mode():
-        return space.features(_tensor(images), {"whole": None})["whole"]
+def _feature(levels: Mapping[str, torch.Tensor]) -> Floats:
+    return np.asarray(levels["layer3"].mean((2, 3)).double().numpy())
