@@ -5,9 +5,12 @@ from __future__ import annotations
 import dataclasses
 import time
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from asbench.advising import rules, with_defects
 from asbench.advising.candidates import candidates, named
@@ -271,10 +274,14 @@ def _mix(shown: Evidence, weights: Floats) -> dict[str, float]:
 
 def _expected(shown: Evidence, benches: list[Bench], mix: Mix) -> list[float]:
     """Return what the mixture itself, trained, scores on each method's samples: image AUROC."""
+
+    def both(bench: Bench) -> dict[str, Tensor]:
+        said = [judged(bench.memory, [bench.head(mix)], one).both[0] for one in bench.kept]
+        return {"both": torch.from_numpy(np.concatenate(said))}
+
     each = []
     for bench in benches:
-        head = bench.head(mix)
-        said = np.concatenate([judged(bench.memory, [head], one).both[0] for one in bench.kept])
+        said = bench.told(f"expected of {mix}", partial(both, bench))["both"].numpy()
         each.append([auroc(said, shown.of, m) for m in range(len(shown.methods))])
     return [round(float(value), 4) for value in np.mean(each, axis=0)]
 

@@ -74,6 +74,13 @@ class Trial:
         """The methods, in their order."""
         return tuple(self.samples)
 
+    @cached_property
+    def digest(self) -> bytes:
+        """A digest of all that teaches and judges."""
+        pairs = (one for pair in self.samples.values() for one in pair)
+        shown = self.normals, self.kept, *pairs
+        return key_of(*self.samples, *(one.digest for one in shown))
+
 
 @dataclass(frozen=True)
 class Bench:
@@ -160,6 +167,10 @@ class Bench:
         state = model.state_dict().items()
         return {name: value for name, value in state if name.startswith(LEARNED)}
 
+    def told(self, what: str, make: Callable[[], Tensors]) -> Tensors:
+        """Return what `make` says of these heads on what judges, once; what: its name."""
+        return _recalled(self.kept_in, (self.key, what, self.steps, self.trial.digest), make)
+
     @property
     def kept(self) -> list[Shown]:
         """What judges: the normals that were kept out, then the samples of each method."""
@@ -187,7 +198,8 @@ def try_all(
             go_on(stop)
             heads.append(bench.head(single(method)))
             progress("trying methods", len(parts) * len(methods) + len(heads), total)
-        parts.append(_shown(bench, heads))
+        said = bench.told("shown", partial(_shown, bench, heads, progress))
+        parts.append(tuple(said[name].numpy() for name in SAID))
     memory, head, both, pixel, unusual = (np.stack(each) for each in zip(*parts, strict=True))
     of = np.repeat(np.arange(-1, len(methods)), [len(one) for one in benches[0].kept])
     return Evidence(methods, of, memory, head, both, pixel, np.median(unusual, axis=0))
@@ -199,9 +211,15 @@ def go_on(stop: Callable[[], bool] | None) -> None:
         raise Interrupted("stopped while methods were tried: the same command continues.")
 
 
-def _shown(bench: Bench, heads: Sequence[Memory]) -> tuple[Floats, ...]:
+SAID = ("memory", "head", "both", "pixel", "unusual")
+
+
+def _shown(bench: Bench, heads: Sequence[Memory], progress: Progress) -> Tensors:
     """Return what one seed shows: memory (N,), head and both (M, N), pixel (M, M), unusual (M,)."""
-    said = [judged(bench.memory, heads, shown) for shown in bench.kept]
+    said, what = [], f"judging samples, trial {bench.seed + 1}"
+    for shown in bench.kept:
+        said.append(judged(bench.memory, heads, shown))
+        progress(what, len(said), len(bench.kept))
     marked = [(one.share > MARKED).numpy() for one in bench.kept]
     pixel = np.array(
         [
@@ -219,13 +237,14 @@ def _shown(bench: Bench, heads: Sequence[Memory]) -> tuple[Floats, ...]:
         float(np.median(one.distance[places])) if places.any() else 0.0
         for one, places in zip(said[1:], marked[1:], strict=True)
     ]
-    return (
+    values = (
         np.concatenate([one.memory for one in said]),
         np.concatenate([one.head for one in said], axis=1),
         np.concatenate([one.both for one in said], axis=1),
         pixel,
         np.array(unusual),
     )
+    return {name: torch.from_numpy(value) for name, value in zip(SAID, values, strict=True)}
 
 
 @dataclass(frozen=True, eq=False)

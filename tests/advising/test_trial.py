@@ -110,6 +110,9 @@ def test_what_was_learned_is_not_learned_again(
     monkeypatch.setattr(Bench, "_learned", lambda *a: (learned.append(a[1]), plain(*a))[1])
     went_on = try_all(benches, quiet)
     assert learned == [single("b"), single("c")]  # of the second seed
+    monkeypatch.setattr(Memory, "distances", None)  # what was judged is not judged again
+    again = try_all([Bench.of(trial, seed, 8, Kept(tmp_path)) for seed in (0, 1)], quiet)
+    assert (again.both == whole.both).all()
     for part in ("memory", "head", "both", "pixel", "unusual"):
         assert (getattr(went_on, part) == getattr(whole, part)).all(), part
 
