@@ -158,7 +158,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
 )
 
 
-SHIPPED = "apart_half"
+SHIPPED = "shrunk_half"
 """The rule by which `asbench advise --defects` chooses."""
 
 

@@ -17,8 +17,11 @@ from PIL import Image as Pillow
 
 from asbench.report.page.html import resource
 from asbench.results.advised import STUDY, Advised
+from synth_store import Mix
 from synth_store.types import Image
 
+NAMED = 4
+"""Methods that the heading names; of more it says how many."""
 QUALITY = 82
 """Of the pictures, as JPEG has it: a page of twenty rows stays below a megabyte."""
 
@@ -69,7 +72,7 @@ def page(advised: Advised, sheets: Mapping[str, Image], commands: Sequence[str] 
         css=Markup(resource("page.css")),
         js=Markup(resource("page.js")),
         advised=advised,
-        title=advised.mixture.title,
+        title=_title(advised.mixture),
         rows=rows,
         chosen=[row for row in rows if row.share],
         low=f"{low:.2f}",
@@ -134,6 +137,12 @@ def following(
     if folder is not None:
         lines.append(["asbench", "study", "run", str(Path(folder) / STUDY)])
     return [shlex.join(line) for line in lines]
+
+
+def _title(mix: Mix) -> str:
+    """Return a mixture in words that a heading holds."""
+    many = len(mix.names) > NAMED
+    return f"a mixture of {len(mix.names)} methods" if many else mix.title
 
 
 def _ends(advised: Advised) -> tuple[float, float]:
