@@ -20,6 +20,10 @@ Example: your own photographs, then the training that was advised
   asbench advise ./photos --quick
   asbench advise ./photos
   asbench train --mix advised --dataset ./photos
+
+
+Example: some photographs of defects are at hand, and may choose too
+  asbench advise ./photos --defects ./defects
 """
 
 
@@ -32,9 +36,10 @@ def command(asked: AdviseSettings, dataset: str, workers: int | None) -> None:
 
     Every method that can be tried is rendered on the photographs and taught to the detector
     `memory`, which must then find what all the others drew on photographs that it has not seen. No
-    real defect is looked at. A rule makes a mixture of that: `asbench train --mix advised` trains
-    it. A page of pictures and numbers and a study file stand beside the store; samples and features
-    stay in it. Ctrl-C loses the trials, a minute or two, and nothing that was rendered.
+    real defect is looked at, but for those of --defects. A rule makes a mixture of that: `asbench
+    train --mix advised` trains it. A page of pictures and numbers and a study file stand beside
+    the store; samples and features stay in it. After Ctrl-C, or a kill, the same command goes on
+    where it was.
     """
     from asbench.advising.advise import advise
     from asbench.report.page.advice import following
@@ -44,7 +49,7 @@ def command(asked: AdviseSettings, dataset: str, workers: int | None) -> None:
     from cli.main import INTERRUPTED
     from cli.stopping import Stopping
 
-    stopping = Stopping("stopping after this trial")
+    stopping = Stopping("stopping after this training")
     with console.progress(fleeting=True) as bars:
         heard = replace(
             asked,
@@ -72,11 +77,13 @@ def show(advised: Advised) -> None:
     from asbench.report.page.advice import rows_of
     from cli import console
 
-    heads = ("share", "alike", "head finds", "+-", "outlines", "memory")
-    table = console.table("method", *heads, right=heads)
+    heads = ["share", "alike", "head finds", "+-", "outlines", "memory"]
+    heads += ["defects"] if advised.seen else []
+    table = console.table("method", *heads, right=tuple(heads))
     for row in rows_of(advised, {}):
         numbers = (row.alike, row.heads, row.spread or "-", row.outlines, row.memory)
-        table.add_row(row.method, row.share or "-", *numbers)
+        seen = (row.seen,) if advised.seen else ()
+        table.add_row(row.method, row.share or "-", *numbers, *seen)
     console.out.print()
     console.out.print(table)
     mean = sum(advised.expected) / len(advised.expected)
@@ -87,6 +94,7 @@ def show(advised: Advised) -> None:
         f"head finds: its image AUROC on what all others drew on {advised.kept} photographs kept "
         f"out, {often}; outlines: precision of the whole detector, with its memory of the "
         "photographs; memory: how well that alone finds the method's samples."
+        + (f" defects: image AUROC on the {advised.defects} real ones." if advised.seen else "")
     )
     if advised.quick:
         say(
@@ -95,10 +103,12 @@ def show(advised: Advised) -> None:
         )
     say(f"train on {advised.mixture.title}")
     console.say(textwrap.indent(textwrap.fill(f"rule {advised.rule}: {advised.reason}", 76), "  "))
+    if advised.blind:
+        say(f"without the defects: {' + '.join(advised.blind)}")
+    told = "the few that chose tell least" if advised.seen else "no number made without one tells"
     say(
         f"Trained on it, the detector finds drawn anomalies with image AUROC {mean:.3f}, those of "
-        f"{worst[1]} with {worst[0]:.3f}. What it will score on your defects, no number made "
-        "without one tells."
+        f"{worst[1]} with {worst[0]:.3f}. What it will score on your defects, {told}."
     )
 
 

@@ -54,3 +54,4 @@ def command(
     )
     for name, value in written.metadata.items():
         console.say(f"  {name}: {value}")
+    console.next_step("load it where it is needed, as docs/howto/deploy.md shows")

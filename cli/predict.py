@@ -72,7 +72,9 @@ def command(
             flagged = sum(bool(row.anomalous) for row in said.rows)
             console.say(f"threshold {said.threshold.value:.4f}: {said.threshold.rule}")
             console.say(f"{flagged} of {len(said.rows)} are anomalous by it")
-        console.next_step(f"look at the heat maps in {out}")
+        console.next_step(
+            f"look at the heat maps in {out}", console.command("asbench", "export", run)
+        )
     for error in said.unusable[:SHOWN]:
         click.echo(printable(f"error: {error}"), err=True)
     if said.unusable:

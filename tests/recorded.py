@@ -139,11 +139,12 @@ CELL = {
     **{"ratio": 0.5, "pool": None, "detector": "draem", "parameters": {"width": 16, "at": [1, 2]}},
     **{"settings": {}, "steps": 300, "batch": 8, "precision": "fp32", "seed": 0, "synth_seed": 0},
     **{"ratio_mode": "exact", "select": "last", "kept_out": 0.1},
-    **{"steps_mode": "same", "parity": False},
+    **{"steps_mode": "same", "chosen_on_few_shot": False, "parity": False},
     **{"part": "base", "keep": False, "run": None, "failed": None, "left_out": ["no data"]},
 }
 STUDY: dict[str, Any] = {"schema": 1, "name": "mine", "study": "the file", "cells": [CELL]}
-FIRST_STUDY = STUDY | {"cells": [{key: CELL[key] for key in CELL if key != "kept_out"}]}
+LATER = ("kept_out", "chosen_on_few_shot")
+FIRST_STUDY = STUDY | {"cells": [{key: CELL[key] for key in CELL if key not in LATER}]}
 """As a version wrote it that trained on all normals and had no word for it."""
 MEASURED = {
     **{"samples": 500, "real": "full", "metrics": ["kid"], "left_out": {"fid": "no weights"}},

@@ -5,16 +5,25 @@ from __future__ import annotations
 import dataclasses
 import time
 from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from asbench.advising import rules
+from asbench.advising import rules, with_defects
 from asbench.advising.candidates import candidates, named
 from asbench.advising.evidence import Evidence, Floats, auroc, effects
 from asbench.advising.gather import trial_of
+from asbench.advising.kept import Kept
+from asbench.advising.real_defects import RealDefects, heads_on, read_defects
 from asbench.advising.study_file import study_text
-from asbench.advising.trial import Bench, judged, try_all
-from asbench.data import tiling
+from asbench.advising.trial import Bench, go_on, judged, try_all
+from asbench.advising.with_defects import DefectScores
+from asbench.data import defect_sizes, tiling
+from asbench.data.defect_sizes import Sizes
+from asbench.data.geometry import geometry_of
 from asbench.data.objects import said
 from asbench.datasets import open_dataset
 from asbench.detectors import build, pretrained_of, protocol_of
@@ -29,10 +38,12 @@ from asbench.results.advised import FILE, PAGE, STUDY, Advised, folder_of
 from asbench.settings import STORE, AdviseSettings, GenerateSettings
 from asbench.training.feature_store import FeatureStore
 from asbench.types import Dataset
-from synth_store import Mix, Normals, StoredSet, SynthStore, UserError
+from synth_store import Geometry, Mix, Normals, StoredSet, SynthStore, UserError
 from synth_store.types import Image
 
 DETECTOR = "memory"
+TRIALS = "trials"
+"""The folder of what trials learned, beside the advice."""
 LEAST = 20
 """Photographs that are too few to be split into those that teach and those that judge."""
 
@@ -56,14 +67,18 @@ QUICK = Effort(photographs=75, samples=40, steps=50, trials=1)
 
 @takes(AdviseSettings)
 def advise(asked: AdviseSettings) -> Advised:
-    """Try every method on good photographs, and propose what to train on. No defect is looked at.
+    """Try every method on good photographs, and propose what to train on.
+
+    No defect is looked at, unless `defects` names a folder of some: those may choose too, but none
+    that runs on the category are scored on, save its few-shot third.
 
     Samples of every method are rendered into the store; the detector `memory` is trained on each
     alone, on two thirds of the photographs, and scored on the samples of all others and on the
     photographs that are left. A rule (`asbench.advising.rules`) makes a mixture of that. The
     record, a page and a study file stand in `<store>-advice/<dataset>/<category>`, and
     `train(mix="advised")` trains the mixture. What was rendered, and its features, stay in the
-    store and are used again.
+    store and are used again; so does what the trials learned, beside the record: stopped or killed,
+    the same call goes on where it was.
 
     Returns the record. Raises UserError for what the caller can mend, Interrupted where `stop`
     ended it.
@@ -81,11 +96,12 @@ def advise(asked: AdviseSettings) -> Advised:
     if len(methods) < 2:
         raise UserError(f"{methods[0]} alone is nothing to choose from: name two methods or more.")
     pretrained = pretrained_of(DETECTOR, None, asked.weights)
+    real = _real_defects(asked, data, category)
 
     # Pools and features, which stay in the store.
     sets = _pools(asked, data, category, methods, effort.samples)
     normals, store = sets[0].normals, SynthStore.open(asked.store)
-    found = _found(data, category, normals)
+    found = _found(data, category, normals, asked.smallest_defect, real)
     for sentence in found:
         asked.notify(sentence)
     model = build(DETECTOR, 0)
@@ -96,13 +112,21 @@ def advise(asked: AdviseSettings) -> Advised:
     trial = trial_of(features, normals, sets, effort.samples, effort.photographs, pretrained)
 
     # Every method on all others, and the mixture.
+    kept = Kept(where / TRIALS)
     benches = []
     for seed in range(effort.trials):
-        benches.append(Bench.of(trial, seed, effort.steps))
+        go_on(asked.stop)
+        benches.append(Bench.of(trial, seed, effort.steps, kept))
         asked.progress("remembering photographs", seed + 1, effort.trials)
     shown = try_all(benches, asked.progress, asked.stop)
     rule = rules.RULES[rules.SHIPPED]
-    mix = _mix(shown, rule(shown))
+    blind = mix = _mix(shown, rule(shown))
+    name, why, seen = rules.SHIPPED, rule.__doc__, None
+    if real is not None:
+        seen = heads_on(benches, model, real)
+        name = with_defects.SHIPPED
+        rule_of_both = with_defects.RULES[name]
+        mix, why = _mix(shown, rule_of_both(shown, seen)), rule_of_both.__doc__
     advised = Advised(
         dataset=data.name,
         category=category,
@@ -110,8 +134,8 @@ def advise(asked: AdviseSettings) -> Advised:
         geometry=str(store.geometry),
         normals=normals.digest,
         mix=mix,
-        rule=rules.SHIPPED,
-        reason=(rule.__doc__ or "").partition("\n")[0],
+        rule=name,
+        reason=(why or "").partition("\n")[0],
         detector=DETECTOR,
         ratio=protocol_of(DETECTOR).ratio,
         steps=effort.steps,
@@ -128,11 +152,13 @@ def advise(asked: AdviseSettings) -> Advised:
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         expected=_expected(shown, benches, Mix.of(mix)),
         **_measured(shown),  # type: ignore[arg-type]
+        **_seen(shown, real, seen, blind),  # type: ignore[arg-type]
     )
     FILE.write(advised, where)
     into_place(where / STUDY, study_text(advised, data, asked))
     elsewhere = None if str(asked.store) == STORE else asked.store
     into_place(where / PAGE, page(advised, _sheets(sets), following(advised, elsewhere, where)))
+    kept.tidy()
     return advised
 
 
@@ -153,6 +179,18 @@ def _category(data: Dataset, asked: AdviseSettings) -> str:
             f"category {category!r} is not in {data.name}: choose from {', '.join(known)}."
         )
     return category
+
+
+def _real_defects(asked: AdviseSettings, data: Dataset, category: str) -> RealDefects | None:
+    """Read the defects that may choose, before anything is rendered; None where none may."""
+    if asked.defects is None:
+        return None
+    if SynthStore.stands_at(asked.store):
+        geometry = SynthStore.open(asked.store).geometry
+    else:
+        wanted = asked.size, asked.resize, asked.scale, asked.overlap
+        geometry = geometry_of(asked.store, *wanted) or Geometry()
+    return read_defects(Path(asked.defects), data, category, geometry, asked.progress)
 
 
 def _refuse_few(data: Dataset, category: str) -> None:
@@ -179,11 +217,18 @@ def _pools(
     return [one.stored for one in render_sets(wanted)]
 
 
-def _found(data: Dataset, category: str, normals: Normals) -> list[str]:
-    """Say what was found of the photographs."""
+def _found(
+    data: Dataset,
+    category: str,
+    normals: Normals,
+    smallest: float | None,
+    real: RealDefects | None,
+) -> list[str]:
+    """Say what was found of the photographs and defects, and whether the size is enough."""
     whole = tiling.photographs(normals)
     kept = len(kept_photographs(whole, 0.1))
-    sizes = {data.image(item).shape[:2] for item in data.train(category)[:20]}
+    shapes = [data.image(item).shape for item in data.train(category)[:20]]
+    sizes = {(shape[0], shape[1]) for shape in shapes}
     low, high = min(sizes), max(sizes)
     size = f"{low[1]}x{low[0]}" + ("" if low == high else f" to {high[1]}x{high[0]}")
     tone = "grey" if normals.grey else "coloured"
@@ -194,7 +239,28 @@ def _found(data: Dataset, category: str, normals: Normals) -> list[str]:
         f"{place}: training keeps {kept} of them out, and sets the threshold on those",
     ]
     tiles = tiling.said(normals)
-    return [*lines, f"{place}: {tiles}"] if tiles else lines
+    lines += [f"{place}: {tiles}"] if tiles else []
+    lines += real.said(place) if real is not None else []
+    return [*lines, f"{place}: {_size(normals, sorted(sizes), smallest, real)}"]
+
+
+def _size(
+    normals: Normals,
+    photographs: list[tuple[int, int]],
+    smallest: float | None,
+    real: RealDefects | None,
+) -> str:
+    """Say what the size keeps of the smallest defects, by the rule of `asbench data check`."""
+    breadths = Sizes((), ()) if real is None else real.sizes
+    told = defect_sizes.advise(breadths, photographs, normals.geometry, smallest)
+    if told is not None:
+        return str(told)
+    least = defect_sizes.least(photographs, normals.geometry)
+    return (
+        f"at {normals.geometry} a defect of less than {least:.3g} px across keeps fewer than "
+        f"{defect_sizes.ENOUGH:g} and can hardly be found; with --smallest-defect PIXELS a size "
+        "is proposed"
+    )
 
 
 def _origin(asked: AdviseSettings) -> list[str]:
@@ -208,10 +274,14 @@ def _mix(shown: Evidence, weights: Floats) -> dict[str, float]:
 
 def _expected(shown: Evidence, benches: list[Bench], mix: Mix) -> list[float]:
     """Return what the mixture itself, trained, scores on each method's samples: image AUROC."""
+
+    def both(bench: Bench) -> dict[str, Tensor]:
+        said = [judged(bench.memory, [bench.head(mix)], one).both[0] for one in bench.kept]
+        return {"both": torch.from_numpy(np.concatenate(said))}
+
     each = []
     for bench in benches:
-        head = bench.head(mix)
-        said = np.concatenate([judged(bench.memory, [head], one).both[0] for one in bench.kept])
+        said = bench.told(f"expected of {mix}", partial(both, bench))["both"].numpy()
         each.append([auroc(said, shown.of, m) for m in range(len(shown.methods))])
     return [round(float(value), 4) for value in np.mean(each, axis=0)]
 
@@ -236,6 +306,22 @@ def _measured(shown: Evidence) -> dict[str, object]:
         "agreement": row(shown.agreement),
         "memory": row(shown.by_memory),
         "unusual": row(shown.unusual),
+    }
+
+
+def _seen(
+    shown: Evidence, real: RealDefects | None, seen: DefectScores | None, blind: dict[str, float]
+) -> dict[str, object]:
+    """Return the fields of the record that are of real defects; none without any."""
+    if real is None or seen is None:
+        return {}
+    return {
+        "defects": len(real),
+        "few_shot": real.few_shot,
+        "scored": real.scored,
+        "seen": [round(float(value), 4) for value in seen.found(shown)],
+        "seen_outlines": [round(float(v), 4) for v in seen.outlined()] if seen.masked else [],
+        "blind": blind,
     }
 
 

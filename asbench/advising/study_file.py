@@ -36,6 +36,8 @@ def study_text(advised: Advised, data: Dataset, asked: AdviseSettings) -> str:
     ]
     if folder is not None:
         lines.append(f"folders: {{{json.dumps(name)}: {json.dumps(str(folder.absolute()))}}}")
+    if advised.few_shot:
+        lines.append("protocol: {chosen_on_few_shot: true}")
     if asked.object is not None:
         lines.append(f"objects: {{{json.dumps(name)}: {json.dumps(asked.object)}}}")
     singles = ", ".join(json.dumps(method) for method in advised.mixture.names)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from fractions import Fraction
+from functools import cached_property, partial
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +14,13 @@ import torch
 from torch import Tensor
 
 from asbench.advising.evidence import Evidence
+from asbench.advising.kept import Kept, Tensors, key_of
 from asbench.detectors import build
 from asbench.detectors.memory import MARKED, Memory
 from asbench.evaluation.metrics import pixel_metrics
 from asbench.nets.features import FeatureBatch, Features, gathered
 from asbench.nets.pretrained import Pretrained
+from asbench.nets.recalled import content
 from asbench.nets.seeds import address_seed, private_rng, seed_rng
 from asbench.progress import Progress
 from asbench.types import Interrupted
@@ -26,6 +29,8 @@ from synth_store import Mix, Schedule
 Floats = npt.NDArray[np.floating]
 SOME = 32
 """Images whose cells are in float32 at once."""
+LEARNED = ("head.", "logit")
+"""What a training changes of the detector's state."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,11 @@ class Shown:
     def __getitem__(self, part: slice) -> Shown:
         return Shown(self.features[part], self.share[part], self.source[part])
 
+    @cached_property
+    def digest(self) -> bytes:
+        """A digest of all numbers."""
+        return content(*self.features.levels, self.share, self.source)
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -64,13 +74,21 @@ class Trial:
         """The methods, in their order."""
         return tuple(self.samples)
 
+    @cached_property
+    def digest(self) -> bytes:
+        """A digest of all that teaches and judges."""
+        pairs = (one for pair in self.samples.values() for one in pair)
+        shown = self.normals, self.kept, *pairs
+        return key_of(*self.samples, *(one.digest for one in shown))
+
 
 @dataclass(frozen=True)
 class Bench:
     """One seed's memory, and how far what teaches is from it: heads are trained here, in seconds.
 
     near: float32 (n, cells), distances of the normals' cells; of_samples: of the samples', by
-    method; trained: the heads until now, by mixture.
+    method; key: what the memory follows from; kept_in: where what is learned is kept, None for
+    nowhere; trained: the heads until now, by mixture.
     """
 
     trial: Trial
@@ -79,30 +97,45 @@ class Bench:
     memory: Memory
     near: Tensor
     of_samples: Mapping[str, Tensor]
+    key: bytes
+    kept_in: Kept | None = None
     trained: dict[Mix, Memory] = field(default_factory=dict, compare=False)
 
     @classmethod
-    def of(cls, trial: Trial, seed: int, steps: int) -> Bench:
+    def of(cls, trial: Trial, seed: int, steps: int, kept_in: Kept | None = None) -> Bench:
         """Choose a seed's memory as a training does, and measure all distances once."""
         memory = build("memory", seed, None if trial.pretrained else {"backbone_name": "random"})
         assert isinstance(memory, Memory)
         if trial.pretrained is not None:
             memory.load_backbone(trial.pretrained.tensors)
-        generator = torch.Generator().manual_seed(seed)
-        memory.remember(trial.normals.features, generator, trial.normals.source)
+        normals = trial.normals
+        settings = [(one.name, getattr(memory, one.name)) for one in fields(memory)]
+        key = key_of(seed, memory.version, *settings, normals.digest)
+        chosen = _recalled(kept_in, (key,), partial(_chosen, memory, normals, seed))
+        for name, tensor in chosen.items():
+            setattr(memory, name, tensor)
         memory.eval()
-        of_samples = {m: _distances(memory, taught) for m, (taught, _) in trial.samples.items()}
-        near = _distances(memory, trial.normals)
-        return cls(trial, seed, steps, memory, near, of_samples)
+
+        def far(shown: Shown) -> Tensor:
+            parts = key, "distances", shown.digest
+            return _recalled(kept_in, parts, lambda: {"far": _distances(memory, shown)})["far"]
+
+        of_samples = {method: far(taught) for method, (taught, _) in trial.samples.items()}
+        return cls(trial, seed, steps, memory, far(normals), of_samples, key, kept_in)
 
     def head(self, mix: Mix) -> Memory:
         """Return the detector with a head that was trained on a mixture of the methods, once."""
         if mix not in self.trained:
-            self.trained[mix] = self._train(mix)
+            taught = (self.trial.samples[name][0].digest for name in mix.names)
+            parts = self.key, "head", self.steps, *mix.shares, *taught
+            learned = _recalled(self.kept_in, parts, partial(self._learned, mix))
+            model = copy.deepcopy(self.memory)
+            model.load_state_dict({**model.state_dict(), **learned})
+            self.trained[mix] = model.eval()
         return self.trained[mix]
 
-    def _train(self, mix: Mix) -> Memory:
-        """Train a head.
+    def _learned(self, mix: Mix) -> Tensors:
+        """Train a head, and return what is its own in the detector's state.
 
         As `asbench train` would on what teaches here: the stream of items, the loss and the
         optimizer are those of a training.
@@ -131,7 +164,12 @@ class Bench:
                     optimizer.step()
                 for schedule in stage.schedules:
                     schedule.step()
-        return model.eval()
+        state = model.state_dict().items()
+        return {name: value for name, value in state if name.startswith(LEARNED)}
+
+    def told(self, what: str, make: Callable[[], Tensors]) -> Tensors:
+        """Return what `make` says of these heads on what judges, once; what: its name."""
+        return _recalled(self.kept_in, (self.key, what, self.steps, self.trial.digest), make)
 
     @property
     def kept(self) -> list[Shown]:
@@ -157,22 +195,31 @@ def try_all(
     for bench in benches:
         heads = []
         for method in methods:
-            if stop is not None and stop():
-                raise Interrupted(
-                    "stopped while methods were tried: the same command tries them anew, on what "
-                    "is rendered already."
-                )
+            go_on(stop)
             heads.append(bench.head(single(method)))
             progress("trying methods", len(parts) * len(methods) + len(heads), total)
-        parts.append(_shown(bench, heads))
+        said = bench.told("shown", partial(_shown, bench, heads, progress))
+        parts.append(tuple(said[name].numpy() for name in SAID))
     memory, head, both, pixel, unusual = (np.stack(each) for each in zip(*parts, strict=True))
     of = np.repeat(np.arange(-1, len(methods)), [len(one) for one in benches[0].kept])
     return Evidence(methods, of, memory, head, both, pixel, np.median(unusual, axis=0))
 
 
-def _shown(bench: Bench, heads: Sequence[Memory]) -> tuple[Floats, ...]:
+def go_on(stop: Callable[[], bool] | None) -> None:
+    """Raise Interrupted where `stop` says so."""
+    if stop is not None and stop():
+        raise Interrupted("stopped while methods were tried: the same command continues.")
+
+
+SAID = ("memory", "head", "both", "pixel", "unusual")
+
+
+def _shown(bench: Bench, heads: Sequence[Memory], progress: Progress) -> Tensors:
     """Return what one seed shows: memory (N,), head and both (M, N), pixel (M, M), unusual (M,)."""
-    said = [judged(bench.memory, heads, shown) for shown in bench.kept]
+    said, what = [], f"judging samples, trial {bench.seed + 1}"
+    for shown in bench.kept:
+        said.append(judged(bench.memory, heads, shown))
+        progress(what, len(said), len(bench.kept))
     marked = [(one.share > MARKED).numpy() for one in bench.kept]
     pixel = np.array(
         [
@@ -190,13 +237,14 @@ def _shown(bench: Bench, heads: Sequence[Memory]) -> tuple[Floats, ...]:
         float(np.median(one.distance[places])) if places.any() else 0.0
         for one, places in zip(said[1:], marked[1:], strict=True)
     ]
-    return (
+    values = (
         np.concatenate([one.memory for one in said]),
         np.concatenate([one.head for one in said], axis=1),
         np.concatenate([one.both for one in said], axis=1),
         pixel,
         np.array(unusual),
     )
+    return {name: torch.from_numpy(value) for name, value in zip(SAID, values, strict=True)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,6 +282,15 @@ def judged(memory: Memory, heads: Sequence[Memory], shown: Shown) -> Judged:
     cells, said_of = (torch.cat(each, dim=1).numpy() for each in zip(*parts, strict=True))
     count = 1 + len(heads)
     return Judged(cells[0], cells[count:], said_of[0], said_of[1:count], said_of[count:])
+
+
+def _recalled(kept: Kept | None, parts: tuple[object, ...], make: Callable[[], Tensors]) -> Tensors:
+    return make() if kept is None else kept.of(parts, make)
+
+
+def _chosen(memory: Memory, normals: Shown, seed: int) -> Tensors:
+    memory.remember(normals.features, torch.Generator().manual_seed(seed), normals.source)
+    return {name: getattr(memory, name) for name in ("usual", "bank", "origin", "near")}
 
 
 def _distances(memory: Memory, shown: Shown) -> Tensor:

@@ -77,6 +77,11 @@ class Advice:
         return f"{said}: {options} keeps {self.keeps:.1f} px{tiles}"
 
 
+def least(photographs: Sequence[tuple[int, int]], geometry: Geometry) -> float:
+    """Return how many pixels of the photographs, (height, width) each, keep `ENOUGH` of them."""
+    return ENOUGH / min(_part(size, geometry) for size in photographs)
+
+
 def breadths(mask: Mask) -> tuple[float, ...]:
     """Return, of each 8-connected region of a mask, the diameter of the largest disc inside it.
 

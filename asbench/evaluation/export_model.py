@@ -165,7 +165,9 @@ def read_onnx(path: Path) -> Program:
     """Return the program of an ONNX file, on the CPU; needs onnxruntime."""
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors: it warns of every constant that it does not fold
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
     def run(images: Pixels) -> tuple[Floats, Floats]:
         maps, scores = session.run(list(OUTPUTS), {INPUT: images})

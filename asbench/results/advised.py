@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from asbench.files.documents import Number, RecordFile
+from asbench.types import Dataset
 from synth_store import Mix, SynthStore, UserError
 
 SCHEMA = 1
@@ -34,6 +35,11 @@ class Advised:
     trained on the mixture, as long as the others, on each method's samples; others: what other
     rules would have chosen; untried: why methods were not tried, by name; seconds: of the
     whole.
+
+    defects: how many real ones chose too; few_shot: the ids of those that are of the data set's own
+    few-shot third; scored: how many more were left out, for runs are scored on them; seen: image
+    AUROC of each method's detector on the defects; seen_outlines: its average precision over their
+    places, empty without masks; blind: the mixture without them.
     """
 
     dataset: str
@@ -70,6 +76,12 @@ class Advised:
     untried: Mapping[str, str]
     seconds: Number
     created: str
+    defects: int = 0
+    few_shot: Sequence[str] = ()
+    scored: int = 0
+    seen: Row = ()
+    seen_outlines: Row = ()
+    blind: Mapping[str, Number] = field(default_factory=dict)
 
     @property
     def mixture(self) -> Mix:
@@ -95,12 +107,14 @@ def folder_of(store: Path | str, dataset: str, category: str) -> Path:
     return root.with_name(f"{root.name}-advice") / dataset / category
 
 
-def mixture_for(store: SynthStore, dataset: str, category: str, origin: Sequence[str]) -> Mix:
-    """Return the mixture that was last advised for a category.
+def advised_for(store: SynthStore, data: Dataset, category: str, origin: Sequence[str]) -> Advised:
+    """Return what was last advised for a category.
 
-    origin: the words that name the data set on the command line. Raises UserError where none was,
-    or where the photographs are others now.
+    origin: the words that name the data set on the command line. Raises UserError where nothing
+    was, where the photographs are others now, and where a defect that chose is now one to be held
+    out.
     """
+    dataset = data.name
     line = ["asbench", "advise", *origin[1:], "--category", category, "--store", str(store.root)]
     folder = folder_of(str(store.root), dataset, category)
     if not (folder / FILE.name).exists():
@@ -115,4 +129,11 @@ def mixture_for(store: SynthStore, dataset: str, category: str, origin: Sequence
             f"the photographs of {dataset}/{category} in {store.root} are not those that "
             f"{folder / FILE.name} was advised for: run `{shlex.join(line)}` again."
         )
-    return advised.mixture
+    allowed = {item.id for item in data.test(category) if item.few_shot}
+    if other := [one for one in advised.few_shot if one not in allowed]:
+        raise UserError(
+            f"{folder / FILE.name}: {len(other)} of the defects that chose are not of the few-shot "
+            f"third of {dataset}/{category} now ({other[0]} first): the data set has changed, and "
+            f"they would be scored. Run `{shlex.join(line)} --defects FOLDER` again."
+        )
+    return advised

@@ -118,10 +118,10 @@ class Run:
 
     metrics: scores of the trained detector; untrained: of the same detector before its first step.
     counts: per subset, images `normal`, `anomalous` and `with_mask`, and defect `regions`.
-    saw_defects: real defects of this category that any training saw. realised: items trained on, by
-    source (`normal` or a method's name). losses: (step, loss), NaN where it was not finite.
-    seconds: wall time of `train` and `score`. created: ISO 8601. selected: None where the last
-    checkpoint counts.
+    saw_defects: real defects of this category that any training saw, or who chose the mixture.
+    realised: items trained on, by source (`normal` or a method's name). losses: (step, loss), NaN
+    where it was not finite. seconds: wall time of `train` and `score`. created: ISO 8601.
+    selected: None where the last checkpoint counts.
     steps_mode: `same`, or `per-component` where `steps` were multiplied by the number of the mix's
     methods; not in the id, for the steps it led to are. parity: None unless asked for. further:
     None in runs of earlier releases.

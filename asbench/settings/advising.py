@@ -45,6 +45,18 @@ class AdviseSettings(PhotographSettings):
         False,
         "A first idea in half a minute: eight methods, 75 photographs, short trainings, one trial.",
     )
+    defects: Path | str | None = parameter(
+        None,
+        "A folder of a few photographs of real defects, which may choose too; masks as "
+        "STEM_mask.png beside them. Of the data set's own only the few-shot third is looked at.",
+        unset="none: no defect is looked at",
+    )
+    smallest_defect: float | None = parameter(
+        None,
+        "Pixels across of the smallest defect that must be found, as for `asbench data check`: a "
+        "size is proposed for it.",
+        unset="measured on the masks of --defects",
+    )
     textures: str = parameter(
         TEXTURES,
         "Textures that draem and others blend in: procedural (drawn), dtd, or a folder of images.",

@@ -142,6 +142,12 @@ class TrainSettings(Settings):
         "epoch-based trainings on concatenated data sets.",
         study="protocol",
     )
+    chosen_on_few_shot: bool = parameter(
+        False,
+        "The mix was chosen with the few-shot defects in sight, as `asbench advise --defects` may: "
+        "the run counts as having seen them, and its held-out scores are those that tables take.",
+        study="protocol",
+    )
     settings: Mapping[str, Any] | None = parameter(
         None,
         "Parameters of the detector that differ from its variant's, by name.",

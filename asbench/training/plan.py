@@ -27,7 +27,7 @@ from asbench.nets.detector import Protocol
 from asbench.nets.device import find_device
 from asbench.nets.pretrained import Pretrained, check_networks
 from asbench.results import BEST_ON_TEST, Decides
-from asbench.results.advised import ADVISED, mixture_for
+from asbench.results.advised import ADVISED, advised_for
 from asbench.settings import TrainSettings
 from asbench.training.loop import check
 from asbench.training.sampler import Indices
@@ -156,6 +156,14 @@ class Plan:
         return dict(zip(names, self.schedule.counts(items), strict=True))
 
     @property
+    def saw_defects(self) -> int:
+        """How many real defects the sets saw, or who chose the mixture."""
+        seen = set(self.sources.saw_defects)
+        if self.training.chosen_on_few_shot and self.share:
+            seen |= {item.id for item in self.test.items if item.few_shot}
+        return len(seen)
+
+    @property
     def last(self) -> Plan:
         """The run of the same training whose last checkpoint counts; itself if it is that one."""
         return dataclasses.replace(self, training=dataclasses.replace(self.training, select="last"))
@@ -208,9 +216,15 @@ def plan_run(training: TrainSettings, learner: Learner | None = None) -> Plan:
     origin = ["--dataset", training.dataset]
     origin += ["--name", training.name] if training.name is not None else []
     if training.mixture.names == (ADVISED,):
-        mix = mixture_for(store, data.name, category, origin)
-        training = dataclasses.replace(training, mix=mix)
-        training.notify(f"advised for {data.name}/{category}: {mix}")
+        advised = advised_for(store, data, category, origin)
+        seen = bool(advised.few_shot) or training.chosen_on_few_shot
+        training = dataclasses.replace(training, mix=advised.mixture, chosen_on_few_shot=seen)
+        training.notify(f"advised for {data.name}/{category}: {advised.mixture}")
+        if advised.few_shot:
+            training.notify(
+                f"{len(advised.few_shot)} few-shot defects chose that: the run counts as having "
+                "seen them, and held-out scores leave them out"
+            )
     if share and not training.mixture.shares:
         raise UserError(
             f"ratio {float(share):g} needs a mix of stored methods: add for example "

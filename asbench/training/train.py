@@ -232,7 +232,7 @@ def record(
         counts={s: metrics[s]["counts"] for s in SUBSETS},
         reasons={s: dict(metrics[s]["reasons"]) for s in SUBSETS},
         untrained=before,
-        saw_defects=len(plan.sources.saw_defects),
+        saw_defects=plan.saw_defects,
         realised=plan.realised,
         losses=losses,
         threshold=threshold,

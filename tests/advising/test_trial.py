@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from asbench.advising.kept import Kept
 from asbench.advising.trial import Bench, Shown, Trial, judged, single, try_all
 from asbench.detectors import build
 from asbench.detectors.memory import Memory
 from asbench.nets.features import FeatureBatch, Features
 from asbench.progress import quiet
 from asbench.types import Interrupted
-from synth_store import Mix
+from synth_store import Mix, UserError
 
 
 def shown(count: int, marked: bool, seed: int) -> Shown:
@@ -88,6 +90,62 @@ def test_a_head_leaves_the_bench_as_it_is(trial: Trial) -> None:
     fresh = build("memory", 0, {"backbone_name": "random"})
     assert isinstance(fresh, Memory)
     assert torch.equal(fresh.head[0].weight, bench.memory.head[0].weight)
+
+
+def test_what_was_learned_is_not_learned_again(
+    trial: Trial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = try_all([Bench.of(trial, seed, 8) for seed in (0, 1)], quiet)
+    asked = iter([False] * 4 + [True])
+    benches = [Bench.of(trial, seed, 8, Kept(tmp_path)) for seed in (0, 1)]
+    with pytest.raises(Interrupted, match="the same command continues"):
+        try_all(benches, quiet, lambda: next(asked))
+    learned = []
+    plain = Bench._learned
+    monkeypatch.setattr(Bench, "_learned", lambda *a: (learned.append(a[1]), plain(*a))[1])
+    monkeypatch.setattr(Memory, "remember", None)
+    monkeypatch.setattr(Memory, "distances", None)
+    benches = [Bench.of(trial, seed, 8, Kept(tmp_path)) for seed in (0, 1)]
+    monkeypatch.undo()
+    monkeypatch.setattr(Bench, "_learned", lambda *a: (learned.append(a[1]), plain(*a))[1])
+    went_on = try_all(benches, quiet)
+    assert learned == [single("b"), single("c")]  # of the second seed
+    monkeypatch.setattr(Memory, "distances", None)  # what was judged is not judged again
+    again = try_all([Bench.of(trial, seed, 8, Kept(tmp_path)) for seed in (0, 1)], quiet)
+    assert (again.both == whole.both).all()
+    for part in ("memory", "head", "both", "pixel", "unusual"):
+        assert (getattr(went_on, part) == getattr(whole, part)).all(), part
+
+
+def test_what_follows_from_something_else_is_learned_anew(trial: Trial, tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
+    Bench.of(trial, 0, 2, kept).head(single("a"))
+    before = set(tmp_path.iterdir())
+    Bench.of(trial, 0, 2, Kept(tmp_path)).head(single("a"))
+    assert set(tmp_path.iterdir()) == before
+    others = dict(trial.samples) | {"a": trial.samples["b"]}
+    other = Trial(trial.normals, trial.kept, others, None)
+    for bench in (Bench.of(trial, 0, 3, kept), Bench.of(other, 0, 2, kept)):
+        bench.head(single("a"))
+        assert len(set(tmp_path.iterdir()) - before) == 1
+        before = set(tmp_path.iterdir())
+    later = Kept(tmp_path)
+    Bench.of(trial, 0, 3, later).head(single("a"))
+    later.tidy()
+    assert len(list(tmp_path.iterdir())) == len(later.used) == len(before) - 2
+
+
+def test_what_is_damaged_is_refused(trial: Trial, tmp_path: Path) -> None:
+    Bench.of(trial, 0, 2, Kept(tmp_path))
+    path = sorted(tmp_path.iterdir())[0]
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="it does not hold what was written"):
+        Bench.of(trial, 0, 2, Kept(tmp_path))
+    path.write_bytes(content[:40])
+    with pytest.raises(UserError, match="delete it and run `asbench advise` again"):
+        Bench.of(trial, 0, 2, Kept(tmp_path))
 
 
 def test_it_can_be_stopped_between_two_heads(trial: Trial) -> None:

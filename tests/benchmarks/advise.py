@@ -6,7 +6,8 @@ the 15 methods of the study `real` from a store (`asbench study run real` makes 
 test images. What was tried stands in `--folder` and is not tried again. `--runs` are the study's
 own runs, longer trainings on all normals: where all methods are there with three seeds, they are a
 second truth of the single methods. `--train` trains the shipped rule's mixtures as such runs.
-`--quality` is a folder of what `asbench quality` measured, to be held beside.
+`--quality` is a folder of what `asbench quality` measured, as STUDY/quality, to be held beside;
+`--resnet` a file of ResNet-18 by which all six metrics are measured on a few samples.
 
 Rules see no test image. The comparison does: so the best rule is named leaving one data set out.
 """
@@ -36,12 +37,12 @@ from asbench.evaluation.testset import TestSet
 from asbench.nets.features import FeatureDetector, cell_share
 from asbench.progress import quiet
 from asbench.quality import record as qualities
-from asbench.quality.quality_vs_detection import correlate_runs, latest
 from asbench.quality.statistics import DRAWS, correlate
 from asbench.results.frame import frame
 from asbench.training.feature_store import FeatureStore, TestImages
 from asbench.training.train import train
 from synth_store import Mix, StoreKey, SynthStore
+from tests.benchmarks.advise_quality import SMALL, from_records, whole_images
 
 METHODS = (
     *("compose", "cutout", "cutpaste", "cutpaste_scar", "defectmaker", "destseg", "draem", "fpi"),
@@ -54,6 +55,8 @@ PAPER = ("draem",)
 STEPS, PHOTOGRAPHS, SAMPLES = 200, 300, 120
 NEAR_AUROC, NEAR_AP = 0.005, 0.02
 """How much worse still counts as equal: image AUROC, and pixel AP relatively."""
+DRAWN = 100
+"""Times that random choice draws a method for every set."""
 Scores = npt.NDArray[np.float64]
 """(image AUROC, pixel AP)."""
 
@@ -206,20 +209,37 @@ PREDICTORS: Mapping[str, Callable[[Evidence], npt.NDArray[np.float64]]] = {
 
 
 def predictions(
-    sets: Sequence[Seen], metric: int, truths: Mapping[Place, npt.NDArray[np.float64]]
+    sets: Sequence[Seen],
+    metric: int,
+    truths: Mapping[Place, npt.NDArray[np.float64]],
+    qualities: Mapping[Place, Mapping[str, npt.NDArray[np.float64]]],
 ) -> list[str]:
-    """Return a table: each predictor's rank correlation with true detection, set by set."""
-    lines = [f"| predictor | {' | '.join(str(one.place) for one in sets)} | mean |"]
-    lines.append(f"|---|{'---|' * (len(sets) + 1)}")
-    for name, of in PREDICTORS.items():
+    """Return a table: each number's rank correlation with true detection, set by set.
+
+    Numbers of a rule, and image-quality scores where they were measured: all say that more is
+    better.
+    """
+    lines = [f"| predictor | {' | '.join(str(one.place) for one in sets)} | mean | sets |"]
+    lines.append(f"|---|{'---|' * (len(sets) + 2)}")
+    rows: dict[str, dict[Place, npt.NDArray[np.float64]]] = {
+        name: {one.place: one.mean(of) for one in sets} for name, of in PREDICTORS.items()
+    }
+    for place, scores in qualities.items():
+        for score, values in scores.items():
+            rows.setdefault(f"*{score}*", {})[place] = values
+    for name, by in rows.items():
         cells, values = [], []
         for one in sets:
+            if one.place not in by:
+                cells.append("-")
+                continue
             rho = correlate(
-                one.mean(of), truths[one.place][:, metric], least=4, resamples=DRAWS
+                by[one.place], truths[one.place][:, metric], least=4, resamples=DRAWS
             ).spearman
             cells.append(f"{rho.value:+.2f} [{rho.low:+.2f}, {rho.high:+.2f}]")
             values.append(rho.value)
-        lines.append(f"| {name} | {' | '.join(cells)} | {np.mean(values):+.2f} |")
+        mean = np.mean(values) if values else np.nan
+        lines.append(f"| {name} | {' | '.join(cells)} | {mean:+.2f} | {len(values)} |")
     return lines
 
 
@@ -245,7 +265,6 @@ def comparison(sets: Sequence[Seen]) -> list[str]:
     ways |= {name: [one.score(mix) for one in sets] for name, mix in FIXED.items()}
     ways["fixed single, chosen on the other sets"] = fixed
     ways["draem (the paper's best without defects)"] = [one.score(PAPER) for one in sets]
-    ways["random single (mean of all)"] = [one.singles.mean(axis=0) for one in sets]
     lines = [
         "| way | image AUROC, mean | SD over sets | pixel AP, mean | regret to the oracle single "
         "| worst regret | >= fixed single | >= equal weights |",
@@ -260,12 +279,35 @@ def comparison(sets: Sequence[Seen]) -> list[str]:
             f"| {_share(each, fixed)} | {_share(each, equal)} |"
         )
     singles = np.mean([one.singles for one in sets], axis=0)
+    lines.append(f"\n{_drawn(sets, ways[f'rule {rules.SHIPPED}'])}")
     lines.append(
         f"\noracle single: image AUROC {oracle.mean():.3f}; fixed singles, mean over sets:"
     )
     order = np.argsort(-singles[:, 0])
     lines.append(", ".join(f"{sets[0].methods[m]} {singles[m, 0]:.3f}" for m in order))
     return lines
+
+
+def _drawn(sets: Sequence[Seen], shipped: Sequence[Scores]) -> str:
+    """Say what random choice scores: a method drawn for every set, `DRAWN` times over."""
+    rng, rows = np.random.default_rng(0), np.arange(len(sets))
+    all_of = np.stack([one.singles for one in sets])
+    means = np.array(
+        [
+            all_of[rows, rng.integers(0, all_of.shape[1], len(sets))].mean(axis=0)
+            for _ in range(DRAWN)
+        ]
+    )
+    own, oracle = np.mean(shipped, axis=0), all_of[:, :, 0].max(axis=1).mean()
+    low, high = np.quantile(means[:, 0], [0.025, 0.975])
+    return (
+        f"random single, {DRAWN} draws: image AUROC {means[:, 0].mean():.3f} (SD over draws "
+        f"{means[:, 0].std(ddof=1):.3f}, 95 % in {low:.3f} to {high:.3f}), pixel AP "
+        f"{means[:, 1].mean():.3f} (SD {means[:, 1].std(ddof=1):.3f}), regret "
+        f"{oracle - means[:, 0].mean():+.3f}; the shipped rule's mean is above "
+        f"{(means[:, 0] < own[0]).sum()} of {DRAWN} draws in image AUROC, "
+        f"{(means[:, 1] < own[1]).sum()} in pixel AP"
+    )
 
 
 def _share(each: Sequence[Scores], others: Sequence[Scores]) -> str:
@@ -346,21 +388,28 @@ def joined(one: Seen) -> Evidence:
     return Evidence(parts[0].methods, parts[0].of, unusual=unusual, **arrays)
 
 
-def measured(folder: Path, runs: Path, target: str) -> list[str]:
-    """Return the rank correlation of every image-quality score with the true metric of the runs.
+def measured(
+    sets: Sequence[Seen], study: Path | None, store: Path, resnet: Path | None, folder: Path
+) -> dict[Place, dict[str, npt.NDArray[np.float64]]]:
+    """Return image-quality scores of every method, set by set.
 
-    Of data sets, not of categories: demo's three are one row.
+    Those of a study's records where it measured all methods of a set, and beside them, where a
+    ResNet-18 is given, those of `whole_images`, from the folder where they stand there.
     """
-    lines = ["| data set | score | methods | Spearman |", "|---|---|---:|---:|"]
-    single = [run for run in results.runs(runs) if run.decides["detector"] == "memory"]
-    rows = qualities.rows(folder)
-    for row in correlate_runs(latest(rows), single, target=target, ratio=0.5, least=4):
-        rho = row.result.spearman
-        lines.append(
-            f"| {row.dataset} | {row.score} | {row.result.n} "
-            f"| {rho.value:+.2f} [{rho.low:+.2f}, {rho.high:+.2f}] |"
-        )
-    return lines
+    records = qualities.rows(study) if study is not None and study.is_dir() else []
+    out: dict[Place, dict[str, npt.NDArray[np.float64]]] = {}
+    for one in sets:
+        place, methods = one.place, one.methods
+        out[place] = from_records(records, place.dataset, place.category, methods)
+        path = folder / f"{place.dataset}-{place.category}-quality.npz"
+        if resnet is not None and not path.exists():
+            name = place.dataset if place.path else None
+            given = place.path or place.dataset
+            np.savez(path, **whole_images(given, name, place.category, store, methods, resnet))  # type: ignore[arg-type]
+        if path.exists():
+            with np.load(path) as there:
+                out[place] |= {f"{score}, n={SMALL}": there[score] for score in there}
+    return out
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -372,6 +421,7 @@ def main(arguments: list[str] | None = None) -> int:
     reading.add_argument("--folder", type=Path, default=Path("advise-evidence"))
     reading.add_argument("--runs", type=Path)
     reading.add_argument("--quality", type=Path)
+    reading.add_argument("--resnet", type=Path)
     reading.add_argument("--train", type=Path, metavar="RUNS")
     asked = reading.parse_args(arguments)
     torch.set_num_threads(1)
@@ -379,6 +429,7 @@ def main(arguments: list[str] | None = None) -> int:
     for place in asked.sets:
         sets.append(seen(place, asked.store, asked.seeds, asked.folder))
         print(f"{place} was tried", file=sys.stderr, flush=True)
+    quality = measured(sets, asked.quality, asked.store, asked.resnet, asked.folder)
     own = {one.place: one.singles for one in sets}
     truths = {f"of the same detectors ({len(asked.seeds)} seeds)": own}
     if asked.runs is not None:
@@ -388,11 +439,7 @@ def main(arguments: list[str] | None = None) -> int:
         for at, metric in enumerate(("image AUROC", "pixel AP")):
             if there:
                 print(f"\n## Spearman with true {metric} {title}\n")
-                print("\n".join(predictions(there, at, truth)))
-    if asked.quality is not None and asked.runs is not None:
-        for metric in ("image_auroc", "pixel_ap"):
-            print(f"\n## Image quality and true {metric} of the study's runs\n")
-            print("\n".join(measured(asked.quality, asked.runs, metric)))
+                print("\n".join(predictions(there, at, truth, quality)))
     print("\n## Rules\n")
     print("\n".join(comparison(sets)))
     if len(sets) > 2:

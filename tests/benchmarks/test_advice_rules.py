@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from asbench.advising import rules
+from asbench.advising import rules, with_defects
 from asbench.advising.evidence import Evidence
-from tests.benchmarks import advise
+from tests.benchmarks import advise, advise_defects, advise_quality
 from tests.tried import made
 
 
@@ -57,3 +58,48 @@ def test_margins_are_of_both_metrics() -> None:
     assert advise.at_least(np.array([0.896, 0.393]), other)
     assert not advise.at_least(np.array([0.894, 0.5]), other)
     assert not advise.at_least(np.array([0.95, 0.39]), other)
+
+
+def test_a_few_defects_are_compared_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = ("of", "memory", "head", "both", "pixel", "unusual")
+    labels, few = np.repeat([0, 1], [6, 9]), np.arange(15) >= 12
+    for place, dataset in enumerate(("one", "two", "three")):
+        evidence = replace(made(len(advise.METHODS), place, trials=1), methods=advise.METHODS)
+        there = {f"evidence {name}": np.asarray(getattr(evidence, name)) for name in names}
+        there |= {"labels": labels, "few": few}
+        rng = np.random.default_rng(place)
+        for name, count in (("third", 3), ("five", 2)):
+            there[f"seen {name} both"] = rng.normal(2, 1, (1, len(advise.METHODS), count))
+            there[f"seen {name} pixel"] = rng.uniform(0, 1, (1, len(advise.METHODS)))
+        for mix in advise_defects.wanted(advise_defects._tried(there)):
+            there[f"both {mix}"] = rng.normal(labels, 1)
+            there[f"held {mix}"] = np.array(rng.uniform())
+        np.savez(tmp_path / f"{dataset}-part-0-defects.npz", **there)  # type: ignore[arg-type]
+    sets = ["one:part", "two:part", "three=here:part"]
+    given = ["--store", "none", "--sets", *sets, "--seeds", "0", "--folder", str(tmp_path)]
+    assert advise_defects.main(given) == 0
+    said = capsys.readouterr().out
+    for name in with_defects.RULES:
+        assert f"| `{name}`, third |" in said
+    assert "| three/part | 3 | " in said
+    assert "mean gain" in said
+
+
+def test_quality_of_records_is_told_so_that_more_is_better() -> None:
+    def measured(method: str, n: int, value: float) -> SimpleNamespace:
+        scores = [
+            SimpleNamespace(metric="fid@histogram", pairing="real", region="whole", value=value),
+            SimpleNamespace(metric="ssim", pairing="clean", region="whole", value=value),
+            SimpleNamespace(metric="ssim", pairing="clean", region="inside", value=0.0),
+            SimpleNamespace(metric="mask_area", pairing="self", region="whole", value=0.0),
+        ]
+        decides = {"dataset": "one", "category": "part", "method": method, "n": n}
+        return SimpleNamespace(decides=decides, scores=scores)
+
+    rows = [measured("a", 100, 1.0), measured("b", 100, 3.0), measured("a", 200, 9.0)]
+    told = advise_quality.from_records(rows, "one", "part", ("a", "b"))  # type: ignore[arg-type]
+    assert {name: values.tolist() for name, values in told.items()} == {
+        "fid@histogram:real": [-1.0, -3.0],
+        "ssim:clean": [1.0, 3.0],
+    }
+    assert advise_quality.from_records(rows, "one", "other", ("a", "b")) == {}  # type: ignore[arg-type]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,8 @@ import pytest
 from asbench import results
 from asbench.results.advised import FILE
 from asbench.study import spec
-from tests.cli.conftest import Run, write
+from tests.cli.conftest import Run, start, write
+from tests.cli.test_interrupts import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +30,7 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Thirty good photographs and some to be scored, in the current folder."""
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
-    for part, count in (("train/good", 30), ("test/good", 4), ("test/dot", 4)):
+    for part, count in (("train/good", 30), ("test/good", 4), ("test/dot", 9)):
         for i in range(count):
             image = rng.integers(90, 150, (64, 64, 3), dtype=np.uint8)
             if part == "test/dot":
@@ -76,6 +79,38 @@ def test_from_photographs_to_the_training_that_was_advised(run: Run, photos: Pat
     assert len(results.runs(Path("runs"))) == 1
 
 
+def test_few_shot_defects_choose_and_are_held_out_then(run: Run, photos: Path) -> None:
+    said = run(f"{ADVISE} --defects photos/test")
+    assert said.status == 0, said.err
+    assert "3 defects choose too, 3 of them with a mask" in said.out
+    assert "6 more in that folder are what runs are scored on, and were not looked at" in said.out
+    assert "keeps 10.0 px at 64x64" in said.out
+    folder = Path("asbench-store-advice/photos/photos")
+    advised = FILE.read(folder)
+    assert advised.few_shot == [f"test/dot/{i:03}.png" for i in range(3)]
+    assert (advised.defects, advised.scored, len(advised.seen)) == (3, 6, 3)
+    assert advised.blind
+    page = (folder / "advice.html").read_text()
+    assert "3 real defects chose too" in page
+    assert "Finds the defects" in page
+    study = spec.read(folder / "study.yaml")
+    assert not study.faults
+    assert "chosen_on_few_shot: true" in (folder / "study.yaml").read_text()
+
+    trained = run(TRAIN)
+    assert trained.status == 0, trained.err
+    assert "3 few-shot defects chose that" in trained.out
+    (one,) = results.runs(Path("runs"))
+    assert one.saw_defects == 3
+    assert results.subset_for([one]) == "held_out"
+
+    for i in range(6):  # now the third is another
+        write(photos / f"photos/test/dot/000{i}.png", np.full((64, 64, 3), i, np.uint8))
+    refused = run(TRAIN)
+    assert refused.status == 1
+    assert "are not of the few-shot third of photos/photos now" in refused.err
+
+
 def test_what_cannot_be_advised_is_refused(run: Run, photos: Path) -> None:
     lone = run("advise photos --method draem --size 64")
     assert lone.status == 1
@@ -90,6 +125,29 @@ def test_what_cannot_be_advised_is_refused(run: Run, photos: Path) -> None:
     remote = run("advise photos --store s3://bucket/there")
     assert remote.status == 1
     assert "is not a folder of this machine" in remote.err
+
+
+def test_killed_it_goes_on_where_it_was(run: Run, photos: Path) -> None:
+    assert run(ADVISE).status == 0
+    folder = Path("asbench-store-advice/photos/photos")
+    whole = json.loads((folder / "advice.json").read_text())
+    kept = {path.name: path.read_bytes() for path in (folder / "trials").iterdir()}
+    shutil.rmtree(folder)
+    with start(ADVISE, photos) as going:
+        wait_for(going, "trials/*.safetensors", folder, count=6)
+        going.send_signal(signal.SIGKILL)
+    left = {path: path.stat().st_mtime_ns for path in folder.glob("trials/*.safetensors")}
+    assert 6 <= len(left) < len(kept)
+    assert not (folder / "advice.json").exists()
+    again = run(ADVISE)
+    assert again.status == 0, again.err
+    assert all(path.stat().st_mtime_ns == when for path, when in left.items())
+    assert {path.name: path.read_bytes() for path in (folder / "trials").iterdir()} == kept
+    went_on = json.loads((folder / "advice.json").read_text())
+    for record in (whole, went_on):
+        for name in ("seconds", "created", "sha256"):
+            del record[name]
+    assert went_on == whole
 
 
 def test_advice_on_other_photographs_is_refused(run: Run, photos: Path) -> None:

@@ -17,8 +17,11 @@ from PIL import Image as Pillow
 
 from asbench.report.page.html import resource
 from asbench.results.advised import STUDY, Advised
+from synth_store import Mix
 from synth_store.types import Image
 
+NAMED = 4
+"""Methods that the heading names; of more it says how many."""
 QUALITY = 82
 """Of the pictures, as JPEG has it: a page of twenty rows stays below a megabyte."""
 
@@ -46,6 +49,8 @@ class Row:
     agreement: str
     memory: str
     unusual: str
+    seen: str
+    seen_outlines: str
     cells: tuple[Cell, ...]
     uri: str
     width: int
@@ -67,7 +72,7 @@ def page(advised: Advised, sheets: Mapping[str, Image], commands: Sequence[str] 
         css=Markup(resource("page.css")),
         js=Markup(resource("page.js")),
         advised=advised,
-        title=advised.mixture.title,
+        title=_title(advised.mixture),
         rows=rows,
         chosen=[row for row in rows if row.share],
         low=f"{low:.2f}",
@@ -75,6 +80,7 @@ def page(advised: Advised, sheets: Mapping[str, Image], commands: Sequence[str] 
         mean=f"{np.mean(advised.expected):.3f}",
         worst=f"{min(advised.expected):.3f}",
         worst_of=advised.methods[int(np.argmin(advised.expected))],
+        blind=", ".join(advised.blind),
         others=[(rule, ", ".join(mix)) for rule, mix in advised.others.items()],
         commands=commands or following(advised),
         study=STUDY,
@@ -110,6 +116,8 @@ def rows_of(advised: Advised, sheets: Mapping[str, Image]) -> list[Row]:
                 agreement=f"{advised.agreement[i]:+.2f}",
                 memory=f"{advised.memory[i]:.2f}",
                 unusual=f"{advised.unusual[i]:.1f}",
+                seen=f"{advised.seen[i]:.3f}" if advised.seen else "",
+                seen_outlines=f"{advised.seen_outlines[i]:.3f}" if advised.seen_outlines else "",
                 cells=cells,
                 uri="" if sheet is None else _jpeg(sheet),
                 width=0 if sheet is None else sheet.shape[1],
@@ -129,6 +137,12 @@ def following(
     if folder is not None:
         lines.append(["asbench", "study", "run", str(Path(folder) / STUDY)])
     return [shlex.join(line) for line in lines]
+
+
+def _title(mix: Mix) -> str:
+    """Return a mixture in words that a heading holds."""
+    many = len(mix.names) > NAMED
+    return f"a mixture of {len(mix.names)} methods" if many else mix.title
 
 
 def _ends(advised: Advised) -> tuple[float, float]:
