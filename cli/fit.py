@@ -46,7 +46,7 @@ def command(asked: FitSettings) -> None:
         minutes = f"{one.record.seconds / 60:.1f}"
         shown.add_row(str(one.folder), str(seen or "none"), minutes, one.digest[:12])
     console.out.print(shown)
-    console.say(f"\nlook at {fits[0].folder / 'samples.png'}")
+    console.say(f"\nlook at {fits[0].folder / 'samples.png'}, and at losses.png beside it")
     place = {
         "store": options.unless(asked.store, options.STORE),
         "dataset": options.unless(asked.dataset, "demo"),

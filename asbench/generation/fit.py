@@ -1,8 +1,8 @@
 """Fitting a learned synthesizer: a data set's normals and few-shot defects in, weights out.
 
 A fit's folder, `<fits>/<dataset>/<method>/<seed>/<category>` (or `all` for one model of all
-categories), holds `weights.safetensors`, `samples.png` to look at, and `fit.json`, written last: a
-folder without it is unfinished, and the same command continues it.
+categories), holds `weights.safetensors`, `samples.png` and `losses.png` to look at, and `fit.json`, written
+last: a folder without it is unfinished, and the same command continues it.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from asbench.datasets import open_dataset
 from asbench.files.documents import damaged, into_place, json_text
 from asbench.fitting import loop
 from asbench.fitting.contract import LearnedModel, save_kept
+from asbench.fitting.curves import curves_png
 from asbench.fitting.weights import content_digest, find_weights
 from asbench.generation.fitted import (
     ALL,
@@ -245,6 +246,7 @@ def _execute(plan: FitPlan, asked: FitSettings) -> Fitted:
     model.eval()
     save_kept(model, folder / WEIGHTS)
     into_place(folder / "samples.png", partial(_draw, plan, model, asked.notify))
+    into_place(folder / "losses.png", curves_png(fitting.curves, plan.name))
     record = FitRecord(
         identity=plan.identity,
         digest=digest_of(folder / WEIGHTS, plan.identity["weights"]),

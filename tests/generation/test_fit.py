@@ -100,6 +100,7 @@ def folder_of(place: Path, label: str = "all") -> Path:
 def test_a_fit_says_what_it_is(made: Path) -> None:
     assert sorted(p.name for p in folder_of(made).iterdir()) == [
         "fit.json",
+        "losses.png",
         "samples.png",
         "weights.safetensors",
     ]
@@ -160,6 +161,7 @@ def test_a_stopped_fit_goes_on_to_the_same_weights(made: Path, tmp_path: Path) -
     assert done.digest == read_fit(folder_of(made)).digest
     assert sorted(p.name for p in done.folder.iterdir()) == [
         "fit.json",
+        "losses.png",
         "samples.png",
         "weights.safetensors",
     ]
