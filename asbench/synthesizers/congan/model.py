@@ -18,7 +18,7 @@ from asbench.imaging.geometry import scaled
 from asbench.imaging.laying import around, laid
 from asbench.imaging.moving import put
 from asbench.imaging.overlay import believed
-from asbench.imaging.poisson import blend_within, source_gradients
+from asbench.imaging.poisson import blend_within, mixed_gradients, source_gradients
 from asbench.synthesizers.congan.losses import View, apart_on_sphere, matched
 from asbench.synthesizers.congan.networks import Discriminator, Generator
 from asbench.types import Canvas, Defect, Subject
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 BETAS = (0.0, 0.9)
 INSIDE = 0.9
 """Share of a mask that must lie on the object."""
+RULES = {"poisson": source_gradients, "mixed": mixed_gradients}
 SOFT = 2
 """Pixels over which a soft edge fades."""
 
@@ -187,9 +188,9 @@ class ConganModel(LearnedModel):
         if not mask.any():
             return None
         change = np.zeros(normal.shape, np.float32)
-        if self.method.blend == "poisson":
-            mixed = blend_within(under, source, mask, source_gradients)
-            change[rows, columns] = mixed - under
+        rule = RULES.get(self.method.blend)
+        if rule is not None:
+            change[rows, columns] = blend_within(under, source, mask, rule) - under
         else:
             weights = around(mask, SOFT)[..., None]
             change[rows, columns] = weights * (source - under)
