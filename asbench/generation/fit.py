@@ -1,8 +1,8 @@
 """Fitting a learned synthesizer: a data set's normals and few-shot defects in, weights out.
 
 A fit's folder, `<fits>/<dataset>/<method>/<seed>/<category>` (or `all` for one model of all
-categories), holds `weights.safetensors`, `samples.png` and `losses.png` to look at, and `fit.json`, written
-last: a folder without it is unfinished, and the same command continues it.
+categories), holds `weights.safetensors`, `samples.png` and `losses.png` to look at, and `fit.json`,
+written last: a folder without it is unfinished, and the same command continues it.
 """
 
 from __future__ import annotations

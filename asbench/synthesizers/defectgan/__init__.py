@@ -21,7 +21,8 @@ VARIANTS = {
     # For one GPU and an evening: a quarter of the channels' work, a fifth of the steps.
     "mid": {"width": 32, "steps": 20_000},
     # A quarter of an hour on one core. So few steps do not teach the map its place: it is gated by
-    # the control map, and drawn to it.
+    # the control map, and drawn to it. Nor do they teach it to paint a surface: it changes the one
+    # that is there.
     "tiny-scratch": {
         "side": 64,
         "width": 16,
@@ -30,7 +31,10 @@ VARIANTS = {
         "critic_width": 32,
         "critic_levels": 4,
         "critics": 2,
+        "images": 2,
         "steps": 800,
+        "lr": 4e-4,
+        "near": True,
         "gated": True,
         "control": 10.0,
         "sparse": 0.0,
@@ -95,6 +99,7 @@ class Defectgan(LearnedSynthesizer):
     sparse: float = parameter(1.0, "Weight of the maps' mean.")
     control: float = parameter(0.0, "Weight of a defacing map's distance to the control map.")
     gated: bool = parameter(False, "Whether maps are closed away from the control map.")
+    near: bool = parameter(False, "Whether f is the image and a change to it, not all anew.")
     masks: int = parameter(64, "Masks of each defect type that are kept to render by, at most.")
     open: float = parameter(0.2, "The map below this leaves the image as it is.", rendering=True)
     strength: float = parameter(1.0, "Factor of the map when rendering, up to 1.", rendering=True)

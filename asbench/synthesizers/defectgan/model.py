@@ -42,7 +42,9 @@ class DefectganModel(LearnedModel):
         super().__init__()
         self.method, self.kinds = method, kinds
         planes = len(kinds) + 1
-        self.generator = Generator(method.width, method.blocks, planes, method.hidden)
+        self.generator = Generator(
+            method.width, method.blocks, planes, method.hidden, near=method.near
+        )
         self.critic: Critic | None = None
         self.bank: Tensor
         self.counts: Tensor

@@ -104,10 +104,16 @@ class Up(nn.Module):
 
 
 class Generator(nn.Module):
-    """Defaces or restores, as the control map says."""
+    """Defaces or restores, as the control map says.
 
-    def __init__(self, width: int, blocks: int, planes: int, hidden: int) -> None:
+    near: what is painted begins as the image, to which the last layer adds.
+    """
+
+    def __init__(
+        self, width: int, blocks: int, planes: int, hidden: int, *, near: bool = False
+    ) -> None:
         super().__init__()
+        self.near = near
         channels = [width << level for level in range(LEVELS + 1)]
         self.stem = nn.Sequential(nn.Conv2d(3, width, 7, padding=3), nn.ReLU(inplace=True))
         self.downs = nn.ModuleList(Down(a, b) for a, b in pairwise(channels))
@@ -133,6 +139,8 @@ class Generator(nn.Module):
         for up, drawn in zip(self.ups, noise[LEVELS:], strict=True):
             x = up(x, control, drawn)
         paint, opened = torch.tanh(self.paint(x)), torch.sigmoid(self.map(x))
+        if self.near:
+            paint = (images + paint).clamp(-1, 1)
         if gate is not None:
             opened = opened * gate
         return Painted(torch.lerp(images, paint, opened), paint, opened)
