@@ -95,7 +95,7 @@ def test_a_step_moves_both_and_the_type_decides() -> None:
     assert not torch.equal(both[0], both[1])
 
 
-@pytest.mark.parametrize("blend", ["poisson", "soft"])
+@pytest.mark.parametrize("blend", ["poisson", "mixed", "soft"])
 def test_what_is_pasted_is_a_defects_size_and_its_mask_is_what_changed(blend: str) -> None:
     model, _ = fresh(blend=blend)
     given = material(64, 64, "texture")

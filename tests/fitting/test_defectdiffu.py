@@ -14,7 +14,9 @@ from asbench.synthesizers import resolve
 from asbench.synthesizers.defectdiffu import VARIANTS, Defectdiffu
 from asbench.synthesizers.defectdiffu.model import DefectdiffuModel, middle
 from asbench.synthesizers.defectdiffu.transformer import Transformer, _names, load_dit
+from asbench.testing import material
 from asbench.testing.learned import LearnedContract, fit_model, subjects_of
+from asbench.types import Canvas
 from synth_store import UserError
 
 pytestmark = pytest.mark.slow
@@ -121,20 +123,25 @@ def test_the_clean_image_is_the_same_noise_told_good(tmp_path: Path) -> None:
 
 
 def test_samples_whose_mask_and_change_disagree_are_refused() -> None:
+    """A change is laid onto the store's normal, on its object; else the network's image is it."""
     model = built(laid="change", agree=0.1, area_high=0.4, least=6)
+    canvas = Canvas(material(64, 64, "object"), 0)
     clean = np.full((64, 64, 3), 100, np.uint8)
     image, mask = clean.copy(), np.zeros((64, 64), np.bool_)
-    image[10:20, 10:20] += 40
-    mask[12:22, 12:22] = True
-    sample = model._sample(image, clean, mask)
+    image[30:40, 30:40] += 40
+    mask[32:42, 32:42] = True
+    sample = model._sample(canvas, image, clean, mask)
     assert sample is not None
-    assert np.array_equal((sample.image != clean).any(axis=2), sample.mask)
-    assert model._sample(image, clean, np.roll(mask, 40, axis=0)) is None
-    assert model._sample(image, clean, ~mask) is None
-    assert model._sample(clean, clean, mask) is None
+    assert np.array_equal(sample.clean, canvas.normal)
+    assert np.array_equal((sample.image != canvas.normal).any(axis=2), sample.mask)
+    assert not (sample.mask & ~canvas.foreground).any()
+    assert model.method.needs == {"foreground"}
+    assert model._sample(canvas, image, clean, np.roll(mask, 30, axis=0)) is None
+    assert model._sample(canvas, image, clean, ~mask) is None
+    assert model._sample(canvas, clean, clean, mask) is None
     plain = built(agree=0.1, area_high=0.4)
-    assert plain._sample(image, clean, np.roll(mask, 40, axis=0)) is None
-    shown = plain._sample(image, clean, mask)
+    assert plain._sample(canvas, image, clean, np.roll(mask, 30, axis=0)) is None
+    shown = plain._sample(canvas, image, clean, mask)
     assert shown is not None
     assert np.array_equal(shown.mask, mask)
 
@@ -169,7 +176,6 @@ def test_the_published_parts_are_read_and_one_step_and_sample_work(
     from diffusers import AutoencoderKL
 
     from asbench.synthesizers import defectdiffu
-    from asbench.testing import material
     from asbench.testing.learned import draw_learned
 
     small = {"side": 32, "patch": 2}

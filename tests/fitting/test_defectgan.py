@@ -72,6 +72,18 @@ def test_a_closed_map_leaves_the_image_and_a_gate_closes_it_beside_the_control_m
     assert fresh(gated=False).gate(masks) is None
 
 
+def test_a_change_to_the_surface_begins_near_it() -> None:
+    """With the last layer's weights at zero what is painted is the image itself."""
+    model = fresh(near=True)
+    images, masks, noise = inputs(model)
+    with torch.no_grad():
+        for weight in model.generator.paint.parameters():
+            weight.zero_()
+    made = model.generator(images, model.controls(masks, torch.tensor([0, 1, 1])), noise)
+    assert torch.equal(made.paint, images)
+    assert torch.equal(made.image, images)
+
+
 def test_control_maps_say_what_is_where() -> None:
     """Of a type its mask and the rest normal; to restore, all is normal."""
     model = fresh()

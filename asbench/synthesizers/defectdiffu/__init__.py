@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from asbench.imaging.colour import MEANING, Colour
 from asbench.parameters import parameter
-from asbench.types import LearnedSynthesizer, PretrainedFile
+from asbench.types import LearnedSynthesizer, Need, PretrainedFile
 from synth_store.types import UserError
 
 if TYPE_CHECKING:
@@ -92,11 +92,12 @@ class Defectdiffu(LearnedSynthesizer):
     difference of its defect's text to "good".
 
     The sample's `clean` image, with source -1, is the same noise told "good" all the way: ours,
-    since the authors show none. `laid=change`, ours too, takes over the defect alone: inside the
-    mask's surroundings, where the two differ by `least` levels, which is then the mask; else the
-    mask is the head's, cut at iterated means as published. None where the mask covers nothing or
-    more than `area_high`, where less than `agree` of mask and change lie on each other, or where no
-    change can be seen.
+    since the authors show none. `laid=change`, ours too, because a small network's surfaces are
+    coarse, takes over the defect alone: onto the store's own normal, which is then `clean`, on the
+    object and in the mask's surroundings, what the two differ by beyond what they differ by
+    elsewhere; where that is `least` levels is then the mask. Else the mask is the head's, cut at
+    iterated means as published. None where the mask covers nothing or more than `area_high`, where
+    less than `agree` of mask and change lie on each other, or where no change can be seen.
 
     The plain method starts from DiT-XL/2 and works in the latents of Stable Diffusion's
     autoencoder. Its texts are learned vectors, one for each category and for each type's name, in
@@ -114,6 +115,7 @@ class Defectdiffu(LearnedSynthesizer):
     generates = True
     joint = True
     learns_from = "few-shot defects"
+    pixel_version = 2
 
     weights: Literal["dit", "none"] = parameter(
         "dit", "What it starts from: DiT-XL/2 and an autoencoder, or nothing, on pixels."
@@ -152,11 +154,11 @@ class Defectdiffu(LearnedSynthesizer):
     last: int = parameter(5, "Last steps whose masks are averaged.", rendering=True)
     laid: Literal["decoded", "change"] = parameter(
         "decoded",
-        "What the sample is: the image as it is, as published, or its clean image with the change.",
+        "What the sample is: the image as it is, as published, or a normal with its change.",
         rendering=True,
     )
     least: int = parameter(
-        6, "Of a laid change: grey levels below which the clean image stays.", rendering=True
+        6, "Of a laid change: grey levels below which the normal stays.", rendering=True
     )
     area_high: float = parameter(
         0.4, "Refused: masks of a larger share of the image.", rendering=True
@@ -213,6 +215,10 @@ class Defectdiffu(LearnedSynthesizer):
                 f"defectdiffu: area_high={self.area_high} and agree={self.agree} must be shares, "
                 f"and least={self.least} lie in 1..255."
             )
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        return frozenset({"foreground"}) if self.laid == "change" else frozenset()
 
     @property
     def pretrained(self) -> tuple[PretrainedFile, ...]:

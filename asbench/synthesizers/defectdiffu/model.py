@@ -19,6 +19,7 @@ from asbench.fitting.images import large, large_masks, noise, small, small_masks
 from asbench.imaging.foreign import changed
 from asbench.imaging.laying import around, laid
 from asbench.imaging.masks import LEVELS, visible
+from asbench.imaging.overlay import believed
 from asbench.nets.diffusion import TIMES, back_step, chain, noised, variance_bound
 from asbench.nets.latent import CHANNELS, SCALE
 from asbench.nets.pretrained import read
@@ -217,8 +218,9 @@ class DefectdiffuModel(LearnedModel):
         pictures = self.shown(mask).mean(dim=1, keepdim=True)
         masks = torch.stack([picture > middle(picture) for picture in pictures])
         return [
-            self._sample(image, clean, whole)
-            for image, clean, whole in zip(
+            self._sample(canvas, image, clean, whole)
+            for canvas, image, clean, whole in zip(
+                canvases,
                 large(self.shown(x), height, width),
                 large(self.shown(plain), height, width),
                 large_masks(masks, height, width),
@@ -266,7 +268,8 @@ class DefectdiffuModel(LearnedModel):
                 masks.append(seen.mask[:count])
         return x, plain, torch.stack(masks).mean(dim=0)
 
-    def _sample(self, image: Image, clean: Image, mask: Mask) -> Sample | None:
+    def _sample(self, canvas: Canvas, image: Image, clean: Image, mask: Mask) -> Sample | None:
+        """Return what the network made, or the canvas with what it made of its defect."""
         method = self.method
         if not 0 < mask.mean() <= method.area_high:
             return None
@@ -276,15 +279,19 @@ class DefectdiffuModel(LearnedModel):
             return None
         if method.laid == "decoded":
             return Sample(image, mask, clean) if visible(image, clean, mask) else None
-        change = image.astype(np.float32) - clean
-        within = around(mask, round(FEATHER * max(mask.shape)))
-        sample = laid(clean, change, within, method.least)
+        within, on = around(mask, round(FEATHER * max(mask.shape))), believed(canvas.foreground)
+        if on is not None:
+            within *= on
+        normal, change = canvas.normal, image.astype(np.float32) - clean
+        # What the twins differ by as a whole, in brightness above all, is not the defect.
+        change -= change[~mask].mean(axis=0)
+        sample = laid(normal, change, within, method.least)
         if sample is None:
             return None
         both = np.count_nonzero(sample.mask & mask)
         if both < method.agree * np.count_nonzero(sample.mask | mask):
             return None
-        return Sample(sample.image, sample.mask, clean)
+        return Sample(sample.image, sample.mask, normal.copy())
 
 
 class Net(nn.Module):
