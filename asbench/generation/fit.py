@@ -245,8 +245,8 @@ def _execute(plan: FitPlan, asked: FitSettings) -> Fitted:
         )
     model.eval()
     save_kept(model, folder / WEIGHTS)
-    into_place(folder / "samples.png", partial(_draw, plan, model, asked.notify))
     into_place(folder / "losses.png", curves_png(fitting.curves, plan.name))
+    into_place(folder / "samples.png", partial(_draw, plan, model, asked.notify))
     record = FitRecord(
         identity=plan.identity,
         digest=digest_of(folder / WEIGHTS, plan.identity["weights"]),
