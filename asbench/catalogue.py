@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import asbench.datasets as datasets
 from asbench import plugins, synthesizers
 from asbench.data import published
 from asbench.types import FROM_DEFECTS, LearnedSynthesizer, Synthesizer
@@ -32,6 +31,8 @@ class KnownDataset:
 
 def known_datasets() -> list[KnownDataset]:
     """Return the data sets known by name, sorted, with those of other packages."""
+    from asbench import datasets  # only then: a list of methods needs no readers of files
+
     known = []
     for name in plugins.names(datasets.__name__):
         module = plugins.module(datasets.__name__, name)
@@ -53,6 +54,8 @@ def known_datasets() -> list[KnownDataset]:
 
 def _here(name: str) -> tuple[int | None, str]:
     """Return how many categories of a named data set are here, and where its files lie."""
+    from asbench import datasets
+
     try:
         data = datasets.open_dataset(name)
         return len(data.categories()), str(getattr(data, "root", "none needed"))

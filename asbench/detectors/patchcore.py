@@ -41,11 +41,12 @@ class Patchcore(FeatureDetector):
     again and again the patch that lies farthest from all that were chosen, found in a random
     projection to 128 dimensions.
 
-    Two things differ from the authors': the features are a ResNet-18's, or Lite0's, not a Wide
-    ResNet-50's, but for `wide`; and the score of an image is its map's largest value, without the
-    factor made of the nearest patch's own neighbours (their equation 7). Maps are distances, from 0
-    up without a bound. The normals that it remembers lie nearer than others do: its threshold is
-    chosen on normals kept out of the memory, and means little where none are (`--kept-out 0`).
+    Most of all two things differ from the authors': the features are a ResNet-18's, or Lite0's, not
+    a Wide ResNet-50's, but for `wide`; and the score of an image is its map's largest value,
+    without the factor made of the nearest patch's own neighbours (their equation 7). The rest is
+    listed in docs/explanation/differences.md. Maps are distances, from 0 up without a bound. The
+    normals that it remembers lie nearer than others do: its threshold is chosen on normals kept
+    out of the memory, and means little where none are (`--kept-out 0`).
     """
 
     title = "PatchCore"

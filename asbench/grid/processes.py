@@ -19,6 +19,8 @@ from typing import Any, TypeVar
 import cv2
 from threadpoolctl import threadpool_limits
 
+from asbench.grid.memory import freed_memory_kept, keep_freed_memory
+
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """What libraries ask when they are loaded: a worker loads some (scipy, torch) after it is prepared,
 and would find here what a cluster's profile set for the whole node."""
@@ -97,7 +99,10 @@ def _cards(gpus: int) -> list[str]:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Run on one thread of OpenCV, BLAS and (if it is loaded) torch; restore the numbers after."""
+    """Run on one thread of OpenCV, BLAS and (if it is loaded) torch; restore the numbers after.
+
+    Memory that is freed is kept meanwhile.
+    """
     before = cv2.getNumThreads()
     torch = sys.modules.get("torch")
     torch_before = torch.get_num_threads() if torch else 0
@@ -105,7 +110,7 @@ def one_thread() -> Iterator[None]:
     if torch:
         torch.set_num_threads(1)
     try:
-        with threadpool_limits(1):
+        with threadpool_limits(1), freed_memory_kept():
             yield
     finally:
         cv2.setNumThreads(before)
@@ -114,7 +119,11 @@ def one_thread() -> Iterator[None]:
 
 
 def keep_to_one_thread() -> None:
-    """Make this process run on one thread from now on, libraries that are loaded later too."""
+    """Make this process run on one thread from now on, libraries that are loaded later too.
+
+    It is a worker's, and keeps what it frees for its next job.
+    """
+    keep_freed_memory()
     for name in THREADS:
         os.environ[name] = "1"
     cv2.setNumThreads(1)

@@ -2,7 +2,8 @@
 
 Every operation is a pure function: uint8 (h, w, 3) RGB of any size in, a new array of the same
 shape and type out, each intermediate value rounded to the nearest level and clipped to 0..255
-unless said otherwise. Parameters are explicit; `jitter` and `augment` draw them from a generator.
+unless said otherwise. Parameters are explicit; `jitter` and `augmenter` draw them from a generator.
+Operations that send every level of a channel to another one have a `_table` of their own.
 """
 
 from __future__ import annotations
@@ -14,25 +15,33 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from synth_store.types import Image, Mask
+from synth_store.types import Image
 
 Table = npt.NDArray[np.uint8]
+"""uint8 (256,), or (256, 3) with one column per channel: what becomes of each level."""
+Histograms = npt.NDArray[np.int64]
+"""int64 (256, 3): how many values of each level a channel has."""
+Coordinates = npt.NDArray[np.float32]
 LEVELS = np.arange(256, dtype=np.float64)
+SHARES = LEVELS / 255
 GREY_WEIGHTS = np.array([0.299, 0.587, 0.114])
 """ITU-R BT.601 luma, the grey of PIL, torchvision and OpenCV."""
 
 
 def _levels(values: npt.NDArray[np.floating]) -> Table:
     """Round to the nearest level and clip."""
-    table: Table = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return _clipped(np.rint(values))
+
+
+def _clipped(values: npt.NDArray[np.floating]) -> Table:
+    # np.clip takes three times as long over so few values.
+    table: Table = np.minimum(np.maximum(values, 0), 255).astype(np.uint8)
     return table
 
 
-def _look_up(image: Image, *channels: Table) -> Image:
+def look_up(image: Image, table: Table) -> Image:
     """Send all channels through one table, or each of the three through its own."""
-    if len(channels) == 1:
-        return np.asarray(cv2.LUT(image, channels[0]))
-    return np.asarray(cv2.LUT(image, np.stack(channels, axis=-1)[None]))
+    return np.asarray(cv2.LUT(image, table if table.ndim == 1 else table[None]), np.uint8)
 
 
 def _convert(image: Image, code: int) -> Image:
@@ -48,13 +57,13 @@ Adjustment = Literal["brightness", "contrast", "saturation", "hue"]
 
 def adjust_brightness(image: Image, factor: float) -> Image:
     """Multiply every value by `factor` >= 0."""
-    return _look_up(image, _levels(LEVELS * factor))
+    return look_up(image, _levels(LEVELS * factor))
 
 
 def adjust_contrast(image: Image, factor: float) -> Image:
     """Blend with the mean grey of the image: `factor` 0 gives that grey, 1 the image."""
     mean = float(np.dot(cv2.mean(image)[:3], GREY_WEIGHTS))
-    return _look_up(image, _levels(LEVELS * factor + mean * (1 - factor)))
+    return look_up(image, _levels(LEVELS * factor + mean * (1 - factor)))
 
 
 def adjust_saturation(image: Image, factor: float) -> Image:
@@ -70,7 +79,9 @@ def adjust_hue(image: Image, turns: float) -> Image:
     """Shift the hue by `turns` of the colour circle, in 8-bit HSV (256 hues) as PIL does."""
     hue = np.mod(LEVELS + np.rint(turns * 256), 256).astype(np.uint8)
     hsv = _convert(image, cv2.COLOR_RGB2HSV_FULL)
-    return _convert(_look_up(hsv, hue, IDENTITY, IDENTITY), cv2.COLOR_HSV2RGB_FULL)
+    return _convert(
+        look_up(hsv, np.stack((hue, IDENTITY, IDENTITY), axis=-1)), cv2.COLOR_HSV2RGB_FULL
+    )
 
 
 _ADJUST: dict[Adjustment, Callable[[Image, float], Image]] = {
@@ -133,7 +144,7 @@ def jitter(
 # -- the ten operations of the texture augmenter ---------------------------------------------------
 
 Space = Literal["YCrCb", "HSV", "HLS", "Lab", "Luv", "YUV"]
-_SPACES: dict[Space, tuple[int, int, int]] = {
+_CONVERSIONS: dict[Space, tuple[int, int, int]] = {
     # space: to it, from it, its brightness channel
     "YCrCb": (cv2.COLOR_RGB2YCrCb, cv2.COLOR_YCrCb2RGB, 0),
     "HSV": (cv2.COLOR_RGB2HSV, cv2.COLOR_HSV2RGB, 2),
@@ -142,12 +153,21 @@ _SPACES: dict[Space, tuple[int, int, int]] = {
     "Luv": (cv2.COLOR_RGB2Luv, cv2.COLOR_Luv2RGB, 0),
     "YUV": (cv2.COLOR_RGB2YUV, cv2.COLOR_YUV2RGB, 0),
 }
+SPACES = tuple(_CONVERSIONS)
 _SMOOTH = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]]) / 13
+
+
+def gamma_table(exponents: tuple[float, float, float]) -> Table:
+    """The table of `gamma`."""
+    table = np.empty((256, 3), np.uint8)
+    for channel, exponent in enumerate(exponents):
+        table[:, channel] = _levels(255 * SHARES**exponent)
+    return table
 
 
 def gamma(image: Image, exponents: tuple[float, float, float]) -> Image:
     """Return 255 (I / 255)^g with one exponent g per channel."""
-    return _look_up(image, *(_levels(255 * (LEVELS / 255) ** g) for g in exponents))
+    return look_up(image, gamma_table(exponents))
 
 
 def brightness(
@@ -157,14 +177,14 @@ def brightness(
 
     The channel is clipped to 0..255 after each of the two steps.
     """
-    there, back, channel = _SPACES[space]
+    there, back, channel = _CONVERSIONS[space]
     if multiply_first:
         table = _levels(_levels(LEVELS * factor) + float(add))
     else:
-        table = _levels(np.clip(LEVELS + add, 0, 255) * factor)
-    tables = [IDENTITY] * 3
-    tables[channel] = table
-    return _convert(_look_up(_convert(image, there), *tables), back)
+        table = _levels(_clipped(LEVELS + add) * factor)
+    tables = np.repeat(IDENTITY[:, None], 3, axis=1)
+    tables[:, channel] = table
+    return _convert(look_up(_convert(image, there), tables), back)
 
 
 def sharpness(image: Image, factor: float) -> Image:
@@ -186,21 +206,29 @@ def hue_saturation(image: Image, hue: int, saturation: int) -> Image:
     The hue channel holds 180 steps of two degrees, so the shift is trunc(hue / 255 * 180) steps.
     """
     shifted = np.mod(LEVELS + int(hue / 255 * 180), 180).astype(np.uint8)
-    hsv = _convert(image, cv2.COLOR_RGB2HSV)
-    return _convert(
-        _look_up(hsv, shifted, _levels(LEVELS + saturation), IDENTITY), cv2.COLOR_HSV2RGB
-    )
+    tables = np.stack((shifted, _levels(LEVELS + saturation), IDENTITY), axis=-1)
+    return _convert(look_up(_convert(image, cv2.COLOR_RGB2HSV), tables), cv2.COLOR_HSV2RGB)
+
+
+def solarise_table(threshold: float) -> Table:
+    """The table of `solarise`."""
+    return np.where(threshold <= LEVELS, 255 - IDENTITY, IDENTITY)
 
 
 def solarise(image: Image, threshold: float) -> Image:
     """Invert the values at or above `threshold`."""
-    return _look_up(image, np.where(threshold <= LEVELS, 255 - IDENTITY, IDENTITY))
+    return look_up(image, solarise_table(threshold))
+
+
+def posterise_table(bits: int) -> Table:
+    """The table of `posterise`."""
+    width = 256 >> bits
+    return (IDENTITY // width * width + width // 2).astype(np.uint8)
 
 
 def posterise(image: Image, bits: int) -> Image:
     """Keep the 2^bits levels at the centres of equal bins; 1 <= bits <= 8."""
-    width = 256 >> bits
-    return _look_up(image, (IDENTITY // width * width + width // 2).astype(np.uint8))
+    return look_up(image, posterise_table(bits))
 
 
 def invert(image: Image) -> Image:
@@ -208,10 +236,23 @@ def invert(image: Image) -> Image:
     return np.asarray(cv2.bitwise_not(image)).astype(np.uint8, copy=False)
 
 
-def _histograms(image: Image) -> list[npt.NDArray[np.int64]]:
-    return [
-        cv2.calcHist([image], [c], None, [256], [0, 256]).ravel().astype(np.int64) for c in range(3)
-    ]
+def histograms(image: Image) -> Histograms:
+    """Count the levels of each channel."""
+    counted = np.empty((256, 3), np.int64)
+    for channel in range(3):
+        counted[:, channel] = cv2.calcHist([image], [channel], None, [256], [0, 256]).ravel()
+    return counted
+
+
+def autocontrast_table(counted: Histograms, cut: int) -> Table:
+    """The table of `autocontrast` for an image of these histograms."""
+    cut_off = counted.sum(axis=0) * cut // 100
+    low = (counted.cumsum(axis=0) > cut_off).argmax(axis=0)
+    high = 255 - (counted[::-1].cumsum(axis=0) > cut_off).argmax(axis=0)
+    flat = high <= low
+    scale = 255 / np.where(flat, 1, high - low)
+    stretched = _clipped(np.trunc(LEVELS[:, None] * scale - low * scale))
+    return np.where(flat, IDENTITY[:, None], stretched)
 
 
 def autocontrast(image: Image, cut: int) -> Image:
@@ -219,30 +260,21 @@ def autocontrast(image: Image, cut: int) -> Image:
 
     PIL's rule: the stretched value is truncated, and a channel of one level stays as it is.
     """
-    tables = []
-    for histogram in _histograms(image):
-        cut_off = int(histogram.sum()) * cut // 100
-        low = int(np.argmax(np.cumsum(histogram) > cut_off))
-        high = 255 - int(np.argmax(np.cumsum(histogram[::-1]) > cut_off))
-        if high <= low:
-            tables.append(IDENTITY)
-            continue
-        scale = 255 / (high - low)
-        tables.append(np.clip(np.trunc(LEVELS * scale - low * scale), 0, 255).astype(np.uint8))
-    return _look_up(image, *tables)
+    return look_up(image, autocontrast_table(histograms(image), cut))
+
+
+def equalise_table(counted: Histograms) -> Table:
+    """The table of `equalise` for an image of these histograms."""
+    highest = 255 - (counted[::-1] > 0).argmax(axis=0)
+    step = (counted.sum(axis=0) - counted[highest, range(3)]) // 255
+    below = counted.cumsum(axis=0) - counted
+    flattened = np.minimum((below + step // 2) // np.maximum(step, 1), 255).astype(np.uint8)
+    return np.where(step > 0, flattened, IDENTITY[:, None])
 
 
 def equalise(image: Image) -> Image:
     """Flatten the histogram of each channel, by PIL's rule."""
-    tables = []
-    for histogram in _histograms(image):
-        filled = histogram[histogram > 0]
-        step = int(filled[:-1].sum()) // 255
-        below = np.cumsum(histogram) - histogram
-        tables.append(
-            np.minimum((below + step // 2) // step, 255).astype(np.uint8) if step else IDENTITY
-        )
-    return _look_up(image, *tables)
+    return look_up(image, equalise_table(histograms(image)))
 
 
 def rotate(image: Image, degrees: float) -> Image:
@@ -252,95 +284,26 @@ def rotate(image: Image, degrees: float) -> Image:
     return cv2.warpAffine(image, turn, (width, height)).astype(np.uint8, copy=False)
 
 
-# -- their draws -----------------------------------------------------------------------------------
+def turned_from(
+    shape: tuple[int, int], places: npt.NDArray[np.intp], degrees: float
+) -> tuple[Coordinates, Coordinates]:
+    """Return where, in the image before, `rotate` looks for its pixels at flat `places`: x and y.
 
-
-def _draw_gamma(image: Image, rng: np.random.Generator) -> Image:
-    red, green, blue = rng.uniform(0.5, 2.0, 3)
-    return gamma(image, (red, green, blue))
-
-
-def _draw_brightness(image: Image, rng: np.random.Generator) -> Image:
-    space = tuple(_SPACES)[rng.integers(len(_SPACES))]
-    factor, add = rng.uniform(0.8, 1.2), int(rng.integers(-30, 31))
-    return brightness(image, space, factor, add, multiply_first=bool(rng.random() < 0.5))
-
-
-def _draw_solarise(image: Image, rng: np.random.Generator) -> Image:
-    applied, threshold = rng.random() < 0.5, rng.uniform(32, 128)
-    return solarise(image, threshold) if applied else image
-
-
-def _draw_hue_saturation(image: Image, rng: np.random.Generator) -> Image:
-    hue, saturation = rng.integers(-50, 51, 2)
-    return hue_saturation(image, int(hue), int(saturation))
-
-
-def _draw_posterise(image: Image, rng: np.random.Generator) -> Image:
-    return posterise(image, int(rng.integers(1, 9)))
-
-
-def _draw_invert(image: Image, rng: np.random.Generator) -> Image:
-    return invert(image)
-
-
-OPERATIONS: tuple[Callable[[Image, np.random.Generator], Image], ...] = (
-    _draw_gamma,
-    _draw_brightness,
-    lambda image, rng: sharpness(image, rng.uniform(0, 2)),
-    _draw_hue_saturation,
-    _draw_solarise,
-    _draw_posterise,
-    _draw_invert,
-    lambda image, rng: autocontrast(image, int(rng.integers(0, 21))),
-    lambda image, rng: equalise(image),
-    lambda image, rng: rotate(image, rng.uniform(-45, 45)),
-)
-"""The ten operations of DRAEM's augmenter, each drawing its own parameters."""
-
-
-_PIXELWISE = frozenset(
-    {
-        _draw_gamma,
-        _draw_brightness,
-        _draw_hue_saturation,
-        _draw_solarise,
-        _draw_posterise,
-        _draw_invert,
-    }
-)
-"""The operations that see one pixel at a time: no neighbour, no histogram."""
-_TOGETHER = 64
-"""Pixels are handled in whole multiples of this, so that OpenCV's vector code takes them all."""
-
-
-def augment(image: Image, rng: np.random.Generator, within: Mask | None = None) -> Image:
-    """Return the image after three of the ten `OPERATIONS`, distinct, in the order drawn.
-
-    Source: Zavrtanik et al., DRAEM, ICCV 2021; the ranges are those of its published code.
-    Never writes into `image`, but may return it where the operations drawn change nothing.
-
-    within: bool (h, w), where alone the result will be looked at: there it is the same, elsewhere
-    it may be short of the last operations. Pixelwise ones cost what their pixels do, and a mask
-    covers a twentieth of an image.
+    shape: (h, w) of the image. float32, in the very arithmetic of OpenCV 5's vector code, so that
+    `cv2.remap` gives at these coordinates what `rotate` gives at these places.
     """
-    drawn = [OPERATIONS[i] for i in rng.choice(len(OPERATIONS), 3, replace=False)]
-    whole = len(drawn)
-    while whole and drawn[whole - 1] in _PIXELWISE:
-        whole -= 1
-    inside = None if within is None or whole == len(drawn) else np.flatnonzero(within)
-    vectors = image.shape[1] % _TOGETHER == 0  # else rows end in scalar code, which rounds HSV else
-    if inside is None or not vectors or not 0 < 2 * inside.size <= image.size // 3:
-        whole, inside = len(drawn), None
-    for operation in drawn[:whole]:
-        image = operation(image, rng)
-    if inside is None:
-        return image
-    pixels = image.reshape(-1, 3).take(inside, axis=0)
-    some = np.zeros((1, -(-inside.size // _TOGETHER) * _TOGETHER, 3), np.uint8)
-    some[0, : inside.size] = pixels
-    for operation in drawn[whole:]:
-        some = operation(some, rng)
-    image = image.copy()
-    image.reshape(-1, 3)[inside] = some[0, : inside.size]
-    return image
+    height, width = shape
+    centre = (width - 1) / 2, (height - 1) / 2
+    (a, b, left), (c, d, top) = cv2.getRotationMatrix2D(centre, degrees, 1.0)
+    per = 1 / (a * d - b * c)
+    inverse = np.array([[d * per, -b * per, 0.0], [-c * per, a * per, 0.0]])
+    inverse[:, 2] = -inverse[:, 0] * left - inverse[:, 1] * top
+    along, down, first = inverse.astype(np.float32).T
+    row, column = np.divmod(places, width)
+    rows = row.astype(np.float32)
+    # Fused multiply and add: the product is not rounded before the sum is.
+    x, y = (
+        (column * np.float64(along[axis]) + (rows * down[axis] + first[axis])).astype(np.float32)
+        for axis in (0, 1)
+    )
+    return x, y

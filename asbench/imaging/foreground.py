@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from asbench.imaging.masks import largest_change
 from synth_store.types import Image, Mask
 
 FOREGROUND_VERSION = 3
@@ -130,11 +131,10 @@ def histogram(
 
 
 def _distance_to_border_colour(image: Image) -> npt.NDArray[np.uint8]:
-    smooth = cv2.medianBlur(np.ascontiguousarray(image), 3)
-    colour = np.median(ring(smooth).astype(np.float64), axis=0).astype(np.int16)
-    distance = np.abs(smooth.astype(np.int16) - colour).max(axis=2)
-    capped: npt.NDArray[np.uint8] = np.minimum(distance, CAP).astype(np.uint8)
-    return capped
+    smooth = np.asarray(cv2.medianBlur(np.ascontiguousarray(image), 3), np.uint8)
+    colour = np.median(ring(smooth).astype(np.float64), axis=0).astype(np.uint8)
+    distance = largest_change(smooth, np.broadcast_to(colour, smooth.shape).copy())
+    return np.minimum(distance, CAP).astype(np.uint8)
 
 
 def ring(image: npt.NDArray[Any]) -> npt.NDArray[Any]:

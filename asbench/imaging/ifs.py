@@ -83,15 +83,21 @@ def chaos_game(
     maps, steps = len(drawn.matrices), points // chains
     areas = np.abs(np.linalg.det(drawn.matrices))
     limits = np.cumsum(areas / areas.sum())[:-1]
-    choices = np.searchsorted(limits, rng.random((steps, 1, chains)), side="right")
+    drawn_at = rng.random((steps, 1, chains))
+    # Of two maps the second, from the one limit on: a tenth of the cost of a search.
+    two = len(limits) == 1
+    choices = drawn_at >= limits if two else np.searchsorted(limits, drawn_at, side="right")
     # Where, among the images under all maps, each step finds those of the maps chosen.
     chosen = choices * (2 * chains) + np.arange(2 * chains).reshape(2, chains)
     start = np.linalg.solve(np.eye(2) - drawn.matrices[0], drawn.shifts[0])
     flat, shifts = drawn.matrices.reshape(2 * maps, 2), drawn.shifts.reshape(2 * maps, 1)
     visited = np.empty((steps, 2, chains))
     now = np.repeat(start[:, None], chains, axis=1)
-    for step, places in enumerate(chosen):
-        now = np.take(flat @ now + shifts, places, out=visited[step], mode="clip")
+    images = np.empty((2 * maps, chains))
+    for after, places in zip(visited, chosen, strict=True):
+        np.matmul(flat, now, out=images)
+        images += shifts
+        now = images.take(places, out=after, mode="clip")
     return visited.transpose(1, 0, 2).reshape(2, -1)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asbench.imaging.geometry import scaled
-from asbench.imaging.masks import visible
+from asbench.imaging.masks import largest_change, visible
 from synth_store import Sample
 from synth_store.types import Image, Mask
 
@@ -27,7 +27,7 @@ def laid(normal: Image, change: Float, within: Mask | Float | None, least: int) 
         by = by * within[..., None].astype(np.float32)
     by = np.where(np.abs(by).max(axis=2, keepdims=True) >= least, by, 0)
     image = np.clip(np.rint(normal + by), 0, 255).astype(np.uint8)
-    mask = np.ascontiguousarray((image != normal).any(axis=2))
+    mask = largest_change(image, normal) > 0
     return Sample(image, mask) if visible(image, normal, mask) else None
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from asbench.imaging.augmenter import Places, put, taken
 from asbench.imaging.colour import Colouring
 from asbench.imaging.masks import differs
 from asbench.imaging.perlin import draw_mask
@@ -187,3 +188,17 @@ def blend(normal: Image, source: Image, mask: Mask, beta: float) -> Image | None
     mixed = cv2.addWeighted(normal, beta, source, 1 - beta, 0) if beta else source
     cv2.copyTo(mixed, mask.view(np.uint8), image)
     return image if differs(image, normal) else None
+
+
+def blend_at(normal: Image, source: Image, places: Places, beta: float) -> Image | None:
+    """Return what `blend` does, given the source's pixels at a mask's places alone: uint8 (n, 3).
+
+    places: flat numbers of the mask's pixels, row * width + column.
+    """
+    own = taken(normal, places)
+    mixed = np.asarray(cv2.addWeighted(own, beta, source, 1 - beta, 0), np.uint8)
+    if not differs(mixed, own):
+        return None
+    image = normal.copy()
+    put(image, places, mixed)
+    return image

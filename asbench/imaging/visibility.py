@@ -10,7 +10,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from asbench.imaging.masks import LEVELS, visible
+from asbench.imaging.masks import LEVELS, largest_change, visible
 from asbench.imaging.noise import noise_of
 from asbench.types import Indexed
 from synth_store.types import Image, Mask, Sample, UserError
@@ -135,7 +135,7 @@ def change(image: Image, clean: Image, mask: Mask) -> Change:
 
     image, clean: uint8 (H, W, 3); mask: bool (H, W). Where nothing changed: 0 levels.
     """
-    largest = cv2.absdiff(image, clean).max(axis=2)[mask]
+    largest = largest_change(image, clean)[mask]
     changed = largest[largest > 0]
     if not len(changed):
         return Change(0.0, 1.0)
@@ -148,7 +148,7 @@ def share_held(image: Image, clean: Image, mask: Mask) -> float:
     Strong is what changed half as much as the median of the mask's changed pixels, and by 4 levels
     at least. image, clean: uint8 (H, W, 3); mask: bool (H, W). 0 where the mask shows no change.
     """
-    largest = cv2.absdiff(image, clean).max(axis=2)
+    largest = largest_change(image, clean)
     inside = largest[mask]
     inside = inside[inside > 0]
     if not len(inside):
@@ -168,7 +168,7 @@ def against_noise(image: Image, clean: Image, mask: Mask, noise: float) -> float
     around one, the largest channel's, in units of noise / sqrt(n), or of 2 levels where that is
     more; 0 where nothing changed. image, clean: uint8 (H, W, 3); mask: bool (H, W).
     """
-    changed = mask & (cv2.absdiff(image, clean).max(axis=2) > 0)
+    changed = mask & (largest_change(image, clean) > 0)
     left, top, width, height = cv2.boundingRect(changed.view(np.uint8))
     if not width:
         return 0.0

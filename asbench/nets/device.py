@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -24,6 +25,16 @@ def find_device(name: str | None) -> torch.device:
     if wanted not in known:
         raise UserError(f"device {wanted!r} is not in this machine: choose {' or '.join(known)}.")
     return torch.device(wanted)
+
+
+def usual_precision(device: torch.device) -> Literal["fp32", "bf16"]:
+    """Return in which precision a device trains unless it is told: bf16 on GPUs that have it.
+
+    There it is nearly twice as fast as TF32; a CPU gains a third at best, and only where it has
+    instructions for it.
+    """
+    known = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bf16" if known else "fp32"
 
 
 def uploaded(tensor: Tensor, device: torch.device) -> Tensor:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from asbench.files.documents import Keyed, Number, RecordFolder, record_id
 from asbench.files.sums import write_sums
@@ -43,7 +43,7 @@ def _settled(setting: Parameter) -> Any:
     """Return the type of a setting that decides a run: nothing is left open but the whole pool."""
     if setting.name == "mix":
         return Mapping[str, float]
-    if setting.name == "pool" or get_origin(setting.type) is not UnionType:
+    if setting.name == "pool" or get_origin(setting.type) not in (UnionType, Union):
         return setting.type
     return get_args(setting.type)[0]
 

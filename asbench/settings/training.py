@@ -66,8 +66,12 @@ class TrainSettings(Settings):
         decides=True,
         study="detectors",
     )
-    precision: Literal["fp32", "bf16"] = parameter(
-        "fp32", "bf16: mixed precision.", decides=True, study="detectors"
+    precision: Literal["fp32", "bf16"] | None = parameter(
+        None,
+        "bf16: mixed precision.",
+        unset="bf16 on CUDA, fp32 elsewhere and in studies",
+        decides=True,
+        study="detectors",
     )
     seed: int = parameter(
         0, "Training seed.", least=0, most=MOST_SEED, decides=True, study="axis", plural="seeds"
@@ -181,6 +185,11 @@ class TrainSettings(Settings):
     notify: Notify = parameter(silent, "Called with sentences worth reading.", flags=())
     watch: Watch = parameter(
         unwatched, "Called now and then with the steps done and the last loss.", flags=()
+    )
+    compile: bool = parameter(
+        False,
+        "Compile the training step with torch.compile, which takes a minute or more and then pays "
+        "by the step; its first loss is held against that of the step as written.",
     )
     stop: Callable[[], bool] | None = parameter(
         None, "Asked at every step: where it returns True, the training saves and ends.", flags=()

@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 from asbench.settings import TrainSettings
 from asbench.study.availability import Absence, Availability
@@ -17,6 +18,9 @@ from asbench.study.spec import Part, Study
 from asbench.training.sources import trainable
 from asbench.types import Synthesizer
 from synth_store import UserError
+
+ALIKE: Mapping[str, Any] = {"precision": "fp32"}
+"""What a study's trainings have unless it says so, whatever is usual on the machine they run on."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,12 @@ def _cells(here: Availability, part: Part) -> Iterator[Cell]:
                         detector=budget.detector,
                         **dict(zip(part.axes, values, strict=True)),
                         **study.protocol,
-                        **{**budget.training, "steps": settled.steps, "batch": settled.batch},
+                        **{
+                            **ALIKE,
+                            **budget.training,
+                            "steps": settled.steps,
+                            "batch": settled.batch,
+                        },
                     )
                     ratio = settled.ratio if asked.ratio is None else asked.ratio
                     if fault := _fault(here, part, asked, ratio):

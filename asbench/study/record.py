@@ -212,7 +212,7 @@ _ROW: Mapping[str, Any] = {
     **{"run": str | None, "failed": str | None, "left_out": tuple[str, ...] | None},
 }
 """The keys of a row: a cell's, and what became of it."""
-_ABSENT = {one.name: one.default for one in _OTHERS} | {"kept_out": 0.0}
+_ABSENT = {one.name: one.default for one in _OTHERS} | {"kept_out": 0.0, "precision": "fp32"}
 _Row = Annotated[Mapping[str, Any], Keyed(_ROW, absent=_ABSENT)]
 """What a version knew no setting for was as it is unset now, but that it trained on all normals."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from asbench.imaging.augment import augment
+from asbench.imaging.augmenter import augment
 from asbench.imaging.overlay import PerlinOverlay, blend, check_textures, check_weights
 from asbench.parameters import parameter
 from asbench.types import Canvas, Need

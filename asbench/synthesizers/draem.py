@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from asbench.imaging.augment import augment
-from asbench.imaging.overlay import PerlinOverlay, blend, check_weights
+from asbench.imaging.augmenter import augment_at
+from asbench.imaging.overlay import PerlinOverlay, blend, blend_at, check_weights
 from asbench.parameters import parameter
 from asbench.types import Canvas, Need
 from synth_store.types import Sample
@@ -64,6 +64,8 @@ class Draem(PerlinOverlay):
         beta = rng.uniform(self.beta_low, self.beta_high)
         texture = canvas.texture(rng)
         if self.augmented:
-            texture = augment(texture, rng, mask)
-        image = blend(normal, texture, mask, beta)
+            places = np.flatnonzero(mask)
+            image = blend_at(normal, augment_at(texture, rng, places), places, beta)
+        else:
+            image = blend(normal, texture, mask, beta)
         return None if image is None else Sample(image, mask)

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from asbench.imaging.augment import augment
+from asbench.imaging.augmenter import augment
 from asbench.imaging.cells import shuffle_cells
 from asbench.imaging.foreground import fixed
 from asbench.imaging.overlay import PerlinOverlay, blend, check_textures, on_object

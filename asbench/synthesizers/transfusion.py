@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from asbench.imaging.augment import augment
+from asbench.imaging.augmenter import augment
 from asbench.imaging.cells import shuffle_cells
 from asbench.imaging.overlay import PerlinOverlay, blend, check_textures
 from asbench.parameters import parameter

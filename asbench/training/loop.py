@@ -12,12 +12,14 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
+from asbench.grid.memory import freed_memory_kept
 from asbench.nets import checkpoint
 from asbench.nets.checkpoint_writer import CheckpointWriter
 from asbench.nets.detector import Batch, Detector, Stage
 from asbench.nets.device import tuned
 from asbench.nets.features import FeatureBatch
 from asbench.nets.seeds import address_generator, address_seed, private_rng, seed_rng
+from asbench.training.compiling import CompiledLoss
 from asbench.training.selection import BestOnTest
 from synth_store.types import UserError
 
@@ -53,6 +55,7 @@ def fit(
     device: torch.device | str,
     folder: Path,
     precision: Precision = "fp32",
+    compiled: bool = False,
     progress: Callable[[int, float], None] | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     checkpoint_every: int | None = None,
@@ -68,6 +71,7 @@ def fit(
             a resumed training needs no generator's state; the global generators come back as found.
         folder: of the checkpoints; resumed from if it holds one, bit for bit on CPU with the same
             number of threads. A finished one returns at once.
+        compiled: whether steps go through torch.compile; the first of every stage is checked.
         progress: called with (steps done, last loss) from time to time.
         checkpoint_seconds: between two checkpoints, by the clock, at least; they take at most a
             hundredth of the time, and a thread writes them. There is always one at the end.
@@ -91,6 +95,7 @@ def fit(
         "steps": steps,
         "seed": seed,
         "precision": precision,
+        **({"compiled": True} if compiled else {}),
     }
     past = resume(folder, training, detector, stages, ends)
     curve = LossCurve(past.losses, steps, at_once=1 if device.type == "cpu" else 20)
@@ -114,14 +119,16 @@ def fit(
 
     now, current = past, None
     writing = CheckpointWriter(folder, checkpoint_seconds)
-    with writing as writer, private_rng(device), tuned(device):
+    with writing as writer, private_rng(device), tuned(device), freed_memory_kept():
         for step in range(past.steps, steps):
             if stop is not None and stop():
                 return save(step)
 
             stage = stages[stage_of(step, ends)]
             if stage is not current:
-                current = stage
+                current, loss_of = stage, stage.loss
+                if compiled:
+                    loss_of = CompiledLoss(stage.loss, detector, precision)
                 detector.eval()
                 for part in stage.trains:
                     part.train()
@@ -132,7 +139,7 @@ def fit(
 
             seed_rng(address_seed("step", seed, step), device)
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-                loss = stage.loss(batch)
+                loss = loss_of(batch)
             detector.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             for optimizer in stage.optimizers:
@@ -235,11 +242,12 @@ def resume(
     commit = checkpoint.peek(folder)
     if commit is None:
         return Trajectory((), 0.0, 0, done=False)
-    for key, value in training.items():
-        if commit["training"][key] != value:
+    begun = {"compiled": False, **commit["training"]}
+    for key, value in {"compiled": False, **training}.items():
+        if begun[key] != value:
             raise UserError(
                 f"the checkpoint in {folder} is of another training: its {key} is "
-                f"{commit['training'][key]!r}, not {value!r}. Name another folder or delete it."
+                f"{begun[key]!r}, not {value!r}. Name another folder or delete it."
             )
     step = commit["step"]
     checkpoint.restore(folder, commit, detector, stages[stage_of(step, ends)])

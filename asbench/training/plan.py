@@ -24,11 +24,12 @@ from asbench.evaluation.kept_normals import kept_photographs
 from asbench.evaluation.testset import TestSet
 from asbench.evaluation.thresholds import Rule
 from asbench.nets.detector import Protocol
-from asbench.nets.device import find_device
+from asbench.nets.device import find_device, usual_precision
 from asbench.nets.pretrained import Pretrained, check_networks
 from asbench.results import BEST_ON_TEST, Decides
 from asbench.results.advised import ADVISED, advised_for
 from asbench.settings import TrainSettings
+from asbench.training.compiling import refuse_uncompilable
 from asbench.training.loop import check
 from asbench.training.sampler import Indices
 from asbench.training.sources import Sources, find_sources
@@ -235,10 +236,15 @@ def plan_run(training: TrainSettings, learner: Learner | None = None) -> Plan:
         raise UserError(f"a batch of {batch} items is impossible: give 1 or more.")
     _checked_seed(training.seed)
     asked_steps = 1 if training.steps is None or protocol.steps == 0 else training.steps
-    check(asked_steps, training.precision)
+    check(asked_steps, training.precision or "fp32")
     kept_count(0, training.kept_out)
     Rule.of(training.threshold, training.false_alarms)
     device = find_device(training.device)
+    precision = training.precision or (usual_precision(device) if protocol.steps != 0 else "fp32")
+    if precision != (training.precision or "fp32"):
+        training.notify(f"trains in {precision}, as is usual on {device}: else --precision fp32")
+    if training.compile:
+        refuse_uncompilable(device)
     _check_stride(learner, store.geometry)
     wanted = training.mixture if share else Mix()
     marks = {} if training.exclude is None else read_marks(training.exclude)
@@ -290,6 +296,7 @@ def plan_run(training: TrainSettings, learner: Learner | None = None) -> Plan:
         detector=learner.name,
         steps=steps,
         batch=batch,
+        precision=precision,
         synth_seed=training.synth_seed if share else 0,
         select_every=every,
     )

@@ -128,7 +128,10 @@ def _execute(plan: Plan, log: Loggers) -> Trained:
         seconds=prepared + trajectory.seconds,
         before=before,
         flavour=flavour,
-        environment={"pretrained": None if plan.pretrained is None else plan.pretrained.record()},
+        environment={
+            "pretrained": None if plan.pretrained is None else plan.pretrained.record(),
+            **({"compiled": True} if training.compile else {}),
+        },
         progress=partial(progress, f"scoring {what}"),
         features=features,
     )
@@ -289,7 +292,8 @@ def _fit(
             steps=decides["steps"],
             seed=training.seed,
             device=plan.device,
-            precision=training.precision,
+            precision=training.precision or "fp32",
+            compiled=training.compile,
             folder=folder,
             progress=heard,
             checkpoint_every=CHECKPOINT_EVERY,

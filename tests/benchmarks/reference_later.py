@@ -14,7 +14,7 @@ import numpy as np
 from scipy import ndimage
 from skimage.segmentation import slic
 
-from asbench.imaging import augment, bezier
+from asbench.imaging import augment, augmenter, bezier
 from asbench.synthesizers import defectmaker, glass
 from asbench.types import Canvas
 
@@ -54,7 +54,7 @@ def plain_diffusionad(canvas: Canvas, rng: np.random.Generator, mask: Mask) -> A
     """Three of ten operations are ours."""
     drawn = mask(rng)
     texture = rng.random() < 0.5
-    source = augment.augment(canvas.texture(rng) if texture else canvas.normal, rng)
+    source = augmenter.augment(canvas.texture(rng) if texture else canvas.normal, rng)
     source = source if texture else plain_strips(source, rng)
     return blended(canvas.normal, source, drawn, 1 - rng.uniform(0.2, 0.8))
 
@@ -63,7 +63,7 @@ def plain_transfusion(canvas: Canvas, rng: np.random.Generator, field: Mask) -> 
     """The cells as a view with five axes, indexed by a permutation; the operations are ours."""
     drawn = np.abs(field(rng)) > 0.5
     if rng.random() < 0.5:
-        source = augment.augment(canvas.texture(rng), rng)
+        source = augmenter.augment(canvas.texture(rng), rng)
     else:
         side = canvas.normal.shape[0]
         cells = canvas.normal.reshape(8, side // 8, 8, side // 8, 3).swapaxes(1, 2)

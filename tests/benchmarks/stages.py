@@ -9,10 +9,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
 
 from asbench.data.ingest import ensure_normals
 from asbench.datasets import open_dataset
@@ -20,6 +18,7 @@ from asbench.detectors import build, protocol_of
 from asbench.generation import render
 from asbench.generation.plan import plan_set
 from asbench.generation.render import Rendered
+from asbench.grid.processes import one_thread
 from asbench.nets.detector import Stage
 from asbench.synthesizers import resolve
 from asbench.training.sampler import ResidentSampler
@@ -36,9 +35,8 @@ NARROWEST = ("draem@tiny", "destseg@tiny-scratch", "memseg@tiny-scratch", "unet@
 
 def rows() -> list[dict[str, Any]]:
     """Render four sets of the demo data at 256x256 on one core, then train from them."""
-    cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    with threadpool_limits(1), tempfile.TemporaryDirectory() as folder:
+    with one_thread(), tempfile.TemporaryDirectory() as folder:
         store = SynthStore.create(Path(folder), Geometry())
         data = open_dataset("demo")
         ensure_normals(store, data, CATEGORY)

@@ -14,6 +14,7 @@ import torch
 from asbench import results
 from asbench.datasets import open_dataset
 from asbench.generation import generate as generation
+from asbench.training import compiling
 from asbench.training import plan as planning
 from tests.benchmarks import cuda, cuda_mtd, learns, tiles
 from tests.toyset import Toys
@@ -106,6 +107,7 @@ def test_cuda(
     # DRAEM holds the U-Net's parts already.
     few = {name: at for name, at in cuda.TOY.detectors.items() if name != "unet@tiny"}
     monkeypatch.setattr(cuda, "TOY", replace(cuda.TOY, detectors=few))
+    monkeypatch.setattr(compiling, "BACKEND", compiling.BACKEND)  # put back after
     out = tmp_path / "cuda.json"
     assert cuda.main(["--toy", "--out", str(out)]) == 0
     record = json.loads(out.read_text())
@@ -118,6 +120,7 @@ def test_cuda(
         if row["precision"] == "bf16":
             assert row["compiled"] > 0
             assert row["loss_apart"] < 0.01
+            assert row["looped"] > 0
     assert [row["detector"] for row in record["whole"]] == list(few)
     assert record["whole"][0]["two"] > 0
     for row in record["whole"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from typing import Any, get_args
 
@@ -14,7 +15,7 @@ from PIL import Image as Pil
 from PIL import ImageEnhance, ImageOps
 from skimage import color, exposure
 
-from asbench.imaging import augment
+from asbench.imaging import augment, augmenter
 
 LEVELS = np.arange(256)
 
@@ -120,11 +121,11 @@ def test_every_operation_takes_any_size_and_keeps_its_input(
 ) -> None:
     image = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     kept = image.copy()
-    for operation in augment.OPERATIONS:
-        out = operation(image, np.random.default_rng(seed))
+    for operation in augmenter.OPERATIONS:
+        out = operation(np.random.default_rng(seed))(image)
         assert out.shape == image.shape
         assert out.dtype == np.uint8
-    twice = [augment.augment(image, np.random.default_rng(seed)) for _ in range(2)]
+    twice = [augmenter.augment(image, np.random.default_rng(seed)) for _ in range(2)]
     assert np.array_equal(*twice)
     assert np.array_equal(image, kept)
 
@@ -187,15 +188,46 @@ def test_where_albumentations_differs_from_the_published_operation(
 
 
 @pytest.mark.parametrize("size", [(64, 64), (40, 128), (37, 53)])
-@pytest.mark.parametrize("share", [0.0, 0.002, 0.05, 0.4, 0.7])
+@pytest.mark.parametrize("share", [0.0, 0.002, 0.05, 0.2, 0.7])
 def test_what_is_looked_at_alone_is_the_same_there(size: tuple[int, int], share: float) -> None:
     rng = np.random.default_rng(0)
-    for seed in range(40):
+    for seed in range(60):
         image = rng.integers(0, 256, (*size, 3), np.uint8)
+        if seed % 3 == 0:
+            image[..., 1] = 7  # a channel of one level, which neither stretches nor flattens
         before, mask = image.copy(), rng.random(size) < share
         whole, within = np.random.default_rng(seed), np.random.default_rng(seed)
-        expected = augment.augment(image, whole)
-        found = augment.augment(image, within, mask)
-        assert np.array_equal(expected[mask], found[mask])
-        assert whole.random() == within.random()
+        expected = augmenter.augment(image, whole)
+        found = augmenter.augment_at(image, within, np.flatnonzero(mask))
+        assert np.array_equal(expected[mask], found)
         assert np.array_equal(image, before)
+        assert whole.random() == within.random()
+
+
+def test_any_three_operations_give_the_same_at_a_few_places(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All 720 orders, through a mask of blobs as Perlin's are."""
+    image = picture(64, 64)
+    places = np.flatnonzero(cv2.GaussianBlur(picture(64, 64, 1)[..., 0], (0, 0), 4) > 171)
+    assert 50 < len(places) < 64 * 64 / 4
+    for order in itertools.permutations(augmenter.OPERATIONS, 3):
+        steps = [draw(np.random.default_rng(3)) for draw in order]
+        monkeypatch.setattr(augmenter, "draw_steps", lambda _, steps=steps: steps)
+        expected = augmenter.augment(image, np.random.default_rng())
+        found = augmenter.augment_at(image, np.random.default_rng(), places)
+        assert np.array_equal(expected.reshape(-1, 3)[places], found)
+
+
+def test_where_opencv_turns_otherwise_images_are_turned_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    image, places = picture(64, 64), np.arange(100, 300)
+    monkeypatch.setattr(augmenter, "draw_steps", lambda _: [augmenter.Turned(33.0)])
+    found = {}
+    for alike in (True, False):
+        monkeypatch.setattr(augmenter, "turns_alike", lambda alike=alike: alike)
+        found[alike] = augmenter.augment_at(image, np.random.default_rng(), places)
+    expected = augment.rotate(image, 33.0).reshape(-1, 3)[places]
+    assert np.array_equal(found[False], expected)
+    assert np.abs(found[True].astype(int) - expected).max() <= 1

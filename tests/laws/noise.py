@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pytest
 from scipy import ndimage
 
-from asbench.imaging import augment, perlin
+from asbench.imaging import augmenter, perlin
 from asbench.synthesizers import memseg
 from asbench.types import PerSample
 from synth_store.rng import address_rng
@@ -129,21 +129,22 @@ def operations() -> Laws:
     solarised: list[float] = []
     with pytest.MonkeyPatch.context() as patch:
         calls: list[int] = []
-        spies = [lambda image, rng, i=i: (calls.append(i), image)[1] for i in range(10)]
-        patch.setattr(augment, "OPERATIONS", tuple(spies))
+        still = augmenter.Pixelwise(lambda image: image)
+        spies = [lambda rng, i=i: (calls.append(i), still)[1] for i in range(10)]
+        patch.setattr(augmenter, "OPERATIONS", tuple(spies))
         for index in range(DRAWS):
-            augment.augment(ramp, address_rng("augment", index))
+            augmenter.augment(ramp, address_rng("augment", index))
             found["order"].append(orders[tuple(calls)])
             calls.clear()
-    of = augment.OPERATIONS
+    of = augmenter.OPERATIONS
     for index in range(DRAWS):
         rng = address_rng("operations", index)
-        level = of[0](ramp, rng)[0, 128, 0] + rng.uniform(-0.5, 0.5)
+        level = of[0](rng)(ramp)[0, 128, 0] + rng.uniform(-0.5, 0.5)
         found["gamma"].append(math.log(level / 255) / math.log(128 / 255))
-        found["bits"].append(len(np.unique(of[5](ramp, rng))).bit_length() - 1)
-        changes = np.flatnonzero((of[4](ramp, rng) != ramp)[0, :, 0])
+        found["bits"].append(len(np.unique(of[5](rng)(ramp))).bit_length() - 1)
+        changes = np.flatnonzero((of[4](rng)(ramp) != ramp)[0, :, 0])
         solarised += [changes[0] - rng.random()] if len(changes) else []
-        found["sharpen"].append((of[2](spot, rng)[2, 2, 0] + rng.uniform(-0.5, 0.5) - 115) / 24)
+        found["sharpen"].append((of[2](rng)(spot)[2, 2, 0] + rng.uniform(-0.5, 0.5) - 115) / 24)
     return {
         "three of ten": counts(found["order"], even(range(720))),
         "gamma": uniform(found["gamma"], 0.5, 2),

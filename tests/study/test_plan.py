@@ -44,6 +44,8 @@ def test_the_papers_grid_has_as_many_runs_as_the_paper(paper: StudyPlan) -> None
     assert paper.faults == ()
     assert Counter(cell.part for cell in paper.cells) == PAPER
     assert len(paper.cells) == len(set(paper.cells)) == 6144
+    # Whatever is usual on the machine.
+    assert {cell.training.precision for cell in paper.cells} == {"fp32"}
     base = [cell for cell in paper.cells if cell.part == "base"]
     assert {cell.detector: cell.ratio for cell in base} == {
         "destseg": 1.0,

@@ -13,7 +13,8 @@ from asbench.detectors.draem import Draem
 from asbench.evaluation.trained import Trained
 from asbench.generation.generate import generate
 from asbench.settings import TrainSettings
-from asbench.training.plan import plan_all, plan_run
+from asbench.training import compiling
+from asbench.training.plan import Plan, plan_all, plan_run
 from synth_store import StoreError, UserError
 from tests.toyset import Toys
 
@@ -77,6 +78,36 @@ def test_a_plan_is_the_same_run_but_for_its_seed(store: Path, tmp_path: Path) ->
     assert first.with_seed(0) == first
     with pytest.raises(UserError, match="training seed -1 is negative"):
         first.with_seed(-1)
+
+
+def test_a_device_has_its_usual_precision_and_the_id_names_it(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    def planned(**more: object) -> Plan:
+        told.clear()
+        asked = QUICK | {"notify": told.append} | more
+        return plan_run(TrainSettings("toys", "cutout", store=store, runs=tmp_path, **asked))
+
+    plain = planned()
+    assert (plain.decides["precision"], told) == ("fp32", [])
+    monkeypatch.setattr("asbench.training.plan.usual_precision", lambda _: "bf16")
+    usual = planned()
+    assert (usual.decides["precision"], usual.id) == ("bf16", planned(precision="bf16").id)
+    assert planned(precision="fp32").id == plain.id
+    planned()
+    assert told == ["trains in bf16, as is usual on cpu: else --precision fp32"]
+
+
+def test_a_compiled_run_is_the_same_run_and_says_so(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiling, "BACKEND", "eager")  # traced, which takes no compiler
+    settled = {"store": store, "runs": tmp_path / "runs", "steps": 1, **QUICK}
+    run = train("toys", "cutout", compile=True, **settled)
+    assert run.id == plan_run(TrainSettings("toys", "cutout", **settled)).id
+    assert run.run.environment["compiled"] is True
 
 
 def test_steps_per_component_are_those_of_one_times_their_number(

@@ -7,7 +7,8 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from asbench.imaging.augment import augment, jitter
+from asbench.imaging.augment import jitter
+from asbench.imaging.augmenter import augment
 from asbench.imaging.cells import shuffle_cells
 from asbench.imaging.foreign import Box
 from asbench.imaging.patches import elsewhere, place
