@@ -90,6 +90,12 @@ def plan_joint(training: TrainSettings, categories: Sequence[str] | None) -> Joi
     settled = dataclasses.replace(
         first.training, category=",".join(ordered), joint=True, steps=steps, select_every=every
     )
+    many = first.digests["parameters"].get("remembered")
+    if many is not None and "remembered" not in (training.settings or {}):
+        training.notify(
+            f"{first.training.detector} remembers {many} patches of {len(parts)} categories "
+            f"together: as many of each as alone with --set remembered={many * len(parts)}"
+        )
     data, store, device, pretrained = first.data, first.store, first.device, first.pretrained
     return JointPlan(settled, _digests(parts), data, store, device, pretrained, parts)
 
