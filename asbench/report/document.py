@@ -127,7 +127,10 @@ def write(
     if figures is not None:
         written += files.write_figures(grid, Path(figures), scores)
     return WrittenReport(
-        page, len(shown), tuple(written), "" if coverage is None else coverage.told
+        page,
+        len({run.id for run in shown}),
+        tuple(written),
+        "" if coverage is None else coverage.told,
     )
 
 

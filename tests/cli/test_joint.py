@@ -55,7 +55,9 @@ def test_from_photographs_of_two_categories_to_one_detector(
     photo = next(Path("parts/nut/test/good").glob("*.png"))
     assert run(f"predict runs/{one.id} {photo}").status == 0
 
-    assert run("report --csv results.csv --defects types.csv").status == 0
+    reported = run("report --csv results.csv --defects types.csv")
+    assert reported.status == 0
+    assert "2 runs: report.html" in reported.out
     page = Path("report.html").read_text()
     assert page.count("one detector for bolt, nut") == 2
     text = Path("results.csv").read_text()
