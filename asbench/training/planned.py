@@ -6,7 +6,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import torch
 
@@ -17,9 +17,6 @@ from asbench.settings import TrainSettings
 from asbench.training.sampler import Indices, Sources
 from asbench.types import Dataset
 from synth_store import ItemStream, Normals, StoredSet, SynthStore, UserError
-
-if TYPE_CHECKING:
-    from asbench.training.plan import Plan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +35,8 @@ class Planned(ABC):
 
     @property
     @abstractmethod
-    def parts(self) -> tuple[Plan, ...]:
-        """The run category by category: itself where it is of one."""
+    def parts(self) -> tuple[Any, ...]:
+        """The run category by category, a `Plan` each: itself where it is of one."""
 
     @property
     @abstractmethod
