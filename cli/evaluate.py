@@ -18,7 +18,10 @@ Example: how a detector trained on one folder does on another
 @click.command("evaluate", epilog=EPILOG)
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--dataset", help="Another data set or folder.  [the run's own]")
-@click.option("--category", help="Another category.  [the run's own, or the only one]")
+@click.option(
+    "--category",
+    help="Another category, or one of a joint run's.  [the run's own, or the only one]",
+)
 @options.name
 @options.device
 @options.threshold
@@ -63,6 +66,11 @@ def command(
     console.say(f"run {scored.run} on {scored.dataset}/{scored.category}")
     counted = ("normal", "anomalous", *console.HEADS.values())
     shown = console.table("test set", *counted, right=counted)
+    for category, of in scored.by_category.items():
+        for subset in SUBSETS:
+            counts = [str(of.counts[subset][label]) for label in ("normal", "anomalous")]
+            row = f"{category}, {subset.replace('_', ' ')}"
+            shown.add_row(row, *counts, *console.metrics(of.metrics[subset]))
     for subset in SUBSETS:
         counts = [str(scored.counts[subset][label]) for label in ("normal", "anomalous")]
         shown.add_row(subset.replace("_", " "), *counts, *console.metrics(scored.metrics[subset]))

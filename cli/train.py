@@ -18,11 +18,19 @@ EPILOG = """
 \b
 Example: three trainings on half draem, half fractal, a quarter of all items anomalous
   asbench train --mix draem:0.5,fractal:0.5 --ratio 0.25 --seed 0,1,2
+\b
+Example: one detector for every category of a data set
+  asbench train --mix draem --joint
 """
+TOGETHER = "together"
+"""What stands for a category where a row is of a joint run's images as one test set."""
 
 
 @click.command("train", epilog=EPILOG)
-@options.of(TrainSettings, several={"category": "the first; all: every one", "seed": "0"})
+@options.of(
+    TrainSettings,
+    several={"category": "the first, with --joint all; all: every one", "seed": "0"},
+)
 def command(training: TrainSettings, category: tuple[str, ...] | None, seed: list[int]) -> None:
     """Train a detector on stored anomalies, and score it on the real test images.
 
@@ -32,7 +40,7 @@ def command(training: TrainSettings, category: tuple[str, ...] | None, seed: lis
     stands already is not trained again; another rule for its threshold is. Ctrl-C saves and stops
     with exit status 130; the same command then continues to the same result.
     """
-    from asbench.training.plan import plan_all
+    from asbench.training.joint import plan_all
     from asbench.training.train import execute
     from asbench.types import Interrupted
     from cli import console, verdicts
@@ -79,12 +87,16 @@ def show(trained: list[Trained]) -> Subset:
     counted = ("seed", *console.HEADS.values())
     shown = console.table("run", "category", *counted, right=counted)
     for one in trained:
-        place = (one.run.decides["category"], str(one.run.decides["seed"]))
+        category = TOGETHER if one.run.by_category else one.run.decides["category"]
+        place = (category, str(one.run.decides["seed"]))
         if one.run.untrained is not None:
             shown.add_row("untrained", *place, *console.metrics(one.run.untrained[subset]))
         last = finished(one.folder.parent, last_of(one.run.decides)) if one.run.selected else None
         for run in filter(None, (last, one.run)):
             mark = " (best on test)" if run.selected else ""
+            for category, of in (run.by_category or {}).items():
+                values = console.metrics(of.metrics[subset])
+                shown.add_row(run.id + mark, category, place[1], *values)
             shown.add_row(run.id + mark, *place, *console.metrics(run.metrics[subset]))
             if run.parity is not None:
                 by = f"  as {run.parity.flavour}"
@@ -94,6 +106,8 @@ def show(trained: list[Trained]) -> Subset:
         console.say(
             f"Scored without the few-shot third of the defects: training saw {saw} real defects"
         )
-    for reason in {r for one in trained for r in one.run.reasons[subset].values()}:
+    told = [one.run.reasons for one in trained]
+    told += [of.reasons for one in trained for of in (one.run.by_category or {}).values()]
+    for reason in {r for reasons in told for r in reasons[subset].values()}:
         console.say(f"nan: {reason}")
     return subset

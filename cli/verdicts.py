@@ -68,6 +68,9 @@ def say(scored: Evaluation) -> None:
         where = f"on the {subset.replace('_', ' ')} test set"
         if flagged is not None:
             console.say(f"flags {flagged} {where}")
+        for category, of in scored.by_category.items():
+            if (own := of.flagged(subset)) is not None:
+                console.say(f"  of {category}: {own}")
         counts, auroc = scored.counts[subset], scored.metrics[subset]["image_auroc"]
         if told := against_chance(auroc, counts["normal"], counts["anomalous"]):
             console.say(f"{told}: image AUROC {auroc:.3f} {where}")
@@ -81,6 +84,7 @@ def baseline_command(training: TrainSettings, run: Run) -> str:
     return console.command(
         "asbench",
         "train",
+        *(["--joint"] if training.joint else []),
         dataset=options.unless(training.dataset, plain.dataset),
         name=training.name,
         category=run.decides["category"],
@@ -124,3 +128,5 @@ def _say_flags(one: Trained, subset: Subset) -> None:
             f"run {one.id} flags {flagged}, at its threshold {one.threshold.value:.4g} "
             f"({one.threshold.rule})"
         )
+        for category, of in one.flagged_by_category(subset).items():
+            console.say(f"  of {category}: {of}")

@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 BESIDE = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE", "CITATION.cff")
 """Files that pages link to, beside docs/."""
-KINDS = (".md", ".jpg", ".png", ".svg", ".html")
+KINDS = (".md", ".ipynb", ".jpg", ".png", ".svg", ".html")
 INDEX = Path("docs/README.md")
 _PART = re.compile(r"^\*\*(\w[\w ]*)\*\*", re.MULTILINE)
 _LINK = re.compile(r"^- \[.*?\]\(([\w/-]+)\.md\)", re.MULTILINE | re.DOTALL)

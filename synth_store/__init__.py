@@ -4,7 +4,9 @@ Knows nothing of synthesis, detection or torch: images, masks, keys, generators 
 """
 
 from synth_store.bernoulli import BernoulliSchedule as BernoulliSchedule
+from synth_store.joined import Joined as Joined
 from synth_store.mix import Items as Items
+from synth_store.mix import ItemStream as ItemStream
 from synth_store.mix import Mix as Mix
 from synth_store.mix import Schedule as Schedule
 from synth_store.mix import Stream as Stream

@@ -91,12 +91,45 @@ class Items:
     index: Indices  # (B,) within its source
 
 
-@dataclass(frozen=True)
-class Stream(ABC):
-    """An endless stream of training items, as a pure function of its fields.
+class ItemStream(ABC):
+    """An endless stream of training items, cut into blocks; of one mixture, or of several streams.
 
-    It is cut into blocks of `normals` items. Nothing depends on how many steps are taken: more of
-    them continue the same stream.
+    Nothing depends on how many steps are taken: more of them continue the same stream.
+    """
+
+    @property
+    @abstractmethod
+    def length(self) -> int:
+        """The items of a block."""
+
+    @property
+    @abstractmethod
+    def counted(self) -> tuple[int, ...]:
+        """How many things each source has, normals or samples of a set."""
+
+    @abstractmethod
+    def block(self, number: int) -> Items:
+        """Return the items of one block, `length` of them."""
+
+    @abstractmethod
+    def counts(self, items: int) -> list[int]:
+        """Return how many of the first `items` of the stream come from each source."""
+
+    def batch_at(self, step: int, batch: int) -> Items:
+        """Return the items of one training step: places step*batch onwards of the stream."""
+        first, last = step * batch, (step + 1) * batch
+        blocks = [self.block(b) for b in range(first // self.length, -(-last // self.length))]
+        start = first % self.length
+        here = slice(start, start + batch)
+        return Items(
+            np.concatenate([b.source for b in blocks])[here],
+            np.concatenate([b.index for b in blocks])[here],
+        )
+
+
+@dataclass(frozen=True)
+class Stream(ItemStream):
+    """The stream of a mixture, as a pure function of its fields; a block has `normals` items.
 
     normals: how many there are; sizes: samples of each set, in the order of `mix.shares`; ratio:
     the share of anomalous items, 0..1. Raises UserError for an impossible ratio or an empty set.
@@ -125,24 +158,15 @@ class Stream(ABC):
         """The exact share of each source: the normals, then the sets."""
         return (1 - self.ratio, *(self.ratio * share for _, share in self.mix.shares))
 
-    @abstractmethod
-    def block(self, number: int) -> Items:
-        """Return the items of one block, `normals` of them."""
+    @property
+    def length(self) -> int:
+        """The items of a block."""
+        return self.normals
 
-    @abstractmethod
-    def counts(self, items: int) -> list[int]:
-        """Return how many of the first `items` of the stream come from each source."""
-
-    def batch_at(self, step: int, batch: int) -> Items:
-        """Return the items of one training step: places step*batch onwards of the stream."""
-        first, last = step * batch, (step + 1) * batch
-        blocks = [self.block(b) for b in range(first // self.normals, -(-last // self.normals))]
-        start = first % self.normals
-        here = slice(start, start + batch)
-        return Items(
-            np.concatenate([b.source for b in blocks])[here],
-            np.concatenate([b.index for b in blocks])[here],
-        )
+    @property
+    def counted(self) -> tuple[int, ...]:
+        """How many normals there are, and samples of each set."""
+        return (self.normals, *self.sizes)
 
 
 @dataclass(frozen=True)

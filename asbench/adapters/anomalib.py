@@ -137,8 +137,7 @@ class StoreData(LightningDataModule):  # type: ignore[misc]
         plan, batch = self.plan, self.plan.decides["batch"]
         sampler = self._open.enter_context(
             open_sampler(
-                plan.normals,
-                plan.sources.sets,
+                plan.drawn_from,
                 plan.schedule,
                 batch,
                 torch.device("cpu"),

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from asbench.files.documents import damaged
+from asbench.files.names import is_file
 from asbench.files.records import Record, RecordedDataset, require
 from asbench.files.source import DatasetSource
 from asbench.parameters import parameter
@@ -85,7 +86,7 @@ class RealIad(RecordedDataset):
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise damaged(path, error, "unpack realiad_jsons again") from error
         files = [file for _, image, mask in rows for file in (image, mask) if file is not None]
-        missing = {file.name for file in files if not file.is_file()}
+        missing = {file.name for file in files if not is_file(file)}
         require("real_iad", missing, folder, "files of the list")
         for (id_, split, kind), image, mask in rows:
             if kind != _NORMAL and split == "train":

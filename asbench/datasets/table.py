@@ -30,7 +30,7 @@ from typing import Any, Literal
 
 from asbench.files.layout import set_aside
 from asbench.files.masks import any_marked
-from asbench.files.names import on_disk
+from asbench.files.names import is_file, on_disk
 from asbench.files.records import Record, RecordedDataset
 from asbench.types import GOOD, Item
 from synth_store.types import Mask, UserError, check_category, check_name
@@ -119,7 +119,7 @@ class Table(RecordedDataset):
             if (other := seen.setdefault((item.category, item.id), place)) != place:
                 raise UserError(f"{place}: image {item.id} stands in {other} already.")
             files = (record.image, record.mask)
-            missing += [f"{place}: {file}" for file in files if file and not file.is_file()]
+            missing += [f"{place}: {file}" for file in files if file and not is_file(file)]
             by_category.setdefault(item.category, []).append(record)
         if missing:
             raise UserError(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from asbench.datasets import open_dataset, place_of
+from asbench.evaluation.joint import rows_within, together
 from asbench.evaluation.parity import flavour_of, parity_scores
+from asbench.evaluation.score import TestScores, further, table
 from asbench.evaluation.score import evaluate as metrics_of
-from asbench.evaluation.score import further, table
 from asbench.evaluation.testset import TestSet, only_metrics
 from asbench.evaluation.trained import Trained
 from asbench.progress import Progress, quiet
@@ -39,7 +40,8 @@ class Evaluation:
     parity: what the detector's published code would say of the same maps, None unless asked for;
     recorded: whether it stands in the run's record now; saw_defects: real defects that training
     saw, of the data set that the run was trained on; threshold: the score from which an image
-    counts as anomalous, None where there is none; further: pixel F1, AUPIMO and sPRO.
+    counts as anomalous, None where there is none; further: pixel F1, AUPIMO and sPRO; by_category:
+    of several categories each by itself, all else being of their images as one test set.
     """
 
     run: str
@@ -54,6 +56,7 @@ class Evaluation:
     saw_defects: int
     threshold: Threshold | None = None
     further: Further | None = None
+    by_category: Mapping[str, Evaluation] = field(default_factory=dict)
 
     def flagged(self, subset: Subset = "full") -> Flagged | None:
         """Return how many good and defective images the threshold flags; None without one."""
@@ -85,7 +88,7 @@ def evaluate(
         run: the run, or its folder.
         dataset: a name or the path of a folder; None for the run's own, looked for where it lay
             when the run was trained, then by its name. name: as for `generate`.
-        category: None for the run's own, or the data set's only one.
+        category: None for the run's own, of a joint run all of them, or the data set's only one.
         device: where the folder is given; None for CUDA where there is one.
         threshold, false_alarms: another rule for the threshold, as for `train`; None for the one
             that the run has. It is not recorded.
@@ -103,34 +106,61 @@ def evaluate(
     data = _own(trained, name) if dataset is None else open_dataset(dataset, name=name)
     chosen = _chosen(data, category, decides["category"])
     flavour = flavour_of(type(trained.detector), trained.geometry) if parity else None
-    test = TestSet(data, data.test(chosen), trained.geometry)
-    if dataset is None and chosen == decides["category"] and place_of(data) is not None:
-        _refuse_changed(test, trained)
-    test.refuse_without_anomalies()
-    test.refuse_unusable()
-    scores = test.scores(
-        trained.detector, trained.device, lambda done, total: progress("scoring", done, total)
-    )
+    if parity and len(chosen) > 1:
+        raise UserError(
+            f"published code scores one category at a time: name one of {', '.join(chosen)} with "
+            "--category."
+        )
+    tests = {one: TestSet(data, data.test(one), trained.geometry) for one in chosen}
+    for one, test in tests.items():
+        if dataset is None and place_of(data) is not None:
+            _refuse_changed(test, trained, one)
+        test.refuse_without_anomalies()
+        test.refuse_unusable()
+    tested: dict[str, TestScores] = {}
+    total = sum(len(test.items) for test in tests.values())
+    for one, test in tests.items():
+        first = sum(len(of.ids) for of in tested.values())
+
+        def heard(done: int, _: int, first: int = first) -> None:
+            progress("scoring", first + done, total)
+
+        tested[one] = test.scores(trained.detector, trained.device, heard)
+    by_category = {}
+    if len(chosen) > 1:
+        by_category = {c: _evaluation(trained, data, c, of) for c, of in tested.items()}
+    scored = _evaluation(trained, data, ",".join(chosen), together(tested))
+    if by_category:
+        rows = [row for c, of in by_category.items() for row in rows_within(c, of.rows)]
+        scored = replace(scored, rows=tuple(rows), by_category=by_category)
+    if flavour is not None:
+        (only,) = tests.values()
+        published = parity_scores(flavour, tested[chosen[0]], only.greys())
+        recorded = only.digest() == decides["test"]
+        scored = replace(scored, parity=published, recorded=recorded)
+        if recorded:
+            add_parity(trained.folder, published)
+    if csv is not None:
+        write_rows(Path(csv), scored.rows)
+    return scored
+
+
+def _evaluation(trained: Trained, data: Dataset, category: str, scores: TestScores) -> Evaluation:
+    """Return what scores come to, without those of published code."""
     scored = metrics_of(scores)
     more, each = further(scores, scored)
-    published = None if flavour is None else parity_scores(flavour, scores, test.greys())
-    recorded = published is not None and test.digest() == decides["test"]
-    if published is not None and recorded:
-        add_parity(trained.folder, published)
-    rows = table(scores, each)
-    if csv is not None:
-        write_rows(Path(csv), rows)
+    own = (trained.run.by_category or {}).get(category, trained.run)
     return Evaluation(
         run=trained.id,
         dataset=data.name,
-        category=chosen,
+        category=category,
         metrics=only_metrics(scored),
         counts={subset: scored[subset]["counts"] for subset in SUBSETS},
         reasons={subset: scored[subset]["reasons"] for subset in SUBSETS},
-        rows=tuple(rows),
-        parity=published,
-        recorded=recorded,
-        saw_defects=trained.run.saw_defects,
+        rows=tuple(table(scores, each)),
+        parity=None,
+        recorded=False,
+        saw_defects=own.saw_defects,
         threshold=trained.threshold,
         further=more,
     )
@@ -152,9 +182,15 @@ def _own(trained: Trained, name: str | None) -> Dataset:
         ) from error
 
 
-def _refuse_changed(test: TestSet, trained: Trained) -> None:
-    """Raise UserError unless these are the test images that a run was scored on."""
-    if test.digest() == trained.run.decides["test"]:
+def _refuse_changed(test: TestSet, trained: Trained, category: str) -> None:
+    """Raise UserError unless these are the test images that a run was scored on.
+
+    Of a category that it was not scored on, any will do.
+    """
+    decides = trained.run.decides
+    alone = {decides["category"]: {"test": decides["test"]}}
+    own = decides.get("joint", alone).get(category)
+    if own is None or test.digest() == own["test"]:
         return
     place = str(place_of(test.data))
     line = shlex.join(["asbench", "evaluate", str(trained.folder), "--dataset", place])
@@ -164,13 +200,18 @@ def _refuse_changed(test: TestSet, trained: Trained) -> None:
     )
 
 
-def _chosen(data: Dataset, category: str | None, own: str) -> str:
-    """Return the category that is meant; raises UserError where that cannot be known."""
+def _chosen(data: Dataset, category: str | None, own: str) -> list[str]:
+    """Return the categories that are meant; raises UserError where that cannot be known.
+
+    own: those that the run was trained on, with commas.
+    """
     known = data.categories()
     if category is not None:
-        return category
-    if own in known or len(known) == 1:
-        return own if own in known else known[0]
+        return [category]
+    if set(own.split(",")) <= set(known):
+        return own.split(",")
+    if len(known) == 1:
+        return [known[0]]
     raise UserError(
         f"{data.name} has no category {own!r}, which the run was trained on: name one of "
         f"{', '.join(known)} with --category."

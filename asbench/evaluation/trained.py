@@ -20,7 +20,7 @@ from asbench.files.sums import check
 from asbench.nets.detector import Detector
 from asbench.nets.device import find_device
 from asbench.nets.weights import load_weights
-from asbench.results import Subset, read_gallery, read_kept_out, read_table
+from asbench.results import Subset, by_category, read_gallery, read_kept_out, read_table, table_of
 from asbench.results.verdicts import Flagged, flagged
 from synth_store import address_rng
 from synth_store.types import Geometry, Image, UserError
@@ -124,6 +124,17 @@ class Trained:
         """Return how many good and defective test images the threshold flags; None without one."""
         rows = read_table(self.folder)
         return None if self.threshold is None else flagged(rows, self.threshold.value, subset)
+
+    def flagged_by_category(self, subset: Subset = "full") -> dict[str, Flagged]:
+        """Return the same of each category of a joint run; empty for others and without one."""
+        if self.threshold is None or self.run.by_category is None:
+            return {}
+        return {
+            part.decides["category"]: flagged(
+                table_of(part, self.folder.parent), self.threshold.value, subset
+            )
+            for part in by_category([self.run])
+        }
 
     def predict(self, image: Image | Path | str) -> Prediction:
         """Score one image: uint8 (h, w, 3) RGB of any size, or the path of an image file.

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 """What pydantic calls a key that no field has."""
+UNSAID = {"unsaid": True}
+"""Metadata of a record's field that stands in its file only where it is not None."""
 SEAL = "sha256"
 """The key of a document's own digest."""
 
@@ -206,7 +208,13 @@ class RecordFile(Generic[R]):
     def text(self, record: R) -> str:
         """Return what the file of a record holds."""
         head = {"schema": self.schema, "id": getattr(record, "id", None)}
-        document = {**{name: head[name] for name in self._head}, **_plain(record)}
+        unsaid = [
+            f.name
+            for f in fields(self.kind)  # type: ignore[arg-type]
+            if f.metadata == UNSAID and getattr(record, f.name) is None
+        ]
+        said = {name: value for name, value in _plain(record).items() if name not in unsaid}
+        document = {**{name: head[name] for name in self._head}, **said}
         return json_text(sealed(_plain(document)), ascii_only=self.ascii_only)
 
     def read(self, folder: Path) -> R:

@@ -19,7 +19,13 @@ def composed(name: str) -> str:
 
 def on_disk(path: Path) -> Path:
     """Return the path in the Unicode form in which the file is there; as it is if it is in none."""
-    for form in ("NFC", "NFD") if not path.exists() else ():
-        if (other := Path(unicodedata.normalize(form, str(path)))).exists():
-            return other
+    # os.path's answers are no for a name that no file can have, where pathlib raises OSError.
+    for form in ("NFC", "NFD") if not os.path.exists(path) else ():
+        if os.path.exists(other := unicodedata.normalize(form, str(path))):
+            return Path(other)
     return path
+
+
+def is_file(path: Path) -> bool:
+    """Return whether a path that a document names is a file; no for what none can be called."""
+    return os.path.isfile(path)

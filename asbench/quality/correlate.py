@@ -46,7 +46,7 @@ def correlate(
     """
     rows = correlate_runs(
         record.rows(Path(quality)),
-        results.runs(Path(runs)),
+        results.by_category(results.runs(Path(runs))),
         target=target,
         scores=scores,
         datasets=datasets,

@@ -50,7 +50,7 @@ def cross(
     Args:
         datasets, categories, detectors: keep only such runs; None keeps all.
         out: folder of the rows, `<out>/<id>/cross.json`; those that stand are not scored again.
-        notify: told which runs were left out, and why.
+        notify: told which runs were left out, and why. Joint runs are: a row is of one category.
 
     Returns the rows, of which `asbench.quality.cross_matrix.matrices_in` makes the matrix. Raises
     UserError where fewer than two methods have runs, and for sets too small to have kept anything
@@ -104,6 +104,7 @@ def _wanted(
     given = ((datasets, d["dataset"]), (categories, d["category"]), (detectors, d["detector"]))
     return (
         len(d["mix"]) == 1
+        and not run.by_category
         and d["select"] != BEST_ON_TEST
         and all(choices is None or value in choices for choices, value in given)
     )

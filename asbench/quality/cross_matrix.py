@@ -138,7 +138,8 @@ def matrices_in(
 
     Raises UserError where no data set has one.
     """
-    comparable = matrices(crossed, results.runs(Path(runs)), metric=metric, target=metric)
+    known = results.by_category(results.runs(Path(runs)))
+    comparable = matrices(crossed, known, metric=metric, target=metric)
     if not comparable:
         raise UserError(
             "no setting and category was run with all of these methods, so their rows cannot be "

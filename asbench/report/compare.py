@@ -13,7 +13,7 @@ from typing import NamedTuple
 from asbench import results
 from asbench.quality.statistics import Interval, bootstrap, signed_rank
 from asbench.report.paper.blocks import ENOUGH
-from asbench.results import BEST_ON_TEST, METRICS, Run, Subset, subset_for
+from asbench.results import BEST_ON_TEST, METRICS, Run, Subset, by_category, subset_for
 from asbench.results.frame import context
 from asbench.settings import RUNS
 from synth_store import Mix, UserError
@@ -82,7 +82,7 @@ def compare(
     if metric not in METRICS:
         raise UserError(f"metric {metric!r} is unknown: choose from {', '.join(METRICS)}.")
     known = results.runs(Path(runs)) if isinstance(runs, Path | str) else list(runs)
-    known = [run for run in known if run.decides["select"] != BEST_ON_TEST]
+    known = [run for run in by_category(known) if run.decides["select"] != BEST_ON_TEST]
     one, other = (_of_mix(known, mix) for mix in (first, second))
     settings = sorted(one.keys() & other.keys())
     subset = subset_for(side[at] for side in (one, other) for at in settings)

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from asbench.report.tables import ResultRow, ResultTable, SeedMean
-from asbench.results import ImageRow, Run, Subset, read_table
+from asbench.results import ImageRow, Run, Subset, table_of
 
 METRICS = {"image_auroc": "Image AUROC", "pixel_ap": "Pixel AP", "aupimo": "AUPIMO"}
 """By name: what people call each metric of a defect type."""
@@ -97,7 +97,7 @@ def csv_text(rows: Sequence[TypeRow], subset: Subset) -> str:
 
 def _of(row: ResultRow, runs: Sequence[Run], root: Path, subset: Subset) -> Iterator[TypeRow]:
     tables = [
-        [line for line in read_table(root / run.id) if subset == "full" or not line.few_shot]
+        [line for line in table_of(run, root) if subset == "full" or not line.few_shot]
         for run in runs
     ]
     for defect in sorted({line.defect for line in tables[0] if line.label}):

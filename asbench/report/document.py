@@ -83,7 +83,7 @@ def write(
     root = within / RUNS if runs is None else Path(runs)
     place = store if store is not None else STORE if study is None else within / "store"
     said = None if study is None else record.read(within)
-    shown = results.runs(root)
+    shown = results.by_category(results.runs(root))
     measured = qualities.rows(within / QUALITY if quality is None else Path(quality))
     coverage = None
     if said is not None:
@@ -127,7 +127,10 @@ def write(
     if figures is not None:
         written += files.write_figures(grid, Path(figures), scores)
     return WrittenReport(
-        page, len(shown), tuple(written), "" if coverage is None else coverage.told
+        page,
+        len({run.id for run in shown}),
+        tuple(written),
+        "" if coverage is None else coverage.told,
     )
 
 

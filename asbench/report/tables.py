@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from asbench.results import BEST_ON_TEST, METRICS, Run, Subset, frame, subset_for
+from asbench.results import BEST_ON_TEST, METRICS, Run, Subset, by_category, frame, subset_for
 from asbench.results.frame import complete, context, left_out, means
 from asbench.results.verdicts import against_chance
 from synth_store import Mix
@@ -153,9 +153,10 @@ def results_table(runs: Sequence[Run]) -> ResultTable:
 
     Rows come sorted by data set, category, detector, number of sources, mix and ratio. Where
     several categories of a data set have a row of the same settings, their mean over categories
-    follows; its spread is that of the seeds' means, over the seeds that all of them share.
+    follows; its spread is that of the seeds' means, over the seeds that all of them share. Joint
+    runs are taken category by category, under settings of their own.
     """
-    subset = subset_for(runs)
+    runs, subset = by_category(runs), subset_for(runs)
     kind = ("category", "normals", "test", "sets")
     scores = frame(runs, subset).assign(
         row=[context(run) for run in runs], over=[context(run, *kind) for run in runs]
@@ -358,7 +359,8 @@ def _flat(decides: Mapping[str, Any]) -> dict[str, Any]:
     }
     inner |= {f"excluded {method}": told for method, told in left_out(decides).items()}
     plain = {k: v for k, v in decides.items() if not isinstance(v, Mapping)}
-    return {"kept_out": 0.0} | plain | inner  # a run that trained on all normals does not say so
+    # A run that trained on all normals does not say so, nor one that is not joint.
+    return {"kept_out": 0.0, "joint": "no"} | plain | inner
 
 
 def _order(row: ResultRow) -> tuple[Any, ...]:

@@ -8,6 +8,10 @@ from asbench.results.images import read_table as read_table
 from asbench.results.images import write_gallery as write_gallery
 from asbench.results.images import write_rows as write_rows
 from asbench.results.images import write_table as write_table
+from asbench.results.joint import PartOfRun as PartOfRun
+from asbench.results.joint import by_category as by_category
+from asbench.results.joint import gallery_of as gallery_of
+from asbench.results.joint import table_of as table_of
 from asbench.results.kept_out import KeptOut as KeptOut
 from asbench.results.kept_out import KeptRow as KeptRow
 from asbench.results.kept_out import read_kept_out as read_kept_out
@@ -18,6 +22,7 @@ from asbench.results.run import SCHEMA as SCHEMA
 from asbench.results.run import SUBSETS as SUBSETS
 from asbench.results.run import Decides as Decides
 from asbench.results.run import Further as Further
+from asbench.results.run import OneCategory as OneCategory
 from asbench.results.run import Parity as Parity
 from asbench.results.run import Run as Run
 from asbench.results.run import Scores as Scores

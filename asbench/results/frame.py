@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from asbench.data import published
 from asbench.files.documents import record_id
 from asbench.parameters import parameters
+from asbench.results.joint import by_category
 from asbench.results.run import FURTHER, METRICS, Run, Subset, subset_for
 from asbench.settings import BEST_ON_TEST, TrainSettings
 from synth_store import Mix
@@ -33,6 +34,7 @@ _DEFAULTS: Mapping[str, Any] = {
     "methods": "",
     "parts": 0,
     "shares": "",
+    "joint": "",
     "ratio": 0.0,
     "kept_out": 0.0,
     "seed": 0,
@@ -59,16 +61,21 @@ _COUNTS = ("pool", "select_every")
 _NESTED = ("parameters", "sets")
 
 
-def frame(runs: Sequence[Run], subset: Subset | None = None) -> pd.DataFrame:
-    """Return one row per run, in the order of the runs.
+def frame(
+    runs: Sequence[Run], subset: Subset | None = None, *, together: bool = False
+) -> pd.DataFrame:
+    """Return one row per run, in the order of the runs; of a joint run one per category.
 
-    subset: the test images that the scores are of, `subset_for(runs)` by default. Columns:
+    subset: the test images that the scores are of, `subset_for(runs)` by default; together: of a
+    joint run one row instead, scored on the images of all its categories as one test set. Columns:
 
     - run: the id; source: `run`, or `paper` and `made-up` in tables of other origin
     - every setting that decides a run, under its name; those of `parameters` and `sets` as
       `parameters.width` and `sets.draem`, missing where a run has none of the name
     - mix: as text, `draem:0.5,fractal:0.5`; methods: its names, `draem + fractal`, empty at
       ratio 0; parts: their number; shares: `0.75 0.25`, empty where equal
+    - joint: the categories that the run's one detector learnt together, `a,b,c`; empty where it
+      learnt one
     - image_auroc, image_ap, pixel_auroc, pixel_ap, pro: float64 in 0..1, NaN where undefined,
       on the test images that `subset` names; so pixel_f1, aupimo and spro, NaN in older runs
     - saw_defects: real defects of the category that training saw; selected_on_test: whether the
@@ -81,7 +88,7 @@ def frame(runs: Sequence[Run], subset: Subset | None = None) -> pd.DataFrame:
     import pandas as pd
 
     subset = subset or subset_for(runs)
-    table = from_records(_record(run, subset) for run in runs)
+    table = from_records(_record(run, subset) for run in (runs if together else by_category(runs)))
     if len(table):
         table["created"] = pd.to_datetime(table["created"], utc=True, format="ISO8601")
     return table
@@ -170,12 +177,14 @@ def _record(run: Run, subset: Subset) -> dict[str, Any]:
         "steps mode": run.steps_mode,
         **{name: d[name] for name in _HOW if name in d},
         "geometry": d["geometry"],
+        **({"joint": _joint(d)} if "joint" in d else {}),
         **({"excluded": left_out(d)} if "excluded" in d else {}),
         **d["parameters"],
     }
     return {
         "run": run.id,
         **{k: v for k, v in d.items() if k not in (*_NESTED, "excluded")},
+        "joint": _joint(d),
         "steps_mode": run.steps_mode,
         "subset": subset,
         **run.metrics[subset],
@@ -189,6 +198,12 @@ def _record(run: Run, subset: Subset) -> dict[str, Any]:
         **{f"seconds.{k}": v for k, v in run.seconds.items()},
         **flat,
     }
+
+
+def _joint(decides: Mapping[str, Any]) -> str:
+    """Return the categories of a joint run, whether this is all of it or a part; else nothing."""
+    joint = decides.get("joint", "")
+    return joint if isinstance(joint, str) else ",".join(joint)
 
 
 def left_out(decides: Mapping[str, Any]) -> dict[str, str]:
@@ -206,6 +221,8 @@ def _caveats(
     d, told = run.decides, []
     if d["geometry"] != _GEOMETRY:
         told.append(f"images of {d['geometry']}")
+    if joint := _joint(d):
+        told.append(f"one detector for {len(joint.split(','))} categories")
     if d["pool"] is not None:
         told.append(f"a pool of {d['pool']} samples")
     if kept := d.get("kept_out"):

@@ -7,12 +7,12 @@ folder without `run.json` is unfinished, one with it is done.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from asbench.files.documents import Keyed, Number, RecordFolder, record_id
+from asbench.files.documents import UNSAID, Keyed, Number, RecordFolder, record_id
 from asbench.files.sums import write_sums
 from asbench.parameters import Parameter, parameters
 from asbench.settings import TrainSettings
@@ -36,6 +36,7 @@ _DIGESTS: Mapping[str, Any] = {
     "weights": str | None,
     "version": int,
     "excluded": Mapping[str, tuple[int, ...]],
+    "joint": Mapping[str, Mapping[str, Any]],
 }
 
 
@@ -52,7 +53,7 @@ Decides = Annotated[
     Mapping[str, Any],
     Keyed(
         {one.name: _settled(one) for one in parameters(TrainSettings) if one.decides} | _DIGESTS,
-        optional=("select_every", "kept_out", "version", "excluded"),
+        optional=("select_every", "kept_out", "version", "excluded", "joint"),
     ),
 ]
 """Everything that decides a run's outcome, so everything its id is made of.
@@ -61,7 +62,8 @@ The settings of `TrainSettings` that decide, all settled: mix is method to weigh
 select_every stands where `select` is `best-on-test` only, and kept_out where normals were kept out.
 Beside them the digests of normals, test images, sets by method and pretrained weights, the
 geometry, the detector's parameters, its version where that is not 1, and where samples were left
-out by hand which, by method.
+out by hand which, by method. Of one detector over several categories `category` names them all,
+`joint` has each one's digests of normals, test images and sets, and those beside it are of all.
 """
 
 
@@ -113,6 +115,19 @@ class Further:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OneCategory:
+    """What a joint run is of one of its categories: named and meant as in `Run`."""
+
+    metrics: Scores
+    counts: Annotated[Mapping[Subset, Mapping[str, int]], Keyed(SUBSETS)]
+    reasons: Annotated[Reasons, Keyed(SUBSETS)]
+    untrained: Scores | None
+    saw_defects: int
+    realised: Mapping[str, int]
+    further: Further | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """The contents of `run.json`.
 
@@ -124,7 +139,9 @@ class Run:
     selected: None where the last checkpoint counts.
     steps_mode: `same`, or `per-component` where `steps` were multiplied by the number of the mix's
     methods; not in the id, for the steps it led to are. parity: None unless asked for. further:
-    None in runs of earlier releases.
+    None in runs of earlier releases. by_category: of a joint run what it is of each category, in
+    their order; what stands beside it is of all their images as one test set. None for the others,
+    which do not say it.
     """
 
     decides: Decides
@@ -143,11 +160,17 @@ class Run:
     steps_mode: str = "same"
     parity: Parity | None = None
     further: Further | None = None
+    by_category: Mapping[str, OneCategory] | None = field(default=None, metadata=UNSAID)
 
     @property
     def id(self) -> str:
         """The name of the run's folder: 12 hex digits."""
         return record_id(self.decides)
+
+    @property
+    def label(self) -> str:
+        """What tells it from all others on a page."""
+        return self.id
 
 
 run_id = record_id

@@ -49,6 +49,11 @@ class TrainSettings(Settings):
     category: str | None = parameter(
         None, "A category.", unset="the first of the data set", decides=True
     )
+    joint: bool = parameter(
+        False,
+        "One detector for all the categories named, which it need not be told; all of the data "
+        "set if none is named. Ratio and mix hold in each.",
+    )
     steps: int | None = parameter(
         None,
         "Optimiser steps, whatever the ratio.",

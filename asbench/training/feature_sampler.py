@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from asbench.nets.features import CELL, FeatureBatch, FeatureDetector, Features, cell_share
-from asbench.training.sampler import Indices, fits, stored_at
-from synth_store import StoredSet, Stream
+from asbench.training.sampler import Indices, Sources, fits, stored_at
+from synth_store import ItemStream, Normals, StoredSet
 from synth_store.reader import Masks
 
 SOME = 16
@@ -27,9 +27,11 @@ Reader = Callable[[StoredSet, Sequence[int]], Read]
 class FeatureSampler:
     """Gives the batch of any training step as features, on the training device.
 
-    normals: features of the normals that train, as the detector remembers them. Of the sets, whose
-    order is the schedule's, `reader` is asked for those samples that `steps` steps draw. They are
-    held in memory where pixels of as many bytes would be; else every batch reads its own.
+    normals: features of the normals that train, those of each source of normals one after the
+    other, as the detector remembers them. Of sets `reader` is asked for those samples that `steps`
+    steps draw. They are held in memory where pixels of as many bytes would be; else every batch
+    reads its own. photograph_of: for each source, the number of the photograph that each of its
+    normals is of, or of those that it was drawn on.
     """
 
     def __init__(
@@ -37,9 +39,9 @@ class FeatureSampler:
         detector: FeatureDetector,
         normals: Features,
         reader: Reader,
-        photograph_of: Mapping[int, int],
-        sets: Sequence[StoredSet],
-        schedule: Stream,
+        photograph_of: Sequence[Mapping[int, int]],
+        sources: Sources,
+        schedule: ItemStream,
         batch: int,
         steps: int,
         indices: Indices = None,
@@ -50,29 +52,35 @@ class FeatureSampler:
         drawn = _drawn(schedule, batch, steps)
         squares = (side * CELL // detector.square for side in normals.fine.shape[1:3])
         shares = [torch.zeros((len(normals), *squares))]
-        sources = [torch.tensor([photograph_of[int(i)] for i in at[0]])]
-        self.place: list[dict[int, int]] = [{i: i for i in range(len(normals))}]
+        whole: list[int] = []
+        self.place: list[dict[int, int]] = [{} for _ in sources]
         """By source of the stream and index there, the place among the normals and all samples."""
-        held = len(normals)
+        for number, source in enumerate(sources):
+            if isinstance(source, Normals):
+                self.place[number] = {i: len(whole) + i for i in range(len(at[number]))}
+                whole += [photograph_of[number][int(i)] for i in at[number]]
+        held = len(whole)
         samples: list[tuple[Read, list[int]]] = []
-        for stored, of, chosen in zip(sets, at[1:], drawn[1:], strict=True):
-            self.place.append(
-                dict(zip(chosen.tolist(), range(held, held + len(chosen)), strict=True))
+        for number, source in enumerate(sources):
+            if isinstance(source, Normals):
+                continue
+            chosen = drawn[number]
+            self.place[number] = dict(
+                zip(chosen.tolist(), range(held, held + len(chosen)), strict=True)
             )
             held += len(chosen)
-            numbers = [int(of[i]) for i in chosen]
-            samples.append((reader(stored, numbers), numbers))
-            masks = Masks(stored)
+            numbers = [int(at[number][i]) for i in chosen]
+            samples.append((reader(source, numbers), numbers))
+            masks = Masks(source)
             for begin in range(0, len(numbers), SOME):
                 some = np.stack([masks[i] for i in numbers[begin : begin + SOME]])
                 marked = torch.from_numpy(some)[:, None].float()
                 shares.append(cell_share(marked, detector.square))
-            on = [photograph_of.get(stored.source_of(i), -1) for i in numbers]
-            sources.append(torch.tensor(on, dtype=torch.int64))
+            whole += [photograph_of[number].get(source.source_of(i), -1) for i in numbers]
         resident = fits(held * normals.bytes_each, device)
         self.features = Resident(normals, samples) if resident else Streamed(normals, samples)
         self.share = torch.cat(shares).to(device)
-        self.source = torch.cat(sources).to(device)
+        self.source = torch.tensor(whole, dtype=torch.int64).to(device)
 
     def batch_at(self, step: int) -> FeatureBatch:
         """Return the batch of a step; steps beyond those that were announced are not known."""
@@ -127,11 +135,12 @@ class Streamed:
         return out
 
 
-def _drawn(schedule: Stream, batch: int, steps: int) -> list[npt.NDArray[np.int64]]:
-    """Return for each source, the normals first, which of its items `steps` steps draw, sorted."""
+def _drawn(schedule: ItemStream, batch: int, steps: int) -> list[npt.NDArray[np.int64]]:
+    """Return for each source which of its items `steps` steps draw, sorted."""
     batches = [schedule.batch_at(step, batch) for step in range(steps)]
+    many = len(schedule.counted)
     if not batches:  # a detector that remembers and trains nothing
-        return [np.empty(0, np.int64)] * (len(schedule.sizes) + 1)
+        return [np.empty(0, np.int64)] * many
     source = np.concatenate([items.source for items in batches])
     index = np.concatenate([items.index for items in batches])
-    return [np.unique(index[source == of]) for of in range(len(schedule.sizes) + 1)]
+    return [np.unique(index[source == of]) for of in range(many)]

@@ -11,8 +11,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from asbench import results
 from asbench.data import tiling
 from asbench.data.excluded import read_marks
@@ -26,14 +24,13 @@ from asbench.evaluation.thresholds import Rule
 from asbench.nets.detector import Protocol
 from asbench.nets.device import find_device, usual_precision
 from asbench.nets.pretrained import Pretrained, check_networks
-from asbench.results import BEST_ON_TEST, Decides
+from asbench.results import BEST_ON_TEST
 from asbench.results.advised import ADVISED, advised_for
 from asbench.settings import TrainSettings
 from asbench.training.compiling import refuse_uncompilable
 from asbench.training.loop import check
-from asbench.training.sampler import Indices
+from asbench.training.planned import Planned, checked_seed
 from asbench.training.sources import Sources, find_sources
-from asbench.types import Dataset
 from synth_store import Mix, Normals, Stream, SynthStore, UserError
 from synth_store.places import place
 from synth_store.types import Geometry
@@ -69,32 +66,18 @@ class Learner:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """One run: its data, the stream of items it trains on, and where its record will stand.
+class Plan(Planned):
+    """A run of one category: its data, and the stream of items that it trains on."""
 
-    training: its settings, nothing left open; digests: what decides the outcome beside them.
-    """
-
-    training: TrainSettings
-    digests: Mapping[str, Any]
-    data: Dataset
-    store: SynthStore
     normals: Normals
     sources: Sources
     share: Fraction
     test: TestSet
-    device: torch.device
-    pretrained: Pretrained | None
 
     @property
-    def decides(self) -> Decides:
-        """All that decides the outcome."""
-        return {**self.training.decides(), **self.digests}
-
-    @property
-    def id(self) -> str:
-        """The run's id, and the name of its folder."""
-        return results.run_id(self.decides)
+    def parts(self) -> tuple[Plan, ...]:
+        """The run itself."""
+        return (self,)
 
     @cached_property
     def photographs(self) -> Sequence[tiling.Photograph]:
@@ -102,7 +85,7 @@ class Plan:
         return tiling.photographs(self.normals)
 
     @cached_property
-    def photograph_of(self) -> Mapping[int, int]:
+    def places(self) -> Mapping[int, int]:
         """The place of the photograph that each normal is of: its own, but for tiles."""
         return {i: place for place, one in enumerate(self.photographs) for i in one.normals}
 
@@ -123,38 +106,10 @@ class Plan:
         return [i for i in range(len(self.normals)) if i not in kept]
 
     @property
-    def indices(self) -> Indices:
-        """What of the normals and of each set trains; None where all do, from the first on."""
-        chosen = self.kept or self.sources.excluded
-        return [self.trained, *self.sources.indices] if chosen else None
-
-    @property
-    def runs(self) -> Path:
-        """Where runs are."""
-        return Path(self.training.runs)
-
-    @property
-    def folder(self) -> Path:
-        """Where the run is or is to be."""
-        return self.runs / self.id
-
-    @property
     def schedule(self) -> Stream:
         """The stream of items."""
         count, seed = len(self.trained), self.training.seed
         return self.sources.schedule(self.share, count, seed, self.training.ratio_mode)
-
-    @property
-    def realised(self) -> dict[str, int]:
-        """How many items of each source the training sees: exact, known before it begins.
-
-        Where nothing is trained, every normal is looked at once.
-        """
-        if not self.decides["steps"]:
-            return {"normal": len(self.trained)}
-        names = ("normal", *(self.sources.mix.names if self.share else ()))
-        items = self.decides["steps"] * self.decides["batch"]
-        return dict(zip(names, self.schedule.counts(items), strict=True))
 
     @property
     def saw_defects(self) -> int:
@@ -163,27 +118,6 @@ class Plan:
         if self.training.chosen_on_few_shot and self.share:
             seen |= {item.id for item in self.test.items if item.few_shot}
         return len(seen)
-
-    @property
-    def last(self) -> Plan:
-        """The run of the same training whose last checkpoint counts; itself if it is that one."""
-        return dataclasses.replace(self, training=dataclasses.replace(self.training, select="last"))
-
-    def with_seed(self, seed: int) -> Plan:
-        """Return the same run with another training seed."""
-        changed = dataclasses.replace(self.training, seed=_checked_seed(seed))
-        return dataclasses.replace(self, training=changed)
-
-    def __str__(self) -> str:
-        counts = ", ".join(f"{count} {name}" for name, count in self.realised.items())
-        d = self.decides
-        length = f"{d['steps']} steps of {d['batch']} items" if d["steps"] else "nothing is trained"
-        what = f"{len(self.kept_photographs)} normals"
-        if self.store.geometry.tiled:
-            tiles = f"{len(self.kept)} of {len(self.normals)} tiles"
-            what = f"{len(self.kept_photographs)} photographs ({tiles})"
-        kept = f"; {what} kept out for the threshold" if self.kept else ""
-        return f"{d['dataset']}/{d['category']}, seed {d['seed']}: {counts} ({length}){kept}"
 
 
 def plan_run(training: TrainSettings, learner: Learner | None = None) -> Plan:
@@ -234,7 +168,7 @@ def plan_run(training: TrainSettings, learner: Learner | None = None) -> Plan:
     batch = training.batch if training.batch is not None else protocol.batch
     if batch < 1:
         raise UserError(f"a batch of {batch} items is impossible: give 1 or more.")
-    _checked_seed(training.seed)
+    checked_seed(training.seed)
     asked_steps = 1 if training.steps is None or protocol.steps == 0 else training.steps
     check(asked_steps, training.precision or "fp32")
     kept_count(0, training.kept_out)
@@ -283,7 +217,7 @@ def plan_run(training: TrainSettings, learner: Learner | None = None) -> Plan:
         )
     if training.select == BEST_ON_TEST and count:  # without normals all is refused below
         every = every if every is not None else protocol.select_every(count)
-        _check_looks(every, steps)
+        check_looks(every, steps)
     sources.refuse_leaks(test.items, store)
     normals = ensure_normals(SynthStore.create(training.store), data, category, training.progress)
     settled = dataclasses.replace(
@@ -310,7 +244,7 @@ def plan_run(training: TrainSettings, learner: Learner | None = None) -> Plan:
         **({"version": learner.version} if learner.version > 1 else {}),
         **({"excluded": sources.excluded} if sources.excluded else {}),
     }
-    plan = Plan(settled, digests, data, store, normals, sources, share, test, device, pretrained)
+    plan = Plan(settled, digests, data, store, device, pretrained, normals, sources, share, test)
     if results.finished(plan.runs, plan.decides) is None:
         test.refuse_unusable(training.progress)
         if said := test.without_value():
@@ -320,46 +254,14 @@ def plan_run(training: TrainSettings, learner: Learner | None = None) -> Plan:
     return plan
 
 
-def plan_all(
-    training: TrainSettings, categories: Sequence[str] | None, seeds: Sequence[int]
-) -> list[Plan]:
-    """Settle every run of some categories and training seeds, category by category.
-
-    So a refusal of any of them wastes no training. categories: None takes the first, and `all`
-    among them every one. `training.notify` hears what was taken, and of each run what it will see.
-    Raises what `plan_run` raises.
-    """
-    known = open_dataset(training.dataset, name=training.name).categories()
-    if not categories and len(known) > 1:
-        training.notify(
-            f"category {known[0]} of {', '.join(known)} (--category all trains every one)"
-        )
-    if "@" in training.detector:
-        training.notify(
-            f"{training.detector} is a reduced or changed network: not to be held against papers"
-        )
-    plans: list[Plan] = []
-    for category in known if "all" in (categories or ()) else categories or known[:1]:
-        plan = plan_run(dataclasses.replace(training, category=category, seed=seeds[0]))
-        plans += [plan.with_seed(seed) for seed in seeds]
-    for plan in plans:
-        training.notify(str(plan))
-    return plans
-
-
 def _share(ratio: float) -> Fraction:
     if not (math.isfinite(ratio) and 0 <= ratio <= 1):
         raise UserError(f"ratio {ratio:g} is impossible: choose from 0 to 1.")
     return Fraction(str(ratio))
 
 
-def _checked_seed(seed: int) -> int:
-    if seed < 0:
-        raise UserError(f"training seed {seed} is negative: use 0, 1, 2, ...")
-    return seed
-
-
-def _check_looks(every: int, steps: int) -> None:
+def check_looks(every: int, steps: int) -> None:
+    """Raise UserError unless looking at the test set `every` so many steps leaves a choice."""
     if not 1 <= every < steps:
         raise UserError(
             f"looking at the test set every {every} of {steps} steps leaves no checkpoint to "

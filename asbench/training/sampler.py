@@ -15,7 +15,7 @@ from torch import Tensor
 
 from asbench.nets.detector import Batch
 from asbench.nets.device import uploaded
-from synth_store import Normals, StoredSet, Stream
+from synth_store import ItemStream, Normals, StoredSet
 from synth_store.reader import fetch, stretches
 from synth_store.selection import refuse_refetching
 
@@ -23,9 +23,12 @@ RESIDENT_SHARE = 0.5
 """A category is held on the device if it takes at most this share of its memory."""
 
 
+Sources = Sequence[Normals | StoredSet]
+"""What a stream draws from, in its order: normals, then the sets that were drawn on them; of
+several categories, one after the other."""
 Indices = Sequence[Sequence[int]] | None
-"""For the normals and for each set, where in the store what the schedule counts 0, 1, 2, ... lies;
-None where the schedule counts from the first stored one on."""
+"""For each source, where in the store what the schedule counts 0, 1, 2, ... lies; None where the
+schedule counts from the first stored one on."""
 
 
 class Sampler(Protocol):
@@ -37,24 +40,23 @@ class Sampler(Protocol):
 
 @contextmanager
 def open_sampler(
-    normals: Normals,
-    sets: Sequence[StoredSet],
-    schedule: Stream,
+    sources: Sources,
+    schedule: ItemStream,
     batch: int,
     device: torch.device,
     indices: Indices = None,
 ) -> Iterator[Sampler]:
     """Give a sampler of `batch` items a step: resident where the category fits, else streaming.
 
-    `sets` are those of the schedule's mix, in its order; indices: as `Indices`. Raises StoreError,
+    `sources` are those of the schedule, in its order; indices: as `Indices`. Raises StoreError,
     here or when a batch is asked for, if a stored byte is wrong; here, for more to stream from an
     object store than a process holds of it.
     """
-    if fits(ResidentSampler.bytes_needed(normals, sets, schedule), device):
-        yield ResidentSampler(normals, sets, schedule, batch, device, indices)
+    if fits(ResidentSampler.bytes_needed(sources, schedule), device):
+        yield ResidentSampler(sources, schedule, batch, device, indices)
         return
-    refuse_refetching([normals, *sets])
-    with StreamingSampler(normals, sets, schedule, batch, device, indices) as streaming:
+    refuse_refetching(sources)
+    with StreamingSampler(sources, schedule, batch, device, indices) as streaming:
         yield streaming
 
 
@@ -69,11 +71,19 @@ def _memory(device: torch.device) -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def stored_at(schedule: Stream, indices: Indices) -> list[npt.NDArray[np.int64]]:
-    """Return for each source, the normals first, the stored index of all that the schedule has."""
-    counts = (schedule.normals, *schedule.sizes)
+def stored_at(schedule: ItemStream, indices: Indices) -> list[npt.NDArray[np.int64]]:
+    """Return for each source the stored index of all that the schedule has."""
+    counts = schedule.counted
     chosen = [range(n) for n in counts] if indices is None else indices
     return [np.array(of[:n], np.int64) for of, n in zip(chosen, counts, strict=True)]
+
+
+def drawn_on(sources: Sources) -> list[int]:
+    """Return for each source the number of its normals: those that come before it."""
+    numbers: list[int] = []
+    for number, source in enumerate(sources):
+        numbers.append(number if isinstance(source, Normals) else numbers[-1])
+    return numbers
 
 
 def to_batch(image: Tensor, clean: Tensor, mask: Tensor) -> Batch:
@@ -89,7 +99,7 @@ def to_batch(image: Tensor, clean: Tensor, mask: Tensor) -> Batch:
 
 
 class ResidentSampler:
-    """All of a category on the device as decoded uint8, gathered there.
+    """All that a stream draws from, on the device as decoded uint8, gathered there.
 
     Images of normals and sets lie in one pool, one after the other, so that a batch of any mixture
     is one gather for the images, one for the cleans, one for the masks.
@@ -97,9 +107,8 @@ class ResidentSampler:
 
     def __init__(
         self,
-        normals: Normals,
-        sets: Sequence[StoredSet],
-        schedule: Stream,
+        sources: Sources,
+        schedule: ItemStream,
         batch: int,
         device: torch.device,
         indices: Indices = None,
@@ -110,17 +119,17 @@ class ResidentSampler:
         counts = [len(of) for of in at]
         self.first = np.cumsum([0, *counts])[:-1]
         """Where each source begins in the pool; own cleans come after all of them."""
-        shape = normals.image.shape
+        shape = sources[0].image.shape
         spare = sum(counts)
-        pool = np.empty((spare + _own_cleans(sets, schedule), *shape), np.uint8)
+        pool = np.empty((spare + _own_cleans(sources, schedule), *shape), np.uint8)
         masks = np.zeros((spare, *shape[:2]), np.bool_)
         clean = np.arange(spare)
-        origins: list[Normals | StoredSet] = [normals, *sets]
         places = {
             of: dict(zip(stored.tolist(), range(start, start + len(stored)), strict=True))
-            for of, stored, start in zip(origins, at, self.first.tolist(), strict=True)
+            for of, stored, start in zip(sources, at, self.first.tolist(), strict=True)
         }
         """By source and stored index, the place in the pool."""
+        normals = {of: sources[n] for of, n in zip(sources, drawn_on(sources), strict=True)}
         reach = [(of, max(place) + 1) for of, place in places.items()]
         for stored, stretch in stretches(reach):
             for i in stretch:
@@ -133,7 +142,7 @@ class ResidentSampler:
                 own_clean = None if stored.clean is None else pool[spare]
                 stored.read_into(i, pool[place], masks[place], own_clean)
                 clean[place] = (
-                    spare if own_clean is not None else places[normals][stored.source_of(i)]
+                    spare if own_clean is not None else places[normals[stored]][stored.source_of(i)]
                 )
                 spare += own_clean is not None
         self.pool = torch.from_numpy(pool).to(device)
@@ -142,11 +151,11 @@ class ResidentSampler:
         """For every image, the place of its clean image in the pool."""
 
     @staticmethod
-    def bytes_needed(normals: Normals, sets: Sequence[StoredSet], schedule: Stream) -> int:
-        """Return the device memory that a resident category takes."""
-        height, width, channels = normals.image.shape
-        images = schedule.normals + sum(schedule.sizes)
-        pixels = (images + _own_cleans(sets, schedule)) * channels + images
+    def bytes_needed(sources: Sources, schedule: ItemStream) -> int:
+        """Return the device memory that resident sources take."""
+        height, width, channels = sources[0].image.shape
+        images = sum(schedule.counted)
+        pixels = (images + _own_cleans(sources, schedule)) * channels + images
         return height * width * pixels + 8 * images
 
     def batch_at(self, step: int) -> Batch:
@@ -159,9 +168,13 @@ class ResidentSampler:
         return to_batch(image, clean, self.masks.index_select(0, place))
 
 
-def _own_cleans(sets: Sequence[StoredSet], schedule: Stream) -> int:
+def _own_cleans(sources: Sources, schedule: ItemStream) -> int:
     """Return how many samples bring a clean image of their own; the others' are normals."""
-    return sum(n for n, s in zip(schedule.sizes, sets, strict=True) if s.clean is not None)
+    return sum(
+        count
+        for count, of in zip(schedule.counted, sources, strict=True)
+        if isinstance(of, StoredSet) and of.clean is not None
+    )
 
 
 class StreamingSampler:
@@ -173,14 +186,13 @@ class StreamingSampler:
 
     def __init__(
         self,
-        normals: Normals,
-        sets: Sequence[StoredSet],
-        schedule: Stream,
+        sources: Sources,
+        schedule: ItemStream,
         batch: int,
         device: torch.device,
         indices: Indices = None,
     ) -> None:
-        self.normals, self.sets = normals, sets
+        self.sources = sources
         self.stored_at = stored_at(schedule, indices)
         self.schedule, self.batch, self.device = schedule, batch, device
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
@@ -204,20 +216,19 @@ class StreamingSampler:
 
     def _read(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
         items = self.schedule.batch_at(step, self.batch)
-        shape = (self.batch, *self.normals.image.shape)
+        shape = (self.batch, *self.sources[0].image.shape)
         image, clean = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
         mask = np.zeros(shape[:3], np.bool_)
-        origins: list[Normals | StoredSet] = [self.normals, *self.sets]
         addresses = [
-            (int(source), int(self.stored_at[source][index]))
+            (self.sources[source], int(self.stored_at[source][index]))
             for source, index in zip(items.source, items.index, strict=True)
         ]
-        fetch((origins[source], index) for source, index in addresses)
-        for row, (source, index) in enumerate(addresses):
-            if source:
-                self.sets[source - 1].read_into(index, image[row], mask[row], clean[row])
+        fetch(addresses)
+        for row, (of, index) in enumerate(addresses):
+            if isinstance(of, Normals):
+                image[row] = clean[row] = of[index]
             else:
-                image[row] = clean[row] = self.normals[index]
+                of.read_into(index, image[row], mask[row], clean[row])
         tensors = [torch.from_numpy(array) for array in (image, clean, mask)]
         if self.device.type == "cuda":
             # This thread has no current device of its own choice: without one, pinning for the

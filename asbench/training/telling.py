@@ -15,7 +15,10 @@ def tell(log: Loggers, trained: Trained) -> None:
     if not log.any:
         return
     step = trained.run.decides["steps"]
-    log.metrics(step, numbers(trained.run.metrics))
+    told = numbers(trained.run.metrics)
+    for category, of in (trained.run.by_category or {}).items():
+        told |= {f"{category}/{name}": value for name, value in numbers(of.metrics).items()}
+    log.metrics(step, told)
     gallery = read_gallery(trained.folder)
     shown = zip(gallery.ids, gallery.images, gallery.maps, strict=True)
     drawn = {name: np.hstack([im, heat(im, map_.astype(np.float32))]) for name, im, map_ in shown}

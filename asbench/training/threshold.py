@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from asbench.data.tiling import Photograph
 from asbench.evaluation.photographs import predict_tiles
@@ -10,9 +11,11 @@ from asbench.evaluation.predict import predict, predict_features
 from asbench.evaluation.testset import order_by_hash
 from asbench.nets.detector import Detector
 from asbench.nets.features import FeatureDetector, Features
+from asbench.results.joint import within
 from asbench.results.kept_out import KeptRow
 from asbench.training.feature_store import FeatureStore
 from asbench.training.plan import Plan
+from asbench.training.planned import Planned
 from synth_store import Normals, StoredSet
 
 MOST_TRAINED = 200
@@ -23,13 +26,26 @@ saw: scoring them all would outlast the test."""
 Wanted = Sequence[tuple[Normals | StoredSet, Sequence[int]]]
 
 
-def kept_rows(plan: Plan, model: Detector, features: FeatureStore | None = None) -> list[KeptRow]:
+def kept_rows(
+    plan: Planned, model: Detector, features: FeatureStore | None = None
+) -> list[KeptRow]:
     """Score what a run kept out of training: its normals and stored anomalies.
 
     Of tiles, normals are whole photographs, and anomalies are tiles. Where it kept no normal out,
     normals that it saw stand in, some of them, chosen by hash. features: of a detector that judges
-    those.
+    those. Of a joint run the ids begin with their category.
     """
+    if len(plan.parts) == 1:
+        return _rows(plan.parts[0], model, features)
+    return [
+        replace(row, id=within(str(part.training.category), row.id))
+        for part in plan.parts
+        for row in _rows(part, model, features)
+    ]
+
+
+def _rows(plan: Plan, model: Detector, features: FeatureStore | None) -> list[KeptRow]:
+    """Score what one category kept out."""
     seen, chosen = not plan.kept, plan.kept_photographs
     if seen:
         order = order_by_hash([one.id for one in plan.photographs])

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import math
-import platform
 import shlex
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import version
-from pathlib import Path
 from time import perf_counter
 from typing import Any, cast
 
@@ -20,8 +16,8 @@ import numpy as np
 import torch
 
 from asbench import results
-from asbench.datasets import place_of
 from asbench.detectors import build, protocol_of, resolve
+from asbench.evaluation.joint import galleries, rows_within, together
 from asbench.evaluation.parity import flavour_of, parity_scores
 from asbench.evaluation.score import TestScores, evaluate, evaluate_full, further, table
 from asbench.evaluation.testset import only_metrics
@@ -32,20 +28,22 @@ from asbench.nets.detector import Detector
 from asbench.nets.features import FeatureDetector, Features
 from asbench.nets.weights import save_weights
 from asbench.parameters import takes
-from asbench.results import BEST_ON_TEST, SUBSETS, KeptOut, Run, Scores, Selected
+from asbench.results import BEST_ON_TEST, SUBSETS, KeptOut, OneCategory, Run, Selected
 from asbench.settings import TrainSettings
 from asbench.trackers import Loggers, flat, numbers, opened
+from asbench.training.environment import environment_of, place_for
 from asbench.training.feature_sampler import FeatureSampler
 from asbench.training.feature_store import FeatureStore, TestImages
+from asbench.training.joint import plan_any
 from asbench.training.loop import CURVE, Trajectory
 from asbench.training.loop import fit as fit_detector
-from asbench.training.plan import Plan, plan_run
+from asbench.training.planned import Planned, trained_photographs
 from asbench.training.sampler import Sampler, open_sampler
 from asbench.training.selection import BestOnTest
 from asbench.training.sources import naming_the_mend
 from asbench.training.telling import tell
 from asbench.training.threshold import kept_rows
-from asbench.types import Dataset, Interrupted
+from asbench.types import Interrupted
 
 WHOLE = ("stretch", "pad")
 """Resize rules by which a test image is scored as one, so that its features can be kept."""
@@ -62,18 +60,18 @@ def train(training: TrainSettings) -> Trained:
     a part, and the run's id knows nothing of them. Steps depend on neither ratio nor mix. Raises
     UserError for what the caller can mend, Interrupted where `stop` ended it.
     """
-    plan = plan_run(training)
+    plan = plan_any(training)
     training.notify(str(plan))
     return execute(plan)
 
 
-def execute(plan: Plan) -> Trained:
+def execute(plan: Planned) -> Trained:
     """Carry out what was planned; what is raised is what `train` raises."""
     with opened(plan.training.log, plan.training.logs) as log:
         return _execute(plan, log)
 
 
-def _execute(plan: Plan, log: Loggers) -> Trained:
+def _execute(plan: Planned, log: Loggers) -> Trained:
     training = plan.training
     parity, progress, notify = training.parity, training.progress, training.notify
     decides, folder, where = plan.decides, plan.folder, plan.device
@@ -84,7 +82,7 @@ def _execute(plan: Plan, log: Loggers) -> Trained:
             line = shlex.join(["asbench", "evaluate", str(folder), "--parity"])
             notify(f"it has no scores of published code: give it some with `{line}`")
         return _with_rule(trained, training)
-    flavour = flavour_of(resolve(decides["detector"])[0], plan.test.geometry) if parity else None
+    flavour = flavour_of(resolve(decides["detector"])[0], plan.store.geometry) if parity else None
 
     log.start(plan.id, flat(decides))
     # The stream of items, and the detector that learns from it.
@@ -101,11 +99,10 @@ def _execute(plan: Plan, log: Loggers) -> Trained:
     with naming_the_mend(plan.store):
         known = _prepare(plan, model, features)
     prepared = perf_counter() - start
-    before = None
+    before: dict[str, TestScores] | None = None
     if training.untrained:
-        untrained = _scores(plan, model, features, partial(progress, f"scoring untrained {what}"))
-        before = only_metrics(evaluate(untrained))
-        log.metrics(0, numbers(before))
+        before = _scores(plan, model, features, partial(progress, f"scoring untrained {what}"))
+        log.metrics(0, numbers(only_metrics(evaluate(together(before)))))
 
     best, judged = None, protocol_of(decides["detector"]).select.metrics
     if decides["select"] == BEST_ON_TEST:
@@ -157,53 +154,67 @@ def _with_rule(trained: Trained, training: TrainSettings) -> Trained:
     return Trained(trained.folder, str(trained.device))
 
 
-def _prepare(plan: Plan, model: Detector, features: FeatureStore | None) -> Features | None:
+def _prepare(plan: Planned, model: Detector, features: FeatureStore | None) -> Features | None:
     """Let a detector look at the normals that train; return their features if it uses them."""
     generator = torch.Generator().manual_seed(plan.training.seed)
     if features is not None and isinstance(model, FeatureDetector):
-        known = features.of(plan.normals, plan.trained)
-        whole = torch.tensor([plan.photograph_of[i] for i in plan.trained])
-        model.remember(known, generator, whole)
+        of = [features.of(part.normals, part.trained) for part in plan.parts]
+        known = of[0] if len(of) == 1 else Features.together(of)
+        model.remember(known, generator, torch.tensor(trained_photographs(plan)))
         return known
-    pixels = torch.from_numpy(np.stack([plan.normals[i] for i in plan.trained]))
+    normals = [part.normals[i] for part in plan.parts for i in part.trained]
+    pixels = torch.from_numpy(np.stack(normals))
     model.prepare(pixels.permute(0, 3, 1, 2), generator)
     return None
 
 
 def _sum_on_test(
-    plan: Plan,
+    plan: Planned,
     model: Detector,
     metrics: Sequence[str],
     features: FeatureStore | None,
     progress: Callable[[int, int], None],
 ) -> float:
     """Return what published code maximises over checkpoints, on the full test set."""
-    scores = cast(Mapping[str, float], evaluate_full(_scores(plan, model, features, progress)))
+    tested = together(_scores(plan, model, features, progress))
+    scores = cast(Mapping[str, float], evaluate_full(tested))
     return math.fsum(scores[metric] for metric in metrics)
 
 
 def _scores(
-    plan: Plan,
+    plan: Planned,
     model: Detector,
     features: FeatureStore | None,
     progress: Callable[[int, int], None] | None,
-) -> TestScores:
-    """Return what a detector says of the test images, from their features where it judges those."""
-    known = None
-    if features is not None and plan.store.geometry.resize in WHOLE:
-        images = TestImages(plan.test, plan.normals, plan.decides["test"])
-        known = features.of(images, range(len(images)))
-    return plan.test.scores(model, plan.device, progress, known)
+) -> dict[str, TestScores]:
+    """Return what a detector says of each category's test images.
+
+    From their features where it judges those.
+    """
+    total, first, tested = sum(len(part.test.items) for part in plan.parts), 0, {}
+    for part in plan.parts:
+        known = None
+        if features is not None and plan.store.geometry.resize in WHOLE:
+            images = TestImages(part.test, part.normals, part.decides["test"])
+            known = features.of(images, range(len(images)))
+
+        def heard(done: int, _: int, first: int = first) -> None:
+            if progress is not None:
+                progress(first + done, total)
+
+        tested[str(part.training.category)] = part.test.scores(model, plan.device, heard, known)
+        first += len(part.test.items)
+    return tested
 
 
 def record(
-    plan: Plan,
+    plan: Planned,
     model: Detector,
     *,
     losses: tuple[tuple[int, float], ...],
     seconds: float,
     environment: Mapping[str, Any],
-    before: Scores | None = None,
+    before: Mapping[str, TestScores] | None = None,
     selected: Selected | None = None,
     flavour: str | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -212,20 +223,26 @@ def record(
     """Score what was trained as planned, and write the run; `run.json` says that it is done.
 
     seconds: of the training; environment: what is to be said besides versions and device; before:
-    scores of the untrained detector; selected: how the test set chose the checkpoint, if it did;
-    flavour: the published code whose scores are to stand beside the exact ones; features: of a
-    detector that judges those.
+    what the untrained detector said of each category; selected: how the test set chose the
+    checkpoint, if it did; flavour: the published code whose scores are to stand beside the exact
+    ones, of one category; features: of a detector that judges those.
     """
     folder, where = plan.folder, plan.device
     start = perf_counter()
     with naming_the_mend(plan.store):
-        scores = _scores(plan, model, features, progress)
+        tested = _scores(plan, model, features, progress)
+    scores, photographs = together(tested), sum(len(part.photographs) for part in plan.parts)
     metrics = evaluate(scores)
     more, each = further(scores, metrics)
-    published = None if flavour is None else parity_scores(flavour, scores, plan.test.greys())
+    rows, by_category = table(scores, each), None
+    if len(plan.parts) > 1:
+        rows, by_category = _by_category(plan, tested, before)
+    (only, *_), published = plan.parts, None
+    if flavour is not None:
+        published = parity_scores(flavour, scores, only.test.greys())
     with naming_the_mend(plan.store):
-        rows = kept_rows(plan, model, features)
-    kept = KeptOut.from_rows(rows, of=len(plan.photographs), bounded=model.bounded)
+        kept_out = kept_rows(plan, model, features)
+    kept = KeptOut.from_rows(kept_out, of=photographs, bounded=model.bounded)
     rule = Rule.of(plan.training.threshold, plan.training.false_alarms)
     threshold = by_default(kept) if rule is None else rule.threshold(kept)
     scored = perf_counter() - start
@@ -234,30 +251,55 @@ def record(
         metrics=only_metrics(metrics),
         counts={s: metrics[s]["counts"] for s in SUBSETS},
         reasons={s: dict(metrics[s]["reasons"]) for s in SUBSETS},
-        untrained=before,
-        saw_defects=plan.saw_defects,
+        untrained=None if before is None else only_metrics(evaluate(together(before))),
+        saw_defects=sum(part.saw_defects for part in plan.parts),
         realised=plan.realised,
         losses=losses,
         threshold=threshold,
-        environment=_environment(where) | _data(plan.data) | dict(environment),
+        environment=environment_of(where) | place_for(plan.data) | dict(environment),
         seconds={"train": seconds, "score": scored},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         selected=selected,
         steps_mode=plan.training.steps_mode,
         parity=published,
         further=more,
+        by_category=by_category,
     )
     save_weights(model, folder / "model.safetensors")
-    results.write_table(folder, table(scores, each))
-    results.write_kept_out(folder, rows)
-    results.write_gallery(folder, plan.test.gallery(scores))
+    results.write_table(folder, rows)
+    results.write_kept_out(folder, kept_out)
+    shown = {str(p.training.category): p.test for p in plan.parts}
+    results.write_gallery(folder, galleries({c: t.gallery(tested[c]) for c, t in shown.items()}))
     results.write_digests(folder, run)
     results.save(run, folder)
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)
 
 
+def _by_category(
+    plan: Planned, tested: Mapping[str, TestScores], before: Mapping[str, TestScores] | None
+) -> tuple[list[results.ImageRow], dict[str, OneCategory]]:
+    """Return the rows of a joint run's table, and what it scored on each category by itself."""
+    rows, of = [], {}
+    for part in plan.parts:
+        category = str(part.training.category)
+        scores = tested[category]
+        metrics = evaluate(scores)
+        more, each = further(scores, metrics)
+        rows += rows_within(category, table(scores, each))
+        of[category] = OneCategory(
+            metrics=only_metrics(metrics),
+            counts={s: metrics[s]["counts"] for s in SUBSETS},
+            reasons={s: dict(metrics[s]["reasons"]) for s in SUBSETS},
+            untrained=None if before is None else only_metrics(evaluate(before[category])),
+            saw_defects=part.saw_defects,
+            realised=plan.realised_by_category[category],
+            further=more,
+        )
+    return rows, of
+
+
 def _fit(
-    plan: Plan,
+    plan: Planned,
     model: Detector,
     features: FeatureStore | None,
     known: Features | None,
@@ -304,51 +346,15 @@ def _fit(
 
 @contextmanager
 def _sampler(
-    plan: Plan, model: Detector, features: FeatureStore | None, known: Features | None
+    plan: Planned, model: Detector, features: FeatureStore | None, known: Features | None
 ) -> Iterator[Sampler | FeatureSampler]:
     """Give what hands out the batches: pixels, or features where the detector learns from those."""
-    sets, batch, schedule = plan.sources.sets, plan.decides["batch"], plan.schedule
+    sources, batch, schedule = plan.drawn_from, plan.decides["batch"], plan.schedule
     if isinstance(model, FeatureDetector) and features is not None and known is not None:
         steps, of = plan.decides["steps"], plan.photograph_of
         yield FeatureSampler(
-            model, known, features.reader, of, sets, schedule, batch, steps, plan.indices
+            model, known, features.reader, of, sources, schedule, batch, steps, plan.indices
         )
         return
-    with open_sampler(plan.normals, sets, schedule, batch, plan.device, plan.indices) as sampler:
+    with open_sampler(sources, schedule, batch, plan.device, plan.indices) as sampler:
         yield sampler
-
-
-def _environment(device: torch.device) -> dict[str, Any]:
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
-    return {
-        "asbench": version("asbench"),
-        "commit": _commit(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-        "device": f"{device.type} ({name or platform.machine()})",
-        "threads": torch.get_num_threads(),
-    }
-
-
-def _data(data: Dataset) -> dict[str, Any]:
-    """Return where one's own data set lies, so that `evaluate` finds it; no part of the run's id.
-
-    Bytes of the path that are no UTF-8 are escaped: such a place is named, not found.
-    """
-    place = place_of(data)
-    if place is None:
-        return {}
-    path = str(place).encode("utf-8", "backslashreplace").decode()
-    return {"data": {"path": path, "name": data.name}}
-
-
-def _commit() -> str | None:
-    """Return the commit of the working copy that this file is in, None where it is installed."""
-    root = Path(__file__).parents[2]
-    git = shutil.which("git")
-    if git is None or not (root / ".git").exists():  # another's repository may lie further up
-        return None
-    command = [git, "rev-parse", "--short", "HEAD"]
-    completed = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-    return completed.stdout.strip() or None

@@ -99,10 +99,7 @@ def test_the_model_sees_the_stream_of_every_detector(plan: Any) -> None:
             return super().training_step(batch, *given, **named)
 
     adapter.train(planned, Spied, generator="augmenter")
-    normals = planned.normals
-    with StreamingSampler(
-        normals, planned.sources.sets, planned.schedule, 4, torch.device("cpu")
-    ) as sampler:
+    with StreamingSampler(planned.drawn_from, planned.schedule, 4, torch.device("cpu")) as sampler:
         assert len(seen) == 7
         for step, (image, clean, mask, batch) in enumerate(seen):
             expected = sampler.batch_at(step)

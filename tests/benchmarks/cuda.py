@@ -198,7 +198,7 @@ class Rig:
         protocol, device = protocol_of(name), torch.device(self.scale.device)
         ratio = Fraction(str(protocol.ratio))
         schedule = self.sources.schedule(ratio, len(self.normals), 0)
-        given = (self.normals, self.sources.sets, schedule, protocol.batch, device)
+        given = ([self.normals, *self.sources.sets], schedule, protocol.batch, device)
         resident = ResidentSampler(*given)
         constant = Constant(resident.batch_at(0))
         with StreamingSampler(*given) as streaming:

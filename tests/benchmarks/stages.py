@@ -108,7 +108,8 @@ def _data_side(store: SynthStore, detector: str) -> dict[str, Any]:
     sources = find_sources(store, "demo", CATEGORY, Mix.parse("draem:0.5,fractal:0.5"), 0, None)
     normals = store.normals("demo", CATEGORY)
     schedule = sources.schedule(Fraction(str(protocol.ratio)), len(normals), 0)
-    sampler = ResidentSampler(normals, sources.sets, schedule, protocol.batch, torch.device("cpu"))
+    drawn_from = [normals, *sources.sets]
+    sampler = ResidentSampler(drawn_from, schedule, protocol.batch, torch.device("cpu"))
     model = build(detector, 0)
     pixels = torch.from_numpy(np.stack(list(normals))).permute(0, 3, 1, 2)
     model.prepare(pixels, torch.Generator().manual_seed(0))

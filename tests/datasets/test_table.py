@@ -159,6 +159,10 @@ FAULTS: dict[str, tuple[list[dict[str, Any]], str]] = {
         changed(3, mask_path="m/none.png"),
         r"names 1 files that are not there \(.*line 5: .*none\.png\); paths are relative to",
     ),
+    "too long a name": (
+        changed(3, mask_path="m" * 5000),
+        r"names 1 files that are not there \(.*line 5: .*mmm\); paths are relative to",
+    ),
     "no train": (changed(0, split="test"), r"category 'parts' has no row with split train"),
     "category": (changed(0, category="a/b"), r"line 2: category"),
     "good defect": (changed(2, defect="good"), r"line 4 is anomalous, but its defect type is 'go"),

@@ -103,7 +103,7 @@ def _batches(kind: type, root: Path) -> object:
     counts = tuple(len(s) for s in sets)
     mix = Mix.parse("a,b,c")
     schedule = Schedule(mix, Fraction(3, 4), len(sets[0].normals), counts, seed=5)
-    sampler = kind(sets[0].normals, sets, schedule, 8, CPU)
+    sampler = kind([sets[0].normals, *sets], schedule, 8, CPU)
     steps = range(8)  # every sample and every normal comes
     if kind is StreamingSampler:
         with sampler:

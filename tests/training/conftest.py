@@ -8,6 +8,7 @@ import pytest
 
 from asbench.generation import generate as generation
 from asbench.generation.generate import generate
+from asbench.training import joint
 from asbench.training import plan as planning
 from tests.toyset import Toys
 from tests.training.workplace import Workplace
@@ -16,7 +17,7 @@ from tests.training.workplace import Workplace
 @pytest.fixture
 def toys(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let both stages find the toy data set under its name."""
-    for module in (generation, planning):
+    for module in (generation, planning, joint):
         monkeypatch.setattr(module, "open_dataset", lambda dataset, **_: Toys())
 
 

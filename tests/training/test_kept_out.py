@@ -137,7 +137,7 @@ def test_both_samplers_give_the_samples_of_the_indices(sets: SynthStore) -> None
     kept = set(kept_normals(normals, 0.2))
     indices = [[i for i in range(12) if i not in kept], *sources.indices]
     schedule = sources.schedule(planning.Fraction(3, 4), len(indices[0]), seed=3)
-    given = (normals, sources.sets, schedule, 5, torch.device("cpu"), indices)
+    given = ([normals, *sources.sets], schedule, 5, torch.device("cpu"), indices)
     resident = ResidentSampler(*given)
     with StreamingSampler(*given) as streaming:
         for step in range(20):

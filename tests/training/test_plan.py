@@ -14,7 +14,8 @@ from asbench.evaluation.trained import Trained
 from asbench.generation.generate import generate
 from asbench.settings import TrainSettings
 from asbench.training import compiling
-from asbench.training.plan import Plan, plan_all, plan_run
+from asbench.training.joint import plan_all
+from asbench.training.plan import Plan, plan_run
 from synth_store import StoreError, UserError
 from tests.toyset import Toys
 
@@ -30,7 +31,8 @@ QUICK = {
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for place in ("asbench.generation.generate", "asbench.training.plan"):
+    stages = ("generation.generate", "training.plan", "training.joint")
+    for place in (f"asbench.{stage}" for stage in stages):
         monkeypatch.setattr(f"{place}.open_dataset", lambda text, **_: Toys())
     methods = ["cutout", "cutpaste@asbench"]
     generate("toys", methods, category="a", n=10, store=tmp_path / "s", size=32, workers=1)

@@ -35,25 +35,25 @@ def stored(tmp_path_factory):
     ]
     mix = Mix.parse(",".join(KINDS))
     schedule = Schedule(mix, Fraction(3, 4), 6, (11, 7, 11, 9), seed=5)
-    return store.normals("toy", CATEGORY), sets, schedule
+    return [store.normals("toy", CATEGORY), *sets], schedule
 
 
-def expected(normals, sets, schedule, step):
+def expected(sources, schedule, step):
     """Image, clean and mask of every item of a step, read one by one."""
     items = schedule.batch_at(step, BATCH)
     for source, index in zip(items.source, items.index, strict=True):
         if source:
-            sample = sets[source - 1][int(index)]
+            sample = sources[source][int(index)]
             yield sample.image, sample.clean, sample.mask
         else:
-            normal = normals[int(index)]
+            normal = sources[0][int(index)]
             yield normal, normal, np.zeros(normal.shape[:2], bool)
 
 
 @pytest.mark.parametrize("kind", [ResidentSampler, StreamingSampler])
 def test_a_batch_is_the_samples_of_its_addresses(stored, kind):
-    normals, sets, schedule = stored
-    made = kind(normals, sets, schedule, BATCH, CPU)
+    given, schedule = stored
+    made = kind(given, schedule, BATCH, CPU)
     sources = set()
     for step in [*range(12), 3, 40]:  # onwards, back, and far ahead
         batch = made.batch_at(step)
@@ -61,7 +61,7 @@ def test_a_batch_is_the_samples_of_its_addresses(stored, kind):
         assert batch.mask.shape == (BATCH, 1, 32, 32)
         assert {t.dtype for t in (batch.image, batch.clean, batch.mask)} == {torch.float32}
         rows = zip(batch.image, batch.clean, batch.mask, strict=True)
-        truth = expected(normals, sets, schedule, step)
+        truth = expected(given, schedule, step)
         for (image, clean, mask), (pixels, background, marked) in zip(rows, truth, strict=True):
             assert np.array_equal(image.permute(1, 2, 0), pixels / np.float32(255))
             assert np.array_equal(clean.permute(1, 2, 0), background / np.float32(255))
@@ -92,10 +92,10 @@ def test_every_level_of_grey_is_divided_exactly():
 
 
 def test_without_sets_all_is_normal(stored):
-    normals, _, _ = stored
+    (normals, *_), _ = stored
     schedule = Schedule(Mix(), Fraction(0), 6, (), seed=0)
-    resident = ResidentSampler(normals, (), schedule, 13, CPU)
-    with StreamingSampler(normals, (), schedule, 13, CPU) as streaming:
+    resident = ResidentSampler([normals], schedule, 13, CPU)
+    with StreamingSampler([normals], schedule, 13, CPU) as streaming:
         for batch in (resident.batch_at(0), streaming.batch_at(0)):
             assert len(batch.image) == 13
             assert torch.equal(batch.image, batch.clean)
@@ -103,10 +103,9 @@ def test_without_sets_all_is_normal(stored):
 
 
 def test_the_memory_needed_is_the_bytes_of_the_tensors(stored):
-    normals, sets, schedule = stored
-    made = ResidentSampler(normals, sets, schedule, BATCH, CPU)
+    made = ResidentSampler(*stored, BATCH, CPU)
     held = sum(t.numel() * t.element_size() for t in (made.pool, made.masks, made.clean))
-    assert ResidentSampler.bytes_needed(normals, sets, schedule) == held
+    assert ResidentSampler.bytes_needed(*stored) == held
     # 6 normals, 38 samples, 18 of them with cleans of their own
     assert made.pool.shape == (6 + 38 + 18, 32, 32, 3)
 
@@ -142,11 +141,11 @@ def test_damage_found_while_reading_ahead_surfaces(tmp_path):
     data = bytearray(shard.read_bytes())
     data[20] ^= 1
     shard.write_bytes(data)
-    with StreamingSampler(normals, [found], schedule, 1, CPU) as made:
+    with StreamingSampler([normals, found], schedule, 1, CPU) as made:
         made.batch_at(0)  # starts to read step 1 in the thread
         for _ in range(2):  # asked again, it does not go on as if nothing had been
             with pytest.raises(StoreError, match="is damaged"):
                 made.batch_at(1)
     assert not reading()
     with pytest.raises(StoreError, match="is damaged"):
-        ResidentSampler(normals, [found], schedule, 1, CPU)
+        ResidentSampler([normals, found], schedule, 1, CPU)

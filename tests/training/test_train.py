@@ -15,8 +15,8 @@ import torch
 from asbench import results
 from asbench.evaluation.predict import predict
 from asbench.evaluation.trained import Trained
+from asbench.training import environment, sampler, threshold
 from asbench.training import plan as planning
-from asbench.training import sampler, threshold
 from asbench.training import train as stage
 from asbench.training.sources import Sources
 from asbench.types import Interrupted
@@ -304,12 +304,12 @@ def test_the_commit_is_that_of_the_working_copy_or_none(
 ) -> None:
     # installed into a folder below somebody else's repository
     (tmp_path / ".git").mkdir()
-    installed = tmp_path / "lib" / "asbench" / "training" / "train.py"
-    monkeypatch.setattr(stage, "__file__", str(installed))
-    assert stage._commit() is None
+    installed = tmp_path / "lib" / "asbench" / "training" / "environment.py"
+    monkeypatch.setattr(environment, "__file__", str(installed))
+    assert environment._commit() is None
     monkeypatch.undo()
     monkeypatch.setenv("PATH", str(tmp_path))  # no git at all
-    assert stage._commit() is None
+    assert environment._commit() is None
 
 
 def test_the_record_is_json_that_anyone_reads(one: Trained) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from asbench.report.page import overlays
 from asbench.report.tables import ResultRow, ResultTable
-from asbench.results import Gallery, ImageRow, Run, read_gallery, read_table
+from asbench.results import Gallery, ImageRow, Run, gallery_of, table_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,18 +95,18 @@ def scenes(table: ResultTable, root: Path, within: frozenset[tuple[str, str]]) -
         if row.categories > 1 or (row.dataset, row.category) not in within:
             continue
         for run in row.runs:
-            for seen in _seen(row, run, root / run.id):
+            for seen in _seen(row, run, root):
                 image = hashlib.sha256(seen.gallery.images[seen.place].tobytes()).hexdigest()
                 at = (row.dataset, row.category, seen.line.id, image[:12])
                 groups.setdefault(at, []).append(seen)
     return [_scene(f"image-{n}", groups[at]) for n, at in enumerate(sorted(groups))]
 
 
-def _seen(row: ResultRow, run: Run, folder: Path) -> Iterator[_Seen]:
-    if not (folder / "gallery.npz").exists():
+def _seen(row: ResultRow, run: Run, root: Path) -> Iterator[_Seen]:
+    if not (root / run.id / "gallery.npz").exists():
         return
-    gallery = read_gallery(folder)
-    lines = {line.id: line for line in read_table(folder)}
+    gallery = gallery_of(run, root)
+    lines = {line.id: line for line in table_of(run, root)}
     finite = gallery.maps[np.isfinite(gallery.maps)].astype(np.float32)
     # One scale for all images of a run, or a normal image's noise would glow like a defect.
     low, high = (float(v) for v in np.percentile(finite, (1, 99.8))) if finite.size else (0.0, 1.0)

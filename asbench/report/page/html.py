@@ -72,6 +72,7 @@ def write(
     Raises UserError where no run has finished or one is damaged.
     """
     runs = results.runs(runs_root) if runs is None else runs
+    runs = results.by_category(runs)
     if not runs:
         raise UserError(
             f"{runs_root} holds no finished run, so there is nothing to report: train one first "
@@ -146,9 +147,9 @@ def page(
         choices=qualitative.choices(table, scenes, root),
         ledgers=sections.ledgers(table.scores) if many else [],
         runs=[run for row in table.rows if row.categories == 1 for run in row.runs],
-        losses={} if many else {run.id: _loss(run) for run in runs},
-        flags={} if many else {run.id: verdicts.flags(run, root, table.subset) for run in runs},
-        beside={} if many else {run.id: verdicts.beside(run, runs) for run in runs},
+        losses={} if many else {run.label: _loss(run) for run in runs},
+        flags={} if many else {run.label: verdicts.flags(run, root, table.subset) for run in runs},
+        beside={} if many else {run.label: verdicts.beside(run, runs) for run in runs},
         chance=[row.chance(table.subset) for row in view.rows],
         types=[] if many else defect_types.blocks(defect_types.by_type(table, root)),
         unfinished=results.unfinished(root),
@@ -171,7 +172,7 @@ def _what_was_run(runs: Sequence[Run], table: ResultTable) -> str:
     ratios = sorted({d["ratio"] for d in decides})
     least, most = (pick(len(row.seeds) for row in table.rows) for pick in (min, max))
     seeds = _many(most, "training seed")
-    text = f"{_many(len(runs), 'training run')} of {_listed(detectors)} on "
+    text = f"{_many(len({run.id for run in runs}), 'training run')} of {_listed(detectors)} on "
     if len(places) > 4:
         kept = Counter(dataset for dataset, _ in places)
         text += _listed(
@@ -293,7 +294,7 @@ def _caption(row: ResultRow, metric: str) -> str:
 def _loss(run: Run) -> Markup | None:
     if sum(not math.isnan(loss) for _, loss in run.losses) < 2:
         return None
-    return Markup(figures.loss_curve(run, f"loss-{run.id}"))
+    return Markup(figures.loss_curve(run, f"loss-{run.label}"))
 
 
 def _sheets(sheets: Mapping[str, bytes]) -> list[ContactSheet]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from asbench.report.page.galleries import Scene, Tile
 from asbench.report.paper.scores import plain
 from asbench.report.tables import ResultRow, ResultTable
-from asbench.results import Run, read_table
+from asbench.results import Run, table_of
 from asbench.results.frame import context
 from synth_store import Mix
 
@@ -64,8 +64,8 @@ def choices(table: ResultTable, scenes: Sequence[Scene], root: Path) -> list[Cho
     kept: defaultdict[str, list[tuple[Scene, Tile]]] = defaultdict(list)
     for scene in scenes:
         for tile in (*scene.tiles, *scene.others):
-            kept[tile.run.id].append((scene, tile))
-    shown = [row for row in table.rows if row.categories == 1 and row.runs[0].id in kept]
+            kept[tile.run.label].append((scene, tile))
+    shown = [row for row in table.rows if row.categories == 1 and row.runs[0].label in kept]
     chosen: list[Choice] = []
     for paper, rule_text, rule, runs in _comparisons(shown):
         choice = _choose(f"choice-{len(chosen)}", paper, rule_text, rule, runs, kept, root)
@@ -133,14 +133,12 @@ def _choose(
     kept: Mapping[str, Sequence[tuple[Scene, Tile]]],
     root: Path,
 ) -> Choice | None:
-    aps = [
-        {line.id: line.pixel_ap for line in read_table(root / run.id) if line.label} for run in runs
-    ]
+    aps = [{line.id: line.pixel_ap for line in table_of(run, root) if line.label} for run in runs]
     shared = [i for i in aps[0] if all(not math.isnan(a.get(i, math.nan)) for a in aps)]
     margins = {i: rule([a[i] for a in aps]) for i in shared}
     by_id: dict[str, list[tuple[Scene, Tile]]] = defaultdict(list)
     for run in runs:
-        for scene, tile in kept[run.id]:
+        for scene, tile in kept[run.label]:
             by_id[scene.id].append((scene, tile))
     whole = [
         Picked(pairs[0][0], tuple(t for _, t in pairs), tuple(a[i] for a in aps))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from asbench.results import Run, Subset, read_table
+from asbench.results import Run, Subset, table_of
 from asbench.results.verdicts import baselines, flagged
 
 
@@ -14,10 +14,9 @@ def flags(run: Run, root: Path, subset: Subset) -> str:
 
     Raises UserError for a damaged table.
     """
-    folder = root / run.id
-    if run.threshold is None or not (folder / "test.csv").exists():
+    if run.threshold is None or not (root / run.id / "test.csv").exists():
         return ""
-    return str(flagged(read_table(folder), run.threshold.value, subset))
+    return str(flagged(table_of(run, root), run.threshold.value, subset))
 
 
 def beside(run: Run, runs: Sequence[Run]) -> list[Run]:
