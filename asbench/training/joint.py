@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from asbench.datasets import open_dataset
+from asbench.detectors import resolve
 from asbench.results import BEST_ON_TEST
 from asbench.settings import TrainSettings
 from asbench.training.plan import Plan, check_looks, plan_run
@@ -70,7 +71,7 @@ def plan_joint(training: TrainSettings, categories: Sequence[str] | None) -> Joi
             "run: leave one of the two out, or ask `asbench evaluate RUN --category ... --parity`."
         )
     ordered = sorted(named, key=lambda name: known.index(name) if name in known else -1)
-    alone = dataclasses.replace(training, joint=False)
+    alone = dataclasses.replace(training, joint=False, settings=_settings(training, len(ordered)))
     parts = tuple(plan_run(dataclasses.replace(alone, category=name)) for name in ordered)
     first = parts[0]
     mixes = {str(part.training.mixture): part.training.category for part in parts}
@@ -95,14 +96,21 @@ def plan_joint(training: TrainSettings, categories: Sequence[str] | None) -> Joi
         select_every=every,
         chosen_on_few_shot=any(part.training.chosen_on_few_shot for part in parts),
     )
-    many = first.digests["parameters"].get("remembered")
-    if many is not None and "remembered" not in (training.settings or {}):
-        training.notify(
-            f"{first.training.detector} remembers {many} patches of {len(parts)} categories "
-            f"together: as many of each as alone with --set remembered={many * len(parts)}"
-        )
     data, store, device, pretrained = first.data, first.store, first.device, first.pretrained
     return JointPlan(settled, _digests(parts), data, store, device, pretrained, parts)
+
+
+def _settings(training: TrainSettings, count: int) -> Mapping[str, Any] | None:
+    """Return the detector's parameters: its memory is of as many patches of each as alone."""
+    _, parameters = resolve(training.detector, training.settings)
+    if "remembered" not in parameters or "remembered" in (training.settings or {}):
+        return training.settings
+    many = parameters["remembered"] * count
+    training.notify(
+        f"{training.detector} remembers {many} patches of {count} categories together: as many of "
+        "each as alone (--set remembered=N for another number)"
+    )
+    return {**(training.settings or {}), "remembered": many}
 
 
 def plan_all(

@@ -282,9 +282,9 @@ def test_it_resumes_to_the_same_bits(made: Path, tmp_path: Path) -> None:
 def test_one_memory_over_all_categories(made: Path, tmp_path: Path) -> None:
     told: list[str] = []
     training = TrainSettings("toys", MIX, joint=True, store=made, detector="memory@random")
-    plan_joint(replace(training, notify=told.append), None)
-    assert "memory@random remembers 2000 patches of 2 categories together" in told[-1]
-    assert told[-1].endswith("--set remembered=4000")
+    plan = plan_joint(replace(training, notify=told.append), None)
+    assert "memory@random remembers 4000 patches of 2 categories together" in told[0]
+    assert plan.decides["parameters"]["remembered"] == 4000  # as many of each as alone
     run = train("toys", MIX, joint=True, store=made, runs=tmp_path, **MEMORY)
     again = train("toys", MIX, joint=True, store=made, runs=tmp_path / "other", **MEMORY)
     assert run.run.metrics == again.run.metrics
