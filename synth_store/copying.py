@@ -115,6 +115,8 @@ class _Copying:
         if attributes_in(mine, self.source.folder / "zarr.json") != self.source.attributes:
             raise self._changed(self.source.folder)
         self._refuse_links()
+        if isinstance(self.folder, LocalPath):
+            self.folder.remove_abandoned()  # a copy that was killed may have left parts of files
         there = _bytes(self.folder / "zarr.json")
         if there == mine:
             return Copied(self.address, count, 0, stood=True)

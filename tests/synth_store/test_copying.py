@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -133,6 +137,24 @@ def test_a_copy_that_was_cut_off_is_read_by_nobody_and_continues(
     copy_store(local, place(URL))
     assert faults(SynthStore.open(URL)) == []
     assert not arrived & {key for verb, key in server.requests if verb == "PUT"}
+
+
+def test_what_a_killed_copy_left_is_cleared_away(local: SynthStore, tmp_path: Path) -> None:
+    to = tmp_path / "to"
+    copy_store(local, place(to))
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    shard = SynthStore.open(to).folder(KEY, CATEGORY) / "image" / "c"
+    ours, others = (
+        Path(str(shard), f".0.{socket.gethostname()}.{process}.partial")
+        for process in (ended.pid, os.getppid())
+    )
+    ours.write_bytes(b"half")
+    others.write_bytes(b"half")
+    generate(local, 2 * COUNT)
+    copy_store(local, place(to))
+    assert not ours.exists()
+    assert others.exists()  # of a process that is at work
 
 
 def test_bytes_that_arrive_altered_are_noticed(local: SynthStore, server: ObjectServer) -> None:
