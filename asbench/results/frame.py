@@ -35,6 +35,7 @@ _DEFAULTS: Mapping[str, Any] = {
     "parts": 0,
     "shares": "",
     "joint": "",
+    "chosen_on_few_shot": False,
     "ratio": 0.0,
     "kept_out": 0.0,
     "seed": 0,
@@ -75,7 +76,7 @@ def frame(
     - mix: as text, `draem:0.5,fractal:0.5`; methods: its names, `draem + fractal`, empty at
       ratio 0; parts: their number; shares: `0.75 0.25`, empty where equal
     - joint: the categories that the run's one detector learnt together, `a,b,c`; empty where it
-      learnt one
+      learnt one; chosen_on_few_shot: whether few-shot defects chose the mixture
     - image_auroc, image_ap, pixel_auroc, pixel_ap, pro: float64 in 0..1, NaN where undefined,
       on the test images that `subset` names; so pixel_f1, aupimo and spro, NaN in older runs
     - saw_defects: real defects of the category that training saw; selected_on_test: whether the
@@ -185,6 +186,7 @@ def _record(run: Run, subset: Subset) -> dict[str, Any]:
         "run": run.id,
         **{k: v for k, v in d.items() if k not in (*_NESTED, "excluded")},
         "joint": _joint(d),
+        "chosen_on_few_shot": d.get("chosen_on_few_shot", False),
         "steps_mode": run.steps_mode,
         "subset": subset,
         **run.metrics[subset],

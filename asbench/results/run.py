@@ -36,6 +36,7 @@ _DIGESTS: Mapping[str, Any] = {
     "weights": str | None,
     "version": int,
     "excluded": Mapping[str, tuple[int, ...]],
+    "chosen_on_few_shot": bool,
     "joint": Mapping[str, Mapping[str, Any]],
 }
 
@@ -53,7 +54,7 @@ Decides = Annotated[
     Mapping[str, Any],
     Keyed(
         {one.name: _settled(one) for one in parameters(TrainSettings) if one.decides} | _DIGESTS,
-        optional=("select_every", "kept_out", "version", "excluded", "joint"),
+        optional=("select_every", "kept_out", "version", "excluded", "chosen_on_few_shot", "joint"),
     ),
 ]
 """Everything that decides a run's outcome, so everything its id is made of.
@@ -61,9 +62,10 @@ Decides = Annotated[
 The settings of `TrainSettings` that decide, all settled: mix is method to weight, empty at ratio 0,
 select_every stands where `select` is `best-on-test` only, and kept_out where normals were kept out.
 Beside them the digests of normals, test images, sets by method and pretrained weights, the
-geometry, the detector's parameters, its version where that is not 1, and where samples were left
-out by hand which, by method. Of one detector over several categories `category` names them all,
-`joint` has each one's digests of normals, test images and sets, and those beside it are of all.
+geometry, the detector's parameters, its version where that is not 1, where samples were left out by
+hand which, by method, and whether few-shot defects chose the mixture. Of one detector over several
+categories `category` names them all, `joint` has each one's digests of normals, test images and
+sets, and those beside it are of all.
 """
 
 

@@ -114,7 +114,9 @@ def match(cell: Cell, run: Run) -> bool:
     asked["kept_out"] = cell.training.kept_out
     # No study leaves samples out by hand: a run that does is not its.
     asked["excluded"] = {}
-    decides = {"kept_out": 0.0, "excluded": {}, **decides}
+    # The same mixture chosen blind is another run: it counts as having seen nothing.
+    asked["chosen_on_few_shot"] = cell.training.chosen_on_few_shot and cell.training.ratio != 0
+    decides = {"kept_out": 0.0, "excluded": {}, "chosen_on_few_shot": False, **decides}
     # JSON knows no tuples, so neither does a run that was read.
     return all(_as_json(decides[name]) == _as_json(value) for name, value in asked.items())
 

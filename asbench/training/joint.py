@@ -18,6 +18,7 @@ from synth_store import Joined, UserError
 
 EVERY = "all"
 """In place of a category: every one of the data set."""
+CHOSEN = "chosen_on_few_shot"
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ def plan_all(
 
 def _digests(parts: Sequence[Plan]) -> dict[str, Any]:
     """Return what decides a joint run beside its settings: of each category, and of all."""
-    own = ("normals", "test", "sets", "excluded")
+    own = ("normals", "test", "sets", "excluded", CHOSEN)
     by_category = {
         str(part.training.category): {k: part.digests[k] for k in own if k in part.digests}
         for part in parts
@@ -160,6 +161,7 @@ def _digests(parts: Sequence[Plan]) -> dict[str, Any]:
         "test": _of_all(one["test"] for one in every),
         "sets": {method: _of_all(one["sets"][method] for one in every) for method in methods},
         "joint": by_category,
+        **({CHOSEN: True} if any(CHOSEN in one for one in every) else {}),
     }
 
 

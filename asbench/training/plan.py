@@ -243,6 +243,7 @@ def plan_run(training: TrainSettings, learner: Learner | None = None) -> Plan:
         "weights": None if pretrained is None else pretrained.digest,
         **({"version": learner.version} if learner.version > 1 else {}),
         **({"excluded": sources.excluded} if sources.excluded else {}),
+        **({"chosen_on_few_shot": True} if share and training.chosen_on_few_shot else {}),
     }
     plan = Plan(settled, digests, data, store, device, pretrained, normals, sources, share, test)
     if results.finished(plan.runs, plan.decides) is None:

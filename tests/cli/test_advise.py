@@ -97,10 +97,15 @@ def test_few_shot_defects_choose_and_are_held_out_then(run: Run, photos: Path) -
     assert not study.faults
     assert "chosen_on_few_shot: true" in (folder / "study.yaml").read_text()
 
+    spelt = run(f"train --mix {advised.mixture} --dataset photos --steps 2 --device cpu")
+    assert spelt.status == 0, spelt.err
+    (blind,) = results.runs(Path("runs"))
     trained = run(TRAIN)
     assert trained.status == 0, trained.err
     assert "3 few-shot defects chose that" in trained.out
-    (one,) = results.runs(Path("runs"))
+    (one,) = (other for other in results.runs(Path("runs")) if other.id != blind.id)
+    assert blind.saw_defects == 0  # the same training, which nobody chose, is a run of its own
+    assert one.metrics == blind.metrics
     assert one.saw_defects == 3
     assert results.subset_for([one]) == "held_out"
 

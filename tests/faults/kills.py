@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 import asbench.data.fetch
 import asbench.evaluation.evaluate
@@ -280,6 +281,9 @@ def _start(line: str, place: Path) -> int:
     if process:
         return process
     try:
+        # torch makes its pool of threads anew in a forked process, at the first call that asks for
+        # it; where two threads of autograd ask at once, one finds none and ends the process.
+        torch.set_num_threads(1)
         os.setsid()
         os.chdir(place)
         out = os.open("said.txt", os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o644)
