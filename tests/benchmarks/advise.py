@@ -28,56 +28,27 @@ import torch
 from asbench import results
 from asbench.advising import rules
 from asbench.advising.evidence import Evidence
-from asbench.advising.gather import trial_of
-from asbench.advising.trial import Bench, Shown, judged, single, try_all
-from asbench.datasets import open_dataset
-from asbench.detectors import build, pretrained_of
+from asbench.advising.trial import single, try_all
 from asbench.evaluation.metrics import image_auroc, pixel_metrics
-from asbench.evaluation.testset import TestSet
-from asbench.nets.features import FeatureDetector, cell_share
 from asbench.progress import quiet
 from asbench.quality import record as qualities
 from asbench.quality.statistics import DRAWS, correlate
 from asbench.results.frame import frame
-from asbench.training.feature_store import FeatureStore, TestImages
 from asbench.training.train import train
-from synth_store import Mix, StoreKey, SynthStore
+from synth_store import Mix
 from tests.benchmarks.advise_quality import SMALL, from_records, whole_images
+from tests.benchmarks.advise_stand import METHODS, Place, stand
 
-METHODS = (
-    *("compose", "cutout", "cutpaste", "cutpaste_scar", "defectmaker", "destseg", "draem", "fpi"),
-    *("fractal", "glass", "memseg", "nsa", "pii", "riad", "simplex"),
-)
 FIXED = {"equal": METHODS, "four": ("cutpaste", "draem", "memseg", "nsa")}
 """Mixtures that look at nothing: all, and the one that the study named before it was measured."""
 PAPER = ("draem",)
 """Of the paper's best, what needs no defect and no fit."""
-STEPS, PHOTOGRAPHS, SAMPLES = 200, 300, 120
 NEAR_AUROC, NEAR_AP = 0.005, 0.02
 """How much worse still counts as equal: image AUROC, and pixel AP relatively."""
 DRAWN = 100
 """Times that random choice draws a method for every set."""
 Scores = npt.NDArray[np.float64]
 """(image AUROC, pixel AP)."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """A data set's category; path: where its images are, if it is a folder."""
-
-    dataset: str
-    category: str
-    path: str | None = None
-
-    @classmethod
-    def parse(cls, text: str) -> Place:
-        """Read `demo:board` or `tire=PATH:tire`."""
-        name, _, category = text.rpartition(":")
-        dataset, equals, path = name.partition("=")
-        return cls(dataset, category, path if equals else None)
-
-    def __str__(self) -> str:
-        return f"{self.dataset}/{self.category}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,38 +115,17 @@ def tried(place: Place, store: Path, seed: int, folder: Path) -> dict[str, npt.N
 
 
 def _try(place: Place, root: Path, seed: int) -> dict[str, npt.NDArray[Any]]:
-    store, pretrained = SynthStore.open(root), pretrained_of("memory")
-    model = build("memory", 0)
-    assert isinstance(model, FeatureDetector)
-    assert pretrained is not None
-    model.load_backbone(pretrained.tensors)
-    features = FeatureStore(store, model.eval())
-    normals = store.normals(place.dataset, place.category)
-    sets = [store.read(StoreKey(place.dataset, m, 0), place.category) for m in METHODS]
-    trial = trial_of(features, normals, sets, SAMPLES, PHOTOGRAPHS, pretrained)
-    bench = Bench.of(trial, seed, STEPS)
-    evidence = try_all([bench], quiet)
-    named = place.path is not None
-    data = open_dataset(place.path or place.dataset, name=place.dataset if named else None)
-    test = TestSet(data, data.test(place.category), store.geometry)
-    images = TestImages(test, normals, test.digest())
-    looked = features.of(images, range(len(images)))
-    empty = np.zeros((store.geometry.height, store.geometry.width), np.bool_)
-    masks = [empty if mask is None else mask for mask in test.masks]
-    share = cell_share(torch.from_numpy(np.stack(masks))[:, None].float())
-    shown = Shown(looked, share, torch.full((len(images),), -1))
+    at = stand(place, root, seed)
+    evidence = try_all([at.bench], quiet)
     mixes = {single(method).names for method in METHODS} | set(FIXED.values())
     mixes |= {members(evidence, rule) for rule in rules.RULES.values()}
     order = sorted(tuple(sorted(mix)) for mix in mixes)
-    heads = [bench.head(Mix.of(dict.fromkeys(mix, 1 / len(mix)))) for mix in order]
-    said = judged(bench.memory, heads, shown)
-    labels = np.array([item.label for item in test.items])
-    marked = share.numpy() > 0.5
+    said = at.said([Mix.of(dict.fromkeys(mix, 1 / len(mix))) for mix in order])
     out = {f.name: np.asarray(getattr(evidence, f.name)) for f in fields(Evidence)}
-    out["memory alone"] = np.array([image_auroc(said.memory, labels), np.nan])
-    for place_of, mix in enumerate(order):
-        ap = pixel_metrics(said.cells[place_of], marked).ap
-        out[f"true {','.join(mix)}"] = np.array([image_auroc(said.both[place_of], labels), ap])
+    out["memory alone"] = np.array([image_auroc(said.memory, at.labels), np.nan])
+    for mix, scores, cells in zip(order, said.both, said.cells, strict=True):
+        ap = pixel_metrics(cells, at.marked).ap
+        out[f"true {','.join(mix)}"] = np.array([image_auroc(scores, at.labels), ap])
     return out
 
 

@@ -21,28 +21,14 @@ import torch
 
 from asbench.advising import rules, with_defects
 from asbench.advising.evidence import Evidence
-from asbench.advising.gather import trial_of
-from asbench.advising.trial import Bench, Judged, Shown, judged, single, try_all
+from asbench.advising.trial import Judged, try_all
 from asbench.advising.with_defects import DefectScores, ranks
-from asbench.datasets import open_dataset
-from asbench.detectors import build, pretrained_of
 from asbench.evaluation.metrics import image_auroc, pixel_metrics
-from asbench.evaluation.testset import TestSet, order_by_hash
-from asbench.nets.features import FeatureDetector, cell_share
+from asbench.evaluation.testset import order_by_hash
 from asbench.progress import quiet
-from asbench.training.feature_store import FeatureStore, TestImages
-from synth_store import Mix, StoreKey, SynthStore
-from tests.benchmarks.advise import (
-    FIXED,
-    METHODS,
-    PHOTOGRAPHS,
-    SAMPLES,
-    STEPS,
-    Place,
-    Scores,
-    at_least,
-    seen,
-)
+from synth_store import Mix
+from tests.benchmarks.advise import FIXED, Scores, at_least, seen
+from tests.benchmarks.advise_stand import METHODS, Place, stand
 
 ELEVEN = tuple(m for m in METHODS if m not in ("compose", "defectmaker", "glass", "simplex"))
 """The hand-crafted methods of the benchmark's paper."""
@@ -192,27 +178,9 @@ def _try(
     known: Evidence | None,
     there: Mapping[str, npt.NDArray[Any]],
 ) -> dict[str, npt.NDArray[Any]]:
-    store, pretrained = SynthStore.open(root), pretrained_of("memory")
-    model = build("memory", 0)
-    assert isinstance(model, FeatureDetector)
-    assert pretrained is not None
-    model.load_backbone(pretrained.tensors)
-    features = FeatureStore(store, model.eval())
-    normals = store.normals(place.dataset, place.category)
-    sets = [store.read(StoreKey(place.dataset, m, 0), place.category) for m in METHODS]
-    trial = trial_of(features, normals, sets, SAMPLES, PHOTOGRAPHS, pretrained)
-    bench = Bench.of(trial, seed, STEPS)
-    named = place.path is not None
-    data = open_dataset(place.path or place.dataset, name=place.dataset if named else None)
-    test = TestSet(data, data.test(place.category), store.geometry)
-    images = TestImages(test, normals, test.digest())
-    looked = features.of(images, range(len(images)))
-    empty = np.zeros((store.geometry.height, store.geometry.width), np.bool_)
-    masks = [empty if mask is None else mask for mask in test.masks]
-    share = cell_share(torch.from_numpy(np.stack(masks))[:, None].float())
-    shown = Shown(looked, share, torch.full((len(images),), -1))
-    marked = share.numpy() > 0.5
-    few = np.array([item.few_shot for item in test.items])
+    at = stand(place, root, seed)
+    marked = at.marked
+    few = np.array([item.few_shot for item in at.test.items])
     out = dict(there)
 
     def add(mixes: Sequence[str], said: Judged) -> None:
@@ -221,16 +189,14 @@ def _try(
             out[f"held {mix}"] = np.array(pixel_metrics(cells[~few], marked[~few]).ap)
 
     if not out:
-        evidence = known or try_all([bench], quiet)
+        evidence = known or try_all([at.bench], quiet)
         for name in ("of", "memory", "head", "both", "pixel", "unusual"):
             out[f"evidence {name}"] = np.asarray(getattr(evidence, name))
-        out["labels"] = np.array([item.label for item in test.items])
+        out["labels"] = at.labels
         out["few"] = few
-        order = order_by_hash([item.id for item in test.items])
+        order = order_by_hash([item.id for item in at.test.items])
         five = [i for i in order if few[i]][:FEWEST]
-        heads = [bench.head(single(m)) for m in METHODS]
-        said = judged(bench.memory, heads, shown)
-        good = judged(bench.memory, heads, trial.kept)
+        said, good = at.singles(at.shown), at.singles(at.bench.trial.kept)
         none = np.zeros(good.cells.shape[1:], np.bool_)
         for name, which in (("third", np.flatnonzero(few)), ("five", np.array(five))):
             places = np.concatenate([none, marked[which]])
@@ -242,7 +208,7 @@ def _try(
             out[f"seen {name} pixel"] = np.array([pixel])
         add([written({m: 1.0}) for m in METHODS], said)
     more = sorted(wanted(_tried(out)) - set(_tried(out).both))
-    add(more, judged(bench.memory, [bench.head(Mix.parse(mix)) for mix in more], shown))
+    add(more, at.said([Mix.parse(mix) for mix in more]))
     return out
 
 
