@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import PIL.Image
+from scipy import ndimage
 
 from asbench.datasets import mtd as mtd_plugin
 
@@ -136,3 +137,10 @@ def tarred(path: Path, files: dict[str, bytes], mode: str = "w") -> Path:
             info.mode = 0o400
             archive.addfile(info, io.BytesIO(content))
     return path
+
+
+def soft(seed: int, shape: tuple[int, int] = (37, 48)) -> np.ndarray:
+    """A mask with soft edges: uint8, two blobs with all levels between."""
+    rng = np.random.default_rng(seed)
+    field = ndimage.gaussian_filter(rng.normal(size=shape), 4)
+    return (np.clip((field / np.abs(field).max() - 0.2) * 8, 0, 1) * 255).astype(np.uint8)
