@@ -106,5 +106,5 @@ def command(
         console.say(str(path))
     if written.study:
         console.say(written.study)
-    console.say(f"{written.runs} runs: {written.page}")
+    console.say(f"{written.runs} run{'s' * (written.runs != 1)}: {written.page}")
     console.next_step(f"open {written.page} in a browser")

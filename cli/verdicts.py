@@ -71,9 +71,11 @@ def say(scored: Evaluation) -> None:
         for category, of in scored.by_category.items():
             if (own := of.flagged(subset)) is not None:
                 console.say(f"  of {category}: {own}")
-        counts, auroc = scored.counts[subset], scored.metrics[subset]["image_auroc"]
-        if told := against_chance(auroc, counts["normal"], counts["anomalous"]):
-            console.say(f"{told}: image AUROC {auroc:.3f} {where}")
+        for category, of in {"": scored, **scored.by_category}.items():
+            counts, auroc = of.counts[subset], of.metrics[subset]["image_auroc"]
+            if told := against_chance(auroc, counts["normal"], counts["anomalous"]):
+                among = f" of {category}" if category else ""
+                console.say(f"{told}: image AUROC {auroc:.3f}{among} {where}")
     if scored.threshold is not None:
         console.say(f"threshold {scored.threshold.value:.4g}: {scored.threshold.rule}")
 
@@ -97,18 +99,21 @@ def baseline_command(training: TrainSettings, run: Run) -> str:
 
 def _say_run(one: Trained, subset: Subset) -> None:
     """Say what a run flags, where it is no better than chance, and where its normals mislead."""
-    from asbench.results import read_kept_out, read_table
+    from asbench.results import by_category, read_kept_out, read_table
     from asbench.results.verdicts import run_against_chance, unlike
 
     run = one.run
     _say_flags(one, subset)
-    if told := run_against_chance(run, subset):
-        counts = run.counts[subset]
-        console.say(
-            f"run {run.id} is {told}: its image AUROC is {run.metrics[subset]['image_auroc']:.3f} "
-            f"on {counts['normal']} good and {counts['anomalous']} defective images. "
-            f"{TRY if run.decides['steps'] else TRY_UNTRAINED}"
-        )
+    for part in [run, *(by_category([run]) if run.by_category else ())]:
+        if told := run_against_chance(part, subset):
+            of = "" if part is run else f" on {part.decides['category']}"
+            counts = part.counts[subset]
+            console.say(
+                f"run {run.id} is {told}{of}: its image AUROC is "
+                f"{part.metrics[subset]['image_auroc']:.3f} on {counts['normal']} good and "
+                f"{counts['anomalous']} defective images. "
+                f"{TRY if run.decides['steps'] else TRY_UNTRAINED}"
+            )
     if one.threshold is None:
         return
     kept, rows = read_kept_out(one.folder), read_table(one.folder)

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from asbench import results
+from asbench.results import by_category
+from asbench.results.verdicts import run_against_chance
 from tests.cli.conftest import QUICK, Run, photograph
 
 pytestmark = pytest.mark.slow
@@ -29,6 +31,13 @@ def test_from_photographs_of_two_categories_to_one_detector(
         assert f"{one.id}  {category}" in trained.out
     assert f"run {one.id} flags good " in trained.out
     assert "\n  of bolt: good " in trained.out
+    # As little as it learnt, on nine images: each category that is left to chance is named.
+    told = {
+        part.decides["category"]: run_against_chance(part, "full") for part in by_category([one])
+    }
+    assert any(told.values())
+    for category, words in told.items():
+        assert (f"no better than chance on {category}: " in trained.out) == bool(words), words
     baseline = (
         "asbench train --joint --dataset parts --category bolt,nut --detector patchcore@lite0"
     )
