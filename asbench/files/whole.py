@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,7 +31,8 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def size_of(folder: Path) -> tuple[int, int]:
-    """Return how many files lie below a folder, and their bytes."""
-    sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
+def size_of(folder: Path, without: Collection[str] = ()) -> tuple[int, int]:
+    """Return how many files lie below a folder, and their bytes; `without`: endings not counted."""
+    files = (path for path in folder.rglob("*") if path.suffix not in without and path.is_file())
+    sizes = [path.stat().st_size for path in files]
     return len(sizes), sum(sizes)

@@ -15,7 +15,7 @@ import zarr
 
 from asbench.files.images import read_image, read_mask, write_png
 from asbench.files.whole import size_of, whole_folder
-from asbench.generation.formats import export_packed
+from asbench.generation.formats import LEFT_BY_READERS, export_packed
 from asbench.generation.formats.content import Classes, numbers
 from asbench.progress import Progress, quiet
 from synth_store import Normals, StoredSet, StoreKey, SynthStore, UserError
@@ -106,7 +106,9 @@ def _exported(
         place, notes = export_packed(sets, out, form, classes, report)
     normals = 0 if form == "zarr" else len(first.normals)
     samples = sum(one.count for one in sets)
-    return Exported(first.category, samples, place, normals, *size_of(place), notes)
+    return Exported(
+        first.category, samples, place, normals, *size_of(place, LEFT_BY_READERS), notes
+    )
 
 
 def export_folder(stored: StoredSet, out: Path, progress: Counted | None = None) -> Path:

@@ -223,6 +223,21 @@ def test_a_killed_or_full_export_leaves_nothing(
     export(store, out, form)
 
 
+def test_what_a_reader_leaves_beside_it_changes_no_export(
+    store: SynthStore, tmp_path: Path
+) -> None:
+    """As ultralytics does: a cache of labels, and with `cache="disk"` of every image."""
+    (one,) = export_set(store, KEYS, tmp_path / "out", form="yolo")
+    (one.place / "labels.cache").write_bytes(b"labels")
+    (one.place / "images" / "good_0000.npy").write_bytes(b"pixels")
+    (again,) = export_set(store, KEYS, tmp_path / "out", form="yolo")
+    assert (again.notes, again.files, again.size) == (
+        ("stands there already",),
+        one.files,
+        one.size,
+    )
+
+
 def test_one_class_for_all(store: SynthStore, tmp_path: Path) -> None:
     place = export(store, tmp_path / "coco", "coco", classes="one")
     (category,) = json.loads((place / "annotations.json").read_text())["categories"]

@@ -29,6 +29,8 @@ FORMATS: dict[str, Write] = {
     "webdataset": webdataset.write,
 }
 """By name: what writes a category's content into an empty folder."""
+LEFT_BY_READERS = frozenset({".cache", ".npy"})
+"""Endings of what ultralytics leaves in a folder that it has read; no format has such files."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def _refuse_other(folder: Path, wanted: ExportRecord) -> None:
         raise UserError(
             f"{folder} is there already, with {', '.join(stands.sets)} as {stands.format}: {again}."
         )
-    files, size = size_of(folder)
+    files, size = size_of(folder, LEFT_BY_READERS)
     own = (folder / RECORD.name).stat().st_size
     if (files - 1, size - own) != (stands.files, stands.bytes):
         raise UserError(
