@@ -7,6 +7,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ from asbench.evaluation.prediction_tables import (
     read_lines,
 )
 from asbench.evaluation.trained import Trained
+from asbench.files.alone import alone
 from asbench.files.documents import into_place
 from asbench.files.images import SUFFIXES, FileError, read_image
 from asbench.files.mask_places import MASK_FOLDERS
@@ -32,6 +34,8 @@ from asbench.progress import Progress, quiet
 from asbench.results import Threshold
 from synth_store.types import UserError
 
+LOCK = ".predicting"
+"""Lies in a folder while a call writes there: two at a time would undo each other's tables."""
 LONGEST = 240
 """Bytes in the name of a heat map: file systems take 255, and a name on its way needs some."""
 REFUSED_NAMES = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ})
@@ -87,13 +91,31 @@ def predict(
     Rows are written as they come. The same call after an interruption keeps those whose image (by
     size and date), run and threshold are still the same, and ends with the same tables. A file that
     cannot be used stops no other: see `Predictions.unusable`. Raises UserError for a path that is
-    not there, where there is no image at all, and where heat maps would lie among the images.
+    not there, where there is no image at all, where heat maps would lie among the images, and where
+    another call is writing into `out`.
     """
     trained = run if isinstance(run, Trained) else Trained(run, device)
     trained = trained.ruled(threshold, false_alarms=false_alarms)
     folder = None if out is None else Path(out)
     named = [Path(p) for p in ([images] if isinstance(images, Path | str) else images)]
     photographs = _photographs(named, folder, trained.id)
+    if folder is None:
+        return _predicted(trained, photographs, None, progress)
+    with alone(folder / LOCK, partial(_refusal, folder)):
+        return _predicted(trained, photographs, folder, progress)
+
+
+def _refusal(out: Path, holder: str) -> str:
+    return (
+        f"{holder} is predicting into {out}: wait for it and repeat the command, or name another "
+        "folder with --out."
+    )
+
+
+def _predicted(
+    trained: Trained, photographs: Sequence[Photograph], folder: Path | None, progress: Progress
+) -> Predictions:
+    """Score what is not scored yet, and write it into a folder, where one is given."""
     lines = {} if folder is None else _kept(photographs, folder, trained)
     kept = len(lines)
     if folder is not None:

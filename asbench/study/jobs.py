@@ -6,7 +6,6 @@ it writes how far it is into `status/`; a file `stop` there asks trainings to sa
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -19,6 +18,7 @@ from typing import Any
 
 from asbench.data.ingest import ensure_normals
 from asbench.datasets import open_dataset
+from asbench.files.alone import alone
 from asbench.files.documents import into_place
 from asbench.generation.fit import fit
 from asbench.generation.generate import ensure_bank
@@ -27,7 +27,7 @@ from asbench.quality.measure import measure
 from asbench.study.record import Cell, SetNeeded
 from asbench.training.train import train
 from asbench.types import Interrupted
-from synth_store import SynthStore, UserError
+from synth_store import SynthStore
 from synth_store.places import Place as StorePlace
 
 SECONDS_BETWEEN_WORDS = 1.0
@@ -293,24 +293,19 @@ def statuses(place: Place) -> list[tuple[str, int, int]]:
 
 
 @contextmanager
-def alone(place: Place) -> Iterator[None]:
+def alone_in(place: Place) -> Iterator[None]:
     """Hold the study's folder; raise UserError where another process does.
 
     What a killed session left in `status` is cleared.
     """
-    try:
-        place.status.mkdir(parents=True, exist_ok=True)
-        file = (place.status / "lock").open("w")
-    except OSError as error:
-        raise UserError(f"cannot write to {place.folder}: {error.strerror}.") from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(
-                f"another process runs the study in {place.folder}: wait for it, or stop it with "
-                f"`touch {place.stop}`."
-            ) from error
+
+    def refusal(holder: str) -> str:
+        return (
+            f"{holder} runs the study in {place.folder}: wait for it, or stop it with "
+            f"`touch {place.stop}`."
+        )
+
+    with alone(place.status / "lock", refusal):
         for left in (*place.status.glob("*.json"), place.stop):
             left.unlink(missing_ok=True)
         try:

@@ -29,7 +29,7 @@ from asbench.study.jobs import (
     NormalsJob,
     Place,
     TrainJob,
-    alone,
+    alone_in,
     fit_job,
     measure_job,
     normals_job,
@@ -87,7 +87,7 @@ def run(
     planned = plan(study)
     refuse(planned, place.store, place.runs, available=available)
     on = engine if engine is not None else engines.Pool()
-    with alone(place):
+    with alone_in(place):
         session = Session(place, on, retries, progress, notify, stop or (lambda: False))
         return _run(planned, place, session)
 
