@@ -196,7 +196,11 @@ def verify(
 )
 @click.option("--dry-run", is_flag=True, help="Say what would go, and leave it.")
 def rm(addresses: tuple[str, ...], store: str, features: bool, dry_run: bool) -> None:
-    """Remove sets; a data set's bare name removes its normals as well."""
+    """Remove sets; a data set's bare name removes its normals as well.
+
+    An address with nothing below it is told, and stops no other: the same command goes on after an
+    interruption.
+    """
     from asbench import SynthStore
     from cli import console
     from synth_store.features import remove_features
@@ -215,8 +219,12 @@ def rm(addresses: tuple[str, ...], store: str, features: bool, dry_run: bool) ->
         raise click.MissingParameter(param_type="argument", param_hint="DATASET[/METHOD[/SEED]]")
     said = "would remove" if dry_run else "removed"
     for gone in remove(SynthStore.open(store), addresses, dry_run=dry_run):
-        normals = " with its normals" if gone.whole else ""
-        console.say(f"{said} {gone.address}{normals} ({_size(gone.size)})")
+        if gone.kind == "none":
+            console.say(f"{gone.address} is not in the store: removed before, or never there")
+            continue
+        more = " with its normals" if gone.whole else ""
+        more += ", what an interrupted command left of it" if gone.kind == "rest" else ""
+        console.say(f"{said} {gone.address}{more} ({_size(gone.size)})")
     _next(store, ("store", "rm", *addresses) if dry_run else ("store", "ls"))
 
 

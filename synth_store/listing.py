@@ -14,6 +14,7 @@ from synth_store.remote import RemotePath
 from synth_store.types import StoreError, StoreKey, UserError, check_category, check_name
 
 NOT_OURS = "not part of the store"
+LEFT = "it has no zarr.json: left by a command that was interrupted"
 
 Names = tuple[list[str], list[str]]
 """Of the folders and of the files in a folder."""
@@ -105,8 +106,7 @@ def _categories(folder: Place, look: Look, found: Listing) -> list[str]:
             if (path / "zarr.json").state() is not None if not path.remote else _has(path, look):
                 known.append(category)
             elif any(True for _ in path.files()):  # folders alone are what a full disk left
-                reason = "it has no zarr.json: left by a command that was interrupted"
-                found.strays.append(Stray(path, reason))
+                found.strays.append(Stray(path, LEFT))
         except StoreError as error:
             found.strays.append(_unseen(path, error))
     return known

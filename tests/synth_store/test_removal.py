@@ -48,7 +48,7 @@ def test_what_is_named_goes_and_is_told_as_it_goes(store: SynthStore) -> None:
     whole = Removed("toys", bytes_on_disk(store.root / "toys"), whole=True)
     one = Removed(f"{OTHER}/{CATEGORY}", sizes[f"{OTHER}/{CATEGORY}"], whole=False)
     assert list(remove(store, ["toys", str(OTHER)], dry_run=True)) == [whole, one]
-    for named in (["toy/boxes/1", "toys/normal/tile"], ["toy/boxes/1", "nothing"]):
+    for named in (["toy/boxes/1", "toys/normal/tile"], ["toy/boxes/2", "nothing"]):
         with pytest.raises(StoreError):
             next(remove(store, named))
     with pytest.raises(NormalsByThemselves, match="normals are removed with their data set"):
@@ -88,6 +88,64 @@ def test_a_removal_killed_halfway_leaves_no_set(
         k: v for k, v in before.items() if "/c/" in k
     }
     assert not faults(store)
+
+
+def test_what_was_removed_before_is_told_first_and_stops_nothing(store: SynthStore) -> None:
+    generate(store, 3, key=OTHER)
+    gone = Removed("toy/boxes/2", 0, whole=False, kind="none")
+    (told, one) = remove(store, [str(OTHER), "toy/boxes/2"])
+    assert (told, one.address) == (gone, f"{OTHER}/{CATEGORY}")
+    assert [one.kind for one in remove(store, ["none", "toy"], dry_run=True)] == ["none", "set"]
+    assert [str(key) for key, _ in store.sets()] == [str(KEY)]
+
+
+@pytest.mark.parametrize("named", [str(KEY), f"{KEY}/{CATEGORY}", "toy/boxes", "toy"])
+def test_what_an_interrupted_removal_left_goes_with_the_next(
+    store: SynthStore, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    generate(store, 3, key=StoreKey("toys", "boxes", 0))
+    before = tree(store.root / "toys")
+
+    def killed(path: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            list(remove(store, [named]))
+    left = bytes_on_disk(store.folder(KEY, CATEGORY))
+    assert left
+    if named != "toy":
+        rest = Removed(f"{KEY}/{CATEGORY}", left, whole=False, kind="rest")
+        assert list(remove(store, [named], dry_run=True)) == [rest]
+        assert list(remove(store, [named])) == [rest]
+    else:
+        assert [one.whole for one in remove(store, [named])] == [True]
+    assert not (store.root / "toy" / "boxes").exists()
+    assert tree(store.root / "toys") == before
+    with pytest.raises(StoreError, match="is not in the store"):
+        list(remove(store, [str(KEY)]))
+
+
+def test_normals_of_which_files_are_left_go_by_their_data_set(
+    store: SynthStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rmtree = shutil.rmtree
+
+    def killed(path: Path) -> None:
+        if "/normal/" in str(path):
+            raise KeyboardInterrupt
+        rmtree(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            list(remove(store, ["toy"]))
+    assert store.stored_normals() == []
+    assert [(one.address, one.kind) for one in remove(store, ["toy"])] == [
+        ("toy/normal/tile", "rest")
+    ]
+    assert list(tree(store.root)) == ["zarr.json"]
 
 
 def test_what_is_not_there_is_named(store: SynthStore) -> None:
