@@ -9,7 +9,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import repeat
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -17,6 +16,7 @@ from asbench.data.defect_sizes import Advice, Sizes, advise, breadths
 from asbench.data.objects import objects_said
 from asbench.data.published import Counts, Measured, differences
 from asbench.datasets import open_dataset
+from asbench.datasets._beside import part_of, parts_of
 from asbench.datasets.annotated import Annotated
 from asbench.datasets.folder import Folder
 from asbench.datasets.table import Table
@@ -179,21 +179,17 @@ def check(
     """
     dataset = open_dataset(path_or_name, name=name)
     items = [item for c in dataset.categories() for item in dataset.items(c)]
+    readers = [part_of(dataset, item.category) for item in items]
     findings: list[_Finding] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding holds no lock of Python's
-        for done, finding in enumerate(pool.map(_inspect, repeat(dataset), items), start=1):
+        for done, finding in enumerate(pool.map(_inspect, readers, items), start=1):
             findings.append(finding)
             if progress:
                 progress(done, len(items))
     problems = [p for f in findings for p in f.problems]
     problems += _leaks(findings)
-    if isinstance(dataset, Folder):
-        layout = dataset.layout
-        left_over = [*layout.left_over, *(x for c in layout.categories for x in c.left_over)]
-        problems += [Problem(shown(path), "warning", reason) for path, reason in left_over]
-    if isinstance(dataset, Annotated):
-        left = dataset.left_over()
-        problems += [Problem(shown(path), "warning", reason) for path, reason in left]
+    left = [one for part in parts_of(dataset) for one in _left_over(part)]
+    problems += [Problem(shown(path), "warning", reason) for path, reason in left]
     summaries = tuple(
         _summary(
             dataset,
@@ -208,7 +204,7 @@ def check(
     return Report(
         dataset=dataset.name,
         root=str(dataset.root) if isinstance(dataset, OnDisk) else None,
-        recognised=_recognised(dataset),
+        recognised="; ".join(map(_recognised, parts_of(dataset))),
         categories=summaries,
         problems=tuple(sorted(problems, key=lambda p: (p.severity, p.path, p.reason))),
         differences=differences(dataset.name, {c.category: _measured(c) for c in summaries}),
@@ -351,6 +347,16 @@ def _measured(report: CategoryReport) -> Measured:
     counts = Counts(report.train, report.test_normal, report.anomalous)
     sides = [*(report.heights or ()), *(report.widths or ())]
     return Measured(counts, (min(sides), max(sides)) if sides else None)
+
+
+def _left_over(dataset: Dataset) -> list[tuple[Path, str]]:
+    """Return the files of one's own data set that are not read, each with the reason."""
+    if isinstance(dataset, Annotated):
+        return dataset.left_over()
+    if isinstance(dataset, Folder):
+        layout = dataset.layout
+        return [*layout.left_over, *(x for c in layout.categories for x in c.left_over)]
+    return []
 
 
 def _recognised(dataset: Dataset) -> str:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from asbench import plugins
 from asbench.datasets._bank import Bank
+from asbench.datasets._beside import Beside
 from asbench.datasets.annotated import Annotated, annotated_folders
 from asbench.datasets.folder import Folder
 from asbench.datasets.table import Table
 from asbench.files.annotations import is_coco
-from asbench.files.layout import folder_name, slug
+from asbench.files.layout import folder_name, has_categories, slug
 from asbench.types import Dataset
 from synth_store.types import UserError, check_name
 
@@ -61,7 +62,13 @@ def open_dataset(name_or_path: str | Path, *, name: str | None = None) -> Datase
 def _own(path: Path, key: str) -> Dataset:
     """Return what reads a folder or a file of one's own."""
     if path.is_dir():
-        return Annotated(path, key) if annotated_folders(path) else Folder(path, key)
+        annotated = annotated_folders(path)
+        names = tuple(folder.name for folder in annotated)
+        if not annotated:
+            return Folder(path, key)
+        if annotated == [path] or not has_categories(path, names):
+            return Annotated(path, key)
+        return Beside(path, key, (Annotated(path, key), Folder(path, key, names)))
     if is_coco(path):
         root = _images_of(path)
         return Annotated(root, key, path.relative_to(root).as_posix())
@@ -79,7 +86,7 @@ def place_of(data: Dataset) -> Path | None:
         return data.root / data.table
     if isinstance(data, Annotated):
         return data.root / data.file
-    return data.root if isinstance(data, Folder) else None
+    return data.root if isinstance(data, Folder | Beside) else None
 
 
 def _called(path: Path) -> str:

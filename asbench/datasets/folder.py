@@ -30,6 +30,7 @@ from asbench.files.names import shown
 from asbench.files.records import Record
 from asbench.files.saturated import SaturatedDataset
 from asbench.files.saturation import Saturation
+from asbench.parameters import parameter
 from asbench.types import GOOD, Item
 from synth_store.types import Mask, check_name
 
@@ -46,6 +47,7 @@ class Folder(SaturatedDataset):
 
     root: Path
     name: str
+    without: tuple[str, ...] = parameter((), "Sub-folders that something else reads.")
 
     def __post_init__(self) -> None:
         check_name(self.name, "data set")
@@ -53,7 +55,8 @@ class Folder(SaturatedDataset):
     @cached_property
     def layout(self) -> Layout:
         """What the folder holds, recognised once."""
-        return recognise(self.root, alone=slug(folder_name(self.root)) or self.name.split("@")[0])
+        alone = slug(folder_name(self.root)) or self.name.split("@")[0]
+        return recognise(self.root, alone, self.without)
 
     def categories(self) -> tuple[str, ...]:
         """Return the categories, sorted."""

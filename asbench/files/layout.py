@@ -12,7 +12,7 @@ import os
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
@@ -93,15 +93,16 @@ def folder_name(root: Path) -> str:
     return Path(os.path.abspath(root)).name
 
 
-def recognise(root: Path, alone: str) -> Layout:
+def recognise(root: Path, alone: str, without: Collection[str] = ()) -> Layout:
     """Recognise what lies under `root`; `alone` names the category if there is only one level.
 
+    without: sub-folders that something else reads.
     Raises UserError for a missing or empty folder, an unknown layout, a category without normals,
     two photographs of one stem in a folder, and two masks of one image.
     """
     if not root.is_dir():
         raise UserError(f"{root} is not a folder.")
-    files = [PurePosixPath(*f.relative_to(root).parts) for f in walk(root, SUFFIXES | _UNREAD)]
+    files = _files(root, without, SUFFIXES | _UNREAD)
     images = [f for f in files if f.suffix.lower() in SUFFIXES]
     unread = tuple(
         (root / f, f"{f.suffix.lower()} files are not read: convert it to PNG or JPEG.")
@@ -125,6 +126,20 @@ def recognise(root: Path, alone: str) -> Layout:
         f"the layout of {root} is not recognised: its sub-folders are "
         f"{', '.join(sorted(beside)[:8])}; {LAYOUTS}"
     )
+
+
+def has_categories(root: Path, without: Collection[str]) -> bool:
+    """Return whether a sub-folder, of those that nothing else reads, is laid out as a category."""
+    below = defaultdict(list)
+    for f in _files(root, without, SUFFIXES):
+        below[f.parts[0]].append(PurePosixPath(*f.parts[1:]))
+    return any(_is_category(images) for images in below.values())
+
+
+def _files(root: Path, without: Collection[str], suffixes: Collection[str]) -> list[PurePosixPath]:
+    """Return the files below a folder, relative to it, but for those of some sub-folders."""
+    paths = (PurePosixPath(*f.relative_to(root).parts) for f in walk(root, suffixes))
+    return [f for f in paths if f.parts[0] not in without]
 
 
 def _categories_below(
