@@ -1,4 +1,4 @@
-"""Every method tried: a memory a seed, its distances measured once, a head of seconds a method."""
+"""Every method tried: a memory a seed, asked once what is nearest, a head of seconds a method."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from torch import Tensor
 from asbench.advising.evidence import Evidence
 from asbench.advising.kept import Kept, Tensors, key_of
 from asbench.detectors import build
-from asbench.detectors.memory import MARKED, Memory
+from asbench.detectors.memory import MARKED, Memory, together
 from asbench.evaluation.metrics import pixel_metrics
+from asbench.nets.coreset import Nearest
 from asbench.nets.features import FeatureBatch, Features, gathered
 from asbench.nets.pretrained import Pretrained
 from asbench.nets.recalled import content
@@ -84,26 +85,26 @@ class Trial:
 
 @dataclass(frozen=True)
 class Bench:
-    """One seed's memory, and how far what teaches is from it: heads are trained here, in seconds.
+    """One seed's memory, and what of it is nearest to what teaches: heads are trained in seconds.
 
-    near: float32 (n, cells), distances of the normals' cells; of_samples: of the samples', by
-    method; key: what the memory follows from; kept_in: where what is learned is kept, None for
-    nowhere; trained: the heads until now, by mixture.
+    near: (n, cells), of the normals' cells; of_samples: of the samples', by method; key: what the
+    memory follows from; kept_in: where what is learned is kept, None for nowhere; trained: the
+    heads until now, by mixture.
     """
 
     trial: Trial
     seed: int
     steps: int
     memory: Memory
-    near: Tensor
-    of_samples: Mapping[str, Tensor]
+    near: Nearest
+    of_samples: Mapping[str, Nearest]
     key: bytes
     kept_in: Kept | None = None
     trained: dict[Mix, Memory] = field(default_factory=dict, compare=False)
 
     @classmethod
     def of(cls, trial: Trial, seed: int, steps: int, kept_in: Kept | None = None) -> Bench:
-        """Choose a seed's memory as a training does, and measure all distances once."""
+        """Choose a seed's memory as a training does, and ask it once about every cell."""
         memory = build("memory", seed, None if trial.pretrained else {"backbone_name": "random"})
         assert isinstance(memory, Memory)
         if trial.pretrained is not None:
@@ -116,12 +117,12 @@ class Bench:
             setattr(memory, name, tensor)
         memory.eval()
 
-        def far(shown: Shown) -> Tensor:
-            parts = key, "distances", shown.digest
-            return _recalled(kept_in, parts, lambda: {"far": _distances(memory, shown)})["far"]
+        def near(shown: Shown) -> Nearest:
+            parts = key, "nearest", shown.digest
+            return Nearest(**_recalled(kept_in, parts, partial(_nearest, memory, shown)))
 
-        of_samples = {method: far(taught) for method, (taught, _) in trial.samples.items()}
-        return cls(trial, seed, steps, memory, far(normals), of_samples, key, kept_in)
+        of_samples = {method: near(taught) for method, (taught, _) in trial.samples.items()}
+        return cls(trial, seed, steps, memory, near(normals), of_samples, key, kept_in)
 
     def head(self, mix: Mix) -> Memory:
         """Return the detector with a head that was trained on a mixture of the methods, once."""
@@ -144,7 +145,7 @@ class Bench:
         shown = [trial.normals, *(trial.samples[name][0] for name in mix.names)]
         pool = Features.together([one.features for one in shown])
         share, source = (torch.cat([getattr(one, k) for one in shown]) for k in ("share", "source"))
-        distance = torch.cat([self.near, *(self.of_samples[name] for name in mix.names)])
+        known = together([self.near, *(self.of_samples[name] for name in mix.names)])
         sizes = tuple(len(one) for one in shown)
         begin = np.cumsum([0, *sizes])
         ratio = Fraction(str(model.protocol.ratio))
@@ -157,7 +158,8 @@ class Bench:
                 items = stream.batch_at(step, model.protocol.batch)
                 at = torch.from_numpy(begin[items.source] + items.index)
                 seed_rng(address_seed("step", self.seed, step))
-                batch = FeatureBatch(pool.chosen(at), share[at], source[at], distance[at])
+                near = Nearest(*(of[at] for of in known))
+                batch = FeatureBatch(pool.chosen(at), share[at], source[at], near)
                 model.zero_grad(set_to_none=True)
                 model.learn(batch).backward()  # type: ignore[no-untyped-call]
                 for optimizer in stage.optimizers:
@@ -270,8 +272,8 @@ def judged(memory: Memory, heads: Sequence[Memory], shown: Shown) -> Judged:
     for part in _parts(shown):
         rows = gathered(part.features)
         images = memory.apart(rows)
-        near = memory.distances(images)
-        seen, unit = memory.inputs(images, near), memory.in_units(near)
+        near = memory.nearest(images)
+        seen, unit = memory.inputs(images, near), memory.in_units(near.distance)
         logits = torch.stack([one.head(seen)[:, 0].float() for one in heads])
         said = (logits - means[:, :1]) / means[:, 1:]
         size = rows.shape[:3]
@@ -293,13 +295,13 @@ def _chosen(memory: Memory, normals: Shown, seed: int) -> Tensors:
     return {name: getattr(memory, name) for name in ("usual", "bank", "origin", "near")}
 
 
-def _distances(memory: Memory, shown: Shown) -> Tensor:
-    """Return how far each cell is from what is remembered: float32 (n, cells)."""
+def _nearest(memory: Memory, shown: Shown) -> Tensors:
+    """Return what each cell is nearest to of what is remembered: (n, cells), by name."""
     parts = []
     for part in _parts(shown):
         rows = gathered(part.features).flatten(1, 2)
-        parts.append(memory.distances([*rows], part.source).view(len(rows), -1))
-    return torch.cat(parts)
+        parts.append(memory.nearest([*rows], part.source))
+    return {name: each.view(len(shown), -1) for name, each in together(parts)._asdict().items()}
 
 
 def _parts(shown: Shown) -> Iterator[Shown]:

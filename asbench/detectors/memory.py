@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from asbench.nets.coreset import Bank, greedy_coreset
+from asbench.nets.coreset import Bank, Nearest, greedy_coreset
 from asbench.nets.detector import Protocol, Stage
 from asbench.nets.features import (
     NAMES,
@@ -35,7 +35,7 @@ VARIANTS = {
 }
 """By backbone. `random`: features that nobody trained; what it scores says what those are worth."""
 
-CANDIDATES = 50_000
+CANDIDATES = 100_000
 """Patches that may be remembered: more are drawn from, so that choosing takes seconds."""
 CHOSEN_IN = 64
 """Dimensions of the random projection in which the memory is chosen."""
@@ -51,9 +51,9 @@ MOMENTUM = 0.05
 """How fast the head's running mean and deviation on normals follow."""
 MEASURED = 128
 """Normals on which the memory's own distances are measured."""
-MEMORIES, FAR = Recalled(2**25), Recalled(2**26)
-"""Memories chosen before in this process, and how far images' cells were from them: a study trains
-on the same normals with one set after another, and scores the same test images."""
+MEMORIES, NEAR = Recalled(2**26), Recalled(2**26)
+"""Memories chosen before in this process, and what images' cells were nearest to in them: a study
+trains on the same normals with one set after another, and scores the same test images."""
 
 
 @dataclass(eq=False)
@@ -62,12 +62,14 @@ class Memory(FeatureDetector):
 
     The memory holds patches of the training normals, chosen greedily so that none is far from all
     of them (as PatchCore does); a patch is as unusual as it is far from the nearest. The head, one
-    hidden layer on features and distance, is trained on stored anomalies: it knows outlines, and
-    what some defects look like. Each alone fails where the other holds: what was never synthesized
-    is found by distance, what normals vary in is forgiven by the head. An image's own patches are
-    never counted as its neighbours while training, so that all normals may be remembered and still
-    teach. Both are divided by their spread on normals. The idea, a difference from remembered
-    normals as input to a network trained on synthetic anomalies, is MemSeg's.
+    hidden layer on the difference from the nearest and its length, is trained on stored anomalies:
+    it knows outlines, and in what ways defects differ. It never sees a place as it looks: a head
+    that does takes what was not synthesized for one more normal, where normals are of many looks.
+    Each alone fails where the other holds: what was never synthesized is found by distance, what
+    normals vary in is forgiven by the head. An image's own patches are never counted as its
+    neighbours while training, so that all normals may be remembered and still teach. Both are
+    divided by their spread on normals. The idea, a difference from remembered normals as input to a
+    network trained on synthetic anomalies, is MemSeg's.
 
     Source: our own; Roth et al., Towards total recall in industrial anomaly detection, CVPR 2022,
     and Yang, Wu, Feng, MemSeg, EAAI 2023; the loss is SuperSimpleNet's (Rolih, Fucka, Skocaj, ICPR
@@ -80,11 +82,11 @@ class Memory(FeatureDetector):
         "and Rolih et al., SuperSimpleNet, ICPR 2024"
     )
     url = "https://arxiv.org/abs/2106.08265"
-    version = 2  # patches of 8 pixels, all channels, the map's maximum
+    version = 3  # the head sees the difference from the nearest patch; three times as many patches
     protocol = Protocol(batch=16, ratio=0.5, steps=300, seconds=(0.003, 0.0001))
 
     backbone_name: str = parameter("lite0", NAMES)
-    remembered: int = parameter(2000, "Patches that the memory holds.")
+    remembered: int = parameter(6000, "Patches that the memory holds.")
     width: int = parameter(128, "Units of the head's hidden layer.")
     lr: float = parameter(2e-3, "Learning rate of AdamW, falling to 0 along a cosine.")
     sigma: float = parameter(
@@ -140,7 +142,7 @@ class Memory(FeatureDetector):
         self.bank, self.origin = cells[chosen], whole[number[chosen]]
         some = torch.randperm(len(normals), generator=generator)[:MEASURED].to(cells.device)
         rows = gathered(normals.chosen(some)).flatten(1, 2)
-        distances = self.distances([*rows], whole[some])
+        distances = self.nearest([*rows], whole[some]).distance
         least = FAINT * cells.square().sum(dim=1).mean().sqrt()
         spread = torch.maximum(distances.std(unbiased=False), least).clamp_min(FLAT)
         return self.usual, self.bank, self.origin, torch.stack([distances.mean(), spread])
@@ -170,9 +172,11 @@ class Memory(FeatureDetector):
             return sum(weight.sum() for weight in self.head.parameters()) * torch.zeros(())
         rows = gathered(batch.features).flatten(1, 2)
         chosen = [image[here] for image, here in zip(rows, kept, strict=True)]
-        known = batch.distance
-        distances = self.distances(chosen, batch.source) if known is None else known[kept]
-        logits = self.head(self.inputs(chosen, distances))[:, 0].float()
+        if batch.nearest is None:
+            nearest = self.nearest(chosen, batch.source)
+        else:
+            nearest = Nearest(*(known[kept] for known in batch.nearest))
+        logits = self.head(self.inputs(chosen, nearest))[:, 0].float()
         anomalous = anomalous[kept]
         self._follow(logits.detach()[~anomalous])
         return margins(logits, anomalous) + 10 * focal_logits(logits, anomalous, gamma=4.0)
@@ -181,18 +185,18 @@ class Memory(FeatureDetector):
         """Return the sum of both opinions: float32 (B, H/8, W/8), about 0 +- 1.4 on normals."""
         rows = gathered(features)
         images = self.apart(rows)
-        distances = self._far(features, images)
-        logits: Tensor = self.head(self.inputs(images, distances)).float()[:, 0]
+        nearest = self._near(features, images)
+        logits: Tensor = self.head(self.inputs(images, nearest)).float()[:, 0]
         learned = (logits - self.logit[0]) / self.logit[1]
-        return (learned + self.in_units(distances)).view(rows.shape[:3])
+        return (learned + self.in_units(nearest.distance)).view(rows.shape[:3])
 
     def image_scores(self, maps: Tensor) -> Tensor:
         """Return the largest value of each map."""
         return maps.amax(dim=(1, 2))
 
     @torch.no_grad()
-    def distances(self, images: Sequence[Tensor], source: Tensor | None = None) -> Tensor:
-        """Return how far each cell is from the nearest remembered: float32 (n,).
+    def nearest(self, images: Sequence[Tensor], source: Tensor | None = None) -> Nearest:
+        """Return how far each cell is from the nearest remembered, and which that is: (n,) both.
 
         images: cells of one image after the other, (n_i, C + D) each. Cells of the image's own
         normal, `source` (B,), are no neighbours of it.
@@ -206,35 +210,32 @@ class Memory(FeatureDetector):
                 own = self.origin == source[number]
                 # Where the memory is all of one photograph, its own cells are all there is.
                 own = own & ~own.all()
-            parts.append(bank.distances(cells - self.usual[0], own))
-        return torch.cat(parts)
+            parts.append(bank.nearest(cells - self.usual[0], own))
+        return together(parts)
 
-    def _far(self, features: Features, images: Sequence[Tensor]) -> Tensor:
-        """Return the distances of all cells of images; those measured before are recalled.
+    def _near(self, features: Features, images: Sequence[Tensor]) -> Nearest:
+        """Return what all cells of images are nearest to; what was asked before is recalled.
 
-        On a GPU they take less time than a digest does.
+        On a GPU it takes less time than a digest does.
         """
         if torch.compiler.is_exporting() or features.fine.device.type != "cpu":
-            return self.distances(images)
+            return self.nearest(images)
         bank = content(self.usual, self.bank)
-        parts: list[Tensor] = []
+        parts: list[Nearest] = []
         for number, cells in enumerate(images):
             key = bank + content(features.fine[number], features.coarse[number])
-            parts += FAR.of(key, partial(self._measured, cells))
-        return torch.cat(parts)
-
-    def _measured(self, cells: Tensor) -> tuple[Tensor]:
-        return (self.distances([cells]),)
+            parts.append(Nearest(*NEAR.of(key, partial(self.nearest, [cells]))))
+        return together(parts)
 
     def in_units(self, distances: Tensor) -> Tensor:
         """Return distances in units of their spread on normals."""
         return (distances - self.near[0]) / self.near[1]
 
-    def inputs(self, images: Sequence[Tensor], distances: Tensor) -> Tensor:
+    def inputs(self, images: Sequence[Tensor], nearest: Nearest) -> Tensor:
         """Return what the head sees of cells: float32 (n, C + D + 1)."""
         mean, deviation = self.usual.unbind()
-        seen = (torch.cat([*images]) - mean) / deviation
-        return torch.cat([seen, self.in_units(distances)[:, None]], dim=1)
+        change = (torch.cat([*images]) - mean - self.bank[nearest.place]) / deviation
+        return torch.cat([change, self.in_units(nearest.distance)[:, None]], dim=1)
 
     @torch.no_grad()
     def _follow(self, logits: Tensor) -> None:
@@ -242,6 +243,12 @@ class Memory(FeatureDetector):
         if len(logits) > 1:
             now = torch.stack([logits.mean(), logits.std().clamp_min(FLAT)])
             self.logit.lerp_(now, MOMENTUM)
+
+
+def together(parts: Sequence[Nearest]) -> Nearest:
+    """Return what the cells of all parts, (n_i,) each, are nearest to: (n,)."""
+    distances, places = (torch.cat(each) for each in zip(*parts, strict=True))
+    return Nearest(distances, places)
 
 
 def moments(parts: Iterable[Tensor]) -> Tensor:

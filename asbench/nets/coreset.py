@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -44,6 +46,13 @@ def greedy_coreset(
     return chosen
 
 
+class Nearest(NamedTuple):
+    """How far points (...) are from the nearest patch, float32, and which that is, int64."""
+
+    distance: Tensor
+    place: Tensor
+
+
 @dataclass(frozen=True)
 class Bank:
     """Remembered patches, made ready to be compared with: float32, about their own middle (C,).
@@ -70,15 +79,25 @@ class Bank:
         """
         with full_precision(points.device):
             points = points.float() - self.middle
-            lengths = self.lengths
-            if hidden is not None:
-                lengths = lengths.masked_fill(hidden, math.inf)
-            # |p - b|^2 but for |p|^2 is one product of two matrices.
-            parts = [
-                torch.addmm(length, points, part.mT, alpha=-2).amin(dim=1)
-                for part, length in zip(
-                    torch.split(self.patches, BLOCK), torch.split(lengths, BLOCK), strict=True
-                )
-            ]
-            least = torch.stack(parts).amin(dim=0) + points.square().sum(dim=1)
-            return least.clamp_min(0).sqrt()
+            least = torch.stack([part.amin(dim=1) for part in self._compared(points, hidden)])
+            return _rooted(least.amin(dim=0), points)
+
+    def nearest(self, points: Tensor, hidden: Tensor | None = None) -> Nearest:
+        """Return the same distances, and the place in the bank of the patch that is nearest."""
+        with full_precision(points.device):
+            points = points.float() - self.middle
+            parts = [part.min(dim=1) for part in self._compared(points, hidden)]
+            values, places = (torch.stack(each) for each in zip(*parts, strict=True))
+            least, block = values.min(dim=0)
+            place = places.gather(0, block[None])[0] + block * BLOCK
+            return Nearest(_rooted(least, points), place)
+
+    def _compared(self, points: Tensor, hidden: Tensor | None) -> Iterator[Tensor]:
+        """Yield |p - b|^2 but for |p|^2, some patches at once: one product of two matrices."""
+        lengths = self.lengths if hidden is None else self.lengths.masked_fill(hidden, math.inf)
+        both = zip(torch.split(self.patches, BLOCK), torch.split(lengths, BLOCK), strict=True)
+        return (torch.addmm(length, points, part.mT, alpha=-2) for part, length in both)
+
+
+def _rooted(least: Tensor, points: Tensor) -> Tensor:
+    return (least + points.square().sum(dim=1)).clamp_min(0).sqrt()

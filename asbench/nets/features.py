@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from asbench.nets.backbones import CHOICES, FEWER, KINDS, Frozen
+from asbench.nets.coreset import Nearest
 from asbench.nets.detector import Backbone, Batch, Detector
 from asbench.nets.device import full_precision
 from asbench.nets.pretrained import check_loaded
@@ -84,14 +85,14 @@ class FeatureBatch:
 
     share: float32 (B, H/s, W/s), how much of each square of the detector's `square` s is anomalous,
     in [0, 1]; source: int64 (B,), which of the remembered normals each image is or was drawn on, of
-    tiles which photograph, -1 where it is none of them; distance: float32 (B, H/8 * W/8), how far
-    each cell is from what is remembered, where a detector measures that and it is known before.
+    tiles which photograph, -1 where it is none of them; nearest: (B, H/8 * W/8), what each cell is
+    nearest to of what is remembered, where a detector asks for that and it is known before.
     """
 
     features: Features
     share: Tensor
     source: Tensor
-    distance: Tensor | None = None
+    nearest: Nearest | None = None
 
 
 def as_cells(maps: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from asbench.advising.kept import Kept
 from asbench.advising.trial import Bench, Shown, Trial, judged, single, try_all
 from asbench.detectors import build
 from asbench.detectors.memory import Memory
+from asbench.nets.coreset import Nearest
 from asbench.nets.features import FeatureBatch, Features
 from asbench.progress import quiet
 from asbench.types import Interrupted
@@ -55,14 +56,14 @@ def test_every_method_finds_the_others_and_all_repeats(trial: Trial) -> None:
     assert (again.both == evidence.both).all()
 
 
-def test_given_distances_teach_what_measured_ones_do(trial: Trial) -> None:
+def test_what_is_known_to_be_nearest_teaches_what_is_found_to_be(trial: Trial) -> None:
     memory = Bench.of(trial, 0, 1).memory
     normals = trial.normals
     bench = Bench.of(trial, 0, 1)
     at = torch.tensor([0, 3, 5])
     batches = [
-        FeatureBatch(normals.features.chosen(at), torch.full((3, 8, 8), 0.9), at, distance)
-        for distance in (None, bench.near[at])
+        FeatureBatch(normals.features.chosen(at), torch.full((3, 8, 8), 0.9), at, nearest)
+        for nearest in (None, Nearest(*(of[at] for of in bench.near)))
     ]
     memory.head.eval()
     measured, given = (memory.learn(batch) for batch in batches)
@@ -104,13 +105,13 @@ def test_what_was_learned_is_not_learned_again(
     plain = Bench._learned
     monkeypatch.setattr(Bench, "_learned", lambda *a: (learned.append(a[1]), plain(*a))[1])
     monkeypatch.setattr(Memory, "remember", None)
-    monkeypatch.setattr(Memory, "distances", None)
+    monkeypatch.setattr(Memory, "nearest", None)
     benches = [Bench.of(trial, seed, 8, Kept(tmp_path)) for seed in (0, 1)]
     monkeypatch.undo()
     monkeypatch.setattr(Bench, "_learned", lambda *a: (learned.append(a[1]), plain(*a))[1])
     went_on = try_all(benches, quiet)
     assert learned == [single("b"), single("c")]  # of the second seed
-    monkeypatch.setattr(Memory, "distances", None)  # what was judged is not judged again
+    monkeypatch.setattr(Memory, "nearest", None)  # what was judged is not judged again
     again = try_all([Bench.of(trial, seed, 8, Kept(tmp_path)) for seed in (0, 1)], quiet)
     assert (again.both == whole.both).all()
     for part in ("memory", "head", "both", "pixel", "unusual"):

@@ -46,19 +46,37 @@ def images(features):
 def test_a_distance_is_that_from_the_nearest_patch():
     detector, other = remembering(drawn()), drawn(6)[4:]
     rows = torch.cat(images(other)) - detector.usual[0]
-    expected = cdist(rows.double(), detector.bank.double()).min(axis=1)
-    np.testing.assert_allclose(detector.distances(images(other)), expected, rtol=1e-4)
+    every = cdist(rows.double(), detector.bank.double())
+    nearest = detector.nearest(images(other))
+    np.testing.assert_allclose(nearest.distance, every.min(axis=1), rtol=1e-4)
+    np.testing.assert_array_equal(nearest.place, every.argmin(axis=1))
+
+
+def test_the_head_sees_the_difference_from_the_nearest_patch_and_its_length():
+    detector, other = remembering(drawn()), drawn(6)[4:]
+    rows, nearest = torch.cat(images(other)), detector.nearest(images(other))
+    mean, deviation = detector.usual
+    seen = detector.inputs(images(other), nearest)
+    patch = detector.bank[nearest.place] + mean
+    torch.testing.assert_close(seen[:, :-1] * deviation, rows - patch, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(seen[:, -1], detector.in_units(nearest.distance))
+    remembered = detector.bank[None, :5] + mean
+    itself = detector.inputs([*remembered], detector.nearest([*remembered]))
+    assert float(itself[:, :-1].abs().max()) < 1e-3  # whatever it looks like
 
 
 def test_an_image_is_no_neighbour_of_itself_while_training():
     detector = remembering(drawn())
     given, source = images(drawn()), torch.arange(4)
-    alone = detector.distances(given)
-    without = detector.distances(given, source)
+    alone = detector.nearest(given).distance
+    nearest = detector.nearest(given, source)
+    without = nearest.distance
+    own = source.repeat_interleave(len(without) // 4)
+    assert (detector.origin[nearest.place] != own).all()
     assert (without >= alone).all()
     assert without.mean() > 2 * alone.mean()
     nowhere = torch.full((4,), -1)
-    torch.testing.assert_close(detector.distances(given, nowhere), alone)
+    torch.testing.assert_close(detector.nearest(given, nowhere).distance, alone)
 
 
 def test_tiles_of_one_photograph_are_no_neighbours_of_one_another():
@@ -66,16 +84,16 @@ def test_tiles_of_one_photograph_are_no_neighbours_of_one_another():
     whole = torch.tensor([0, 0, 1, 1])
     detector = remembering(drawn(), whole)
     assert set(detector.origin.tolist()) == {0, 1}
-    apart = detector.distances(images(drawn()), whole)
-    alone = remembering(drawn())
-    assert apart.mean() > alone.distances(images(drawn()), torch.arange(4)).mean()
+    apart = detector.nearest(images(drawn()), whole).distance
+    alone = remembering(drawn()).nearest(images(drawn()), torch.arange(4)).distance
+    assert apart.mean() > alone.mean()
 
 
 def test_a_memory_of_one_image_has_no_other_to_compare_it_with():
     detector = build("memory", 0, SMALL)
     detector.prepare(normals(size=64)[:1], torch.Generator().manual_seed(0))
     own = torch.zeros(1, dtype=torch.int64)
-    assert detector.distances(images(look(detector, 1)), own).isfinite().all()
+    assert detector.nearest(images(look(detector, 1)), own).distance.isfinite().all()
 
 
 def test_a_batch_of_pixels_and_one_of_features_teach_the_same():
@@ -101,7 +119,7 @@ def test_cells_marked_in_part_teach_nothing():
     torch.manual_seed(0)
     kept = (torch.rand(4, 64) < LEARNED / 256) & (share.flatten(1) == 0)
     chosen = [image[here] for image, here in zip(images(features), kept, strict=True)]
-    inputs = detector.inputs(chosen, detector.distances(chosen, torch.arange(4)))
+    inputs = detector.inputs(chosen, detector.nearest(chosen, torch.arange(4)))
     logits = detector.head(inputs)[:, 0]
     nothing = torch.zeros(len(logits), dtype=torch.bool)
     expected = margins(logits, nothing) + 10 * focal_logits(logits, nothing, 4.0)
@@ -122,9 +140,9 @@ def test_the_map_is_the_sum_of_both_opinions():
     detector.logit.copy_(torch.tensor([2.0, 4.0]))
     detector.near.copy_(torch.tensor([0.0, 1e-4]))  # so that distances weigh
     judged = detector.judge(features)
-    distances = detector.distances(images(features))
-    near = detector.in_units(distances)
-    head = (detector.head(detector.inputs(images(features), distances))[:, 0] - 2) / 4
+    nearest = detector.nearest(images(features))
+    near = detector.in_units(nearest.distance)
+    head = (detector.head(detector.inputs(images(features), nearest))[:, 0] - 2) / 4
     torch.testing.assert_close(judged, (head + near).view(2, 8, 8))
     assert near.std() > 0.01
     assert gathered(features).shape == (2, 8, 8, sum(detector.channels))
@@ -153,7 +171,7 @@ def test_what_is_recalled_is_what_would_be_computed(monkeypatch):
     assert not torch.equal(again.judge(other), judged)
     torch.testing.assert_close(remembering(features).bank, known["bank"], rtol=0, atol=0)
     monkeypatch.setattr(memory, "MEMORIES", Recalled(0))
-    monkeypatch.setattr(memory, "FAR", Recalled(0))
+    monkeypatch.setattr(memory, "NEAR", Recalled(0))
     afresh = remembering(features)
     torch.testing.assert_close(afresh.bank, known["bank"], rtol=0, atol=0)
     torch.testing.assert_close(afresh.judge(other), judged, rtol=0, atol=0)

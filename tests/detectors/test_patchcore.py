@@ -69,6 +69,9 @@ def test_nearest_distances_are_those_of_all_pairs(block, monkeypatch):
     few = torch.arange(23) < 20
     seen = cdist(some.double(), bank[~few].double()).min(axis=1)
     np.testing.assert_allclose(Bank.of(bank).distances(some, few), seen, rtol=1e-4)
+    distances, places = Bank.of(bank).nearest(some, few)
+    np.testing.assert_allclose(distances, seen, rtol=1e-4)
+    np.testing.assert_array_equal(places, 20 + cdist(some, bank[~few]).argmin(axis=1))
     np.testing.assert_allclose(Bank.of(bank).distances(some), expected, rtol=1e-4)
 
 
