@@ -83,7 +83,7 @@ class Memory(FeatureDetector):
     )
     url = "https://arxiv.org/abs/2106.08265"
     version = 3  # the head sees the difference from the nearest patch; three times as many patches
-    protocol = Protocol(batch=16, ratio=0.5, steps=300, seconds=(0.003, 0.0001))
+    protocol = Protocol(batch=16, ratio=0.5, steps=300, seconds=(0.0045, 0.0001))
 
     backbone_name: str = parameter("lite0", NAMES)
     remembered: int = parameter(6000, "Patches that the memory holds.")
