@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from asbench.imaging.augment import jitter
+from asbench.imaging.augmenter import put, taken
 from asbench.imaging.colour import Colouring
 from asbench.imaging.ifs import attractor, from_bank, thicken
 from asbench.imaging.masks import differs
@@ -217,5 +218,6 @@ def grow(mask: Mask, pixels: int) -> Mask:
 
 def add_noise(image: Image, mask: Mask, sigma: float, rng: np.random.Generator) -> None:
     """Add Gaussian noise to `image`, in place, inside the mask, the same to all channels."""
-    levels = image[mask] + rng.normal(0, sigma, (int(mask.sum()), 1))
-    image[mask] = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
+    places = np.flatnonzero(mask)
+    levels = taken(image, places) + rng.normal(0, sigma, (len(places), 1))
+    put(image, places, np.clip(np.rint(levels), 0, 255).astype(np.uint8))
