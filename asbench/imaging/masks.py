@@ -46,9 +46,9 @@ def change_inside(image: Image, clean: Image, mask: Mask) -> npt.NDArray[np.uint
     box = slice(top, top + height), slice(left, left + width)
     inside = mask[box]
     if SPARSE * np.count_nonzero(inside) > inside.size:
-        return largest_change(image[box], clean[box])[inside]
+        return np.asarray(largest_change(image[box], clean[box])[inside])
     places = np.flatnonzero(mask)
-    return largest_change(taken(image, places)[None], taken(clean, places)[None])[0]
+    return np.asarray(largest_change(taken(image, places)[None], taken(clean, places)[None])[0])
 
 
 def noticeable(change: npt.NDArray[np.uint8]) -> bool:
