@@ -58,7 +58,7 @@ class Fractal(Colouring):
     original looks for such a place in a loop without end, the sample is None.
 
     The attractor comes from a bank of 512 systems under the square's eight symmetries;
-    `fractal@online` draws a new system for every sample, at about six times the cost.
+    `fractal@online` draws a new system for every sample, at about five times the cost.
     """
 
     title = "FractalAD"
