@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from cli import options
+from cli.imports import unsearched
 
 EPILOG = """
 \b
@@ -45,9 +46,10 @@ def command(
     With --parity the published code's scores are shown too, and written into the run's record if
     the test images are those that it was scored on.
     """
-    from asbench import evaluate
-    from asbench.results import SUBSETS
-    from cli import console, verdicts
+    with unsearched():
+        from asbench import evaluate
+        from asbench.results import SUBSETS
+        from cli import console, verdicts
 
     with console.progress() as bars:
         scored = evaluate(

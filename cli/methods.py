@@ -6,6 +6,8 @@ import inspect
 
 import click
 
+from cli.imports import unsearched
+
 
 @click.group("methods", epilog="\b\nExample:\n  asbench methods show draem\n")
 def command() -> None:
@@ -17,11 +19,12 @@ def list_() -> None:
     """List the methods by paradigm and family, with what each needs."""
     from itertools import groupby
 
-    from asbench.catalogue import known_methods, method_class, needs
-    from asbench.synthesizers import variants
-    from cli import console
+    with unsearched():
+        from asbench.catalogue import known_methods, method_class, needs
+        from asbench.synthesizers import variants
+        from cli import console
 
-    known = known_methods()
+        known = known_methods()
     for (paradigm, family), methods in groupby(known, lambda m: (m.paradigm, m.family)):
         console.say(f"\n{paradigm}, {family}")
         shown = console.table("  method", "needs", "variants")

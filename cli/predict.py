@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from cli import options
+from cli.imports import unsearched
 from cli.printable import printable
 
 SHOWN = 20
@@ -44,9 +45,10 @@ def command(
     cannot be used is named in errors.csv and stops no other; the exit status is then 1. The
     threshold is the run's own unless another rule is named: no real defect was used to choose it.
     """
-    from asbench import predict
-    from asbench.evaluation.prediction_tables import ERRORS
-    from cli import console
+    with unsearched():
+        from asbench import predict
+        from asbench.evaluation.prediction_tables import ERRORS
+        from cli import console
 
     with console.progress() as bars:
         said = predict(

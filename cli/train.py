@@ -9,6 +9,7 @@ import click
 
 from asbench.settings import TrainSettings
 from cli import options
+from cli.imports import unsearched
 
 if TYPE_CHECKING:
     from asbench.evaluation.trained import Trained
@@ -40,12 +41,13 @@ def command(training: TrainSettings, category: tuple[str, ...] | None, seed: lis
     stands already is not trained again; another rule for its threshold is. Ctrl-C saves and stops
     with exit status 130; the same command then continues to the same result.
     """
-    from asbench.training.joint import plan_all
-    from asbench.training.train import execute
-    from asbench.types import Interrupted
-    from cli import console, verdicts
-    from cli.main import INTERRUPTED
-    from cli.stopping import Stopping
+    with unsearched():
+        from asbench.training.joint import plan_all
+        from asbench.training.train import execute
+        from asbench.types import Interrupted
+        from cli import console, verdicts
+        from cli.main import INTERRUPTED
+        from cli.stopping import Stopping
 
     stopping = Stopping()
     with console.progress() as bars:

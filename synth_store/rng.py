@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 
 from synth_store.types import StoreKey
 
@@ -38,5 +40,12 @@ def source_index(key: StoreKey, category: str, index: int, attempt: int, normals
     if attempt:
         return int(address_rng("source", str(key), category, index, attempt).integers(normals))
     walk, place = divmod(index, normals)
-    order = address_rng("sources", str(key), category, walk).permutation(normals)
-    return int(order[place])
+    return int(_order(str(key), category, walk, normals)[place])
+
+
+@lru_cache(maxsize=8)
+def _order(key: str, category: str, walk: int, normals: int) -> npt.NDArray[np.int64]:
+    """Return one walk over the normals; kept, since each sample of it asks for it."""
+    order = address_rng("sources", key, category, walk).permutation(normals)
+    order.setflags(write=False)
+    return order

@@ -143,9 +143,10 @@ def resample(fractal: Mask, side: int) -> Mask:
     if side > old:
         from_cell = np.arange(side) * old // side
         return fractal[from_cell[:, None], from_cell]
-    first = -(-np.arange(side) * old // side)
-    rows = np.logical_or.reduceat(fractal, first, axis=0)
-    return np.logical_or.reduceat(rows, first, axis=1)
+    to_cell = np.arange(old) * side // old
+    marked = np.zeros(side * side, np.bool_)
+    marked[(to_cell[:, None] * side + to_cell)[fractal]] = True
+    return marked.reshape(side, side)
 
 
 def bank_stamp(index: int) -> Mask:

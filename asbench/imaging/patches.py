@@ -93,9 +93,10 @@ def rotate(patch: Image, degrees: float, expand: bool = True) -> tuple[Image, Ma
     source_y = np.floor(sin * x + (cos * y + height / 2)).astype(np.int32)
     source_x = np.floor(cos * x + (width / 2 - sin * y)).astype(np.int32)
     alpha = (source_y >= 0) & (source_y < height) & (source_x >= 0) & (source_x < width)
-    turned = np.zeros((rows, columns, patch.shape[2]), np.uint8)
-    turned[alpha] = patch[source_y[alpha], source_x[alpha]]
-    return turned, alpha
+    pixels = np.zeros((height * width + 1, patch.shape[2]), np.uint8)  # the last is the corners'
+    pixels[:-1] = patch.reshape(height * width, -1)
+    places = np.where(alpha, source_y * width + source_x, height * width)
+    return pixels.take(places, axis=0, mode="clip"), alpha
 
 
 def _canvas(length: float, before: int) -> int:
@@ -121,8 +122,9 @@ def paste(image: Image, patch: Image, at: Size, alpha: Mask | None = None) -> tu
         pasted[rows, columns], mask[rows, columns] = visible, True
     else:
         chosen = alpha[from_rows, from_columns]
-        np.copyto(pasted[rows, columns], visible, where=chosen[..., None])
         mask[rows, columns] = chosen
+        if chosen.size:
+            cv2.copyTo(visible, chosen.view(np.uint8), pasted[rows, columns])
     return pasted, mask
 
 
