@@ -35,11 +35,11 @@ VARIANTS = {
 }
 """By backbone. `random`: features that nobody trained; what it scores says what those are worth."""
 
-CANDIDATES = 100_000
+CANDIDATES = 400_000
 """Patches that may be remembered: more are drawn from, so that choosing takes seconds."""
 CHOSEN_IN = 64
 """Dimensions of the random projection in which the memory is chosen."""
-LEARNED = 1024
+LEARNED = 512
 """About as many normal cells of a batch a step learns from; neighbours say much the same."""
 MARKED = 0.5
 """A cell is anomalous where more of it than this is marked, and ignored where less of it is."""
@@ -82,11 +82,11 @@ class Memory(FeatureDetector):
         "and Rolih et al., SuperSimpleNet, ICPR 2024"
     )
     url = "https://arxiv.org/abs/2106.08265"
-    version = 3  # the head sees the difference from the nearest patch; three times as many patches
-    protocol = Protocol(batch=16, ratio=0.5, steps=300, seconds=(0.0045, 0.0001))
+    version = 3  # the head sees the difference from the nearest patch; twice as many patches
+    protocol = Protocol(batch=16, ratio=0.5, steps=300, seconds=(0.003, 0.0001))
 
     backbone_name: str = parameter("lite0", NAMES)
-    remembered: int = parameter(6000, "Patches that the memory holds.")
+    remembered: int = parameter(4000, "Patches that the memory holds.")
     width: int = parameter(128, "Units of the head's hidden layer.")
     lr: float = parameter(2e-3, "Learning rate of AdamW, falling to 0 along a cosine.")
     sigma: float = parameter(

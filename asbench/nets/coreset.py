@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,6 +15,8 @@ from asbench.nets.device import full_precision
 
 PROJECTED = 128
 """Dimensions in which the coreset is chosen."""
+LAZY = 1024
+"""Points that wait together until one of them may be the next."""
 BLOCK = 2048
 """Remembered patches compared at once: bounds memory, changes no result but in the last bits."""
 
@@ -33,17 +36,27 @@ def greedy_coreset(
         points = points @ torch.randn(shape, generator=generator).to(points) / projected**0.5
     points = points - points.mean(dim=0)  # short vectors lose fewer digits in the products below
     lengths = points.square().sum(dim=1)
-    farthest = torch.full_like(lengths, math.inf)
-    chosen = torch.empty(count, dtype=torch.int64, device=points.device)
-    at = torch.randint(len(points), (1,), generator=generator).to(points.device)
+    at = int(torch.randint(len(points), (1,), generator=generator))
+    # A distance only falls as points are chosen. So blocks of points wait, with the largest they
+    # had, until one of theirs may be the farthest of all; then all that was chosen meanwhile is
+    # compared with them in one product. A GPU compares everything at once.
+    size = LAZY if points.device.type == "cpu" else len(points)
+    blocks, norms = torch.split(points, size), torch.split(lengths, size)
+    farthest = torch.split(torch.full_like(lengths, math.inf), size)
+    largest, compared = np.full(len(blocks), np.inf), [0] * len(blocks)
+    chosen = torch.empty(count, dtype=torch.int64)
+    centres, norm = points.new_empty((count, points.shape[1])), lengths.new_empty(count)
     for place in range(count):
-        chosen[place] = at[0]
-        # |p - c|^2 but for |c|^2 is one product of a matrix and a vector, read once.
-        from_here = lengths - 2 * (points @ points[at][0]) + lengths[at]
-        torch.minimum(farthest, from_here, out=farthest)
-        farthest[at] = -math.inf
-        at = farthest.argmax(keepdim=True)
-    return chosen
+        chosen[place], centres[place], norm[place] = at, points[at], lengths[at]
+        farthest[at // size][at % size] = -math.inf
+        while compared[block := int(largest.argmax())] <= place:
+            new = slice(compared[block], place + 1)
+            products = torch.addmm(norm[new], blocks[block], centres[new].mT, alpha=-2)
+            near = products.amin(dim=1) + norms[block]
+            torch.minimum(farthest[block], near, out=farthest[block])
+            largest[block], compared[block] = float(farthest[block].max()), place + 1
+        at = block * size + int(farthest[block].argmax())
+    return chosen.to(points.device)
 
 
 class Nearest(NamedTuple):

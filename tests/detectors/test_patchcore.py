@@ -61,6 +61,23 @@ def test_a_projection_keeps_distances_about_as_they_are():
     assert cdist(two, two[covering]).min(1).max() < 0.5 * cdist(two, two[drawn]).min(1).max()
 
 
+@pytest.mark.parametrize("waiting", [1, 7, 50, 1024])
+def test_points_that_wait_are_chosen_in_the_order_of_the_plain_rule(waiting, monkeypatch):
+    """Which is: again and again the point that is farthest from all that were chosen."""
+    monkeypatch.setattr(coreset, "LAZY", waiting)
+    some = points(300, 12)
+    some[100:110] = some[:10]  # which of two equal points comes first is left to the last bit
+    first = int(torch.randint(300, (1,), generator=torch.Generator().manual_seed(5)))
+    every, expected = cdist(some.double(), some.double()), [first]
+    for _ in range(119):
+        least = every[:, expected].min(axis=1)
+        least[expected] = -1
+        expected.append(int(least.argmax()))
+    chosen = greedy_coreset(some, 120, torch.Generator().manual_seed(5))
+    assert torch.equal(some[chosen], some[expected])
+    assert len(set(greedy_coreset(some, 300, torch.Generator()).tolist())) == 300
+
+
 @pytest.mark.parametrize("block", [1, 7, 2048])
 def test_nearest_distances_are_those_of_all_pairs(block, monkeypatch):
     monkeypatch.setattr(coreset, "BLOCK", block)

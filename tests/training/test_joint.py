@@ -283,8 +283,8 @@ def test_one_memory_over_all_categories(made: Path, tmp_path: Path) -> None:
     told: list[str] = []
     training = TrainSettings("toys", MIX, joint=True, store=made, detector="memory@random")
     plan = plan_joint(replace(training, notify=told.append), None)
-    assert "memory@random remembers 4000 patches of 2 categories together" in told[0]
-    assert plan.decides["parameters"]["remembered"] == 4000  # as many of each as alone
+    assert "memory@random remembers 8000 patches of 2 categories together" in told[0]
+    assert plan.decides["parameters"]["remembered"] == 8000  # as many of each as alone
     run = train("toys", MIX, joint=True, store=made, runs=tmp_path, **MEMORY)
     again = train("toys", MIX, joint=True, store=made, runs=tmp_path / "other", **MEMORY)
     assert run.run.metrics == again.run.metrics
