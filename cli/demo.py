@@ -17,8 +17,8 @@ from cli import options
 def command(folder: Path) -> None:
     """Render synthetic anomalies on drawn data, train on them, and compare.
 
-    Needs no data, no download and no GPU. The results are those of a reduced network on small
-    images: they show how the parts work together, and are not to be held against papers.
+    Needs no data, no download and no GPU. The results are those of one seed on small images: they
+    show how the parts work together, and are not to be held against papers.
     """
     from asbench import report
     from asbench.demo import SIZE, demo
@@ -35,18 +35,15 @@ def command(folder: Path) -> None:
     ).page
     heads = ("image AUROC", "pixel AUROC", "pixel AP", "PRO")
     names = ("image_auroc", "pixel_auroc", "pixel_ap", "pro")
-    shown = console.table("trained on", *heads, right=heads)
-    before = trained[0].run.untrained
-    if before is not None:
-        shown.add_row("nothing (untrained)", *[f"{before['full'][n]:.3f}" for n in names])
+    shown = console.table("detector", "trained on", *heads, right=heads)
     for one in trained:
-        mix = " + ".join(one.run.decides["mix"])
-        shown.add_row(mix, *[f"{one.run.metrics['full'][n]:.3f}" for n in names])
-    decides = trained[0].run.decides
+        decides, scores = one.run.decides, one.run.metrics["full"]
+        mix = " + ".join(decides["mix"]) or "normals alone"
+        shown.add_row(decides["detector"], mix, *[f"{scores[n]:.3f}" for n in names])
     console.out.print(shown)
     console.say(
-        f"\ndemo/{decides['category']} at {SIZE}x{SIZE}, {decides['detector']}, "
-        f"{decides['steps']} steps, one seed; {time.perf_counter() - start:.0f} s"
+        f"\ndemo/{decides['category']} at {SIZE}x{SIZE}, {decides['steps']} steps, one seed; "
+        f"{time.perf_counter() - start:.0f} s"
     )
     console.next_step(
         f"open {page} in a browser",
