@@ -30,7 +30,7 @@ from synth_store import Mix, Schedule
 Floats = npt.NDArray[np.floating]
 SOME = 32
 """Images whose cells are in float32 at once."""
-LEARNED = ("head.", "logit")
+LEARNED = ("head.", "logit", "taught")
 """What a training changes of the detector's state."""
 
 

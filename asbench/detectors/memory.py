@@ -106,11 +106,13 @@ class Memory(FeatureDetector):
         self.origin: Tensor
         self.near: Tensor
         self.logit: Tensor
+        self.taught: Tensor
         for name in ("usual", "bank"):
             self.register_buffer(name, torch.empty(0))
         self.register_buffer("origin", torch.empty(0, dtype=torch.int64))
         for name in ("near", "logit"):
             self.register_buffer(name, torch.tensor([0.0, 1.0]))  # mean and deviation on normals
+        self.register_buffer("taught", torch.tensor(0.0))  # 1 once the head has seen an anomaly
         inputs = sum(self.channels) + 1
         self.head = nn.Sequential(
             nn.Linear(inputs, self.width),
@@ -179,15 +181,19 @@ class Memory(FeatureDetector):
         logits = self.head(self.inputs(chosen, nearest))[:, 0].float()
         anomalous = anomalous[kept]
         self._follow(logits.detach()[~anomalous])
+        self.taught.copy_(torch.maximum(self.taught, anomalous.any()))
         return margins(logits, anomalous) + 10 * focal_logits(logits, anomalous, gamma=4.0)
 
     def judge(self, features: Features) -> Tensor:
-        """Return the sum of both opinions: float32 (B, H/8, W/8), about 0 +- 1.4 on normals."""
+        """Return the sum of both opinions: float32 (B, H/8, W/8), about 0 +- 1.4 on normals.
+
+        The memory's alone while the head has seen no anomaly: at ratio 0, and before any training.
+        """
         rows = gathered(features)
         images = self.apart(rows)
         nearest = self._near(features, images)
         logits: Tensor = self.head(self.inputs(images, nearest)).float()[:, 0]
-        learned = (logits - self.logit[0]) / self.logit[1]
+        learned = (logits - self.logit[0]) / self.logit[1] * self.taught
         return (learned + self.in_units(nearest.distance)).view(rows.shape[:3])
 
     def image_scores(self, maps: Tensor) -> Tensor:

@@ -138,6 +138,7 @@ def test_a_batch_without_cells_to_learn_from_teaches_nothing():
 def test_the_map_is_the_sum_of_both_opinions():
     detector, features = remembering(drawn()), drawn(6)[4:]
     detector.logit.copy_(torch.tensor([2.0, 4.0]))
+    detector.taught.fill_(1)
     detector.near.copy_(torch.tensor([0.0, 1e-4]))  # so that distances weigh
     judged = detector.judge(features)
     nearest = detector.nearest(images(features))
@@ -146,6 +147,19 @@ def test_the_map_is_the_sum_of_both_opinions():
     torch.testing.assert_close(judged, (head + near).view(2, 8, 8))
     assert near.std() > 0.01
     assert gathered(features).shape == (2, 8, 8, sum(detector.channels))
+
+
+def test_a_head_that_has_seen_no_anomaly_says_nothing():
+    detector, features = remembering(drawn()), drawn(6)[4:]
+    near = detector.in_units(detector.nearest(images(features)).distance).view(2, 8, 8)
+    share = torch.zeros(4, 8, 8)
+    detector.learn(FeatureBatch(drawn(), share, torch.arange(4)))
+    torch.testing.assert_close(detector.judge(features), near)
+    share[0, :2] = 1
+    detector.learn(FeatureBatch(drawn(), share, torch.arange(4)))
+    assert not torch.allclose(detector.judge(features), near)
+    detector.learn(FeatureBatch(drawn(), torch.zeros(4, 8, 8), torch.arange(4)))
+    assert not torch.allclose(detector.judge(features), near)  # it does not forget that it has
 
 
 def test_features_do_not_depend_on_what_is_looked_at_beside_them():
