@@ -51,7 +51,9 @@ class TestSet:
         if not any(item.label for item in self.items):
             raise UserError(
                 f"{self.data.name} has no anomalous test images here, so nothing could be scored: "
-                "see what was recognised with `asbench data check PATH`."
+                "put photographs of defects into a folder of their own beside the good ones, such "
+                "as scratch/ beside good/, and see what is recognised with `asbench data check "
+                "PATH`."
             )
 
     def without_value(self) -> str:
