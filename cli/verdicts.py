@@ -39,7 +39,7 @@ def show(trained: Sequence[Trained], subset: Subset) -> list[Trained]:
         for one in group:
             _say_run(one, subset)
         learned = [one for one in group if one.run.decides["steps"]]
-        if not learned:
+        if not learned or not learned[0].run.counts["full"]["anomalous"]:  # nothing to compare
             continue
         runs = learned[0].folder.parent
         try:
@@ -127,10 +127,17 @@ def _say_run(one: Trained, subset: Subset) -> None:
 
 def _say_flags(one: Trained, subset: Subset) -> None:
     """Say what a run flags at its threshold, and by which rule that was chosen."""
+    from asbench.results import read_kept_out
+
     flagged = one.flagged(subset)
     if flagged is not None and one.threshold is not None:
+        kept = None if flagged.of_good + flagged.of_defective else read_kept_out(one.folder)
+        told = str(flagged)
+        if kept is not None:
+            found = int((kept.anomalies >= one.threshold.value).sum())
+            told = f"{found} of {len(kept.anomalies)} drawn anomalies that it was not trained on"
         console.say(
-            f"run {one.id} flags {flagged}, at its threshold {one.threshold.value:.4g} "
+            f"run {one.id} flags {told}, at its threshold {one.threshold.value:.4g} "
             f"({one.threshold.rule})"
         )
         for category, of in one.flagged_by_category(subset).items():

@@ -108,9 +108,9 @@ class CategoryReport:
     def unscored(self) -> str:
         """What of the category cannot be scored, as a sentence; empty where all can."""
         if not self.test_normal + self.anomalous:
-            return "has no test images: nothing can be scored, and no detector trained."
+            return "has no test images: a detector trains and finds a threshold, unscored."
         if not self.anomalous:
-            return "has no anomalous test images: nothing can be scored."
+            return "has no anomalous test images: a detector trains, and nothing can be scored."
         if not self.test_normal:
             return "has no normal test images: no AUROC can be computed. Put some in test/good."
         if not self.masks:

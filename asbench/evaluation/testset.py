@@ -31,6 +31,10 @@ from asbench.types import Dataset, Item
 from synth_store.types import Geometry, Image, Mask, UserError
 
 GALLERY_DEFECTS, GALLERY_NORMALS = 9, 3
+SOME_DEFECTS = (
+    "put photographs of defects into a folder of their own beside the good ones, such as scratch/ "
+    "beside good/"
+)
 KEPT = 1 << 29
 """Bytes of a test set that are kept once decoded: 2,730 images of 256x256. The others are read
 again whenever they are needed."""
@@ -51,13 +55,16 @@ class TestSet:
         if not any(item.label for item in self.items):
             raise UserError(
                 f"{self.data.name} has no anomalous test images here, so nothing could be scored: "
-                "put photographs of defects into a folder of their own beside the good ones, such "
-                "as scratch/ beside good/, and see what is recognised with `asbench data check "
-                "PATH`."
+                f"{SOME_DEFECTS}, and see what is recognised with `asbench data check PATH`."
             )
 
     def without_value(self) -> str:
         """Say which metrics will have no value on these images, and why; empty for none."""
+        if not any(item.label for item in self.items):
+            return (
+                f"{self.data.name} has no anomalous test images here: it is trained and given a "
+                f"threshold, and no score will say how good it is. For scores {SOME_DEFECTS}."
+            )
         if all(item.label for item in self.items):
             return (
                 f"{self.data.name} has no good test images here: image AUROC and AP will have no "
@@ -210,7 +217,9 @@ class TestSet:
         except FileError as error:  # pixels are scored all the same, and `data check` names it
             unknown = str(error)
         maps: Sequence[Map] | npt.NDArray[np.float32]
-        if self.geometry.tiled:
+        if not self.items:  # photographs of good parts alone, which all train
+            maps, scores = [], np.empty(0, np.float32)
+        elif self.geometry.tiled:
             maps, scores = self._photographs(model, device, items)
         elif known is not None and isinstance(model, FeatureDetector):
             maps, scores = predict_features(model, known, device)
@@ -231,13 +240,17 @@ class TestSet:
         )
 
     def gallery(self, scores: TestScores) -> results.Gallery:
-        """Return some defects and normals, chosen by a hash of their names."""
+        """Return some defects and normals, chosen by a hash of their names; none of no images."""
         order = order_by_hash([item.id for item in self.items])
         chosen = [i for i in order if self.items[i].label][:GALLERY_DEFECTS]
         chosen += [i for i in order if not self.items[i].label][:GALLERY_NORMALS]
+        shape = (self.geometry.height, self.geometry.width)
+        if not chosen:
+            nothing = np.zeros((0, *shape))
+            images = np.zeros((0, *shape, 3), np.uint8)
+            return results.Gallery((), images, nothing.astype(np.bool_), nothing.astype(np.float16))
         if self.geometry.tiled:
             return self._tiled_gallery(scores, chosen)
-        shape = (self.geometry.height, self.geometry.width)
         masks = [scores.masks[i] for i in chosen]
         return results.Gallery(
             ids=tuple(self.items[i].id for i in chosen),

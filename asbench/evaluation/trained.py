@@ -175,9 +175,11 @@ class Trained:
     def _examples(self) -> npt.NDArray[np.uint8]:
         """Return the first and the last image of the gallery, a defect and a normal: (2, H, W, 3).
 
-        Drawn noise where the run has no gallery.
+        Drawn noise where the run has no gallery, or saw no test image to put there.
         """
         if (self.folder / "gallery.npz").is_file():
-            return np.ascontiguousarray(read_gallery(self.folder).images[[0, -1]])
+            images = read_gallery(self.folder).images
+            if len(images):
+                return np.ascontiguousarray(images[[0, -1]])
         rng, geometry = address_rng("export", str(self.geometry)), self.geometry
         return rng.integers(256, size=(2, geometry.height, geometry.width, 3), dtype=np.uint8)

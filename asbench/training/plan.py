@@ -202,7 +202,8 @@ def plan_run(training: TrainSettings, learner: Learner | None = None) -> Plan:
             f"{bare} means {full}: the only variant of it stored for {data.name}/{category}"
         )
     test = TestSet(data, data.test(category), store.geometry)
-    test.refuse_without_anomalies()
+    if training.select == BEST_ON_TEST or training.parity:
+        test.refuse_without_anomalies()
     whole = tiling.foreseen(store, data, category)
     count = sum(len(one.normals) for one in whole)
     count -= sum(len(one.normals) for one in kept_photographs(whole, training.kept_out))

@@ -194,7 +194,7 @@ def _scores(
     total, first, tested = sum(len(part.test.items) for part in plan.parts), 0, {}
     for part in plan.parts:
         known = None
-        if features is not None and plan.store.geometry.resize in WHOLE:
+        if features is not None and part.test.items and plan.store.geometry.resize in WHOLE:
             images = TestImages(part.test, part.normals, part.decides["test"])
             known = features.of(images, range(len(images)))
 

@@ -79,6 +79,23 @@ def test_from_photographs_to_the_training_that_was_advised(run: Run, photos: Pat
     assert len(results.runs(Path("runs"))) == 1
 
 
+def test_good_photographs_alone_are_trained_and_given_a_threshold(run: Run, photos: Path) -> None:
+    (photos / "photos/train/good").rename(photos / "alone")
+    assert run(ADVISE.replace("photos", "alone")).status == 0
+    trained = run(TRAIN.replace("photos", "alone"))
+    assert trained.status == 0, trained.err
+    assert "alone has no anomalous test images here: it is trained" in trained.out
+    assert re.search(r"flags \d+ of \d+ drawn anomalies that it was not trained on", trained.out)
+    (one,) = results.runs(Path("runs"))
+    report, predict = trained.next  # and no baseline: there is nothing to compare by
+    assert run(report.removeprefix("asbench ")).status == 0
+    said = run(predict.removeprefix("asbench ").replace("PHOTO.png", "photos/test/dot/000.png"))
+    assert said.status == 0, said.err
+    assert "1 % false alarms" in said.out
+    exported = run(f"export runs/{one.id} --format pt2")
+    assert exported.status == 0, exported.err
+
+
 def test_few_shot_defects_choose_and_are_held_out_then(run: Run, photos: Path) -> None:
     said = run(f"{ADVISE} --defects photos/test")
     assert said.status == 0, said.err

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from asbench import results
 from synth_store.metadata import encode, group, read_attributes
 from tests.cli.conftest import QUICK, Run, photograph, tree, write
 
@@ -279,11 +280,16 @@ def test_no_anomalies_to_test_on(run: Run, place: Path) -> None:
         shutil.rmtree(place / "photos" / category / "test/disc")
         shutil.rmtree(place / "photos" / category / "ground_truth")
     before = tree(place)
-    refused = run(f"{TRAIN} --mix draem")
+    refused = run(f"{TRAIN} --mix draem --select best-on-test --select-every 1")
     assert refused.status == 1
     assert "photos has no anomalous test images" in refused.err
     assert "asbench data check" in refused.err
     assert tree(place) == before
+    assert run(f"{TRAIN} --mix draem").status == 0
+    (one,) = results.runs(place / "runs")
+    refused = run(f"evaluate runs/{one.id}")
+    assert refused.status == 1
+    assert "photos has no anomalous test images" in refused.err
 
 
 def test_sides_that_do_not_fit_the_detector(run: Run, place: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -77,12 +78,32 @@ class Faultless(Toys):
         return tuple(i for i in super().items(category) if not i.label)
 
 
-def test_a_data_set_without_anomalies_is_refused(
-    here: Workplace, monkeypatch: pytest.MonkeyPatch
+class GoodAlone(Toys):
+    def items(self, category: str) -> tuple[Item, ...]:
+        return tuple(i for i in super().items(category) if i.split == "train")
+
+
+@pytest.mark.parametrize("toys", [Faultless, GoodAlone])
+def test_without_anomalies_a_run_has_a_threshold_and_no_score(
+    here: Workplace, monkeypatch: pytest.MonkeyPatch, toys: type[Toys]
+) -> None:
+    monkeypatch.setattr(planning, "open_dataset", lambda dataset, **_: toys())
+    told: list[str] = []
+    trained = here.train(notify=told.append)
+    assert any("no score will say how good it is" in line for line in told)
+    assert all(math.isnan(v) for of in trained.run.metrics.values() for v in of.values())
+    assert trained.threshold is not None
+    assert trained.run.counts["full"]["anomalous"] == 0
+    assert trained.predict(Toys().image(Toys().train("a")[0])).anomalous in (True, False)
+
+
+@pytest.mark.parametrize("asked", [{"select": "best-on-test", "select_every": 1}, {"parity": True}])
+def test_without_anomalies_nothing_is_chosen_or_scored_by_them(
+    here: Workplace, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any]
 ) -> None:
     monkeypatch.setattr(planning, "open_dataset", lambda dataset, **_: Faultless())
     with pytest.raises(UserError, match="no anomalous test images"):
-        here.train()
+        here.train(**asked)
 
 
 class WithoutGood(Toys):
