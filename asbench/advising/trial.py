@@ -277,7 +277,7 @@ def judged(memory: Memory, heads: Sequence[Memory], shown: Shown) -> Judged:
         logits = torch.stack([one.head(seen)[:, 0].float() for one in heads])
         said = (logits - means[:, :1]) / means[:, 1:]
         size = rows.shape[:3]
-        maps = torch.cat([unit[None], said, said + unit]).view(-1, *size)
+        maps = torch.cat([unit[None], said, memory.both(unit, said)]).view(-1, *size)
         whole = memory.spread(maps.flatten(0, 1), part.features)
         scores = memory.image_scores(whole).view(-1, size[0])
         parts.append((maps, scores))

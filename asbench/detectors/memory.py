@@ -58,7 +58,7 @@ trains on the same normals with one set after another, and scores the same test 
 
 @dataclass(eq=False)
 class Memory(FeatureDetector):
-    """Two opinions of every place, in one unit and added: the memory's and the head's.
+    """Two opinions of every place, in one unit and added: the memory's, and half of the head's.
 
     The memory holds patches of the training normals, chosen greedily so that none is far from all
     of them (as PatchCore does); a patch is as unusual as it is far from the nearest. The head, one
@@ -66,10 +66,11 @@ class Memory(FeatureDetector):
     it knows outlines, and in what ways defects differ. It never sees a place as it looks: a head
     that does takes what was not synthesized for one more normal, where normals are of many looks.
     Each alone fails where the other holds: what was never synthesized is found by distance, what
-    normals vary in is forgiven by the head. An image's own patches are never counted as its
-    neighbours while training, so that all normals may be remembered and still teach. Both are
-    divided by their spread on normals. The idea, a difference from remembered normals as input to a
-    network trained on synthetic anomalies, is MemSeg's.
+    normals vary in is forgiven by the head. The memory's counts twice (`head_weight`): it does not
+    depend on what was synthesized, and on surfaces without a shape the head finds less. An image's
+    own patches are never counted as its neighbours while training, so that all normals may be
+    remembered and still teach. Both are divided by their spread on normals. The idea, a difference
+    from remembered normals as input to a network trained on synthetic anomalies, is MemSeg's.
 
     Source: our own; Roth et al., Towards total recall in industrial anomaly detection, CVPR 2022,
     and Yang, Wu, Feng, MemSeg, EAAI 2023; the loss is SuperSimpleNet's (Rolih, Fucka, Skocaj, ICPR
@@ -82,12 +83,13 @@ class Memory(FeatureDetector):
         "and Rolih et al., SuperSimpleNet, ICPR 2024"
     )
     url = "https://arxiv.org/abs/2106.08265"
-    version = 3  # the head sees the difference from the nearest patch; twice as many patches
+    version = 4  # the head's opinion counts half of the memory's
     protocol = Protocol(batch=16, ratio=0.5, steps=300, seconds=(0.003, 0.0001))
 
     backbone_name: str = parameter("lite0", NAMES)
     remembered: int = parameter(4000, "Patches that the memory holds.")
     width: int = parameter(128, "Units of the head's hidden layer.")
+    head_weight: float = parameter(0.5, "What the head's opinion counts, the memory's being 1.")
     lr: float = parameter(2e-3, "Learning rate of AdamW, falling to 0 along a cosine.")
     sigma: float = parameter(
         4.0, "Standard deviation of the Gaussian that smooths the map, in pixels."
@@ -100,6 +102,11 @@ class Memory(FeatureDetector):
             raise UserError(
                 f"memory with remembered={self.remembered}, width={self.width}, lr={self.lr:g} "
                 "cannot be built: the first two must be at least 1, lr positive."
+            )
+        if self.head_weight < 0:
+            raise UserError(
+                f"memory with head_weight={self.head_weight:g} would count against what its head "
+                "finds: give 0 for the memory alone, 1 for both alike."
             )
         self.usual: Tensor
         self.bank: Tensor
@@ -185,7 +192,7 @@ class Memory(FeatureDetector):
         return margins(logits, anomalous) + 10 * focal_logits(logits, anomalous, gamma=4.0)
 
     def judge(self, features: Features) -> Tensor:
-        """Return the sum of both opinions: float32 (B, H/8, W/8), about 0 +- 1.4 on normals.
+        """Return what both opinions come to: float32 (B, H/8, W/8), about 0 +- 1.3 on normals.
 
         The memory's alone while the head has seen no anomaly: at ratio 0, and before any training.
         """
@@ -194,7 +201,11 @@ class Memory(FeatureDetector):
         nearest = self._near(features, images)
         logits: Tensor = self.head(self.inputs(images, nearest)).float()[:, 0]
         learned = (logits - self.logit[0]) / self.logit[1] * self.taught
-        return (learned + self.in_units(nearest.distance)).view(rows.shape[:3])
+        return self.both(self.in_units(nearest.distance), learned).view(rows.shape[:3])
+
+    def both(self, near: Tensor, learned: Tensor) -> Tensor:
+        """Return what the memory's opinion and the head's, each in its unit, come to together."""
+        return near + self.head_weight * learned
 
     def image_scores(self, maps: Tensor) -> Tensor:
         """Return the largest value of each map."""

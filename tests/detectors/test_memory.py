@@ -135,7 +135,7 @@ def test_a_batch_without_cells_to_learn_from_teaches_nothing():
     assert all((weight.grad == 0).all() for weight in detector.head.parameters())
 
 
-def test_the_map_is_the_sum_of_both_opinions():
+def test_the_map_is_the_memory_and_half_of_the_head():
     detector, features = remembering(drawn()), drawn(6)[4:]
     detector.logit.copy_(torch.tensor([2.0, 4.0]))
     detector.taught.fill_(1)
@@ -144,7 +144,8 @@ def test_the_map_is_the_sum_of_both_opinions():
     nearest = detector.nearest(images(features))
     near = detector.in_units(nearest.distance)
     head = (detector.head(detector.inputs(images(features), nearest))[:, 0] - 2) / 4
-    torch.testing.assert_close(judged, (head + near).view(2, 8, 8))
+    torch.testing.assert_close(judged, (head / 2 + near).view(2, 8, 8))
+    assert head.std() > 0.01
     assert near.std() > 0.01
     assert gathered(features).shape == (2, 8, 8, sum(detector.channels))
 
@@ -206,6 +207,8 @@ def test_refusals():
     for wrong in ({"remembered": 0}, {"width": 0}, {"lr": 0.0}):
         with pytest.raises(UserError, match="cannot be built"):
             build("memory", 0, SMALL | wrong)
+    with pytest.raises(UserError, match="0 for the memory alone"):
+        build("memory", 0, SMALL | {"head_weight": -1.0})
     with pytest.raises(UserError, match="choose from lite0, resnet18"):
         build("memory", 0, {"backbone_name": "vgg"})
     with pytest.raises(UserError, match="must be positive"):
