@@ -49,13 +49,19 @@ class Place:
 class Stand:
     """One seed's bench over all methods, and the real test images that only judges see.
 
-    marked: which cells of each image are defective: bool (n, h, w).
+    marked: which cells of each image are defective: bool (n, h, w); of none where there are no
+    masks, which `masked` tells.
     """
 
     bench: Bench
     test: TestSet
     shown: Shown
     marked: npt.NDArray[np.bool_]
+
+    @property
+    def masked(self) -> bool:
+        """Whether the data set says where its defects are."""
+        return bool(self.marked.any())
 
     @property
     def labels(self) -> npt.NDArray[np.int64]:

@@ -17,7 +17,10 @@ from tests.tried import made
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Evidence and truth of three data sets, two seeds each: later methods find more."""
+    """Evidence and truth of three data sets, two seeds each: later methods find more.
+
+    The third has labels and no masks.
+    """
     for place, dataset in enumerate(("one", "two", "three")):
         for seed in (0, 1):
             evidence = replace(
@@ -28,7 +31,8 @@ def folder(tmp_path: Path) -> Path:
             out = {f.name: np.asarray(getattr(evidence, f.name)) for f in fields(Evidence)}
             for mix in mixes:
                 mean = np.mean([advise.METHODS.index(m) for m in mix])
-                out[f"true {','.join(sorted(mix))}"] = np.array([0.5 + mean / 30, mean / 30])
+                pixel = np.nan if dataset == "three" else mean / 30
+                out[f"true {','.join(sorted(mix))}"] = np.array([0.5 + mean / 30, pixel])
             np.savez(
                 tmp_path / f"{dataset}-part-{seed}.npz",
                 **{"memory alone": np.array([0.5, np.nan])},
@@ -50,6 +54,9 @@ def test_it_says_who_foretells_and_who_chooses_well(
     for name in rules.RULES:
         assert f"| rule {name} |" in said
     assert "oracle single: image AUROC 0.967" in said
+    outlining = said.partition("true pixel AP")[2].partition("##")[0]
+    assert "two/part" in outlining
+    assert "three/part" not in outlining
     assert "| three/part | cross_best |" in said or "| three/part | " in said
 
 
@@ -58,6 +65,9 @@ def test_margins_are_of_both_metrics() -> None:
     assert advise.at_least(np.array([0.896, 0.393]), other)
     assert not advise.at_least(np.array([0.894, 0.5]), other)
     assert not advise.at_least(np.array([0.95, 0.39]), other)
+    unmasked = np.array([0.9, np.nan])
+    assert advise.at_least(np.array([0.896, np.nan]), unmasked)
+    assert not advise.at_least(np.array([0.894, np.nan]), unmasked)
 
 
 def test_a_few_defects_are_compared_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
