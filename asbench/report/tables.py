@@ -272,10 +272,11 @@ def notes(table: ResultTable) -> list[str]:
             f"{_count(guesses, 'row is', 'rows are')} no better than chance by image AUROC: "
             f"{', '.join(names[:3])}{more}."
         )
-    reasons = {(TITLES[m], r.cells[m].reason) for r in rows for m in METRICS if r.cells[m].reason}
-    said += [
-        f"{title} is undefined where it shows a dash: {why}." for title, why in sorted(reasons)
-    ]
+    undefined: dict[str, list[str]] = {}
+    for metric in METRICS:
+        for why in sorted({row.cells[metric].reason for row in rows} - {""}):
+            undefined.setdefault(why, []).append(TITLES[metric])
+    said += [f"A dash under {listed(titles)}: {why}." for why, titles in undefined.items()]
     return said
 
 
@@ -383,3 +384,8 @@ def _escaped(text: str) -> str:
 
 def _count(things: Sequence[object], one: str, many: str) -> str:
     return f"{len(things)} {one if len(things) == 1 else many}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names in a sentence: `a, b and c`."""
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)

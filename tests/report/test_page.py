@@ -147,7 +147,7 @@ def test_it_says_what_a_reader_must_know(text: str) -> None:
         "held-out test set",
         "no spread",
         "undefined: no <masks> on record",
-        "PRO is undefined where it shows a dash: no <masks> on record.",
+        "A dash under PRO: no <masks> on record.",
         "1 unfinished run is left out: 0123456789ab.",
         "the highest image AUROC of 11 settings compared is",
         "no <masks>",

@@ -98,7 +98,7 @@ def test_a_mean_over_some_seeds_is_no_mean(made_up: Make) -> None:
     assert cell.reason == "seed 1: no masks"
     assert not math.isnan(table.rows[0].cells["image_auroc"].mean)
     text = tables.markdown(table)
-    assert "PRO is undefined where it shows a dash: seed 1: no masks." in text
+    assert "A dash under PRO: seed 1: no masks." in text
     assert text.splitlines()[2].endswith("| – |")
     assert next(csv.DictReader(io.StringIO(tables.csv_text(table))))["pro_mean"] == ""
     assert tables.latex(table).splitlines()[-3].endswith(r"& -- \\")

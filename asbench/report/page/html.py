@@ -123,7 +123,7 @@ def page(
     return environment.from_string(resource("page.html.jinja")).render(
         css=Markup(resource("page.css")),
         js=Markup(resource("page.js")),
-        title=f"Anomaly synthesis on {_listed(sorted({r.decides['dataset'] for r in runs}))}",
+        title=f"Anomaly synthesis on {tables.listed(sorted({r.decides['dataset'] for r in runs}))}",
         told=_what_was_run(runs, table),
         headlines=[] if many else _headlines(table),
         notes=tables.notes(table),
@@ -153,7 +153,9 @@ def page(
         chance=[row.chance(table.subset) for row in view.rows],
         types=[] if many else defect_types.blocks(defect_types.by_type(table, root)),
         unfinished=results.unfinished(root),
-        versions=_listed(sorted({str(r.environment.get("asbench", "unknown")) for r in runs})),
+        versions=tables.listed(
+            sorted({str(r.environment.get("asbench", "unknown")) for r in runs})
+        ),
     )
 
 
@@ -172,20 +174,21 @@ def _what_was_run(runs: Sequence[Run], table: ResultTable) -> str:
     ratios = sorted({d["ratio"] for d in decides})
     least, most = (pick(len(row.seeds) for row in table.rows) for pick in (min, max))
     seeds = _many(most, "training seed")
-    text = f"{_many(len({run.id for run in runs}), 'training run')} of {_listed(detectors)} on "
+    text = (
+        f"{_many(len({run.id for run in runs}), 'training run')} of {tables.listed(detectors)} on "
+    )
     if len(places) > 4:
         kept = Counter(dataset for dataset, _ in places)
-        text += _listed(
+        text += tables.listed(
             [f"{_many(n, 'category', 'categories')} of {dataset}" for dataset, n in kept.items()]
         )
     else:
-        text += _listed([f"{dataset}/{category}" for dataset, category in places])
-    named = _listed(sources) if len(sources) < 7 else f"{len(sources)} sources"
+        text += tables.listed([f"{dataset}/{category}" for dataset, category in places])
+    named = tables.listed(sources) if len(sources) < 7 else f"{len(sources)} sources"
     text += f", with anomalies from {named}" if sources else ", without anomalies"
     text += f" and {_many(mixed, 'mixture')} of them" if mixed else ""
-    text += (
-        f", at {'ratio' if len(ratios) == 1 else 'ratios'} {_listed([f'{r:g}' for r in ratios])}"
-    )
+    told = tables.listed([f"{r:g}" for r in ratios])
+    text += f", at {'ratio' if len(ratios) == 1 else 'ratios'} {told}"
     return f"{text}, with {seeds if least == most else f'{least} to {seeds}'} each."
 
 
@@ -335,10 +338,6 @@ def _duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def _many(count: int, one: str, many: str = "") -> str:
