@@ -21,7 +21,7 @@ class Evidence:
     of: int (N,), the method that drew each image, -1 for a normal; memory: (S, N), how far the most
     unusual place of each image is from what the seed's memory holds; head: (S, M, N), the highest
     value of what a head trained on one method alone says of each image; both: (S, M, N), that of
-    the sum of the two, which is the detector's score; pixel: (S, M, M), the average precision of
+    both together, which is the detector's score; pixel: (S, M, M), the average precision of
     the places that the column's method marked, by the row's detector; unusual: (M,), the median
     distance of the marked places, in standard deviations of the normals' own.
     """
