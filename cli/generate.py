@@ -31,11 +31,14 @@ def command(asked: GenerateSettings, workers: int | None, scheduler: str | None)
     from asbench.data import tiling
     from asbench.data.objects import said
     from asbench.data.set_record import record_of
+    from asbench.data.unread import unread_annotations
     from asbench.generation.generate import render_sets
     from asbench.grid import engines
     from cli import console
     from synth_store import Mix
 
+    for line in unread_annotations(asked.dataset, asked.name):
+        console.say(f"warning: {line}")
     start = time.perf_counter()
     with engines.engine(workers=workers, scheduler=scheduler) as engine, console.progress() as bars:
         rendered = render_sets(replace(asked, workers=engine, progress=bars))

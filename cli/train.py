@@ -42,6 +42,7 @@ def command(training: TrainSettings, category: tuple[str, ...] | None, seed: lis
     with exit status 130; the same command then continues to the same result.
     """
     with unsearched():
+        from asbench.data.unread import unread_annotations
         from asbench.training.joint import plan_all
         from asbench.training.train import execute
         from asbench.types import Interrupted
@@ -49,6 +50,8 @@ def command(training: TrainSettings, category: tuple[str, ...] | None, seed: lis
         from cli.main import INTERRUPTED
         from cli.stopping import Stopping
 
+    for line in unread_annotations(training.dataset, training.name):
+        console.say(f"warning: {line}")
     stopping = Stopping()
     with console.progress() as bars:
         heard = replace(

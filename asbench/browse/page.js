@@ -160,6 +160,16 @@ const go = (to) => {
   if (element("detail").open) open();
 };
 
+// Keys act on a sample that is seen: scrolled away by hand, the active one stays on the screen, half of it at least.
+const follow = () => {
+  if (!shown.length || element("detail").open) return;
+  const under = element("bar").getBoundingClientRect().bottom, above = space.getBoundingClientRect().top;
+  const first = Math.max(0, Math.ceil((under - above) / cell.height - 0.5));
+  const last = Math.max(first, Math.floor((innerHeight - above) / cell.height - 0.5));
+  const line = Math.floor(active / columns), to = Math.min(last, Math.max(first, line));
+  active = Math.min(shown.length - 1, active + (to - line) * columns);
+};
+
 // --- marks: kept in this browser, and by `asbench browse --serve` in a file --------------------
 const LINE = /^(?:([0-9a-f]{12})\s+)?([^\s/]+(?:\/[^\s/]+){3})\/(\d{1,9})$/;
 const marks = new Set();
@@ -331,7 +341,7 @@ addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 let asked = 0;
-addEventListener("scroll", () => { asked = asked || requestAnimationFrame(() => { asked = 0; draw(); }); }, { passive: true });
+addEventListener("scroll", () => { asked = asked || requestAnimationFrame(() => { asked = 0; follow(); draw(); }); }, { passive: true });
 let width = 0;
 new ResizeObserver(() => { if (space.clientWidth !== width) { width = space.clientWidth; lay(); } }).observe(space);
 addEventListener("hashchange", () => { Object.assign(state, defaults); read(); controls(); choose(); });

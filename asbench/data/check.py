@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple, Protocol, runtime_checkable
 from asbench.data.defect_sizes import Advice, Sizes, advise, breadths
 from asbench.data.objects import objects_said
 from asbench.data.published import Counts, Measured, differences
+from asbench.data.unread import left_over
 from asbench.datasets import open_dataset
 from asbench.datasets._beside import part_of, parts_of
 from asbench.datasets.annotated import Annotated
@@ -188,7 +189,7 @@ def check(
                 progress(done, len(items))
     problems = [p for f in findings for p in f.problems]
     problems += _leaks(findings)
-    left = [one for part in parts_of(dataset) for one in _left_over(part)]
+    left = left_over(dataset)
     problems += [Problem(shown(path), "warning", reason) for path, reason in left]
     summaries = tuple(
         _summary(
@@ -347,16 +348,6 @@ def _measured(report: CategoryReport) -> Measured:
     counts = Counts(report.train, report.test_normal, report.anomalous)
     sides = [*(report.heights or ()), *(report.widths or ())]
     return Measured(counts, (min(sides), max(sides)) if sides else None)
-
-
-def _left_over(dataset: Dataset) -> list[tuple[Path, str]]:
-    """Return the files of one's own data set that are not read, each with the reason."""
-    if isinstance(dataset, Annotated):
-        return dataset.left_over()
-    if isinstance(dataset, Folder):
-        layout = dataset.layout
-        return [*layout.left_over, *(x for c in layout.categories for x in c.left_over)]
-    return []
 
 
 def _recognised(dataset: Dataset) -> str:

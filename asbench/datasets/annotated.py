@@ -129,6 +129,11 @@ class Annotated(RecordedDataset):
             for path in unread(folder, tuple(self._annotations[category].values()))
         ]
 
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """The folders that are categories."""
+        return tuple(self._folders.values())
+
     @cached_property
     def _folders(self) -> dict[str, Path]:
         if self.file:

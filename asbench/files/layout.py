@@ -14,7 +14,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Literal, NamedTuple
 
 from asbench.files.images import SUFFIXES, FileError
@@ -42,7 +42,8 @@ LAYOUTS = f"""accepted layouts, with ok, normal, pass or 0 (beside 1) in place o
   images of good parts directly in the folder
 Image files end in {", ".join(sorted(SUFFIXES))}."""
 
-_UNREAD = frozenset({".gif", ".heic", ".heif", ".avif", ".jp2", ".dng", ".pgm", ".ppm", ".npy"})
+UNREAD = frozenset({".gif", ".heic", ".heif", ".avif", ".jp2", ".dng", ".pgm", ".ppm", ".npy"})
+"""Endings of images that are not read, and named."""
 _Role = Literal["train", "test", "anomalous", "mask"]
 
 
@@ -102,13 +103,9 @@ def recognise(root: Path, alone: str, without: Collection[str] = ()) -> Layout:
     """
     if not root.is_dir():
         raise UserError(f"{root} is not a folder.")
-    files = _files(root, without, SUFFIXES | _UNREAD)
+    files = _files(root, without, SUFFIXES | UNREAD)
     images = [f for f in files if f.suffix.lower() in SUFFIXES]
-    unread = tuple(
-        (root / f, f"{f.suffix.lower()} files are not read: convert it to PNG or JPEG.")
-        for f in files
-        if f.suffix.lower() in _UNREAD
-    )
+    unread = tuple((root / f, unread_image(f)) for f in files if f.suffix.lower() in UNREAD)
     if not images:
         others = f" ({unread[0][0].name}: {unread[0][1]})" if unread else ""
         raise UserError(f"{root} holds no image that can be read{others}; {LAYOUTS}")
@@ -126,6 +123,11 @@ def recognise(root: Path, alone: str, without: Collection[str] = ()) -> Layout:
         f"the layout of {root} is not recognised: its sub-folders are "
         f"{', '.join(sorted(beside)[:8])}; {LAYOUTS}"
     )
+
+
+def unread_image(path: PurePath) -> str:
+    """Return why an image is not read, and what to do."""
+    return f"{path.suffix.lower()} files are not read: convert it to PNG or JPEG."
 
 
 def has_categories(root: Path, without: Collection[str]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
@@ -13,6 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import connection, get_context, parent_process
+from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -24,6 +26,9 @@ from asbench.grid.memory import freed_memory_kept, keep_freed_memory
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """What libraries ask when they are loaded: a worker loads some (scipy, torch) after it is prepared,
 and would find here what a cluster's profile set for the whole node."""
+
+CGROUP = Path("/sys/fs/cgroup")
+"""Where a container sees its own limits."""
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -37,8 +42,26 @@ class Failure:
 
 
 def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return how many cores this process may use, or a container's `--cpus` gives, rounded up."""
+    may = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    share = cpus_given(CGROUP)
+    return may if share is None else min(may, math.ceil(share))
+
+
+def cpus_given(cgroup: Path) -> float | None:
+    """Return the cores' worth of time that a control group of version 2 or 1 allows; None for all.
+
+    cgroup: where the kernel shows the group, `/sys/fs/cgroup` inside a container.
+    """
+    v2, v1 = cgroup / "cpu.max", cgroup / "cpu"
+    if v2.is_file():
+        quota, period = v2.read_text().split()
+    elif (v1 / "cpu.cfs_quota_us").is_file():
+        quota = (v1 / "cpu.cfs_quota_us").read_text().strip()
+        period = (v1 / "cpu.cfs_period_us").read_text()
+    else:
+        return None
+    return None if quota in ("max", "-1") else int(quota) / int(period)
 
 
 def pooled(

@@ -136,6 +136,33 @@ def test_one_key_shows_each_picture(tab: Browser, gallery: WrittenGallery) -> No
     assert tab.errors == []
 
 
+@pytest.mark.parametrize("size", SIZES.values(), ids=list(SIZES))
+@pytest.mark.parametrize("part", [0.3, 0.6, 1.0])
+def test_keys_act_on_a_sample_that_is_seen(
+    tab: Browser, gallery: WrittenGallery, size: tuple[int, int], part: float
+) -> None:
+    look(tab, f"{gallery.page.as_uri()}#size=4", size)
+    tab.run("localStorage.clear()")
+    look(tab, f"{gallery.page.as_uri()}#size=4", size)
+    tab.run(f"scrollTo(0, {part} * (document.documentElement.scrollHeight - innerHeight))")
+    box = "document.querySelector('.active').getBoundingClientRect()"
+    under = "document.getElementById('bar').getBoundingClientRect().bottom"
+    middle = f"({box}.top + {box}.bottom) / 2"
+    until(tab, f"{middle} >= {under} - 9 && {middle} <= innerHeight")
+    tab.key("x")
+    assert tab.run("document.querySelector('.active').getAttribute('aria-selected')") == "true"
+    # Behind a sample that is looked at the page may move: the sample stays.
+    tab.key("Enter")
+    title = tab.run("document.getElementById('title').textContent")
+    tab.run("scrollTo(0, 0)")
+    tab.run("new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)))")
+    tab.key("x")
+    assert tab.run("document.getElementById('title').textContent") == title
+    assert tab.run("document.getElementById('marks').textContent") == "0 marked"
+    tab.key("Escape")
+    assert tab.errors == []
+
+
 def test_marks_are_kept_by_the_browser_and_written_as_training_reads_them(
     tab: Browser, gallery: WrittenGallery, tmp_path: Path
 ) -> None:
