@@ -160,7 +160,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
     }
 )
 """The candidates; `equal` is what they are held against."""
-SHIPPED = "better_half"
+SHIPPED = "outline"
 """The rule by which `asbench advise` chooses."""
 
 
