@@ -17,9 +17,8 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from asbench.fitting.contract import FitStage, LearnedModel
 from asbench.fitting.images import large, large_masks, noise, small, small_masks
 from asbench.imaging.foreign import changed
-from asbench.imaging.laying import around, laid
+from asbench.imaging.laying import laid, reach
 from asbench.imaging.masks import LEVELS, visible
-from asbench.imaging.overlay import believed
 from asbench.nets.diffusion import TIMES, back_step, chain, noised, variance_bound
 from asbench.nets.latent import CHANNELS, SCALE
 from asbench.nets.pretrained import read
@@ -38,8 +37,6 @@ GUIDED = 3
 """Planes that guidance acts on: the first three of a latent's four, as DiT's code does."""
 CLOSE = 1e-4
 """Of two thresholds: where iterated means end."""
-FEATHER = 6 / 256
-"""Of the image: how far around its mask a laid change may reach."""
 DECAY = 1e-8
 Example = tuple[Image, Mask | None, str, str]
 """An image, its mask, its category and its type; None and "good" for normals."""
@@ -279,9 +276,9 @@ class DefectdiffuModel(LearnedModel):
             return None
         if method.laid == "decoded":
             return Sample(image, mask, clean) if visible(image, clean, mask) else None
-        within, on = around(mask, round(FEATHER * max(mask.shape))), believed(canvas.foreground)
-        if on is not None:
-            within *= on
+        within = reach(mask, canvas.foreground)
+        if within is None:
+            return None
         normal, change = canvas.normal, image.astype(np.float32) - clean
         # What the twins differ by as a whole, in brightness above all, is not the defect.
         change -= change[~mask].mean(axis=0)
