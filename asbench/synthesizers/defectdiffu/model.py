@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -282,6 +283,9 @@ class DefectdiffuModel(LearnedModel):
         normal, change = canvas.normal, image.astype(np.float32) - clean
         # What the twins differ by as a whole, in brightness above all, is not the defect.
         change -= change[~mask].mean(axis=0)
+        # What is left of that outside of the mask is the networks' noise: a defect is louder.
+        if loudness(change[mask]) < method.louder * loudness(change[~mask]):
+            return None
         sample = laid(normal, change, within, method.least)
         if sample is None:
             return None
@@ -289,6 +293,11 @@ class DefectdiffuModel(LearnedModel):
         if both < method.agree * np.count_nonzero(sample.mask | mask):
             return None
         return Sample(sample.image, sample.mask, normal.copy())
+
+
+def loudness(change: npt.NDArray[np.float32]) -> float:
+    """Return the root mean square of a change, float32 (n, 3)."""
+    return float(np.sqrt(np.square(change).mean()))
 
 
 class Net(nn.Module):
