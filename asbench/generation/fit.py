@@ -62,6 +62,7 @@ from asbench.types import (
     Interrupted,
     LearnedSynthesizer,
     Material,
+    Renderer,
     Subject,
 )
 from synth_store import Normals, Sample, SynthStore, UserError, address_rng
@@ -71,6 +72,8 @@ BEGUN = "begun.json"
 """What an unfinished fit is to become, so that no other continues it."""
 SHEET = 8
 """Samples of every category drawn for a look at what was fitted."""
+ROUNDS = 5
+"""Times as many draws, at most: those that show nothing are drawn again, as `generate` does."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -291,26 +294,42 @@ def _draw(plan: FitPlan, model: LearnedModel, notify: Notify, path: Path) -> Non
             subject.foregrounds,
             grey=isinstance(subject.normals, Normals) and stays_grey(method, subject.normals),
         )
-        rngs = [address_rng("sheet", subject.category, i) for i in range(SHEET)]
-        canvases = [Canvas(material, i % len(subject.normals)) for i in range(SHEET)]
         model.method = method
-        drawn = in_batches(Evaluated(model), plan.synthesizer.batch, range(SHEET), canvases, rngs)
-        shown = [
-            Sample(s.image, s.mask, c.normal if s.clean is None else s.clean)
-            for s, c in zip(drawn, canvases, strict=True)
-            if s is not None
-        ]
+        shown, draws = _shown(Evaluated(model), method.batch, material)
         if shown:
             loud = noise_of(subject.normals, plan.identity["dataset"], subject.category)
             said = f"{plan.name}: {subject.category}: {described(shown, loud)}"
+            if draws > SHEET:
+                said = f"{said}; {len(shown)} of {draws} draws show anything"
             notify(said)
             bands.append(Band(said, shown))
     if not bands:
         raise UserError(
-            f"{plan.name} shows nothing on {SHEET} normals after it was fitted: fit it for more "
-            "steps (--set steps=...)."
+            f"{plan.name} shows nothing in {SHEET * ROUNDS} draws after it was fitted: fit it for "
+            "more steps (--set steps=...)."
         )
     path.write_bytes(png(contact_sheet(bands, side=96)))
+
+
+def _shown(renderer: Renderer, batch: int, material: Material) -> tuple[list[Sample], int]:
+    """Return up to `SHEET` samples that show something, each with its clean image, and the draws.
+
+    Draws come in rounds of `SHEET`; no more of them than `ROUNDS`.
+    """
+    shown: list[Sample] = []
+    for first in range(0, SHEET * ROUNDS, SHEET):
+        indices = range(first, first + SHEET)
+        rngs = [address_rng("sheet", material.category, i) for i in indices]
+        canvases = [Canvas(material, i % len(material.normals)) for i in indices]
+        drawn = in_batches(renderer, batch, indices, canvases, rngs)
+        shown += [
+            Sample(s.image, s.mask, c.normal if s.clean is None else s.clean)
+            for s, c in zip(drawn, canvases, strict=True)
+            if s is not None
+        ]
+        if len(shown) >= SHEET:
+            break
+    return shown[:SHEET], indices.stop
 
 
 def _begun(path: Path) -> Mapping[str, Any]:

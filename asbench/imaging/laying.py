@@ -8,10 +8,14 @@ import numpy.typing as npt
 
 from asbench.imaging.geometry import scaled
 from asbench.imaging.masks import largest_change, visible
+from asbench.imaging.overlay import believed
+from asbench.imaging.placement import lies_on
 from synth_store import Sample
 from synth_store.types import Image, Mask
 
 Float = npt.NDArray[np.float32]
+FEATHER = 6 / 256
+"""Of the image: how far around its mask a laid change may reach."""
 
 
 def laid(normal: Image, change: Float, within: Mask | Float | None, least: int) -> Sample | None:
@@ -38,3 +42,18 @@ def around(mask: Mask, reach: int) -> Float:
     square = (2 * reach + 1, 2 * reach + 1)
     grown = cv2.dilate(mask.astype(np.float32), np.ones(square, np.uint8))
     return np.maximum(cv2.blur(grown, square), mask).astype(np.float32)
+
+
+def reach(mask: Mask, foreground: Mask) -> Float | None:
+    """Return what a change about a mask may touch, as weights 0..1: float32 (H, W).
+
+    mask, foreground: bool (H, W), the object found; one so small that it is not believed counts as
+    none. The mask, and less and less of 6 pixels of 256 around it, all of that on the object. None
+    where less than a quarter of the mask, or of the object where that is smaller, lies on it: what
+    would be left is a sliver, not what the network drew.
+    """
+    weights = around(mask, round(FEATHER * max(mask.shape)))
+    on = believed(foreground)
+    if on is None:
+        return weights
+    return weights * on if lies_on(mask, on) else None

@@ -15,6 +15,15 @@ large as the object, as Perlin noise is, cover all of it seldom.
 """
 
 
+def lies_on(mask: Mask, found: Mask, overlap: float = OVERLAP) -> bool:
+    """Return whether a mask lies on the object, by the share that `kept_to` asks for.
+
+    mask, found: bool (H, W).
+    """
+    least = overlap * min(np.count_nonzero(mask), np.count_nonzero(found))
+    return bool(np.count_nonzero(mask & found) >= least)
+
+
 def kept_to(found: Mask, sample: Sample, clean: Image, overlap: float = OVERLAP) -> Sample | None:
     """Return the sample with what lies beside the object taken back; None where too little is left.
 
@@ -24,10 +33,9 @@ def kept_to(found: Mask, sample: Sample, clean: Image, overlap: float = OVERLAP)
     is returned as it is.
     """
     mask = sample.mask & found
-    left, drawn = np.count_nonzero(mask), np.count_nonzero(sample.mask)
-    if left == drawn:
+    if np.count_nonzero(mask) == np.count_nonzero(sample.mask):
         return sample
-    if left < overlap * min(drawn, np.count_nonzero(found)):
+    if not lies_on(sample.mask, found, overlap):
         return None
     image = clean.copy()
     np.copyto(image, sample.image, where=mask[..., None])

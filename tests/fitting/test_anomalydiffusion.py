@@ -19,12 +19,9 @@ from asbench.generation.fitted import fit_parameters
 from asbench.generation.real import few_shot
 from asbench.nets.seeds import address_generator, private_rng, seed_rng
 from asbench.synthesizers.anomalydiffusion import VARIANTS, Anomalydiffusion
+from asbench.synthesizers.anomalydiffusion.composing import pasted
 from asbench.synthesizers.anomalydiffusion.defects import augmented, sound_masks
-from asbench.synthesizers.anomalydiffusion.networks import (
-    AnomalydiffusionModel,
-    masked_error,
-    pasted,
-)
+from asbench.synthesizers.anomalydiffusion.networks import AnomalydiffusionModel, masked_error
 from asbench.synthesizers.anomalydiffusion.scratch import from_scratch
 from asbench.testing import material
 from asbench.testing.learned import LearnedContract, draw_learned, fit_model, subjects_of
@@ -243,6 +240,22 @@ def test_pasting_changes_sample_and_clean_alike(model: AnomalydiffusionModel) ->
         assert np.array_equal(other.image[outside], other.clean[outside])
         normal = given.normals[index].astype(int)
         assert np.abs(other.clean - normal).mean() <= np.abs(one.clean - normal).mean()
+
+
+def test_a_laid_change_lies_on_the_object(model: AnomalydiffusionModel) -> None:
+    """Masks are sampled for no normal in particular: what falls beside the object is left out."""
+    model.method = dataclasses.replace(model.method, laid="change", least=1)
+    given = material(64, 64, "object")
+    assert model.method.needs == {"foreground"}
+    shown = 0
+    for index, sample in enumerate(draw_learned(model, model.method.batch, list(range(16)), given)):
+        if sample is not None:
+            shown += 1
+            place = index % len(given.normals)
+            assert np.array_equal(sample.clean, given.normals[place])
+            assert np.array_equal((sample.image != sample.clean).any(axis=2), sample.mask)
+            assert not (sample.mask & ~given.foregrounds[place]).any()
+    assert shown
 
 
 class Counted(Dataset):

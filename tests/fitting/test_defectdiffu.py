@@ -146,6 +146,24 @@ def test_samples_whose_mask_and_change_disagree_are_refused() -> None:
     assert np.array_equal(shown.mask, mask)
 
 
+@pytest.mark.parametrize(("inside", "shown"), [(0, False), (6, False), (40, True)])
+def test_a_laid_change_is_louder_than_the_networks_noise(inside: int, shown: bool) -> None:
+    """What the two images differ by outside of the mask is no defect; inside it is no better."""
+    model = built(laid="change", agree=0.1, area_high=0.4, least=6, louder=1.5)
+    canvas = Canvas(material(64, 64, "texture"), 0)
+    rng = np.random.default_rng(0)
+    clean = np.full((64, 64, 3), 100, np.uint8)
+    # A mosaic of the network's patches, of which all are brighter, as a type's photographs may be.
+    noisy = 130 + rng.normal(0, 12, (16, 16, 1)).repeat(4, 0).repeat(4, 1).repeat(3, 2)
+    mask = np.zeros((64, 64), np.bool_)
+    mask[20:40, 20:40] = True
+    noisy[mask] += inside
+    image = noisy.round().clip(0, 255).astype(np.uint8)
+    assert (model._sample(canvas, image, clean, mask) is not None) is shown
+    model.method = Defectdiffu(**TOY | {"laid": "change", "agree": 0.1, "louder": 0.0})
+    assert model._sample(canvas, image, clean, mask) is not None
+
+
 def test_the_threshold_lies_between_the_two_sides() -> None:
     picture = torch.cat((torch.full((90,), -0.9), torch.full((10,), 0.7)))
     assert float(middle(picture)) == pytest.approx(-0.1, abs=1e-3)
@@ -237,6 +255,7 @@ def test_variants_resolve(variant: str) -> None:
         ({"inside": (8, 2)}, "two weights in order"),
         ({"area_high": 0}, "area_high=0"),
         ({"images": 0}, "images=0"),
+        ({"louder": -1}, "louder=-1"),
     ],
 )
 def test_parameters_out_of_range_are_refused(wrong: dict[str, Any], told: str) -> None:

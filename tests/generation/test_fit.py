@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -26,7 +26,8 @@ from asbench.synthesizers import realnet as plugin
 from asbench.synthesizers import resolve
 from asbench.synthesizers.realnet.adm import adm_unet
 from asbench.synthesizers.realnet.networks import RealnetModel
-from asbench.types import Item, LearnedSynthesizer, Synthesizer
+from asbench.testing import material
+from asbench.types import Canvas, Item, LearnedSynthesizer, Synthesizer
 from synth_store import Geometry, Sample, StoreError, SynthStore, UserError
 from synth_store.types import Image, Mask
 from tests.toynets import REALNET as SETTINGS
@@ -165,6 +166,37 @@ def test_a_stopped_fit_goes_on_to_the_same_weights(made: Path, tmp_path: Path) -
         "samples.png",
         "weights.safetensors",
     ]
+
+
+class Seldom:
+    """A renderer that shows something on every n-th canvas."""
+
+    def __init__(self, every: int) -> None:
+        self.every, self.asked = every, 0
+
+    def render(self, canvases: Sequence[Canvas], rngs: Any) -> list[Sample | None]:
+        samples: list[Sample | None] = []
+        for canvas in canvases:
+            self.asked += 1
+            mask = np.ones(canvas.normal.shape[:2], np.bool_)
+            shows = not self.asked % self.every
+            samples.append(Sample(255 - canvas.normal, mask) if shows else None)
+        return samples
+
+
+@pytest.mark.parametrize(
+    ("every", "shown", "draws"), [(1, 8, 8), (2, 8, 16), (6, 6, 40), (40, 1, 40), (41, 0, 40)]
+)
+def test_the_sheet_of_a_fit_draws_again_what_shows_nothing(
+    every: int, shown: int, draws: int
+) -> None:
+    """One draw in six is enough for `generate`, so a fit that gives it is not refused."""
+    given = material(16, 16, "texture")
+    samples, asked = fitting._shown(Seldom(every), 8, given)
+    assert (len(samples), asked) == (shown, draws)
+    for sample in samples:
+        assert sample.clean is not None
+        assert np.array_equal(sample.image, 255 - sample.clean)
 
 
 def test_seed_and_category_make_other_fits(made: Path, tmp_path: Path) -> None:

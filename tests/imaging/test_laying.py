@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asbench.imaging.laying import around, laid
+from asbench.imaging.laying import around, laid, reach
 
 
 @settings(max_examples=30)
@@ -49,3 +50,34 @@ def test_weights_are_one_on_the_mask_and_end_within_reach() -> None:
     assert rows.max() <= 13 + 6
     assert 0 < weights[12, 16] < 1
     assert np.array_equal(around(mask, 0), mask.astype(np.float32))
+
+
+def test_a_change_reaches_around_its_mask_and_not_beyond_the_object() -> None:
+    mask, found = np.zeros((64, 64), np.bool_), np.zeros((64, 64), np.bool_)
+    mask[20:30, 20:30], found[:, 24:] = True, True
+    weights = reach(mask, found)
+    assert weights is not None
+    assert (weights[mask & found] == 1).all()
+    assert not weights[~found].any()
+    assert 0 < weights[25, 31] < 1
+    assert not weights[:, 34:].any()
+    everywhere = reach(mask, np.zeros_like(found))
+    assert everywhere is not None
+    assert np.array_equal(everywhere * found, weights)
+
+
+@pytest.mark.parametrize(("first", "lies"), [(27, True), (28, False)])
+def test_a_mask_of_which_less_than_a_quarter_is_on_the_object_is_beside_it(
+    first: int, lies: bool
+) -> None:
+    mask, found = np.zeros((64, 64), np.bool_), np.zeros((64, 64), np.bool_)
+    mask[20:30, 20:30], found[:, first:] = True, True
+    assert (reach(mask, found) is not None) is lies
+
+
+def test_a_mask_that_covers_a_small_object_is_on_it() -> None:
+    mask, found = np.ones((64, 64), np.bool_), np.zeros((64, 64), np.bool_)
+    found[10:20, 10:20] = True
+    weights = reach(mask, found)
+    assert weights is not None
+    assert np.array_equal(weights > 0, found)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from asbench.fitting.contract import FitStage, LearnedModel
 from asbench.fitting.images import large, large_masks, noise, small, small_masks
 from asbench.imaging.geometry import fit_mask
-from asbench.imaging.laying import around, laid
+from asbench.imaging.laying import laid, reach
 from asbench.imaging.masks import visible
 from asbench.imaging.overlay import believed
 from asbench.nets.diffusion import clean_estimate
@@ -42,8 +42,6 @@ GROWN = 2
 """Cells of a latent of 32 x 32 by which the mask grows where latents are blended."""
 OUTSIDE = 100.0
 """Weight of the outside while the decoder is adapted."""
-FEATHER = 6 / 256
-"""Of the image: how far around its mask a laid change may reach."""
 COPIED = ("conv_in", "time_embedding", "down_blocks", "mid_block")
 """Parts of the U-Net that the control branch begins as."""
 
@@ -317,15 +315,11 @@ class AdabldmModel(LearnedModel):
                 samples.append(Sample(image, mask) if shown else None)
             return samples
         changes = (made.clamp(-1, 1) - plain.clamp(-1, 1)).permute(0, 2, 3, 1).cpu() * 127.5
-        reach = round(FEATHER * max(height, width))
         for canvas, change, mask in zip(canvases, changes, wholes, strict=True):
-            within = around(mask, reach)
-            object_ = believed(canvas.foreground)
-            if object_ is not None:
-                within *= object_
+            within = reach(mask, canvas.foreground) if mask.any() else None
             levels = change.float().numpy()
             samples.append(
-                laid(canvas.normal, levels, within, method.least) if mask.any() else None
+                None if within is None else laid(canvas.normal, levels, within, method.least)
             )
         return samples
 

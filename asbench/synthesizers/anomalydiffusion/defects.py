@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from synth_store.types import Mask
 
 if TYPE_CHECKING:
     from asbench.synthesizers.anomalydiffusion import Anomalydiffusion
@@ -74,3 +78,8 @@ def sound_masks(masks: Tensor, method: Anomalydiffusion) -> Tensor:
         & (area <= method.area_high)
         & (area > 0)
     )
+
+
+def unpacked(bits: npt.NDArray[np.uint8], side: int) -> Mask:
+    """Return a mask of the bank: bool (side, side)."""
+    return np.unpackbits(bits).reshape(side, side).astype(np.bool_)

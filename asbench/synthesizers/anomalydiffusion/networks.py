@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -17,8 +16,10 @@ from torch import Tensor, nn
 
 from asbench.fitting.contract import FitStage, LearnedModel
 from asbench.fitting.images import large, large_masks, noise, small, small_masks
-from asbench.imaging.laying import around, laid
+from asbench.imaging.geometry import fit_mask
 from asbench.imaging.masks import visible
+from asbench.imaging.overlay import believed
+from asbench.imaging.placement import lies_on
 from asbench.nets.latent import (
     ANOMALY,
     CHANNELS,
@@ -29,7 +30,8 @@ from asbench.nets.latent import (
     walk_back,
 )
 from asbench.nets.prior import Prior
-from asbench.synthesizers.anomalydiffusion.defects import augmented, sound_masks
+from asbench.synthesizers.anomalydiffusion.composing import change_laid, pasted
+from asbench.synthesizers.anomalydiffusion.defects import augmented, sound_masks, unpacked
 from asbench.synthesizers.anomalydiffusion.reweighting import (
     Reweighting,
     dilated,
@@ -39,8 +41,8 @@ from asbench.synthesizers.anomalydiffusion.reweighting import (
 from asbench.synthesizers.anomalydiffusion.scratch import from_scratch
 from asbench.synthesizers.anomalydiffusion.spatial import SpatialEncoder
 from asbench.types import Canvas, Defect, Subject
-from synth_store import Sample
-from synth_store.types import Image, Mask, UserError
+from synth_store import Geometry, Sample
+from synth_store.types import Mask, UserError
 
 if TYPE_CHECKING:
     from asbench.synthesizers.anomalydiffusion import Anomalydiffusion
@@ -49,12 +51,6 @@ Pair = tuple[str, str]
 """A category and a defect type."""
 TOGETHER = 16
 """Masks that are sampled together."""
-MARGIN = 9 / 256
-"""Of the image: how far a mask grows where the background is pasted, and how wide it is blurred."""
-
-
-FEATHER = 6 / 256
-"""Of the image: how far around its mask a laid change may reach."""
 
 
 class AnomalydiffusionModel(LearnedModel):
@@ -306,7 +302,8 @@ class AnomalydiffusionModel(LearnedModel):
     ) -> list[Sample | None]:
         method, latent = self.method, self.latent
         drawn = [
-            self._draw(c.material.category, rng) for c, rng in zip(canvases, rngs, strict=True)
+            self._draw(c.material.category, rng, self._within(c))
+            for c, rng in zip(canvases, rngs, strict=True)
         ]
         pairs = [pair for pair, _ in drawn]
         masks = torch.stack([mask for _, mask in drawn]).to(latent.device)
@@ -324,7 +321,7 @@ class AnomalydiffusionModel(LearnedModel):
         wholes = large_masks(masks, height, width)
         if method.laid == "change":
             return [
-                change_laid(canvas.normal, each, mask, method.least)
+                change_laid(canvas, each, mask, method.least)
                 for canvas, each, mask in zip(
                     canvases, (painted.clamp(-1, 1) - plain.clamp(-1, 1)).cpu(), wholes, strict=True
                 )
@@ -346,13 +343,29 @@ class AnomalydiffusionModel(LearnedModel):
             if owner == category and int(self.accepted[pair])
         ]
 
-    def _draw(self, category: str, rng: np.random.Generator) -> tuple[int, Tensor]:
-        """Draw a defect type of the category, uniformly, and one of its masks: (1, side, side)."""
+    def _within(self, canvas: Canvas) -> Mask | None:
+        """Return where masks must lie, at the network's size; None for anywhere, as published."""
+        if self.method.laid == "decoded":
+            return None
+        return believed(fit_mask(canvas.foreground, Geometry(self.method.side, self.method.side)))
+
+    def _draw(
+        self, category: str, rng: np.random.Generator, within: Mask | None = None
+    ) -> tuple[int, Tensor]:
+        """Draw a defect type of the category, uniformly, and one of its masks: (1, side, side).
+
+        Of the masks those alone that lie within; where none does, one without any pixel.
+        """
         choices, side = self._drawable(category), self.method.side
         pair = choices[int(rng.integers(len(choices)))]
-        packed = self.masks[pair, int(rng.integers(int(self.accepted[pair])))].cpu().numpy()
-        bits = np.unpackbits(packed).reshape(1, side, side)
-        return pair, torch.from_numpy(bits).float()
+        packed = self.masks[pair, : int(self.accepted[pair])].cpu().numpy()
+        if within is not None:
+            lying = [lies_on(unpacked(bits, side), within) for bits in packed]
+            packed = packed[np.array(lying, np.bool_)]
+        if not len(packed):
+            return pair, torch.zeros(1, side, side)
+        mask = unpacked(packed[int(rng.integers(len(packed)))], side)
+        return pair, torch.from_numpy(mask)[None].float()
 
 
 def masked_error(seen: Tensor, noise: Tensor, cells: Tensor) -> Tensor:
@@ -361,21 +374,3 @@ def masked_error(seen: Tensor, noise: Tensor, cells: Tensor) -> Tensor:
     Not divided by the mask's area (section 3.3 and the authors' code). cells: m, (N, 1, h, w).
     """
     return F.mse_loss(cells * seen, cells * noise)
-
-
-def change_laid(normal: Image, change: Tensor, mask: Mask, least: int) -> Sample | None:
-    """Return the normal with a change, float (3, s, s) of -2..2, on its mask and close by it."""
-    levels = (change.permute(1, 2, 0).float() * 127.5).numpy()
-    within = around(mask, round(FEATHER * max(mask.shape)))
-    sample = laid(normal, levels, within, least)
-    return sample and Sample(sample.image, sample.mask, normal.copy())
-
-
-def pasted(normal: Image, image: Image, mask: Mask) -> Image:
-    """Return `image` inside the mask and around it, `normal` elsewhere, with a soft change."""
-    reach = max(1, round(MARGIN * max(mask.shape)))
-    square = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
-    grown = cv2.dilate(mask.astype(np.float32), square)
-    share = np.maximum(cv2.blur(grown, (2 * reach + 1, 2 * reach + 1)), mask)[..., None]
-    mixed: Image = np.rint(normal + share * (image.astype(np.float32) - normal)).astype(np.uint8)
-    return mixed

@@ -95,9 +95,11 @@ class Defectdiffu(LearnedSynthesizer):
     since the authors show none. `laid=change`, ours too, because a small network's surfaces are
     coarse, takes over the defect alone: onto the store's own normal, which is then `clean`, on the
     object and in the mask's surroundings, what the two differ by beyond what they differ by
-    elsewhere; where that is `least` levels is then the mask. Else the mask is the head's, cut at
-    iterated means as published. None where the mask covers nothing or more than `area_high`, where
-    less than `agree` of mask and change lie on each other, or where no change can be seen.
+    elsewhere; where that is `least` levels is then the mask. What they differ by elsewhere is no
+    defect but the network's noise: None where the mask's inside is not `louder` than it. Decoded,
+    the mask is the head's, cut at iterated means as published. None where the mask covers nothing
+    or more than `area_high`, where less than `agree` of mask and change lie on each other, or where
+    no change can be seen.
 
     The plain method starts from DiT-XL/2 and works in the latents of Stable Diffusion's
     autoencoder. Its texts are learned vectors, one for each category and for each type's name, in
@@ -115,7 +117,7 @@ class Defectdiffu(LearnedSynthesizer):
     generates = True
     joint = True
     learns_from = "few-shot defects"
-    pixel_version = 2
+    pixel_version = 3
 
     weights: Literal["dit", "none"] = parameter(
         "dit", "What it starts from: DiT-XL/2 and an autoencoder, or nothing, on pixels."
@@ -166,6 +168,12 @@ class Defectdiffu(LearnedSynthesizer):
     agree: float = parameter(
         0.1, "Refused: masks whose overlap (IoU) with the change is smaller.", rendering=True
     )
+    louder: float = parameter(
+        1.5,
+        "Refused, of a laid change: one that is not so many times as large (root mean square) "
+        "inside the mask as what else the two images differ by.",
+        rendering=True,
+    )
     colour: Colour = parameter("as-normals", MEANING, rendering=True)
 
     def __post_init__(self) -> None:
@@ -215,6 +223,8 @@ class Defectdiffu(LearnedSynthesizer):
                 f"defectdiffu: area_high={self.area_high} and agree={self.agree} must be shares, "
                 f"and least={self.least} lie in 1..255."
             )
+        if self.louder < 0:
+            raise UserError(f"defectdiffu: louder={self.louder} must be 0 or more.")
 
     @property
     def needs(self) -> frozenset[Need]:

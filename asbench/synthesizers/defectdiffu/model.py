@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -17,9 +18,8 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from asbench.fitting.contract import FitStage, LearnedModel
 from asbench.fitting.images import large, large_masks, noise, small, small_masks
 from asbench.imaging.foreign import changed
-from asbench.imaging.laying import around, laid
+from asbench.imaging.laying import laid, reach
 from asbench.imaging.masks import LEVELS, visible
-from asbench.imaging.overlay import believed
 from asbench.nets.diffusion import TIMES, back_step, chain, noised, variance_bound
 from asbench.nets.latent import CHANNELS, SCALE
 from asbench.nets.pretrained import read
@@ -38,8 +38,6 @@ GUIDED = 3
 """Planes that guidance acts on: the first three of a latent's four, as DiT's code does."""
 CLOSE = 1e-4
 """Of two thresholds: where iterated means end."""
-FEATHER = 6 / 256
-"""Of the image: how far around its mask a laid change may reach."""
 DECAY = 1e-8
 Example = tuple[Image, Mask | None, str, str]
 """An image, its mask, its category and its type; None and "good" for normals."""
@@ -279,12 +277,15 @@ class DefectdiffuModel(LearnedModel):
             return None
         if method.laid == "decoded":
             return Sample(image, mask, clean) if visible(image, clean, mask) else None
-        within, on = around(mask, round(FEATHER * max(mask.shape))), believed(canvas.foreground)
-        if on is not None:
-            within *= on
+        within = reach(mask, canvas.foreground)
+        if within is None:
+            return None
         normal, change = canvas.normal, image.astype(np.float32) - clean
         # What the twins differ by as a whole, in brightness above all, is not the defect.
         change -= change[~mask].mean(axis=0)
+        # What is left of that outside of the mask is the networks' noise: a defect is louder.
+        if loudness(change[mask]) < method.louder * loudness(change[~mask]):
+            return None
         sample = laid(normal, change, within, method.least)
         if sample is None:
             return None
@@ -292,6 +293,11 @@ class DefectdiffuModel(LearnedModel):
         if both < method.agree * np.count_nonzero(sample.mask | mask):
             return None
         return Sample(sample.image, sample.mask, normal.copy())
+
+
+def loudness(change: npt.NDArray[np.float32]) -> float:
+    """Return the root mean square of a change, float32 (n, 3)."""
+    return float(np.sqrt(np.square(change).mean()))
 
 
 class Net(nn.Module):
