@@ -132,13 +132,13 @@ def _say_flags(one: Trained, subset: Subset) -> None:
     flagged = one.flagged(subset)
     if flagged is not None and one.threshold is not None:
         kept = None if flagged.of_good + flagged.of_defective else read_kept_out(one.folder)
-        told = str(flagged)
-        if kept is not None:
-            found = int((kept.anomalies >= one.threshold.value).sum())
-            told = f"{found} of {len(kept.anomalies)} drawn anomalies that it was not trained on"
+        told = f"flags {flagged}, at its"
+        if kept is not None:  # no test image: what else was kept out is all there is to flag
+            found, drawn = int((kept.anomalies >= one.threshold.value).sum()), len(kept.anomalies)
+            told = f"flags {found} of {drawn} drawn anomalies that it was not trained on, at its"
+            told = told if drawn else "has the"
         console.say(
-            f"run {one.id} flags {told}, at its threshold {one.threshold.value:.4g} "
-            f"({one.threshold.rule})"
+            f"run {one.id} {told} threshold {one.threshold.value:.4g} ({one.threshold.rule})"
         )
         for category, of in one.flagged_by_category(subset).items():
             console.say(f"  of {category}: {of}")

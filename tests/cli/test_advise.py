@@ -94,6 +94,8 @@ def test_good_photographs_alone_are_trained_and_given_a_threshold(run: Run, phot
     assert "1 % false alarms" in said.out
     exported = run(f"export runs/{one.id} --format pt2")
     assert exported.status == 0, exported.err
+    alone = run("train --dataset alone --ratio 0 --detector patchcore@lite0 --device cpu")
+    assert re.search(r"run \w{12} has the threshold [\d.]+ \(1 % false alarms", alone.out)
 
 
 def test_few_shot_defects_choose_and_are_held_out_then(run: Run, photos: Path) -> None:
