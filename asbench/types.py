@@ -258,8 +258,14 @@ class Synthesizer(ABC):
     encoding: ClassVar[Literal["residual", "plain"]] = "residual"
     shard: ClassVar[int] = 256
     """Samples in one shard of the store, so in one job."""
-    pixel_version: ClassVar[int] = 1
-    """Raised whenever the method's golden digest changes: part of a stored set's identity."""
+
+    @property
+    def pixel_version(self) -> int:
+        """Raised whenever the golden digest changes: part of a stored set's identity.
+
+        A class attribute where parameters play no part: `pixel_version = 2`.
+        """
+        return 1
 
     @property
     def needs(self) -> frozenset[Need]:

@@ -144,7 +144,7 @@ def _method(name: str, cls: type[types.Synthesizer]) -> str:
         if cls.local
         else "May change pixels outside of its mask.",
         f"Stored as {cls.encoding}, {cls.shard} samples in a shard.",
-        f"Pixel version {cls.pixel_version}.",
+        f"Pixel version {cls().pixel_version}.",
     ]
     settings = plugins.table(synthesizers.PACKAGE, name, "CATEGORIES")
     refit: dict[str, Callable[[Parameter], str]] = {

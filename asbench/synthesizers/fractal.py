@@ -58,7 +58,7 @@ class Fractal(Colouring):
     original looks for such a place in a loop without end, the sample is None.
 
     The attractor comes from a bank of 512 systems under the square's eight symmetries;
-    `fractal@online` draws a new system for every sample, at about five times the cost.
+    `fractal@online` draws a new system for every sample, at about three times the cost.
     """
 
     title = "FractalAD"
@@ -69,7 +69,6 @@ class Fractal(Colouring):
     url = "https://arxiv.org/abs/2301.12739"
     family = "random shape noise"
     needs = frozenset({"foreground"})
-    pixel_version = 2
 
     side_low: float = parameter(0.1, "Smallest square, as a share of the image's shorter side.")
     side_high: float = parameter(0.5, "Largest square, as a share of the image's shorter side.")
@@ -113,6 +112,11 @@ class Fractal(Colouring):
                 f"fractal: noise_share={self.noise_share} must lie in 0..1 and "
                 f"noise_sigma={self.noise_sigma} must be at least 0."
             )
+
+    @property
+    def pixel_version(self) -> int:
+        # New attractors are laid together of their own parts since the third.
+        return 3 if self.online else 2
 
     @property
     def keeps_to_object(self) -> bool:

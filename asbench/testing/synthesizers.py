@@ -41,7 +41,7 @@ def check_description(synthesizer: Synthesizer) -> None:
     assert cls.url.startswith("https://")
     assert cls.paradigm in ("hand-crafted", "generative")
     assert cls.__doc__
-    assert cls.pixel_version >= 1
+    assert synthesizer.pixel_version >= 1
     assert cls.__dataclass_params__.frozen  # type: ignore[attr-defined]
     for field in dataclasses.fields(synthesizer):
         assert field.metadata.get("doc"), f"parameter {field.name!r} has no documentation"

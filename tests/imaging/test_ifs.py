@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -84,6 +85,74 @@ def test_side_by_side_chains_find_what_one_long_chain_finds() -> None:
             near = cv2.dilate(those.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
             # Seed 0 is nearly an isometry: there even two long chains differ by 1 %.
             assert (these & ~near).sum() <= 0.05 * these.sum()
+
+
+def within(these: npt.NDArray[np.bool_], those: npt.NDArray[np.bool_]) -> float:
+    """Return the share of these cells that lie on those or at most two beside them."""
+    near = cv2.dilate(those.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    return float((these & near).sum() / these.sum())
+
+
+@given(st.integers(0, 9999), st.integers(2, 3), st.integers(1, 7))
+def test_a_refined_system_is_a_complete_set_of_compositions(seed: int, own: int, maps: int) -> None:
+    """Of all words of up to 7 letters the maps are some, and every long word begins with one."""
+    drawn = ifs.system(np.random.default_rng(seed), own)
+    words = [((), np.eye(2), np.zeros(2))]
+    for _ in range(7):
+        words += [
+            ((*word, k), a @ drawn.matrices[k], a @ drawn.shifts[k] + t)
+            for word, a, t in words
+            if len(word) == len(words[-1][0])
+            for k in range(own)
+        ]
+    fine = ifs.refined(drawn, maps)
+    norms = (fine.matrices**2).sum(axis=(1, 2))
+    assert norms[0] == norms.min()
+    assert max(own, maps) <= len(fine.matrices) < max(own + 1, maps + own)
+    spelled = []
+    for matrix, shift in zip(fine.matrices, fine.shifts, strict=True):
+        off = [max(np.abs(a - matrix).max(), np.abs(t - shift).max()) for _, a, t in words]
+        assert min(off) < 1e-12
+        spelled.append(words[int(np.argmin(off))][0])
+    assert sum(float(own) ** -len(word) for word in spelled) == pytest.approx(1)  # Kraft's equality
+
+
+def test_every_refined_map_sends_the_attractor_into_itself() -> None:
+    fine = ifs.refined(sierpinski(), 20)
+    assert len(fine.matrices) == 21  # every split turns one into three
+    points = fine.shifts.T  # the image of the corner at 0, which lies on the gasket
+    for matrix, shift in zip(fine.matrices, fine.shifts, strict=True):
+        row, column = np.rint((matrix @ points + shift[:, None]) * 1024).astype(int)
+        assert ((row & column) == 0).all()
+    areas = np.abs(np.linalg.det(fine.matrices))
+    assert areas.max() <= 16 * areas.min()
+
+
+def test_laid_together_it_is_the_known_attractor() -> None:
+    points = ifs.laid_together(sierpinski(), np.random.default_rng(0), 30_000)
+    assert 30_000 <= points.shape[1] <= 31_500
+    row, column = (points * 32).astype(int)
+    assert ((row & column) == 0).all()
+    found = np.zeros((32, 32), np.bool_)
+    found[row, column] = True
+    assert found.sum() == 3**5
+
+
+def test_laid_together_it_fills_the_cells_that_a_long_game_fills() -> None:
+    filled = []
+    for seed in range(40):
+        drawn = ifs.system(np.random.default_rng(seed))
+        long = ifs.chaos_game(drawn, np.random.default_rng(1), 400_000)
+        parts = ifs.laid_together(drawn, np.random.default_rng(2), ifs.POINTS)
+        both = np.concatenate([long, parts], axis=1)
+        box = list(zip(both.min(axis=1), both.max(axis=1), strict=True))
+        theirs, ours = (np.histogram2d(*p, bins=64, range=box)[0] > 0 for p in (long, parts))
+        filled.append((within(ours, theirs), within(theirs, ours), ours.sum() / theirs.sum()))
+    own, other, cells = np.array(filled).T
+    # Rare outliers of nearly isometric systems: two long games differ there, too.
+    assert np.percentile(own, 5) >= 0.95
+    assert np.percentile(other, 5) >= 0.98
+    assert np.median(cells) > 0.96  # of four times as many points
 
 
 def test_plot_touches_all_four_sides_and_survives_a_single_point() -> None:
