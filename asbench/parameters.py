@@ -6,6 +6,7 @@ import ast
 import dataclasses
 import difflib
 import inspect
+import math
 import textwrap
 import types
 from collections.abc import Callable, Mapping
@@ -185,14 +186,16 @@ def _options(wanted: Any) -> tuple[Any, ...]:
 def _convert(value: Any, wanted: Any) -> Any:
     """Return `value` as the type `wanted`; raises TypeError where it is another kind of thing.
 
-    Whole numbers serve as floats and lists as tuples; a bool is no number.
+    Whole numbers serve as floats and lists as tuples; a bool is no number, nor is what is not
+    finite: no comparison refuses a NaN.
     """
     for option in _options(wanted):
         origin, members = get_origin(option), get_args(option)
         if origin is Literal and value in members:
             return value
         if option is float and isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
+            if math.isfinite(value):
+                return float(value)
         if option is int and isinstance(value, int) and not isinstance(value, bool):
             return value
         if origin is tuple and isinstance(value, tuple | list):

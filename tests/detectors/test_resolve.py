@@ -46,6 +46,8 @@ def test_every_variant_can_be_built():
         ("draem", {"width": True}, "is not a whole number"),
         ("draem", {"width": 3.5}, "is not a whole number"),
         ("draem", {"lr": "fast"}, "is not a number"),
+        ("draem", {"lr": float("nan")}, "is not a number"),
+        ("memory", {"head_weight": "1e999"}, "is not a number"),
     ],
 )
 def test_refusals_name_the_choices(name, settings, says):
