@@ -193,9 +193,9 @@ def _convert(value: Any, wanted: Any) -> Any:
         origin, members = get_origin(option), get_args(option)
         if origin is Literal and value in members:
             return value
-        if option is float and isinstance(value, int | float) and not isinstance(value, bool):
-            if math.isfinite(value):
-                return float(value)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if option is float and number and math.isfinite(value):
+            return float(value)
         if option is int and isinstance(value, int) and not isinstance(value, bool):
             return value
         if origin is tuple and isinstance(value, tuple | list):
