@@ -14,7 +14,7 @@ from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -26,8 +26,6 @@ from asbench.grid.processes import alone, begin, caught, cores, one_thread, pool
 from synth_store.types import UserError
 
 if TYPE_CHECKING:
-    from concurrent.futures import ProcessPoolExecutor
-
     from distributed import Client
 
 ALIKE = ("asbench", "numpy", "opencv-python-headless", "scipy", "torch")
@@ -68,13 +66,17 @@ class Pool(Engine):
 
     workers: int | None = None
     gpus: int = 0
-    begun: deque[ProcessPoolExecutor] = field(default_factory=deque, repr=False, compare=False)
-    """Processes that were begun before there were jobs for them: see `ahead`."""
+    begun: deque[Any] = field(default_factory=deque, repr=False, compare=False)
+    """Executors whose processes were begun before there were jobs for them: see `ahead`."""
 
     def __post_init__(self) -> None:
         check(self.workers)
         if self.gpus < 0:
             raise UserError(f"{self.gpus} GPUs are less than none: give 0 or more with --gpus.")
+
+    def processes(self, jobs: int) -> int:
+        """Return how many run so many jobs that take no GPU."""
+        return min(self.workers or cores(), jobs)
 
     def outcomes(
         self, function: Callable[[J], R], jobs: Sequence[J], *, gpu: bool = False
@@ -85,7 +87,7 @@ class Pool(Engine):
         is then run again alone, and is a failure only if its worker is killed once more.
         """
         gpus = self.gpus if gpu else 0
-        count = min(gpus or self.workers or cores(), len(jobs))
+        count = min(gpus, len(jobs)) if gpus else self.processes(len(jobs))
         if count <= 1 and not gpus:
             with one_thread():
                 for job in jobs:
@@ -358,21 +360,18 @@ def run(
 
 
 @contextmanager
-def ahead(
-    function: Callable[[J], Any], jobs: int, on: Engine | int | None = None
-) -> Iterator[Engine]:
+def ahead(function: Callable[..., Any], jobs: int, on: Engine | int | None) -> Iterator[Engine]:
     """Give the engine of which `run` would run so many jobs, its processes begun already.
 
-    They import what the function needs while this process prepares its jobs. None is begun where
-    the jobs would run in this process, or on an engine that is given. `on` as for `run`.
+    They import what the function needs while this one prepares its jobs. None is begun where the
+    jobs would run in this process, or on a cluster. `on` as for `run`.
     """
-    if isinstance(on, Engine):
-        yield on
-    elif (count := min(on or cores(), jobs)) <= 1:
-        yield Pool(on)
-    else:
+    chosen = on if isinstance(on, Engine) else Pool(on)
+    if isinstance(chosen, Pool) and (count := chosen.processes(jobs)) > 1:
         with begin(function, count) as begun:
-            yield Pool(on, begun=begun)
+            yield replace(chosen, begun=begun)
+    else:
+        yield chosen
 
 
 def _failure(status: str, result: Any) -> Failure | None:

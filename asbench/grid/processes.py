@@ -31,6 +31,8 @@ and would find here what a cluster's profile set for the whole node."""
 CGROUP = Path("/sys/fs/cgroup")
 """Where a container sees its own limits."""
 
+Begun = deque[ProcessPoolExecutor]
+"""Where processes wait that `begin` has begun."""
 J = TypeVar("J")
 R = TypeVar("R")
 
@@ -70,14 +72,14 @@ def pooled(
     waiting: deque[J],
     count: int,
     gpus: int,
-    begun: deque[ProcessPoolExecutor] | None = None,
+    begun: Begun | None = None,
 ) -> Generator[tuple[J, R | Failure]]:
     """Run what waits in `count` processes, until one is killed: held jobs then fail, others wait.
 
     No more jobs are handed out than there are processes, so that those held are those begun.
-    begun: where processes may wait that `begin` has begun; they are taken from there.
+    Processes that wait in `begun` are taken from there.
     """
-    pool = begun.popleft() if begun else _pool(count, gpus)
+    pool = begun.popleft() if begun and not gpus else _pool(count, gpus)
     held: dict[Future[R | Failure], J] = {}
     broken = False
     try:
@@ -111,7 +113,7 @@ def _pool(count: int, gpus: int = 0) -> ProcessPoolExecutor:
 
 
 @contextmanager
-def begin(function: Callable[[Any], Any], count: int) -> Iterator[deque[ProcessPoolExecutor]]:
+def begin(function: Callable[[Any], Any], count: int) -> Iterator[Begun]:
     """Begin `count` processes that import what a function needs, and keep them for its jobs.
 
     They wait in what is given; those that are not taken from there end at the end.

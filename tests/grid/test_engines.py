@@ -194,8 +194,9 @@ def begun() -> set[int | None]:
     return {child.pid for child in active_children()}
 
 
-def test_processes_begun_ahead_run_the_jobs_and_end_with_them() -> None:
-    with engines.ahead(jobs.process, 9, 2) as on:
+@pytest.mark.parametrize("asked", [2, engines.Pool(2)])
+def test_processes_begun_ahead_run_the_jobs_and_end_with_them(asked: int | engines.Pool) -> None:
+    with engines.ahead(jobs.process, 9, asked) as on:
         waiting = begun()
         assert len(waiting) == 2
         assert {pid for _, pid in engines.run(jobs.process, range(9), on)} <= waiting
@@ -205,7 +206,7 @@ def test_processes_begun_ahead_run_the_jobs_and_end_with_them() -> None:
     assert begun() == set()
 
 
-@pytest.mark.parametrize(("workers", "count"), [(1, 9), (4, 1), (4, 0), (engines.Pool(4), 9)])
+@pytest.mark.parametrize(("workers", "count"), [(1, 9), (4, 1), (4, 0), (engines.Pool(1), 9)])
 def test_none_is_begun_where_none_would_wait_for_it(
     workers: int | engines.Engine, count: int
 ) -> None:
