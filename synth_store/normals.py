@@ -16,7 +16,7 @@ from synth_store.metadata import (
     write_parents,
 )
 from synth_store.places import writable
-from synth_store.reader import Normals
+from synth_store.reader import Normals, is_grey
 from synth_store.shards import encode_chunk
 from synth_store.store import SynthStore
 from synth_store.threads import in_order
@@ -71,22 +71,23 @@ def write_normals(
             write_if_other(folder / "zarr.json", encode(group(kept)))
         return store.normals(dataset, category)
     folder = writable(folder)
-    capacity, digests, foreground_digests = SHARD, [], []
+    capacity, grey, digests, foreground_digests = SHARD, True, [], []
     address = f"{dataset}/normal/{category}"
     owner = Owner(address)
     image_out = image_array(folder, "image", capacity, store.geometry, owner)
     mask_out = mask_array(folder, "foreground", capacity, store.geometry, owner)
     folder.remove_abandoned()
 
-    def made(pair: tuple[Image, Mask]) -> tuple[bytes, bytes, bytes, bytes]:
+    def made(pair: tuple[Image, Mask]) -> tuple[bool, bytes, bytes, bytes, bytes]:
         image, foreground = pair
         if image.shape != image_out.shape or foreground.shape != mask_out.shape:
             raise ValueError(f"a {image.shape} normal of {category} for {store.geometry}")
         digest, masked = image_digest(image), image_digest(foreground)
-        return digest, masked, encode_chunk(image), encode_chunk(foreground)
+        return is_grey(image), digest, masked, encode_chunk(image), encode_chunk(foreground)
 
     for number, part in enumerate(batched(in_order(made, images, threads), capacity)):
-        own, theirs, chunks, masked = zip(*part, strict=True)
+        greys, own, theirs, chunks, masked = zip(*part, strict=True)
+        grey = grey and all(greys)
         digests += own
         foreground_digests += theirs
         writable(mask_out.path(number)).write(mask_out.encode(number, masked))
@@ -103,6 +104,7 @@ def write_normals(
             "address": address,
             "ids": list(ids),
             "shard": capacity,
+            "grey": grey,
             "digest": combine(digests),
             "foreground_digest": combine(foreground_digests),
         }

@@ -135,9 +135,12 @@ def read_root(root: Place) -> Geometry:
 def read_normals(folder: Place, address: str) -> Json:
     """Return the attributes of normals; raises StoreError where they are damaged or of others.
 
-    Without an address they were written before normals had one, and are taken for these.
+    Without an address they were written before normals had one, and are taken for these; and
+    without `grey`, whether all of them are.
     """
-    return _read(folder, "normals", address, _NORMALS)
+    attributes = _read(folder, "normals", address, _NORMALS)
+    _hold(attributes, {"grey": _TRUTH} if "grey" in attributes else {}, folder / "zarr.json")
+    return attributes
 
 
 def read_set(folder: Place, address: str) -> Json:

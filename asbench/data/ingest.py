@@ -11,6 +11,7 @@ import numpy as np
 from asbench.data.objects import Finding, asked_of
 from asbench.data.tiling import Tiling, check_share, compared
 from asbench.files.images import read_turn
+from asbench.grid.processes import one_thread
 from asbench.imaging.geometry import resize
 from asbench.progress import Progress, quiet
 from asbench.settings import AUTO
@@ -114,16 +115,17 @@ def ensure_normals(
             attributes["foreground"] = finding.attributes()
 
     ids = [item.id for item in items] if tiling is None else tiling.ids
-    return write_normals(
-        store,
-        dataset.name,
-        category,
-        ids,
-        images(),
-        attributes,
-        foregrounds=not known,
-        threads=threads,
-    )
+    with one_thread():  # each of those asked for
+        return write_normals(
+            store,
+            dataset.name,
+            category,
+            ids,
+            images(),
+            attributes,
+            foregrounds=not known,
+            threads=threads,
+        )
 
 
 def _refuse_other_share(

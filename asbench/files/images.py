@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import PIL.Image
@@ -148,6 +149,10 @@ def same_size(mask: Path, image: Path) -> None:
 def _decode(path: Path, mode: str) -> npt.NDArray[np.uint8]:
     with _open(path) as file:
         upright = _upright(path, file)
+        if (upright.mode, mode) == ("L", "RGB"):
+            # As Pillow does, in a quarter of the time: it keeps four bytes for each of three.
+            levels = np.asarray(upright, np.uint8)
+            return np.asarray(cv2.cvtColor(levels, cv2.COLOR_GRAY2RGB), np.uint8)
         return np.array(upright if upright.mode == mode else upright.convert(mode), dtype=np.uint8)
 
 

@@ -13,7 +13,7 @@ from asbench.data.geometry import geometry_of
 from asbench.data.ingest import ensure_normals, finding_of
 from asbench.data.objects import Finding, refuse_doubtful
 from asbench.datasets import open_dataset, open_textures
-from asbench.generation.fitted import find_fit, loading_of
+from asbench.generation.fitted import Fitted, Loading, find_fit, loading_of
 from asbench.generation.plan import SetPlan, allowing, plan_set
 from asbench.generation.real import FewShot, ensure_real, few_shot, refuse_parameters
 from asbench.generation.render import (
@@ -59,13 +59,16 @@ def render_sets(asked: GenerateSettings) -> list[RenderedSet]:
     workers, progress = asked.workers, asked.progress
     if isinstance(workers, int):
         engines.check(workers)
-    opened, order, plans, real = prepare(asked)
-    if isinstance(workers, engines.Engine) and isinstance(opened.root, Path):
-        workers.check_sees(opened.root.absolute())
-    loadings = [job.loading for p in plans.values() for job in p.jobs if job.loading is not None]
-    if workers is None and any(loading.device != "cpu" for loading in loadings):
-        workers = 1
-    _render(list(plans.values()), workers, progress)
+    allowed = _allowed(asked)
+    on: engines.Engine | int | None
+    with engines.ahead(render_job, _awaited(allowed), workers) as on:
+        opened, order, plans, real = _prepared(allowed)
+        if isinstance(workers, engines.Engine) and isinstance(opened.root, Path):
+            workers.check_sees(opened.root.absolute())
+        jobs = [job for p in plans.values() for job in p.jobs]
+        if workers is None and any(job.loading and job.loading.device != "cpu" for job in jobs):
+            workers = on = 1
+        _render(list(plans.values()), on, progress)
     threads = _threads(workers)
     finished = {
         (m, c): RenderedSet(
@@ -79,6 +82,66 @@ def render_sets(asked: GenerateSettings) -> list[RenderedSet]:
 def _threads(workers: int | engines.Engine | None) -> int:
     """Return on how many threads this process reads and writes beside so many workers."""
     return min(workers, processes.cores()) if isinstance(workers, int) else processes.cores()
+
+
+class _Allowed(NamedTuple):
+    """What was asked for, with nothing to be said against it, and the store for it.
+
+    methods: by their own names; the mappings are by method and category, `defects` by category.
+    """
+
+    asked: GenerateSettings
+    data: Dataset
+    categories: list[str]
+    methods: list[str]
+    synthesizers: Mapping[tuple[str, str], Synthesizer]
+    defects: Mapping[str, FewShot]
+    fits: Mapping[tuple[str, str], Fitted]
+    loadings: Mapping[tuple[str, str], Loading]
+    store: SynthStore
+
+
+def _allowed(asked: GenerateSettings) -> _Allowed:
+    """Refuse what can be refused before anything is written. Raises what `generate` does."""
+    if asked.n < 1:
+        raise UserError(f"{asked.n} samples are none: give 1 or more with --n.")
+    data = open_dataset(asked.dataset, name=asked.name)
+    categories = chosen(data.categories(), asked.category, data.name)
+    check_times(asked.visible)
+    methods = [asked.method] if isinstance(asked.method, str) else list(asked.method)
+    methods = [own_name(m, asked.variant) for m in methods]
+    refuse_parameters(methods, bool(asked.settings))
+    synthesizers = {
+        (m, c): resolve(m, dataset=data.name, category=c, settings=asked.settings)
+        for m in methods
+        for c in categories
+        if m != REAL
+    }
+    seeing = {c for (_, c), s in synthesizers.items() if s.from_defects}
+    defects = {c: few_shot(data, c) for c in categories if REAL in methods or c in seeing}
+    fits = {
+        (m, c): find_fit(asked.fits, data.name, m, c, asked.fit_seed, s, name=str(asked.dataset))
+        for (m, c), s in synthesizers.items()
+        if isinstance(s, LearnedSynthesizer)
+    }
+    loadings = {
+        at: loading_of(synthesizers[at], fitted, asked.weights, asked.device)
+        for at, fitted in fits.items()
+    }
+    store = SynthStore.create(asked.store, geometry(asked))
+    return _Allowed(asked, data, categories, methods, synthesizers, defects, fits, loadings, store)
+
+
+def _awaited(allowed: _Allowed) -> int:
+    """Return how many jobs are sure to be left: all of those whose normals are yet to be stored.
+
+    None where networks take another device, which one process then may have to itself.
+    """
+    if any(loading.device != "cpu" for loading in allowed.loadings.values()):
+        return 0
+    stored = {c for c in allowed.categories if allowed.store.has_normals(allowed.data.name, c)}
+    new = (s for (_, c), s in allowed.synthesizers.items() if c not in stored)
+    return sum(-(-allowed.asked.n // s.shard) for s in new)
 
 
 class Prepared(NamedTuple):
@@ -100,34 +163,12 @@ def prepare(asked: GenerateSettings) -> Prepared:
 
     When all of a set's jobs are done, the store's `finish` closes it. Raises what `generate` does.
     """
-    if asked.n < 1:
-        raise UserError(f"{asked.n} samples are none: give 1 or more with --n.")
-    # All that can be refused is refused before anything is written.
-    data = open_dataset(asked.dataset, name=asked.name)
-    categories = chosen(data.categories(), asked.category, data.name)
-    check_times(asked.visible)
-    methods = [asked.method] if isinstance(asked.method, str) else list(asked.method)
-    methods = [own_name(m, asked.variant) for m in methods]
-    refuse_parameters(methods, bool(asked.settings))
-    synthesizers = {
-        (m, c): resolve(m, dataset=data.name, category=c, settings=asked.settings)
-        for m in methods
-        for c in categories
-        if m != REAL
-    }
+    return _prepared(_allowed(asked))
+
+
+def _prepared(allowed: _Allowed) -> Prepared:
+    asked, data, categories, methods, synthesizers, defects, fits, loadings, opened = allowed
     keys = {m: StoreKey(data.name, m, asked.seed) for m in methods}
-    seeing = {c for (_, c), s in synthesizers.items() if s.from_defects}
-    defects = {c: few_shot(data, c) for c in categories if REAL in methods or c in seeing}
-    fits = {
-        (m, c): find_fit(asked.fits, data.name, m, c, asked.fit_seed, s, name=str(asked.dataset))
-        for (m, c), s in synthesizers.items()
-        if isinstance(s, LearnedSynthesizer)
-    }
-    loadings = {
-        at: loading_of(synthesizers[at], fitted, asked.weights, asked.device)
-        for at, fitted in fits.items()
-    }
-    opened = SynthStore.create(asked.store, geometry(asked))
     found = _found(opened, data, categories, synthesizers, asked.object)
     rules, threads = {}, _threads(asked.workers)
     for c in categories:

@@ -9,21 +9,20 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import threading
 from abc import ABC, abstractmethod
 from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
-from functools import cache, partial
+from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 from asbench.grid.processes import Failure as Failure
-from asbench.grid.processes import caught, cores, keep_to_one_thread, one_thread, pooled, was_killed
+from asbench.grid.processes import alone, begin, caught, cores, one_thread, pooled, was_killed
 from synth_store.types import UserError
 
 if TYPE_CHECKING:
@@ -67,11 +66,17 @@ class Pool(Engine):
 
     workers: int | None = None
     gpus: int = 0
+    begun: deque[Any] = field(default_factory=deque, repr=False, compare=False)
+    """Executors whose processes were begun before there were jobs for them: see `ahead`."""
 
     def __post_init__(self) -> None:
         check(self.workers)
         if self.gpus < 0:
             raise UserError(f"{self.gpus} GPUs are less than none: give 0 or more with --gpus.")
+
+    def processes(self, jobs: int) -> int:
+        """Return how many run so many jobs that take no GPU."""
+        return min(self.workers or cores(), jobs)
 
     def outcomes(
         self, function: Callable[[J], R], jobs: Sequence[J], *, gpu: bool = False
@@ -82,7 +87,7 @@ class Pool(Engine):
         is then run again alone, and is a failure only if its worker is killed once more.
         """
         gpus = self.gpus if gpu else 0
-        count = min(gpus or self.workers or cores(), len(jobs))
+        count = min(gpus, len(jobs)) if gpus else self.processes(len(jobs))
         if count <= 1 and not gpus:
             with one_thread():
                 for job in jobs:
@@ -91,7 +96,7 @@ class Pool(Engine):
         waiting = deque(jobs)
         while waiting:
             suspects = []
-            for job, outcome in pooled(function, waiting, count, gpus):
+            for job, outcome in pooled(function, waiting, count, gpus, self.begun):
                 if was_killed(outcome):
                     suspects.append(job)
                 else:
@@ -135,7 +140,7 @@ class Cluster(Engine):
         # All jobs in one graph, results fetched as they come: half the cost of one by one.
         call, batch = function.__name__, uuid4().hex[:8]
         submitted = self.client.map(
-            partial(_alone, function),
+            partial(alone, function),
             jobs,
             key=[f"{call}-{batch}-{number}" for number in range(len(jobs))],
             pure=False,
@@ -354,20 +359,19 @@ def run(
             yield job, outcome
 
 
-_ALONE = threading.Lock()
+@contextmanager
+def ahead(function: Callable[..., Any], jobs: int, on: Engine | int | None) -> Iterator[Engine]:
+    """Give the engine of which `run` would run so many jobs, its processes begun already.
 
-
-def _alone(function: Callable[[J], R], job: J) -> R:
-    """Run a job in a dask worker, on one thread, never two at once."""
-    with _ALONE:
-        _prepare_worker()
-        return function(job)
-
-
-@cache
-def _prepare_worker() -> None:
-    """Once for all jobs: looking for the libraries that use threads takes half a millisecond."""
-    keep_to_one_thread()
+    They import what the function needs while this one prepares its jobs. None is begun where the
+    jobs would run in this process, or on a cluster. `on` as for `run`.
+    """
+    chosen = on if isinstance(on, Engine) else Pool(on)
+    if isinstance(chosen, Pool) and (count := chosen.processes(jobs)) > 1:
+        with begin(function, count) as begun:
+            yield replace(chosen, begun=begun)
+    else:
+        yield chosen
 
 
 def _failure(status: str, result: Any) -> Failure | None:

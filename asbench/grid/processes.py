@@ -13,6 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 from types import ModuleType
@@ -30,6 +31,8 @@ and would find here what a cluster's profile set for the whole node."""
 CGROUP = Path("/sys/fs/cgroup")
 """Where a container sees its own limits."""
 
+Begun = deque[ProcessPoolExecutor]
+"""Where processes wait that `begin` has begun."""
 J = TypeVar("J")
 R = TypeVar("R")
 
@@ -65,19 +68,18 @@ def cpus_given(cgroup: Path) -> float | None:
 
 
 def pooled(
-    function: Callable[[J], R], waiting: deque[J], count: int, gpus: int
+    function: Callable[[J], R],
+    waiting: deque[J],
+    count: int,
+    gpus: int,
+    begun: Begun | None = None,
 ) -> Generator[tuple[J, R | Failure]]:
     """Run what waits in `count` processes, until one is killed: held jobs then fail, others wait.
 
     No more jobs are handed out than there are processes, so that those held are those begun.
+    Processes that wait in `begun` are taken from there.
     """
-    # Spawned, not forked: a forked copy of a process with threads (torch, progress bars) can hang.
-    context = get_context("spawn")
-    cards = context.SimpleQueue() if gpus else None
-    for card in _cards(gpus):
-        assert cards is not None
-        cards.put(card)
-    pool = ProcessPoolExecutor(count, context, initializer=_prepare, initargs=(cards,))
+    pool = begun.popleft() if begun and not gpus else _pool(count, gpus)
     held: dict[Future[R | Failure], J] = {}
     broken = False
     try:
@@ -98,6 +100,38 @@ def pooled(
                 yield job, outcome
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _pool(count: int, gpus: int = 0) -> ProcessPoolExecutor:
+    # Spawned, not forked: a forked copy of a process with threads (torch, progress bars) can hang.
+    context = get_context("spawn")
+    cards = context.SimpleQueue() if gpus else None
+    for card in _cards(gpus):
+        assert cards is not None
+        cards.put(card)
+    return ProcessPoolExecutor(count, context, initializer=_prepare, initargs=(cards,))
+
+
+@contextmanager
+def begin(function: Callable[[Any], Any], count: int) -> Iterator[Begun]:
+    """Begin `count` processes that import what a function needs, and keep them for its jobs.
+
+    They wait in what is given; those that are not taken from there end at the end.
+    """
+    pool = _pool(count)
+    begun = deque([pool])
+    try:
+        with _without_main():
+            for _ in range(count):
+                pool.submit(_came, function)
+        yield begun
+    finally:
+        for left in begun:
+            left.shutdown(wait=True, cancel_futures=True)
+
+
+def _came(function: Callable[[Any], Any]) -> None:
+    """Do nothing: a function that has come to a process has its module imported there."""
 
 
 def was_killed(outcome: object) -> bool:
@@ -153,6 +187,22 @@ def keep_to_one_thread() -> None:
     threadpool_limits(1)
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(1)
+
+
+_ALONE = threading.Lock()
+
+
+def alone(function: Callable[[J], R], job: J) -> R:
+    """Run a job in a dask worker, on one thread, never two at once."""
+    with _ALONE:
+        _prepare_dask_worker()
+        return function(job)
+
+
+@cache
+def _prepare_dask_worker() -> None:
+    """Once for all jobs: looking for the libraries that use threads takes half a millisecond."""
+    keep_to_one_thread()
 
 
 def _prepare(cards: Any) -> None:

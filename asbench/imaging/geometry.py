@@ -101,7 +101,30 @@ def unfit(
 
 
 def scaled(pixels: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[Any]:
-    """Return pixels at another size: axes that shrink by area, then the others linearly."""
+    """Return pixels at another size: axes that shrink by area, then the others linearly.
+
+    Of a grey image one channel is scaled, to the same bytes: OpenCV treats each by itself.
+    """
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    plane = _grey_plane(pixels)
+    if plane is None:
+        return _scaled(pixels, height, width)
+    return cv2.merge([_scaled(plane, height, width)] * 3)
+
+
+def _grey_plane(pixels: npt.NDArray[Any]) -> npt.NDArray[Any] | None:
+    """Return the one channel that a grey image, uint8 (h, w, 3), repeats; None for all else."""
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+        return None
+    first = pixels[0]  # tells nearly every coloured image without a look at the rest
+    if not np.array_equal(first[:, 0], first[:, 1]):
+        return None
+    red, green, blue = cv2.split(pixels)
+    return red if np.array_equal(red, green) and np.array_equal(red, blue) else None
+
+
+def _scaled(pixels: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[Any]:
     tall, wide = pixels.shape[:2]
     shrunk = min(tall, height), min(wide, width)
     if shrunk != (tall, wide):

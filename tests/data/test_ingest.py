@@ -51,6 +51,25 @@ def test_what_is_stored_is_not_read_again(store: SynthStore) -> None:
     assert Counting.read == 9
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_readers_run_on_one_thread_each(store: SynthStore, threads: int) -> None:
+    found = []
+
+    class Looking(Toys):
+        def image(self, item: Item) -> np.ndarray:
+            found.append(cv2.getNumThreads())
+            return super().image(item)
+
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(3)
+    try:
+        ensure_normals(store, Looking(), "a", object="whole", threads=threads)
+        assert found == [1] * 9
+        assert cv2.getNumThreads() == 3
+    finally:
+        cv2.setNumThreads(before)
+
+
 def test_a_category_without_normals_is_refused(store: SynthStore) -> None:
     with pytest.raises(UserError, match="toys/a has no normal training images"):
         ensure_normals(store, Toys(normals=0), "a")

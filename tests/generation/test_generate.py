@@ -64,6 +64,33 @@ def test_workers_play_no_part(tmp_path: Path) -> None:
     assert digests(tmp_path / "1", workers=1) == digests(tmp_path / "2", workers=2)
 
 
+def test_workers_are_begun_early_where_all_is_left_to_render_and_not_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    early, ahead = [], stage.engines.ahead
+
+    def seen(function, jobs, on):  # type: ignore[no-untyped-def]
+        early.append(jobs)
+        return ahead(function, jobs, on)
+
+    monkeypatch.setattr(stage.engines, "ahead", seen)
+
+    def jobs(n: int, category: str | None = None, **more: object) -> int:
+        early.clear()
+        asked = GenerateSettings("toys", ["cutout", "real"], category=category, n=n, store=tmp_path)
+        stage.render_sets(replace(asked, size=32, workers=1, **more))
+        return early[0]
+
+    assert jobs(300, "a") == 2
+    assert jobs(300, "a") == 0
+    assert jobs(600, "a") == 0, "little is done before these"
+    assert jobs(256) == 1, "normals of the other category stand"
+    early.clear()
+    with pytest.raises(UserError, match="0 samples are none"):
+        jobs(0)
+    assert early == []
+
+
 def test_order_size_and_growth_play_no_part(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

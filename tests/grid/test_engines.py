@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from multiprocessing import active_children
 from pathlib import Path
 
 import cv2
@@ -187,3 +188,47 @@ def test_a_killed_job_alone_fails_and_those_beside_it_do_not() -> None:
     assert isinstance(killed, engines.Failure)
     assert "its worker process was killed, twice" in str(killed.error)
     assert outcomes == {i: i for i in (0, 1, 3, 4, 5)}
+
+
+def begun() -> set[int | None]:
+    return {child.pid for child in active_children()}
+
+
+@pytest.mark.parametrize("asked", [2, engines.Pool(2)])
+def test_processes_begun_ahead_run_the_jobs_and_end_with_them(asked: int | engines.Pool) -> None:
+    with engines.ahead(jobs.process, 9, asked) as on:
+        waiting = begun()
+        assert len(waiting) == 2
+        assert {pid for _, pid in engines.run(jobs.process, range(9), on)} <= waiting
+        assert begun() == set()
+        later = {pid for _, pid in engines.run(jobs.process, range(9), on)}
+        assert not later & (waiting | {os.getpid()})
+    assert begun() == set()
+
+
+@pytest.mark.parametrize(("workers", "count"), [(1, 9), (4, 1), (4, 0), (engines.Pool(1), 9)])
+def test_none_is_begun_where_none_would_wait_for_it(
+    workers: int | engines.Engine, count: int
+) -> None:
+    with engines.ahead(jobs.square, count, workers) as on:
+        assert begun() == set()
+        assert sorted(engines.run(jobs.square, range(3), on)) == [(0, 0), (1, 1), (2, 4)]
+
+
+def test_what_is_refused_meanwhile_ends_them() -> None:
+    def refused() -> None:
+        with engines.ahead(jobs.square, 9, 3):
+            assert len(begun()) == 3
+            raise UserError("no such thing")
+
+    with pytest.raises(UserError, match="no such thing"):
+        refused()
+    assert begun() == set()
+
+
+def test_one_that_is_killed_while_it_waits_costs_nothing() -> None:
+    with engines.ahead(jobs.square, 9, 2) as on:
+        for child in active_children():
+            child.kill()
+            child.join(60)
+        assert sorted(engines.run(jobs.square, range(9), on)) == [(i, i * i) for i in range(9)]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asbench.imaging.geometry import fit_mask, placement, resize, unfit
+from asbench.imaging.geometry import fit_mask, placement, resize, scaled, unfit
 from synth_store.types import Geometry
 
 sides = st.integers(1, 90)
@@ -75,6 +76,35 @@ def test_the_own_size_changes_nothing() -> None:
     image = np.random.default_rng(0).integers(0, 256, (16, 24, 3), dtype=np.uint8)
     for geometry in (Geometry(16, 24), Geometry(16, 24, "pad")):
         assert np.array_equal(resize(image, geometry), image)
+
+
+@settings(deadline=None, max_examples=300)
+@given(sides, sides, sides, sides, st.integers(0, 2**32 - 1))
+def test_a_grey_image_is_scaled_as_its_three_channels_are(
+    height: int, width: int, tall: int, wide: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    levels = rng.integers(0, 256, (height, width), dtype=np.uint8)
+    grey = np.stack([levels] * 3, axis=2)
+    expected = grey
+    if (shrunk := (min(height, tall), min(width, wide))) != (height, width):
+        expected = cv2.resize(expected, shrunk[::-1], interpolation=cv2.INTER_AREA)
+    if shrunk != (tall, wide):
+        expected = cv2.resize(expected, (wide, tall), interpolation=cv2.INTER_LINEAR)
+    found = scaled(grey, tall, wide)
+    assert (found.dtype, found.shape) == (np.uint8, (tall, wide, 3))
+    assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize("place", [(0, 3, 1), (11, 8, 0), (11, 8, 2), (5, 0, 1)])
+def test_one_coloured_pixel_is_kept(place: tuple[int, int, int]) -> None:
+    levels = np.random.default_rng(0).integers(0, 200, (12, 9), dtype=np.uint8)
+    image = np.stack([levels] * 3, axis=2)
+    image[place] += 50
+    found = scaled(image, 24, 18)
+    for channel in range(3):
+        alone = cv2.resize(image[..., channel].copy(), (18, 24), interpolation=cv2.INTER_LINEAR)
+        assert np.array_equal(found[..., channel], alone)
 
 
 def test_pad_keeps_the_aspect_and_repeats_the_border() -> None:

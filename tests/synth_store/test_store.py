@@ -12,8 +12,9 @@ import pytest
 import xarray
 import zarr
 
-from synth_store import Geometry, Job, Sample, StoredSet, StoreKey, SynthStore
-from synth_store.metadata import read_attributes
+from synth_store import Geometry, Job, Sample, StoredSet, StoreError, StoreKey, SynthStore
+from synth_store.metadata import encode, group, read_attributes
+from synth_store.normals import write_normals
 from synth_store.reader import Foregrounds
 from tests.synth_store.making import (
     CATEGORY,
@@ -319,3 +320,27 @@ def test_shards_without_their_metadata_belong_to_no_set(store: SynthStore) -> No
     other = identity(store.normals(KEY.dataset, CATEGORY), pixel_version=2)
     jobs = store.create_set(KEY, CATEGORY, 9, identity=other, versions=VERSIONS, shard=8)
     assert jobs == [Job(0, 0, 8), Job(1, 8, 9)]
+
+
+@pytest.mark.parametrize("coloured", [None, 0, 4])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_whether_all_normals_are_grey_is_kept_beside_them(
+    store: SynthStore, coloured: int | None, threads: int
+) -> None:
+    pairs = [normal(KEY.dataset, i) for i in range(5)]
+    pairs = [
+        (image if i == coloured else image[..., :1].repeat(3, axis=2), mask)
+        for i, (image, mask) in enumerate(pairs)
+    ]
+    ids = [str(i) for i in range(5)]
+    kept = write_normals(store, KEY.dataset, CATEGORY, ids, pairs, {}, threads=threads)
+    assert kept.attributes["grey"] is kept.grey is (coloured is None)
+    without = {name: value for name, value in kept.attributes.items() if name != "grey"}
+    path = store.normals_folder(KEY.dataset, CATEGORY) / "zarr.json"
+    path.write_bytes(encode(group(without)))  # as earlier releases wrote it
+    old = store.normals(KEY.dataset, CATEGORY)
+    assert "grey" not in old.attributes
+    assert old.grey is kept.grey
+    path.write_bytes(encode(group({**without, "grey": 1})))
+    with pytest.raises(StoreError, match="its grey is 1, not true or false"):
+        store.normals(KEY.dataset, CATEGORY)
