@@ -14,7 +14,7 @@ from asbench.data import tiling
 from asbench.data.objects import object_found
 from asbench.data.stored_defects import StoredDefects
 from asbench.generation.fitted import Loading, load
-from asbench.imaging.placement import OVERLAP, kept_to
+from asbench.imaging.placement import OVERLAP, kept_to, usual_place
 from asbench.imaging.visibility import PUBLISHED, Change, Visibility, change
 from asbench.types import (
     REAL,
@@ -28,6 +28,7 @@ from asbench.types import (
 from synth_store import Job, Normals, Sample, StoreKey, SynthStore, UserError, sample_rng
 from synth_store.reader import Foregrounds, Masks
 from synth_store.rng import source_index
+from synth_store.types import Mask
 
 ATTEMPTS = 200
 """Draws in a row that show nothing before a method is given up on a category.
@@ -121,10 +122,13 @@ def overlap_of(where: str, synthesizer: Synthesizer, normals: Normals) -> float:
     """Return how much of a method's anomalies must lie on the object: 0 where they lie anywhere.
 
     where: as in `GenerateSettings`. So do those of methods that see to it themselves, of those
-    whose change goes beyond their masks, and of all where no object was found.
+    whose change on a normal goes beyond their masks, and of all where no object was found. Methods
+    that make their own background are held to where the object usually is, which tiles do not tell.
     """
-    cut = synthesizer.local and not synthesizer.generates and not synthesizer.keeps_to_object
-    return OVERLAP if where == "object" and cut and object_found(normals) else 0.0
+    if where != "object" or synthesizer.keeps_to_object or not object_found(normals):
+        return 0.0
+    cut = "tiles" not in normals.attributes if synthesizer.generates else synthesizer.local
+    return OVERLAP if cut else 0.0
 
 
 def render_job(job: RenderJob) -> Rendered:
@@ -199,6 +203,7 @@ def render_samples(
     sources: dict[int, int] = {}
     left, redrawn, barren, beside = list(indices), 0, 0, 0
     hidden: list[Change] = []
+    usual: Mask | None = None
     for attempt in count():
         if same_normals:
             places = [normals[index % len(normals)] for index in left]
@@ -213,8 +218,11 @@ def render_samples(
             if sample is None:
                 continue
             clean = canvas.normal if sample.clean is None else sample.clean
+            if overlap and sample.clean is not None and usual is None:
+                usual = usual_place(offered.foregrounds)
             if overlap:
-                sample = kept_to(canvas.foreground, sample, clean, overlap)
+                found = canvas.foreground if sample.clean is None or usual is None else usual
+                sample = kept_to(found, sample, clean, overlap)
                 if sample is None:
                     beside += 1
                     continue

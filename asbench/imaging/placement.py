@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from asbench.types import Indexed
 from synth_store.types import Image, Mask, Sample
 
 OVERLAP = 0.25
@@ -13,6 +14,23 @@ A patch that only grazes the object leaves a sliver of itself there, noise over 
 crumb: neither is what the method draws. No more is asked, since masks that are several times as
 large as the object, as Perlin noise is, cover all of it seldom.
 """
+
+
+LOOKED = 100
+"""Normals that are asked where the object usually is."""
+
+
+def usual_place(foregrounds: Indexed[Mask]) -> Mask:
+    """Return where the object is on at least half of the normals that show it: bool (H, W).
+
+    foregrounds: bool (H, W), one for each normal, all of it where no object was found. All of it,
+    too, where objects have no usual place, or none was found. It is where a method that makes its
+    own background puts the object: where it was on what it learned from.
+    """
+    some = np.linspace(0, len(foregrounds) - 1, min(len(foregrounds), LOOKED)).astype(int)
+    found = [mask for mask in (foregrounds[i] for i in some) if not mask.all()]
+    usual = np.asarray(np.mean(found, axis=0) >= 0.5) if found else np.zeros((), np.bool_)
+    return usual if usual.any() else np.ones_like(foregrounds[0])
 
 
 def lies_on(mask: Mask, found: Mask, overlap: float = OVERLAP) -> bool:
@@ -27,10 +45,10 @@ def lies_on(mask: Mask, found: Mask, overlap: float = OVERLAP) -> bool:
 def kept_to(found: Mask, sample: Sample, clean: Image, overlap: float = OVERLAP) -> Sample | None:
     """Return the sample with what lies beside the object taken back; None where too little is left.
 
-    found: bool (H, W), the object; clean: uint8 (H, W, 3), what the anomaly was drawn on, which the
-    sample equals outside its mask. What is left must be the share `overlap` of the smaller of
-    mask and object (the coefficient of Szymkiewicz and Simpson). A sample that lies on the object
-    is returned as it is.
+    found: bool (H, W), the object; clean: uint8 (H, W, 3), what the anomaly was drawn on, which a
+    sample equals outside its mask wherever anything is taken back. What is left must be the share
+    `overlap` of the smaller of mask and object (the coefficient of Szymkiewicz and Simpson). A
+    sample that lies on the object is returned as it is.
     """
     mask = sample.mask & found
     if np.count_nonzero(mask) == np.count_nonzero(sample.mask):
@@ -39,4 +57,4 @@ def kept_to(found: Mask, sample: Sample, clean: Image, overlap: float = OVERLAP)
         return None
     image = clean.copy()
     np.copyto(image, sample.image, where=mask[..., None])
-    return Sample(image, mask)
+    return Sample(image, mask, sample.clean)

@@ -127,7 +127,8 @@ class GenerateSettings(MethodSettings):
     where: Where = parameter(
         WHERE,
         "object: where one was found, what a method draws beside it is taken back, and drawn again "
-        "where less than a quarter is left; as-published: many methods draw anywhere.",
+        "where less than a quarter is left (of methods that make their own background, beside "
+        "where it usually is); as-published: many methods draw anywhere.",
     )
     replace: bool = parameter(False, "Render anew what stands under the same key.")
     fit_seed: int = parameter(0, "Seed of the fit that is rendered from.", least=0, most=MOST_SEED)

@@ -11,7 +11,7 @@ import pytest
 from asbench.generation import generate as stage
 from asbench.generation.generate import generate, samples_of
 from asbench.generation.recompute import recompute
-from asbench.imaging.placement import OVERLAP, kept_to
+from asbench.imaging.placement import OVERLAP, kept_to, usual_place
 from asbench.mend import regenerate_command
 from asbench.synthesizers import hand_crafted, resolve
 from asbench.types import Canvas, Item, PerSample
@@ -77,6 +77,22 @@ class Corners(Squares):
         return Sample(image, mask)
 
 
+@dataclass(frozen=True)
+class Painted(Squares):
+    """A square anywhere on a picture of its own, in which more than the square changes."""
+
+    generates = True
+    local = False
+
+    def __call__(self, canvas: Canvas, rng: np.random.Generator) -> Sample | None:
+        drawn = super().__call__(canvas, rng)
+        assert drawn is not None
+        clean = np.full_like(canvas.normal, 90)
+        image = np.where(drawn.mask[..., None], drawn.image, clean)
+        image[0, 0] = 0
+        return Sample(image, drawn.mask, clean)
+
+
 def using(monkeypatch: pytest.MonkeyPatch, data: Toys, method: PerSample | None = None) -> None:
     monkeypatch.setattr(stage, "open_dataset", lambda dataset, **_: data)
     if method is not None:
@@ -118,6 +134,37 @@ def test_what_lies_beside_the_object_is_taken_back(
         np.testing.assert_array_equal(stored[index].image, anywhere[index].image)
     assert stored.attributes["on_object"] == {"overlap": OVERLAP}
     assert "on_object" not in anywhere.attributes
+
+
+def test_what_makes_its_own_background_keeps_to_where_the_object_usually_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    using(monkeypatch, Discs(), Painted())
+    stored = rendered(tmp_path / "object")
+    from synth_store.reader import Foregrounds
+
+    shown = np.mean([*Foregrounds(stored.normals)], axis=0)
+    for index in range(len(stored)):
+        sample = stored[index]
+        assert sample.clean is not None
+        assert (sample.clean == 90).all()
+        assert shown[sample.mask].min() >= 0.5
+        cut = sample.mask.sum() < 14 * 14
+        assert (sample.image[0, 0] == (90 if cut else 0)).all()  # taken back, all of it is
+    assert recompute(SynthStore.open(tmp_path / "object"), stored.key, "a", 24).different == ()
+    anywhere = rendered(tmp_path / "anywhere", where="as-published")
+    assert min(shown[anywhere[i].mask].min() for i in range(24)) == 0
+
+
+def test_the_usual_place_is_that_of_half_of_the_objects() -> None:
+    masks = np.zeros((5, 8, 8), np.bool_)
+    masks[0], masks[1:3, :4], masks[3:, :, :2] = True, True, True  # the first shows none
+    expected = np.zeros((8, 8), np.bool_)
+    expected[:4] = expected[:, :2] = True
+    np.testing.assert_array_equal(usual_place(masks), expected)
+    assert usual_place(masks[:1]).all()
+    corners = np.stack([np.roll(np.eye(8, dtype=np.bool_), k, axis=0) for k in range(8)])
+    assert usual_place(corners).all()  # no usual place
 
 
 def test_workers_growth_pictures_and_recomputing_agree(
