@@ -218,10 +218,10 @@ def render_samples(
             if sample is None:
                 continue
             clean = canvas.normal if sample.clean is None else sample.clean
-            if overlap and sample.clean is not None and usual is None:
-                usual = usual_place(offered.foregrounds)
             if overlap:
-                found = canvas.foreground if sample.clean is None or usual is None else usual
+                found = canvas.foreground
+                if sample.clean is not None:
+                    found = usual = usual_place(offered.foregrounds) if usual is None else usual
                 sample = kept_to(found, sample, clean, overlap)
                 if sample is None:
                     beside += 1

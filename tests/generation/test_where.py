@@ -17,6 +17,7 @@ from asbench.synthesizers import hand_crafted, resolve
 from asbench.types import Canvas, Item, PerSample
 from synth_store import Sample, StoredSet, SynthStore, UserError
 from synth_store.errors import OtherIdentity
+from synth_store.reader import Foregrounds
 from synth_store.types import Image, Mask
 from tests.toyset import Toys
 
@@ -107,8 +108,6 @@ def rendered(store: Path, method: str = "cutpaste", **more: object) -> StoredSet
 
 
 def objects(stored: StoredSet) -> list[Mask]:
-    from synth_store.reader import Foregrounds
-
     found = Foregrounds(stored.normals)
     return [found[stored.source_of(i)] for i in range(len(stored))]
 
@@ -141,8 +140,6 @@ def test_what_makes_its_own_background_keeps_to_where_the_object_usually_is(
 ) -> None:
     using(monkeypatch, Discs(), Painted())
     stored = rendered(tmp_path / "object")
-    from synth_store.reader import Foregrounds
-
     shown = np.mean([*Foregrounds(stored.normals)], axis=0)
     for index in range(len(stored)):
         sample = stored[index]
