@@ -30,10 +30,11 @@ class Discs(Toys):
 
     name: str = "discs"
     radius: int = 17
+    moves: int = 4
 
     def image(self, item: Item) -> Image:
         rng = np.random.default_rng(sum(item.id.encode()))
-        row, column = rng.integers(28, 37, 2)
+        row, column = rng.integers(32 - self.moves, 33 + self.moves, 2)
         rows, columns = np.mgrid[:SIDE, :SIDE]
         levels = np.where((rows - row) ** 2 + (columns - column) ** 2 < self.radius**2, 170.0, 40.0)
         levels = levels[..., None] + rng.normal(0, 2, (SIDE, SIDE, 3))
@@ -138,7 +139,7 @@ def test_what_lies_beside_the_object_is_taken_back(
 def test_what_makes_its_own_background_keeps_to_where_the_object_usually_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    using(monkeypatch, Discs(), Painted())
+    using(monkeypatch, Discs(moves=1), Painted())
     stored = rendered(tmp_path / "object")
     shown = np.mean([*Foregrounds(stored.normals)], axis=0)
     for index in range(len(stored)):
@@ -151,15 +152,20 @@ def test_what_makes_its_own_background_keeps_to_where_the_object_usually_is(
     assert recompute(SynthStore.open(tmp_path / "object"), stored.key, "a", 24).different == ()
     anywhere = rendered(tmp_path / "anywhere", where="as-published")
     assert min(shown[anywhere[i].mask].min() for i in range(24)) == 0
+    using(monkeypatch, Discs(moves=10), Painted())  # no usual place to be held to
+    moving = rendered(tmp_path / "moving"), rendered(tmp_path / "moved", where="as-published")
+    assert moving[0].digest == moving[1].digest
 
 
 def test_the_usual_place_is_that_of_half_of_the_objects() -> None:
     masks = np.zeros((5, 8, 8), np.bool_)
-    masks[0], masks[1:3, :4], masks[3:, :, :2] = True, True, True  # the first shows none
+    masks[0], masks[1:3, :4], masks[3:, :5] = True, True, True  # the first shows none
     expected = np.zeros((8, 8), np.bool_)
-    expected[:4] = expected[:, :2] = True
+    expected[:5] = True
     np.testing.assert_array_equal(usual_place(masks), expected)
     assert usual_place(masks[:1]).all()
+    masks[1:3] = masks[1:3].swapaxes(1, 2)  # across each other: they share a third with both
+    assert usual_place(masks).all()
     corners = np.stack([np.roll(np.eye(8, dtype=np.bool_), k, axis=0) for k in range(8)])
     assert usual_place(corners).all()  # no usual place
 
