@@ -130,9 +130,11 @@ def _show_costs(planned: StudyPlan, opened: StudyFolder, gpus: int) -> None:
     console.say("")
     console.out.print(shown)
     on = "one GPU" if gpus else "one core"
+    fits = len(planned.fits(planned.cells))
+    many = "1 fit, " if fits == 1 else f"{fits} fits, " if fits else ""
     console.say(
-        f"about {costs.seconds / 3600:,.1f} hours on {on}, rendering and quality not counted; "
-        "--gpus 1 for a GPU's"
+        f"about {costs.seconds / 3600:,.1f} hours on {on}, {many}rendering and quality not "
+        "counted; --gpus 1 for a GPU's"
     )
     disk = costs.disk
     console.say(

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from asbench import plugins
 from asbench.nets.detector import Detector, Protocol
 from asbench.nets.pretrained import Pretrained, find_pretrained
 from asbench.nets.seeds import address_seed, private_rng, seed_rng
+from asbench.nets.shapes import without_values
 
 PACKAGE = "asbench.detectors"
 
@@ -45,7 +44,7 @@ def pretrained_of(
     `build(...).load_backbone(pretrained.tensors)` puts them in. Raises what `resolve` and
     `find_pretrained` raise.
     """
-    with torch.device("meta"):
+    with without_values():
         needed = build(name, 0, settings).backbone()
     return None if needed is None else find_pretrained(needed, given)
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.pipelines.latent_diffusion.pipeline_latent_diffusion import (
     LDMBertConfig,
@@ -23,6 +22,7 @@ from transformers import BertTokenizer
 from asbench.nets.latent import CHANNELS, LatentDiffusion
 from asbench.nets.pretrained import read
 from asbench.nets.prompt import SLOT, TextPrompt
+from asbench.nets.shapes import without_values
 from synth_store.types import UserError
 
 WEIGHTS = ("diffusion_pytorch_model", "model", "pytorch_model")
@@ -59,7 +59,7 @@ def part(
     config = _config(folder / name / "config.json", kind)
     path = _weights(folder / name)
     tensors = named(read(path))
-    with torch.device("meta"):
+    with without_values():
         net = build(config)
     _fill(net, {k: t.float() for k, t in tensors.items()}, path)
     return net

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import islice
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from asbench.nets.resnet import init_kaiming
+from asbench.nets.shapes import without_values
 
 STAGES = (
     (1, 3, 1, 1, 16),
@@ -111,7 +111,7 @@ def folded(tensors: Mapping[str, Tensor], blocks: int = 16) -> dict[str, Tensor]
     Raises ValueError for a tensor that is missing or of another shape.
     """
     wanted: dict[str, Tensor] = {}
-    with torch.device("meta"):
+    with without_values():
         shapes = {name: tensor.shape for name, tensor in Lite0(blocks).state_dict().items()}
     for name in shapes:
         conv, kind = name.rsplit(".", 1)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from asbench.nets import lite0
+from asbench.nets.shapes import without_values
 from synth_store.types import UserError
 
 TITLES = {"resnet18": "ResNet-18", "wide_resnet50_2": "Wide ResNet-50-2"}
@@ -90,7 +91,7 @@ def _layout(network: str) -> dict[str, Tensor]:
     """The names and shapes of a network of torchvision's without its classifier."""
     import torchvision  # late: 1.4 s, and what was trained here needs none of it
 
-    with torch.device("meta"):
+    with without_values():
         state = getattr(torchvision.models, network)(weights=None).state_dict()
     return {name: tensor for name, tensor in state.items() if layer_of(name) != "fc"}
 

@@ -10,9 +10,12 @@ from torch.nn import functional as F
 
 
 def gaussian(sigma: float) -> Tensor:
-    """Return a Gaussian's weights at whole numbers, out to 4 sigma: (2r + 1,), adding to 1."""
+    """Return a Gaussian's weights at whole numbers, out to 4 sigma: (2r + 1,), adding to 1.
+
+    On the CPU, also where a network is built without values.
+    """
     reach = math.ceil(4 * sigma)
-    weights = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2)
+    weights = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device="cpu") / sigma) ** 2)
     return weights / weights.sum()
 
 

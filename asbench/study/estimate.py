@@ -14,10 +14,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from asbench import results
 from asbench.detectors import build, protocol_of
+from asbench.nets.shapes import without_values
 from asbench.results import Run
 from asbench.study.plan import StudyPlan
 from asbench.study.record import Cell
@@ -161,6 +160,6 @@ def _scale(geometry: Geometry) -> float:
 
 
 def _weight_bytes(cell: Cell) -> int:
-    with torch.device("meta"):
+    with without_values():
         model = build(cell.detector, 0, cell.training.settings)
     return sum(t.numel() * t.element_size() for t in model.state_dict().values())

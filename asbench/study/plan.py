@@ -16,7 +16,7 @@ from asbench.study.availability import Absence, Availability
 from asbench.study.record import Cell, SetNeeded
 from asbench.study.spec import Part, Study
 from asbench.training.sources import trainable
-from asbench.types import Synthesizer
+from asbench.types import LearnedSynthesizer, Synthesizer
 from synth_store import UserError
 
 ALIKE: Mapping[str, Any] = {"precision": "fp32"}
@@ -60,6 +60,16 @@ class StudyPlan:
             for method in c.methods
         )
         return tuple(dict.fromkeys(needed))
+
+    def fits(self, cells: Iterable[Cell]) -> tuple[SetNeeded, ...]:
+        """Return one set of each fit that cells need; a joint one serves every category."""
+        each: dict[tuple[str, str, str | None], SetNeeded] = {}
+        for one in self.sets(cells):
+            method = self.methods[one.method]
+            if isinstance(method, LearnedSynthesizer):
+                category = None if method.joint else one.category
+                each.setdefault((one.dataset, one.method, category), one)
+        return tuple(each.values())
 
     def refuse_faults(self) -> None:
         """Raise UserError naming everything that is wrong with the study."""

@@ -157,12 +157,8 @@ class _Work:
         """Fit the learned methods that are not fitted yet; none where all sets are only read."""
         if self.store.remote:
             return
-        jobs = dict.fromkeys(
-            self._fit_job(one)
-            for one in self.plan.sets(self.plan.present)
-            if isinstance(self.plan.methods[one.method], LearnedSynthesizer)
-        )
-        for job, error in self.session.tried("fits", fit_job, list(jobs), gpu=True):
+        jobs = [self._fit_job(one) for one in self.plan.fits(self.plan.present)]
+        for job, error in self.session.tried("fits", fit_job, jobs, gpu=True):
             self.failed[job] = f"{job}: {error}"
 
     def sets(self) -> None:

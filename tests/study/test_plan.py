@@ -347,6 +347,30 @@ def test_a_record_comes_back_as_it_was_written(cell: Cell, tmp_path: Path) -> No
         record.read(tmp_path / "nowhere")
 
 
+def test_a_fit_is_counted_once_whatever_is_mixed_with_it() -> None:
+    planned = plan(spec.read("learned"))
+    fits = planned.fits(planned.cells)
+    on = Counter(one.dataset for one in fits)
+    assert on == {"mtd": 6, "demo": 7}
+    assert len({(one.dataset, one.method) for one in fits}) == 13
+    drawn = plan(spec.read("demo"))
+    assert drawn.fits(drawn.cells) == ()
+
+
+def test_a_joint_model_is_fitted_once_for_all_categories() -> None:
+    study = spec.read("learned")
+    part = replace(study.parts[2], datasets={"demo": {"board": None, "weave": None}})
+    planned = plan(replace(study, parts=(part,)))
+    needed = planned.sets(planned.cells)
+    joint = {m for m, s in planned.methods.items() if getattr(s, "joint", False)}
+    assert joint
+    fits = planned.fits(planned.cells)
+    assert {one.method for one in needed} - {one.method for one in fits} == {"croppaste", "draem"}
+    assert Counter(one.method for one in fits) == {
+        method: 1 if method in joint else 2 for method in {one.method for one in fits}
+    }
+
+
 def test_hours_are_measured_where_runs_stand_and_else_guessed(cell: Cell) -> None:
     other = replace(cell, training=replace(cell.training, seed=1, steps=100))
     unknown = replace(cell, training=replace(cell.training, detector="patchcore"))  # makes no guess
