@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from asbench.grid.memory import freed_memory_kept
 from asbench.nets.detector import Detector
 from asbench.nets.features import FeatureDetector, Features
 from synth_store.types import Image, UserError
@@ -69,7 +70,7 @@ def predicted(
     """Yield what `predict` returns, a batch at a time: nothing is held of those before."""
     device = torch.device(device)
     detector.to(device)
-    with evaluating(detector), torch.inference_mode():
+    with evaluating(detector), torch.inference_mode(), freed_memory_kept():
         for some in _batches(images, batch):
             check_size(some.shape[1:3], detector.stride)
             pixels = torch.from_numpy(some).to(device).permute(0, 3, 1, 2).float().div_(255)
@@ -92,7 +93,7 @@ def predict_features(
             some = detector.maps_and_scores_of(features[begin : begin + batch])
             yield some[0].cpu().numpy(), some[1].cpu().numpy()
 
-    with evaluating(detector), torch.inference_mode():
+    with evaluating(detector), torch.inference_mode(), freed_memory_kept():
         return _together(parts(), len(features))
 
 

@@ -29,6 +29,7 @@ from asbench.files.documents import into_place
 from asbench.files.images import SUFFIXES, FileError, read_image
 from asbench.files.mask_places import MASK_FOLDERS
 from asbench.files.walk import walk
+from asbench.grid.memory import freed_memory_kept
 from asbench.imaging.contact_sheet import heat, png
 from asbench.progress import Progress, quiet
 from asbench.results import Threshold
@@ -100,8 +101,9 @@ def predict(
     named = [Path(p) for p in ([images] if isinstance(images, Path | str) else images)]
     photographs = _photographs(named, folder, trained.id)
     if folder is None:
-        return _predicted(trained, photographs, None, progress)
-    with alone(folder / LOCK, partial(_refusal, folder)):
+        with freed_memory_kept():
+            return _predicted(trained, photographs, None, progress)
+    with alone(folder / LOCK, partial(_refusal, folder)), freed_memory_kept():
         return _predicted(trained, photographs, folder, progress)
 
 

@@ -11,6 +11,7 @@ import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from threading import Lock
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 """glibc's numbers for what `mallopt` sets."""
@@ -41,10 +42,32 @@ def keep_freed_memory() -> bool:
 
 @contextmanager
 def freed_memory_kept() -> Iterator[None]:
-    """Keep what is freed; on leaving hand back what is free then."""
+    """Keep what is freed; the last that leaves hands back what is free then."""
     library = _glibc() if keep_freed_memory() else None
+    _inside.enter()
     try:
         yield
     finally:
-        if library is not None:
+        if _inside.leave() and library is not None:
             library.malloc_trim(0)
+
+
+class _Inside:
+    """How many keep freed memory now, on any thread."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._lock = Lock()
+
+    def enter(self) -> None:
+        with self._lock:
+            self._count += 1
+
+    def leave(self) -> bool:
+        """Return whether none is left."""
+        with self._lock:
+            self._count -= 1
+            return self._count == 0
+
+
+_inside = _Inside()

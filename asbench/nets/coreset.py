@@ -99,7 +99,7 @@ class Bank:
         """Return the same distances, and the place in the bank of the patch that is nearest."""
         with full_precision(points.device):
             points = points.float() - self.middle
-            parts = [part.min(dim=1) for part in self._compared(points, hidden)]
+            parts = [_least(part) for part in self._compared(points, hidden)]
             values, places = (torch.stack(each) for each in zip(*parts, strict=True))
             least, block = values.min(dim=0)
             place = places.gather(0, block[None])[0] + block * BLOCK
@@ -110,6 +110,15 @@ class Bank:
         lengths = self.lengths if hidden is None else self.lengths.masked_fill(hidden, math.inf)
         both = zip(torch.split(self.patches, BLOCK), torch.split(lengths, BLOCK), strict=True)
         return (torch.addmm(length, points, part.mT, alpha=-2) for part, length in both)
+
+
+def _least(compared: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the least value of each row (P, K) and its place, of equals the first: (P,) both."""
+    if compared.device.type != "cpu" or torch.compiler.is_exporting():
+        return tuple(compared.min(dim=1))
+    # numpy looks at many values at once, torch at one after the other: a fifth of the time.
+    place = torch.from_numpy(compared.numpy().argmin(axis=1))
+    return compared.gather(1, place[:, None])[:, 0], place
 
 
 def _rooted(least: Tensor, points: Tensor) -> Tensor:

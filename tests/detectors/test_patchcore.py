@@ -92,6 +92,18 @@ def test_nearest_distances_are_those_of_all_pairs(block, monkeypatch):
     np.testing.assert_allclose(Bank.of(bank).distances(some), expected, rtol=1e-4)
 
 
+def test_of_patches_that_are_equally_near_the_first_is_named():
+    bank = torch.tensor([[5.0, 0.0], [1.0, 0.0], [1.0, 0.0], [-1.0, 0.0]]).repeat(200, 1)
+    nearest = Bank.of(bank).nearest(torch.zeros(3, 2))
+    assert nearest.place.tolist() == [1, 1, 1]
+    torch.testing.assert_close(nearest.distance, torch.ones(3))
+
+
+def test_a_number_that_is_none_stays_none():
+    nearest = Bank.of(torch.eye(4)).nearest(torch.tensor([[float("nan"), 0, 0, 0], [1, 0, 0, 0]]))
+    assert nearest.distance.isnan().tolist() == [True, False]
+
+
 def test_the_blur_is_a_gaussian_filter():
     maps = torch.rand(2, 1, 20, 30, generator=torch.Generator().manual_seed(0))
     kernel = gaussian(2.5)

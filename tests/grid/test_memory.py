@@ -24,6 +24,8 @@ def faults():
 
 with memory.freed_memory_kept():
     faults()
+    with memory.freed_memory_kept():
+        pass
     print(faults())
 """
 
