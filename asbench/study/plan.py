@@ -62,10 +62,13 @@ class StudyPlan:
         return tuple(dict.fromkeys(needed))
 
     def fits(self, cells: Iterable[Cell]) -> tuple[SetNeeded, ...]:
-        """Return one set of each fit that cells need; a joint one serves every category."""
+        """Return one set of each fit that cells need; a joint one serves every category.
+
+        Not of a method that cannot be had here.
+        """
         each: dict[tuple[str, str, str | None], SetNeeded] = {}
         for one in self.sets(cells):
-            method = self.methods[one.method]
+            method = self.methods.get(one.method)
             if isinstance(method, LearnedSynthesizer):
                 category = None if method.joint else one.category
                 each.setdefault((one.dataset, one.method, category), one)
