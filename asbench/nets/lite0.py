@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import islice
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -56,7 +57,7 @@ class Lite0(nn.Module):
 
         Sides are rounded up.
         """
-        x = F.relu6(self._conv_stem((images - MEAN) / DEVIATION))
+        x = F.relu6(self._conv_stem((images - MEAN) / DEVIATION), inplace=True)
         outputs = []
         for block in self._blocks:
             x = block(x)
@@ -78,8 +79,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, `inputs`, H, W) to (B, `outputs`, H/stride, W/stride)."""
-        y = F.relu6(self._expand_conv(x)) if self.expands else x
-        y = self._project_conv(F.relu6(self._depthwise_conv(y)))
+        y = F.relu6(self._expand_conv(x), inplace=True) if self.expands else x
+        y = self._project_conv(F.relu6(self._depthwise_conv(y), inplace=True))
         kept: Tensor = x + y if self.skips else y
         return kept
 
@@ -100,9 +101,14 @@ class Same(nn.Conv2d):
         pads = []
         for side in (x.shape[3], x.shape[2]):
             spare = max((-(-side // stride) - 1) * stride + kernel - side, 0)
-            pads += [spare // 2, spare - spare // 2]
-        x = F.pad(x, pads)
-        return F.conv2d(x, self.weight, self.bias, stride=stride, groups=self.groups)
+            pads.append((spare // 2, spare - spare // 2))
+        if x.device.type == "cpu" and not torch.compiler.is_exporting():
+            # A zero in front of the kernel, where more is due behind, saves a copy of the image.
+            weight = F.pad(self.weight, [end for few, more in pads for end in (more - few, 0)])
+            padding = pads[1][1], pads[0][1]
+            return F.conv2d(x, weight, self.bias, stride, padding, groups=self.groups)
+        x = F.pad(x, [end for pair in pads for end in pair])
+        return F.conv2d(x, self.weight, self.bias, stride, groups=self.groups)
 
 
 def folded(tensors: Mapping[str, Tensor], blocks: int = 16) -> dict[str, Tensor]:
