@@ -125,16 +125,16 @@ def _show_costs(planned: StudyPlan, opened: StudyFolder, gpus: int) -> None:
     shown.add_column("source")
     costs = estimate.costs(planned, opened.store, opened.runs, gpu=gpus > 0)
     for one in costs.times:
-        hours = "?" if one.seconds is None else f"{one.seconds / 3600:.1f}"
-        shown.add_row(one.detector, str(one.runs), str(one.steps), hours, one.source)
+        shown.add_row(one.detector, str(one.runs), str(one.steps), _hours(one.seconds), one.source)
     console.say("")
     console.out.print(shown)
     on = "one GPU" if gpus else "one core"
     fits = len(planned.fits(planned.cells))
     many = "1 fit, " if fits == 1 else f"{fits} fits, " if fits else ""
+    minutes = max(1, round(costs.seconds / 60))
+    span = f"{minutes / 60:,.1f} hours" if minutes >= 60 else f"{minutes} min"
     console.say(
-        f"about {costs.seconds / 3600:,.1f} hours on {on}, {many}rendering and quality not "
-        "counted; --gpus 1 for a GPU's"
+        f"about {span} on {on}, {many}rendering and quality not counted; --gpus 1 for a GPU's"
     )
     disk = costs.disk
     console.say(
@@ -142,6 +142,12 @@ def _show_costs(planned: StudyPlan, opened: StudyFolder, gpus: int) -> None:
         f"{disk.runs / 1e9:.2f}, trained weights {disk.weights / 1e9:.2f}; "
         f"{costs.free / 1e9:.1f} GB free"
     )
+
+
+def _hours(seconds: float | None) -> str:
+    if seconds is None:
+        return "?"
+    return f"{seconds / 3600:.{1 if seconds > 360 else 2}f}"
 
 
 def _show_quality(planned: StudyPlan) -> None:

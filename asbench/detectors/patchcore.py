@@ -55,7 +55,7 @@ class Patchcore(FeatureDetector):
         "anomaly detection, CVPR 2022"
     )
     url = "https://github.com/amazon-science/patchcore-inspection"
-    protocol = Protocol(batch=8, ratio=0.0, steps=0)
+    protocol = Protocol(batch=8, ratio=0.0, steps=0, seconds=(1.2, 0.1))
 
     backbone_name: str = parameter("resnet18", NAMES)
     coreset: float = parameter(

@@ -57,7 +57,8 @@ class Protocol:
     image, clean and mask; draws from the (CPU) generator alone; None where they do nothing.
     `select`: what `--select best-on-test` does; nothing is chosen on the test set without it.
     `seconds`: a guess for what a study will take: of a training step per image of 256x256, on a
-    core and on a GPU of 40 TFLOP/s. A variant's protocol without it takes the detector's own.
+    core and on a GPU of 40 TFLOP/s; of a detector of no steps that of one, all it does counted. A
+    variant's protocol without it takes the detector's own.
     """
 
     batch: int

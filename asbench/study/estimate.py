@@ -152,7 +152,8 @@ def _guess(cell: Cell, gpu: bool) -> float | None:
     guesses = filter(None, (protocol_of(name).seconds for name in names))
     if (guess := next(guesses, None)) is None:
         return None
-    return cell.steps * cell.batch * guess[gpu] * _scale(Geometry.parse(cell.geometry))
+    steps = max(1, cell.steps)  # as what is measured counts
+    return steps * cell.batch * guess[gpu] * _scale(Geometry.parse(cell.geometry))
 
 
 def _scale(geometry: Geometry) -> float:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from asbench import results
+from asbench.detectors import protocol_of
 from asbench.settings import VISIBLE, WHERE
 from asbench.study import estimate, record, spec
 from asbench.study.plan import SetNeeded, StudyPlan, cells, plan
@@ -371,9 +372,19 @@ def test_a_joint_model_is_fitted_once_for_all_categories() -> None:
     }
 
 
-def test_hours_are_measured_where_runs_stand_and_else_guessed(cell: Cell) -> None:
+def test_hours_are_measured_where_runs_stand_and_else_guessed(
+    cell: Cell, monkeypatch: pytest.MonkeyPatch
+) -> None:
     other = replace(cell, training=replace(cell.training, seed=1, steps=100))
-    unknown = replace(cell, training=replace(cell.training, detector="patchcore"))  # makes no guess
+    remembers = replace(cell, training=replace(cell.training, detector="patchcore", steps=0))
+    (whole,) = estimate.times([remembers], [], gpu=False)
+    assert (whole.steps, whole.source) == (0, "guessed")
+    assert whole.seconds == pytest.approx(8 * 1.2 / 64)
+    unknown = replace(cell, training=replace(cell.training, detector="their.detector"))
+    makes_none = replace(protocol_of("patchcore"), seconds=None)
+    monkeypatch.setattr(
+        estimate, "protocol_of", lambda name: makes_none if "their" in name else protocol_of(name)
+    )
     guessed, nothing = estimate.times([cell, other, unknown], [], gpu=False)
     assert (guessed.runs, guessed.steps, guessed.source) == (2, 112, "guessed")
     assert guessed.seconds == pytest.approx(112 * 8 * 0.09 / 64)
