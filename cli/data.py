@@ -116,6 +116,7 @@ def check(
     images are to have, a size, or tiles at a scale, are proposed.
     """
     from asbench.data.check import check as inspect
+    from asbench.data.defect_sizes import FINER
     from asbench.data.geometry import settled
     from cli import console
     from synth_store import Geometry
@@ -166,6 +167,14 @@ def check(
             )
         if category.unscored:
             console.say(f"note: {category.category} {category.unscored}")
+    usual = size is None and resize is None and scale is None
+    finer = usual and report.differences is None and report.finer
+    if finer:
+        console.say(
+            f"the photographs show more than {geometry} keeps: --size {FINER}, at 2.25 times the "
+            "cost, told defective from good better on four of five such data sets, and outlined "
+            "defects better on four"
+        )
     for difference in report.differences or ():
         console.say(f"differs from the paper's Table 3: {difference}")
     if report.differences == ():
@@ -176,8 +185,8 @@ def check(
         console.next_step("mend or remove the files named above, then check again")
         raise click.exceptions.Exit(1)
     advised = [one.smallest for one in report.categories if one.smallest is not None]
-    frame: dict[str, Any] = {}
-    if advised:
+    frame: dict[str, Any] = {"size": FINER} if finer else {}
+    if advised and not finer:
         frame = dict(min(advised, key=lambda one: one.kept).options)
     if not frame:
         frame = {

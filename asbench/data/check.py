@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
-from asbench.data.defect_sizes import Advice, Sizes, advise, breadths
+from asbench.data.defect_sizes import FINER, Advice, Sizes, advise, breadths, show_more
 from asbench.data.objects import objects_said
 from asbench.data.published import Counts, Measured, differences
 from asbench.data.unread import left_over
@@ -78,8 +78,9 @@ class CategoryReport:
 
     objects: on how many of the normals an object was found, and how large it is, in words; empty
     without normals that can be read. smallest: what the geometry keeps of the smallest defects,
-    None where none has a mask and none was said. saturations: kinds of defects of which a part is
-    enough to be found, as MVTec LOCO says.
+    None where none has a mask and none was said. show_more: whether all photographs show clearly
+    more than the geometry keeps. saturations: kinds of defects of which a part is enough to be
+    found, as MVTec LOCO says.
     modes: images by Pillow's mode (`RGB`, `L`, `P`, `1`). Sizes and modes are of the images that
     could be read; the sizes are None where none could.
     """
@@ -93,6 +94,7 @@ class CategoryReport:
     modes: Mapping[str, int]
     objects: str = ""
     smallest: Advice | None = None
+    show_more: bool = False
     saturations: int = 0
 
     @property
@@ -132,6 +134,23 @@ class Report:
     categories: tuple[CategoryReport, ...]
     problems: tuple[Problem, ...]
     differences: tuple[str, ...] | None
+
+    @property
+    def finer(self) -> bool:
+        """Whether a store of `FINER` would keep more than the geometry, and all that is proposed.
+
+        All photographs show more, and no defect asks for more still, or for tiles.
+        """
+        read = [one for one in self.categories if one.heights is not None]
+        proposed = [one.smallest.proposed for one in read if one.smallest is not None]
+        return (
+            bool(read)
+            and all(one.show_more for one in read)
+            and all(
+                one is None or (not one.tiled and max(one.height, one.width) <= FINER)
+                for one in proposed
+            )
+        )
 
     @property
     def folded(self) -> tuple[str, ...]:
@@ -337,6 +356,7 @@ def _summary(
         modes=dict(sorted(Counter(f.mode for f in findings if f.mode).items())),
         objects=objects_said(dataset, normals, rule) if normals else "",
         smallest=advise(across, sizes, geometry, smallest),
+        show_more=show_more(sizes, geometry),
         saturations=len(dataset.saturations(category))
         if isinstance(dataset, SaturatedDataset)
         else 0,

@@ -19,6 +19,9 @@ TENTH = 0.1
 SCALES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.75, 1.0)
 STEP, LARGEST, WINDOW = 32, 512, 256
 """Sides proposed are multiples of `STEP`; photographs are kept whole up to `LARGEST`, else cut."""
+MORE, FINER = 1.125, 384
+"""Where photographs have so many times the pixels of the usual size along both axes, a store of
+this size was worth more than any choice of method (docs/explanation/results.md, Larger images)."""
 _CROP = 1 << 20
 
 
@@ -75,6 +78,14 @@ class Advice:
         options = " ".join(f"--{name} {value}" for name, value in self.options.items())
         tiles = f", {self.tiles} tiles a photograph" if self.tiles else ""
         return f"{said}: {options} keeps {self.keeps:.1f} px{tiles}"
+
+
+def show_more(photographs: Sequence[tuple[int, int]], geometry: Geometry) -> bool:
+    """Return whether all photographs, (height, width) each, show clearly more than is kept."""
+    return not geometry.tiled and all(
+        height >= MORE * geometry.height and width >= MORE * geometry.width
+        for height, width in photographs
+    )
 
 
 def least(photographs: Sequence[tuple[int, int]], geometry: Geometry) -> float:

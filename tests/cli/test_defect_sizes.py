@@ -41,3 +41,23 @@ def test_the_check_says_so(tmp_path: Path, run: Run) -> None:
     checked = run(f"data check {bare} --smallest-defect 4")
     assert "a defect of 4 px keeps 1.3 px" in checked.out
     assert checked.next[-1].endswith("--size 256 --resize tile --scale 1")
+
+
+def test_photographs_that_show_more_are_worth_a_finer_store(tmp_path: Path, run: Run) -> None:
+    rng = np.random.default_rng(0)
+
+    def folder(name: str, *shapes: tuple[int, int]) -> Path:
+        for i, shape in enumerate(shapes):
+            write(tmp_path / name / f"{i}.png", rng.integers(90, 99, (*shape, 3)))
+        return tmp_path / name
+
+    said = "the photographs show more than 256x256 (stretch) keeps: --size 384"
+    shown = run(f"data check {folder('shown', (300, 400), (288, 288))}")
+    assert said in shown.out
+    assert shown.next[-1].endswith("--size 384")
+    assert said not in run(f"data check {tmp_path / 'shown'} --size 256").out  # that was asked for
+    one_is_small = run(f"data check {folder('small', (300, 400), (287, 600))}")
+    assert said not in one_is_small.out
+    assert one_is_small.next[-1].endswith("--method draem,fractal")
+    tiled = run(f"data check {tmp_path / 'shown'} --resize tile --scale 1")
+    assert said not in tiled.out
