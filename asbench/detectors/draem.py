@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.optim import Adam
 
 from asbench.nets.augment import random_rotation
-from asbench.nets.blocks import DoubleConv, Up, init_normal
+from asbench.nets.blocks import DoubleConv, Float32Conv, Up, init_normal
 from asbench.nets.detector import Batch, Detector, Protocol, Selection, Stage
 from asbench.nets.losses import focal, published_range, ssim
 from asbench.nets.schedules import fall_twice
@@ -52,7 +52,7 @@ class ReconstructionNet(nn.Module):
         super().__init__()
         w = width
         self.encoder = nn.Sequential(
-            DoubleConv(3, w, w),
+            DoubleConv(3, w, w, of_pixels=True),
             nn.MaxPool2d(2),
             DoubleConv(w, 2 * w, 2 * w),
             nn.MaxPool2d(2),
@@ -72,7 +72,7 @@ class ReconstructionNet(nn.Module):
             Up(w, w),
             DoubleConv(w, w, w),
         )
-        self.head = nn.Conv2d(w, 3, 3, padding=1)
+        self.head = Float32Conv(w, 3, 3, padding=1)
         init_normal(self)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
-from torch import nn
+from torch import Tensor, nn
+
+from asbench.nets.device import full_precision
+
+
+class Float32Conv(nn.Conv2d):
+    """A convolution in float32, in mixed precision too: of pixels, and of what is said of them.
+
+    A surface varies by hundredths about its mean, and bfloat16 keeps 8 bits of the sum of both;
+    behind the batch norm, which takes the mean away, it is too late.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to float32."""
+        with full_precision(x.device):
+            return super().forward(x.float())
 
 
 class DoubleConv(nn.Sequential):
-    """Twice: 3x3 convolution with bias, batch norm, ReLU. `channels` reads in, middle, out."""
+    """Twice: 3x3 convolution with bias, batch norm, ReLU. `channels` reads in, middle, out.
 
-    def __init__(self, *channels: int) -> None:
+    of_pixels: whether it looks at images.
+    """
+
+    def __init__(self, *channels: int, of_pixels: bool = False) -> None:
         first, middle, last = channels
+        kind = Float32Conv if of_pixels else nn.Conv2d
         super().__init__(
-            nn.Conv2d(first, middle, 3, padding=1),
+            kind(first, middle, 3, padding=1),
             nn.BatchNorm2d(middle),
             nn.ReLU(inplace=True),
             nn.Conv2d(middle, last, 3, padding=1),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from asbench.nets.blocks import DoubleConv, Up, init_normal
+from asbench.nets.blocks import DoubleConv, Float32Conv, Up, init_normal
 
 
 class UNet(nn.Module):
@@ -22,7 +22,7 @@ class UNet(nn.Module):
         self.pool = nn.MaxPool2d(2)
         self.down = nn.ModuleList(
             [
-                DoubleConv(inputs, w, w),
+                DoubleConv(inputs, w, w, of_pixels=True),
                 DoubleConv(w, 2 * w, 2 * w),
                 DoubleConv(2 * w, 4 * w, 4 * w),
                 DoubleConv(4 * w, 8 * w, 8 * w),
@@ -42,7 +42,7 @@ class UNet(nn.Module):
                 DoubleConv(2 * w, w, w),
             ]
         )
-        self.head = nn.Conv2d(w, classes, 3, padding=1)
+        self.head = Float32Conv(w, classes, 3, padding=1)
         init_normal(self)
 
     def forward(self, images: Tensor) -> Tensor:

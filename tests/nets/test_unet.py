@@ -41,3 +41,26 @@ def test_initialisation_is_the_published_one():
             assert abs(module.weight.mean().item() - 1) < 5 * 0.02 / n**0.5
             assert module.weight.std() > 0
             assert (module.bias == 0).all()
+
+
+def test_what_is_faint_on_a_surface_survives_mixed_precision():
+    """One level of 255 about a mean of .6 drowns in what a first convolution rounds in bf16."""
+    surface = 0.6 + 0.004 * torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    net = UNet(3, width=8)
+    pixels, head = net.down[0][0], net.head
+    plain = nn.Conv2d(3, 8, 3, padding=1)
+    plain.load_state_dict(pixels.state_dict())
+
+    def seen(convolution):
+        inside = convolution(surface)[..., 1:-1, 1:-1].float()
+        return inside - inside.mean(dim=(0, 2, 3), keepdim=True)
+
+    exact = seen(plain)
+    with torch.autocast("cpu", torch.bfloat16):
+        kept, rounded = seen(pixels), seen(plain)
+        assert head(net.down[0](surface)).dtype == torch.float32
+        assert (
+            net.down[1](surface.mean(1, keepdim=True).expand(2, 8, 32, 32)).dtype == torch.bfloat16
+        )
+    assert torch.equal(kept, exact)
+    assert (rounded - exact).norm() > 0.3 * exact.norm()

@@ -102,6 +102,28 @@ def test_a_device_has_its_usual_precision_and_the_id_names_it(
     assert told == ["trains in bf16, as is usual on cpu: else --precision fp32"]
 
 
+def test_a_long_training_is_offered_bf16_where_the_processor_is_quick_in_it(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    def planned(**more: object) -> list[str]:
+        told.clear()
+        asked = QUICK | {"notify": told.append, "settings": {}} | more
+        plan_run(TrainSettings("toys", "cutout", store=store, runs=tmp_path, **asked))
+        return told
+
+    monkeypatch.setattr("asbench.training.plan.bf16_gain", lambda: 7.04)
+    offer = ["this processor multiplies 7 times as fast in bf16: --precision bf16 is another run"]
+    said = planned(steps=10_000, detector="unet@tiny", batch=8)
+    assert [line.partition(",")[0] for line in said] == offer
+    assert planned(steps=10_000, detector="unet@tiny", batch=8, precision="fp32") == []
+    assert planned(steps=10, detector="unet@tiny", batch=8) == []
+    assert planned(steps=10_000_000, detector="memory@random", batch=8) == []
+    monkeypatch.setattr("asbench.training.plan.bf16_gain", lambda: 2.0)
+    assert planned(steps=10_000, detector="unet@tiny", batch=8) == []
+
+
 def test_a_compiled_run_is_the_same_run_and_says_so(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
