@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from asbench.nets.device import full_precision
 from synth_store.types import UserError
 
 
@@ -23,10 +24,18 @@ def largest_mean(maps: Tensor, window: int = 21) -> Tensor:
     Stride 1, centred on every pixel (`window` is odd); zeros beyond the border count in the mean.
     The rule of DRAEM and of AnomalyDiffusion's detector.
     """
-    means = F.avg_pool2d(
-        maps[:, None], window, stride=1, padding=window // 2, count_include_pad=True
-    )
-    return means.amax(dim=(1, 2, 3))
+    # Rows, then columns, as products with matrices of 0 and 1: a pooling layer reads every pixel
+    # `window` squared times, which of a map of 256x256 takes 30 times as long.
+    down, across = (_near(side, window, maps.device) for side in maps.shape[1:])
+    with full_precision(maps.device):
+        sums = down @ maps.float() @ across
+    return sums.amax(dim=(1, 2)) / window**2
+
+
+def _near(side: int, window: int, device: torch.device) -> Tensor:
+    """Return which places along an axis lie in the window around each: float32 (side, side)."""
+    places = torch.arange(side, device=device)
+    return ((places[:, None] - places).abs() <= window // 2).float()
 
 
 def top_mean(maps: Tensor, count: int = 100) -> Tensor:
