@@ -116,7 +116,7 @@ def check(
     images are to have, a size, or tiles at a scale, are proposed.
     """
     from asbench.data.check import check as inspect
-    from asbench.data.defect_sizes import FINER
+    from asbench.data.defect_sizes import FINER, worth
     from asbench.data.geometry import settled
     from cli import console
     from synth_store import Geometry
@@ -170,11 +170,7 @@ def check(
     usual = size is None and resize is None and scale is None
     finer = usual and report.differences is None and report.finer
     if finer:
-        console.say(
-            f"the photographs show more than {geometry} keeps: --size {FINER}, at 2.25 times the "
-            "cost, told defective from good better on four of five such data sets, and outlined "
-            "defects better on four"
-        )
+        console.say(worth(geometry))
     for difference in report.differences or ():
         console.say(f"differs from the paper's Table 3: {difference}")
     if report.differences == ():

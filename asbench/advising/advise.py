@@ -241,7 +241,11 @@ def _found(
     tiles = tiling.said(normals)
     lines += [f"{place}: {tiles}"] if tiles else []
     lines += real.said(place) if real is not None else []
-    return [*lines, f"{place}: {_size(normals, sorted(sizes), smallest, real)}"]
+    lines.append(f"{place}: {_size(normals, sorted(sizes), smallest, real)}")
+    usual = normals.geometry == Geometry()
+    if usual and defect_sizes.show_more(sorted(sizes), normals.geometry):
+        lines.append(f"{place}: {defect_sizes.worth(normals.geometry)}")
+    return lines
 
 
 def _size(
