@@ -17,13 +17,16 @@ from asbench.nets.features import FeatureDetector, Features
 from synth_store.types import Image, UserError
 
 Floats = npt.NDArray[np.float32]
+AT_ONCE, ON_CPU = 16, 4
+"""Images that pass a network together. On a CPU what a layer says of four stays in caches, and in
+memory that was freed before; of sixteen it takes fresh pages at every layer."""
 
 
 def predict(
     detector: Detector,
     images: npt.NDArray[np.uint8] | Iterable[Image],
     device: torch.device | str,
-    batch: int = 16,
+    batch: int | None = None,
 ) -> tuple[Floats, Floats]:
     """Return the anomaly maps float32 (n, H, W) and scores float32 (n,) of n images.
 
@@ -31,7 +34,8 @@ def predict(
     its length is known, the maps are held once, else twice for a moment. The detector is moved to
     `device`, works in float32 and eval mode, and gets its modes back. Images do not see each other
     (batch norm uses its running statistics), but kernels chosen for another batch size round
-    otherwise: results depend on `batch` in the last bits of a float32 only.
+    otherwise: results depend on `batch` in the last bits of a float32 only. None: `AT_ONCE`, on a
+    CPU `ON_CPU`.
 
     Raises UserError if there is no image, if one is not uint8 (H, W, 3), if sizes differ, or if a
     side is not a multiple of the detector's stride.
@@ -65,13 +69,13 @@ def predicted(
     detector: Detector,
     images: npt.NDArray[np.uint8] | Iterable[Image],
     device: torch.device | str,
-    batch: int = 16,
+    batch: int | None = None,
 ) -> Iterator[tuple[Floats, Floats]]:
     """Yield what `predict` returns, a batch at a time: nothing is held of those before."""
     device = torch.device(device)
     detector.to(device)
     with evaluating(detector), torch.inference_mode(), freed_memory_kept():
-        for some in _batches(images, batch):
+        for some in _batches(images, batch or _at_once(device)):
             check_size(some.shape[1:3], detector.stride)
             pixels = torch.from_numpy(some).to(device).permute(0, 3, 1, 2).float().div_(255)
             pixels = pixels.contiguous(memory_format=torch.channels_last)
@@ -83,10 +87,11 @@ def predict_features(
     detector: FeatureDetector,
     features: Features,
     device: torch.device | str,
-    batch: int = 16,
+    batch: int | None = None,
 ) -> tuple[Floats, Floats]:
     """Return what `predict` does of images whose features are at hand, looking at no image."""
     detector.to(device)
+    batch = batch or _at_once(torch.device(device))
 
     def parts() -> Iterator[tuple[Floats, Floats]]:
         for begin in range(0, len(features), batch):
@@ -95,6 +100,10 @@ def predict_features(
 
     with evaluating(detector), torch.inference_mode(), freed_memory_kept():
         return _together(parts(), len(features))
+
+
+def _at_once(device: torch.device) -> int:
+    return ON_CPU if device.type == "cpu" else AT_ONCE
 
 
 @contextmanager
