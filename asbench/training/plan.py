@@ -260,7 +260,7 @@ def plan_run(training: TrainSettings, learner: Learner | None = None) -> Plan:
         if on_cpu and _is_long(learner, steps * batch) and (gain := bf16_gain()) >= QUICK:
             training.notify(
                 f"this processor multiplies {gain:.0f} times as fast in bf16: --precision bf16 is "
-                "another run, in half the time or less"
+                "another run, at published widths in half the time or less"
             )
         if said := test.without_value():
             training.notify(said)
