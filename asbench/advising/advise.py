@@ -241,11 +241,7 @@ def _found(
     tiles = tiling.said(normals)
     lines += [f"{place}: {tiles}"] if tiles else []
     lines += real.said(place) if real is not None else []
-    lines.append(f"{place}: {_size(normals, sorted(sizes), smallest, real)}")
-    usual = normals.geometry == Geometry()
-    if usual and defect_sizes.show_more(sorted(sizes), normals.geometry):
-        lines.append(f"{place}: {defect_sizes.worth(normals.geometry)}")
-    return lines
+    return [*lines, *(f"{place}: {line}" for line in _size(normals, sorted(sizes), smallest, real))]
 
 
 def _size(
@@ -253,18 +249,22 @@ def _size(
     photographs: list[tuple[int, int]],
     smallest: float | None,
     real: RealDefects | None,
-) -> str:
+) -> list[str]:
     """Say what the size keeps of the smallest defects, by the rule of `asbench data check`."""
     breadths = Sizes((), ()) if real is None else real.sizes
     told = defect_sizes.advise(breadths, photographs, normals.geometry, smallest)
+    usual = normals.geometry == Geometry()
+    more = usual and defect_sizes.finer(photographs, normals.geometry, told)
+    further = [defect_sizes.worth(normals.geometry)] if more else []
     if told is not None:
-        return str(told)
+        return [str(told), *further]
     least = defect_sizes.least(photographs, normals.geometry)
-    return (
+    line = (
         f"at {normals.geometry} a defect of less than {least:.3g} px across keeps fewer than "
         f"{defect_sizes.ENOUGH:g} and can hardly be found; with --smallest-defect PIXELS a size "
         "is proposed"
     )
+    return [line, *further]
 
 
 def _origin(asked: AdviseSettings) -> list[str]:

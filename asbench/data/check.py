@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
-from asbench.data.defect_sizes import FINER, Advice, Sizes, advise, breadths, show_more
+from asbench.data.defect_sizes import Advice, Sizes, advise, breadths, finer
 from asbench.data.objects import objects_said
 from asbench.data.published import Counts, Measured, differences
 from asbench.data.unread import left_over
@@ -78,9 +78,9 @@ class CategoryReport:
 
     objects: on how many of the normals an object was found, and how large it is, in words; empty
     without normals that can be read. smallest: what the geometry keeps of the smallest defects,
-    None where none has a mask and none was said. show_more: whether all photographs show clearly
-    more than the geometry keeps. saturations: kinds of defects of which a part is enough to be
-    found, as MVTec LOCO says.
+    None where none has a mask and none was said. finer: whether a larger store is offered, since
+    all photographs show clearly more than the geometry keeps. saturations: kinds of defects of
+    which a part is enough to be found, as MVTec LOCO says.
     modes: images by Pillow's mode (`RGB`, `L`, `P`, `1`). Sizes and modes are of the images that
     could be read; the sizes are None where none could.
     """
@@ -94,7 +94,7 @@ class CategoryReport:
     modes: Mapping[str, int]
     objects: str = ""
     smallest: Advice | None = None
-    show_more: bool = False
+    finer: bool = False
     saturations: int = 0
 
     @property
@@ -137,20 +137,9 @@ class Report:
 
     @property
     def finer(self) -> bool:
-        """Whether a store of `FINER` would keep more than the geometry, and all that is proposed.
-
-        All photographs show more, and no defect asks for more still, or for tiles.
-        """
+        """Whether a larger store is offered, for every category that could be read."""
         read = [one for one in self.categories if one.heights is not None]
-        proposed = [one.smallest.proposed for one in read if one.smallest is not None]
-        return (
-            bool(read)
-            and all(one.show_more for one in read)
-            and all(
-                one is None or (not one.tiled and max(one.height, one.width) <= FINER)
-                for one in proposed
-            )
-        )
+        return bool(read) and all(one.finer for one in read)
 
     @property
     def folded(self) -> tuple[str, ...]:
@@ -343,6 +332,7 @@ def _summary(
         if f.item.label:
             counts[f.item.defect][f.mask] += 1
     normals = [f.item for f in findings if f.item.split == "train" and f.size]
+    advised = advise(across, sizes, geometry, smallest)
     return CategoryReport(
         category=category,
         train=sum(f.item.split == "train" for f in findings),
@@ -355,8 +345,8 @@ def _summary(
         widths=(min(widths), max(widths)) if sizes else None,
         modes=dict(sorted(Counter(f.mode for f in findings if f.mode).items())),
         objects=objects_said(dataset, normals, rule) if normals else "",
-        smallest=advise(across, sizes, geometry, smallest),
-        show_more=show_more(sizes, geometry),
+        smallest=advised,
+        finer=finer(sizes, geometry, advised),
         saturations=len(dataset.saturations(category))
         if isinstance(dataset, SaturatedDataset)
         else 0,

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from asbench.data.check import check
+from asbench.data.defect_sizes import Sizes, advise, finer
 from synth_store import Geometry
 from tests.cli.conftest import Run, write
 
@@ -51,7 +52,7 @@ def test_photographs_that_show_more_are_worth_a_finer_store(tmp_path: Path, run:
             write(tmp_path / name / f"{i}.png", rng.integers(90, 99, (*shape, 3)))
         return tmp_path / name
 
-    said = "the photographs show more than 256x256 (stretch) keeps: --size 384"
+    said = "the photographs show more than 256x256 (stretch) keeps: of five data sets"
     shown = run(f"data check {folder('shown', (300, 400), (288, 288))}")
     assert said in shown.out
     assert shown.next[-1].endswith("--size 384")
@@ -61,3 +62,20 @@ def test_photographs_that_show_more_are_worth_a_finer_store(tmp_path: Path, run:
     assert one_is_small.next[-1].endswith("--method draem,fractal")
     tiled = run(f"data check {tmp_path / 'shown'} --resize tile --scale 1")
     assert said not in tiled.out
+
+
+def test_a_finer_store_is_not_offered_where_a_defect_asks_for_more() -> None:
+    photographs, usual = [(800, 800)], Geometry()
+    told = {breadth: advise(Sizes((), ()), photographs, usual, breadth) for breadth in (40, 9, 3)}
+    proposed = {breadth: one.proposed for breadth, one in told.items() if one is not None}
+    assert proposed[40] is None
+    assert proposed[9] == Geometry(416, 416)
+    assert proposed[3] is not None
+    assert proposed[3].tiled
+    assert [finer(photographs, usual, one) for one in told.values()] == [True, False, False]
+    small = advise(Sizes((), ()), [(300, 400)], usual, 6)
+    assert small is not None
+    assert small.proposed == Geometry(256, 320)
+    assert finer([(300, 400)], usual, small)
+    assert not finer([], usual, None)
+    assert not finer([(300, 270)], usual, None)
